@@ -1,0 +1,1 @@
+"""Adaptation: models, the fine-tuning loop and its objectives."""

@@ -1,0 +1,239 @@
+"""CLIP from a weights folder, and the classifier that is made of its image tower."""
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import open_clip
+import safetensors.torch
+import torch
+from PIL.Image import Image
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.errors import BenchError, RequestError
+from bench.files import write_atomic
+from bench.types import FloatArray, Task
+
+T = TypeVar("T")
+
+WEIGHTS_FILE = "open_clip_model.safetensors"
+CONFIG_FILE = "open_clip_config.json"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An open_clip model with all that belongs to it.
+
+    Attributes:
+        model: The model, in evaluation mode.
+        preprocess_train: PIL image to float32 ``[3, h, w]``, randomly cropped.
+        preprocess_val: PIL image to float32 ``[3, h, w]``.
+        tokenizer: Texts to token ids, int64 ``[n, context]``.
+        weights_hash: SHA-256 of the weights file.
+        dim: Length of an embedding.
+        device: Where the model is.
+    """
+
+    model: Any
+    preprocess_train: Callable[[Image], Tensor]
+    preprocess_val: Callable[[Image], Tensor]
+    tokenizer: Callable[[Sequence[str]], Tensor]
+    weights_hash: str
+    dim: int
+    device: torch.device
+
+
+def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
+    """Load a model from a folder in open_clip's ``local-dir`` layout, without a network.
+
+    Raises:
+        RequestError: If the folder lacks the configuration or the weights.
+        BenchError: If they are there but cannot be loaded.
+    """
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise RequestError(
+                f"the weights folder {folder} has no {name}",
+                "fetch the model again, or give a folder in open_clip's local-dir layout",
+            )
+    try:
+        model, preprocess_train, preprocess_val = open_clip.create_model_and_transforms(
+            f"local-dir:{folder}", device=device
+        )
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise BenchError(
+            f"the model in {folder} does not load: {error}", "fetch it again"
+        ) from error
+    with (folder / WEIGHTS_FILE).open("rb") as stream:
+        weights_hash = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Clip(
+        model=model.eval().requires_grad_(False),
+        preprocess_train=preprocess_train,
+        preprocess_val=preprocess_val,
+        tokenizer=tokenizer,
+        weights_hash=weights_hash,
+        dim=int(model.visual.output_dim),
+        device=torch.device(device),
+    )
+
+
+def text_head(clip: Clip, task: Task) -> Tensor:
+    """Return the zero-shot head that a task's prompts give, as the paper initialises it.
+
+    Per class: embed every prompt, normalise, average, normalise, and multiply by the model's
+    logit scale (PROTOCOL section 4).
+
+    Returns:
+        float32 ``[classes, dim]``, on the model's device.
+    """
+    rows = [_mean_embedding(clip, task.prompts(name)) for name in task.class_names]
+    scale: Tensor = clip.model.logit_scale.detach().float().exp()
+    return torch.stack(rows) * scale
+
+
+def random_head(clip: Clip, task: Task, seed: int) -> Tensor:
+    """Return a head of random directions, with rows as long as the text head's.
+
+    Returns:
+        float32 ``[classes, dim]``, on the model's device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.randn(len(task.class_names), clip.dim, generator=generator)
+    scale: Tensor = clip.model.logit_scale.detach().float().exp()
+    return functional.normalize(directions, dim=-1).to(clip.device) * scale
+
+
+class Classifier(nn.Module):
+    """CLIP's image tower and a linear head on its L2-normalised features.
+
+    Args:
+        visual: The tower; maps images to embeddings, float ``[b, dim]``.
+        weight: The head's initial weight, float32 ``[classes, dim]``; its bias starts at zero.
+    """
+
+    def __init__(self, visual: nn.Module, weight: Tensor) -> None:
+        super().__init__()
+        classes, dim = weight.shape
+        self.visual = visual.requires_grad_(True)
+        self.head = nn.Linear(dim, classes, device=weight.device)
+        with torch.no_grad():
+            self.head.weight.copy_(weight)
+            self.head.bias.zero_()
+
+    @classmethod
+    def from_clip(
+        cls, clip: Clip, task: Task, init: Literal["text", "random"] = "text", seed: int = 0
+    ) -> "Classifier":
+        """Return the unadapted classifier; the model it is made from is left as it is."""
+        weight = text_head(clip, task) if init == "text" else random_head(clip, task, seed)
+        return cls(copy.deepcopy(clip.model.visual), weight).eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.head.weight.device
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return L2-normalised features ``[b, dim]`` of normalised images ``[b, 3, h, w]``."""
+        return functional.normalize(self.visual(images), dim=-1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``[b, classes]`` of normalised images ``[b, 3, h, w]``."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Switch between training and evaluation; batch statistics stay frozen in both.
+
+        Batch norm in training mode takes accuracy below the unadapted model's for small n.
+        """
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write the tower and the head as one safetensors file."""
+        write_atomic(path, safetensors.torch.save(self.state()))
+
+    def load(self, path: Path) -> None:
+        """Take over the tower and the head from a file written by `save`.
+
+        Raises:
+            BenchError: If the file is damaged or another model's.
+        """
+        try:
+            self.load_state_dict(safetensors.torch.load_file(path))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise BenchError(
+                f"the checkpoint {path} is not this model's", "run again with --fresh"
+            ) from error
+
+    def state(self) -> dict[str, Tensor]:
+        """Return a copy of every parameter and buffer, on the CPU."""
+        return {
+            name: value.detach().to("cpu", copy=True).contiguous()
+            for name, value in self.state_dict().items()
+        }
+
+
+class ClipEmbedder:
+    """Embeds images and texts with an unadapted CLIP; a `bench.types.Embedder`.
+
+    Args:
+        clip: The model.
+        batch_size: Images or texts in one forward pass.
+    """
+
+    def __init__(self, clip: Clip, batch_size: int = 256) -> None:
+        self.weights_hash = clip.weights_hash
+        self.dim = clip.dim
+        self._clip = clip
+        self._batch_size = batch_size
+
+    def images(self, images: Iterable[Image]) -> FloatArray:
+        """Embed images, float32 ``[n, dim]``, rows L2-normalised."""
+        return self._embed(
+            images,
+            lambda batch: torch.stack([self._clip.preprocess_val(image) for image in batch]),
+            self._clip.model.encode_image,
+        )
+
+    def texts(self, texts: Sequence[str]) -> FloatArray:
+        """Embed texts, float32 ``[n, dim]``, rows L2-normalised."""
+        return self._embed(texts, self._clip.tokenizer, self._clip.model.encode_text)
+
+    def _embed(
+        self,
+        things: Iterable[T],
+        prepare: Callable[[list[T]], Tensor],
+        encode: Callable[..., Tensor],
+    ) -> FloatArray:
+        rows = [np.empty((0, self.dim), np.float32)]
+        with torch.inference_mode():
+            for batch in _batches(things, self._batch_size):
+                inputs = prepare(batch).to(self._clip.device)
+                rows.append(encode(inputs, normalize=True).float().cpu().numpy())
+        return np.concatenate(rows)
+
+
+def _mean_embedding(clip: Clip, prompts: Sequence[str]) -> Tensor:
+    with torch.no_grad():
+        tokens = clip.tokenizer(prompts).to(clip.device)
+        embeddings: Tensor = clip.model.encode_text(tokens, normalize=True).float()
+    return functional.normalize(embeddings.mean(dim=0), dim=0)
+
+
+def _batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(things)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,1 @@
+"""Objectives: what adaptation minimises; a file here is a value of ``--objective``."""

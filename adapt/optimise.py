@@ -1,0 +1,48 @@
+"""The optimiser and its learning rate: AdamW, a linear warm-up, then half a cosine to zero."""
+
+import math
+
+import torch
+from torch import nn
+
+from bench.types import TrainSpec
+
+
+def make_optimiser(model: nn.Module, spec: TrainSpec) -> torch.optim.AdamW:
+    """Return AdamW on every parameter that is trained, with the spec's weight decay."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # Biases, norms and other vectors are what has fewer than two dimensions.
+    spared = [] if spec.decay_norm_and_bias else [p for p in parameters if p.ndim < 2]
+    spared_ids = {id(parameter) for parameter in spared}
+    decayed = [parameter for parameter in parameters if id(parameter) not in spared_ids]
+    groups = [
+        {"params": decayed, "weight_decay": spec.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=spec.lr, betas=spec.betas, fused=True
+    )
+
+
+def warmup_steps(spec: TrainSpec, steps: int) -> int:
+    """Return the length of the warm-up in a training of so many steps."""
+    if spec.warmup_fraction is not None:
+        return round(spec.warmup_fraction * steps)
+    return spec.warmup_steps
+
+
+def learning_rate(spec: TrainSpec, step: int, steps: int) -> float:
+    """Return the learning rate of a step, the first being 0 (PROTOCOL section 4).
+
+    A warm-up that is longer than the training is never left, as in the paper at small n.
+    """
+    warm = warmup_steps(spec, steps)
+    if step < warm:
+        return spec.lr * (step + 1) / warm
+    return spec.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Give every parameter group one learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate

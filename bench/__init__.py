@@ -1,0 +1,1 @@
+"""Specs, registries, the run's straight line and the command line; imports nothing heavy."""

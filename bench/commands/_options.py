@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def run_options(command: F) -> F:
+    """Add the options that describe one run."""
+    options = (
+        click.option(
+            "--source", required=True, help="Where images come from (bench list sources)."
+        ),
+        click.option("--task", required=True, help="What to classify: a name, or a folder."),
+        click.option(
+            "--n", default="all", show_default=True, help="Images: 500, 31.25k, 2.5M, all."
+        ),
+        click.option("--seed", default=0, show_default=True, help="Seed of subset and training."),
+        click.option("--preset", default="paper", show_default=True, help="paper, mini or a file."),
+        click.option("--objective", help="What to minimise (bench list objectives)."),
+        click.option(
+            "--set", "settings", multiple=True, metavar="NAME=VALUE", help="train.lr=1e-5"
+        ),
+        click.option("--plugin", type=click.Path(path_type=Path), help="A .py file of your own."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def prepared(  # noqa: PLR0913 (the command line's options)
+    *,
+    source: str,
+    task: str,
+    n: str,
+    seed: int,
+    preset: str,
+    objective: str | None,
+    settings: tuple[str, ...],
+    plugin: Path | None,
+) -> Any:  # noqa: ANN401 (a RunSpec; naming its type would import it)
+    """Return the complete spec of the run that the options describe."""
+    from bench.preset import resolve
+    from bench.registry import load_plugin
+    from bench.size import parse_size
+
+    if plugin is not None:
+        load_plugin(plugin)
+    chosen = (*settings, f"objective={objective}") if objective else settings
+    return resolve(preset, task=task, source=source, n=parse_size(n), seed=seed, settings=chosen)

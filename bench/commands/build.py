@@ -1,0 +1,42 @@
+"""``bench build``: the stages of a source, or a few shards of them, without a run."""
+
+from typing import Any
+
+import click
+
+from bench.commands._options import prepared, run_options
+
+
+@click.command()
+@run_options
+@click.option("--shards", help="Only these shards of each stage, e.g. 3-7.")
+def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
+    """Make a source's images; any number of these may run at once."""
+    from bench.paths import Home
+    from bench.progress import Progress
+    from bench.run import collect_images, pinned
+    from bench.stage import UnfinishedError
+
+    home = Home.from_environment()
+    wanted = _shards(shards) if shards else None
+    spec = pinned(prepared(**options), home)
+    home.make_writable()
+    try:
+        images = collect_images(spec, home, Progress(), wanted)
+    except UnfinishedError as stage:
+        click.echo(f"{stage}")
+        return
+    click.echo(f"{len(images)} images of {spec.source} for {spec.task}: {images.folder}")
+
+
+def _shards(text: str) -> range:
+    from bench.errors import RequestError
+
+    first, _, last = text.partition("-")
+    try:
+        chosen = range(int(first), int(last or first) + 1)
+    except ValueError:
+        chosen = range(0)
+    if not chosen or chosen.start < 0:
+        raise RequestError(f"{text!r} names no shards", "write --shards 3 or --shards 3-7")
+    return chosen

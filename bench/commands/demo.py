@@ -1,0 +1,31 @@
+"""``bench demo``: the study in miniature, end to end, offline."""
+
+import sys
+from pathlib import Path
+
+import click
+
+STUDY = Path(__file__).parents[2] / "studies" / "demo.yaml"
+
+
+@click.command()
+def command() -> None:
+    """Run the miniature aircraft study and print what it found (under 5 minutes on 2 cores)."""
+    from bench.paths import Home
+    from bench.progress import Progress
+    from bench.run import pinned
+    from bench.sweep import expand, load_study
+    from results.report import write_report
+    from results.summary import summary
+    from slurm.submit import execute
+
+    home = Home.from_environment()
+    specs = [pinned(spec, home) for spec in expand(load_study(STUDY))]
+    home.make_writable()
+    statuses = execute(specs, home, Progress(), "debug", 1)
+    report = write_report(home, home.report)
+    click.echo(summary(home))
+    click.echo(f"plot:     {report.plots[0]}")
+    click.echo(f"database: {home.database}")
+    click.echo(f"report:   {report.html}")
+    sys.exit(any(status != "done" for status in statuses.values()))

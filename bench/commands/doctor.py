@@ -1,0 +1,80 @@
+"""``bench doctor``: is this installation fit to run?"""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+
+
+@click.command()
+def command() -> None:
+    """Check packages, home folder, embedded weights, device and disk."""
+    failed = False
+    for label, check in CHECKS.items():
+        for fine, finding in check():
+            failed |= not fine
+            click.echo(f"{'ok  ' if fine else 'FAIL'}  {label:<10} {finding}")
+    sys.exit(1 if failed else 0)
+
+
+def _python() -> Iterator[tuple[bool, str]]:
+    yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
+
+
+def _packages() -> Iterator[tuple[bool, str]]:
+    from bench.provenance import versions
+
+    for name, found in versions().items():
+        yield found != "absent", f"{name} {found}"
+
+
+def _layout() -> Iterator[tuple[bool, str]]:
+    from bench.layout import TOP_LEVEL, strangers
+
+    found = strangers()
+    yield not found, "; ".join(found) or f"{', '.join(TOP_LEVEL)} are ours"
+
+
+def _home() -> Iterator[tuple[bool, str]]:
+    from bench.errors import RequestError
+    from bench.paths import Home
+
+    home = Home.from_environment()
+    try:
+        home.make_writable()
+    except RequestError as error:
+        yield False, str(error)
+        return
+    free = shutil.disk_usage(home.root).free / 1e9
+    yield free > 1, f"{home.root} is writable, {free:.0f} GB free"
+
+
+def _weights() -> Iterator[tuple[bool, str]]:
+    from bench.errors import RequestError
+    from bench.files import fingerprint
+    from bench.paths import Home
+
+    for name in ("clip", "stable-diffusion"):
+        try:
+            folder = Home.from_environment().find_weights(name)
+        except RequestError as error:
+            yield False, str(error)
+        else:
+            yield True, f"{name} {fingerprint(folder)}"
+
+
+def _device() -> Iterator[tuple[bool, str]]:
+    from bench.provenance import device
+
+    yield True, device()
+
+
+CHECKS: dict[str, Callable[[], Iterator[tuple[bool, str]]]] = {
+    "python": _python,
+    "package": _packages,
+    "layout": _layout,
+    "home": _home,
+    "weights": _weights,
+    "device": _device,
+}

@@ -1,0 +1,78 @@
+"""``bench fetch``: bring weights and benchmark data; the only command that downloads them."""
+
+from pathlib import Path
+
+import click
+
+MODELS = {
+    "CLIP-ViT-B-16-laion2B-s34B-b88K": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
+    # runwayml's copy was taken down in August 2024; this is the one its users moved to.
+    "stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+}
+_FILES = ["*.json", "*.txt", "open_clip_model.safetensors", "*/diffusion_pytorch_model.safetensors"]
+_FILES += ["text_encoder/model.safetensors"]
+
+_CARS = (
+    "Stanford Cars has no official address any more; get the images and the devkit by hand "
+    "(pytorch/vision issue 7545 says where) and lay them out as torchvision.datasets.StanfordCars"
+)
+
+
+@click.command()
+@click.option("--model", help=f"One of: {', '.join(MODELS)}.")
+@click.option("--task", help="aircraft or flowers.")
+def command(model: str | None, task: str | None) -> None:
+    """Download a model's weights or a task's images into the home folder."""
+    from bench.errors import RequestError
+    from bench.paths import Home
+
+    home = Home.from_environment()
+    if not model and not task:
+        raise RequestError("nothing to fetch", "give --model NAME or --task NAME")
+    if model:
+        _fetch_model(model, home.weights / model)
+    if task:
+        _fetch_task(task, home.tasks / task)
+
+
+def _fetch_model(name: str, folder: Path) -> None:
+    import httpx
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from bench.errors import BenchError, unknown_name
+
+    if name not in MODELS:
+        raise unknown_name("model to fetch", name, MODELS)
+    try:
+        snapshot_download(MODELS[name], local_dir=folder, allow_patterns=_FILES)
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        why = str(error).splitlines()[0]
+        raise BenchError(
+            f"cannot fetch {MODELS[name]}: {why}", "run it where there is a network; it continues"
+        ) from error
+    click.echo(f"{folder}")
+
+
+def _fetch_task(name: str, folder: Path) -> None:
+    import torchvision
+
+    from bench.errors import BenchError, RequestError, unknown_name
+
+    kinds = {
+        "aircraft": torchvision.datasets.FGVCAircraft,
+        "flowers": torchvision.datasets.Flowers102,
+    }
+    if name == "cars":
+        raise RequestError(_CARS, f"put them into {folder}")
+    if name not in kinds:
+        raise unknown_name("task to fetch", name, [*kinds, "cars"])
+    try:
+        for split in ("train", "val", "test"):
+            kinds[name](str(folder), split=split, download=True)
+    except (RuntimeError, OSError) as error:
+        why = str(error).splitlines()[0]
+        raise BenchError(
+            f"cannot fetch the task {name}: {why}", "run it where there is a network; it continues"
+        ) from error
+    click.echo(f"{folder}")

@@ -1,0 +1,15 @@
+"""``bench list``: what there is to choose from."""
+
+import click
+
+KINDS = ("tasks", "sources", "objectives", "evaluators", "presets")
+
+
+@click.command(name="list")
+@click.argument("kind", type=click.Choice(KINDS))
+def command(kind: str) -> None:
+    """List the names of one kind."""
+    from bench import plugins, preset
+
+    names = preset.names() if kind == "presets" else getattr(plugins, kind).names()
+    click.echo("\n".join(names))

@@ -1,0 +1,17 @@
+"""``bench report``: plots, tables and one page from the database."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: the home's report.")
+def command(out: Path | None) -> None:
+    """Write the report of everything that has run."""
+    from bench.paths import Home
+    from results.report import write_report
+
+    home = Home.from_environment()
+    paths = write_report(home, out or home.report)
+    click.echo(f"report: {paths.html}")

@@ -1,0 +1,40 @@
+"""``bench run``: one run, from its source to its record."""
+
+from typing import Any
+
+import click
+
+from bench.commands._options import prepared, run_options
+
+
+@click.command()
+@run_options
+@click.option("--fresh", is_flag=True, help="Run again even if it is done.")
+@click.option("--dry-run", is_flag=True, help="Print the spec and what is missing; do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object.")
+def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401
+    """Collect images, adapt CLIP to them, and judge it."""
+    import msgspec
+
+    from bench.paths import Home
+    from bench.progress import Progress
+    from bench.run import pinned, run
+
+    home = Home.from_environment()
+    spec = pinned(prepared(**options), home)
+    if dry_run:
+        click.echo(msgspec.json.format(msgspec.json.encode({"run_id": spec.run_id, "spec": spec})))
+        return
+    home.make_writable()
+    record = run(spec, home, Progress(), fresh=fresh)
+    if as_json:
+        click.echo(msgspec.json.encode(record).decode())
+        return
+    click.echo(f"run {record.run_id}: {spec.source} for {spec.task}, {record.n.used} images used")
+    for score in record.scores:
+        interval = f"[{score.ci_low:.1%}, {score.ci_high:.1%}]"
+        click.echo(
+            f"  {score.split:<5} {score.evaluator:<13} {score.metric:<15} "
+            f"{score.value:6.1%} {interval} of {score.n} images"
+        )
+    click.echo(f"  record: {home.run(record.run_id) / 'record.json'}")

@@ -1,0 +1,39 @@
+"""``bench show``: everything about one name."""
+
+import click
+
+
+@click.command()
+@click.argument("name")
+def command(name: str) -> None:
+    """Show a task, preset, source, objective or evaluator, or a run's record."""
+    import inspect
+
+    import msgspec
+
+    from bench import plugins, preset
+    from bench.errors import unknown_name
+    from bench.paths import Home
+    from bench.run import read_record
+
+    record = read_record(Home.from_environment(), name)
+    if record is not None:
+        click.echo(msgspec.json.format(msgspec.json.encode(record)))
+        return
+    if name in preset.names():
+        click.echo(msgspec.yaml.encode(preset.load(name)).decode().rstrip())
+        return
+    if name in plugins.tasks.names():
+        click.echo(msgspec.yaml.encode(plugins.tasks.get(name)).decode().rstrip())
+        return
+    known = set(preset.names()) | set(plugins.tasks.names())
+    for registry in (plugins.sources, plugins.objectives, plugins.evaluators):
+        known |= set(registry.names())
+        if name in registry.names():
+            thing: type = registry.get(name)
+            click.echo(f"{registry.kind} {name}: {inspect.getdoc(thing)}")
+            for field in msgspec.structs.fields(thing.Options) if hasattr(thing, "Options") else ():
+                default = "required" if field.required else repr(field.default)
+                click.echo(f"  {field.name} = {default}")
+            return
+    raise unknown_name("name", name, known)

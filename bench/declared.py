@@ -1,0 +1,79 @@
+"""Reading what a user declared: unknown keys are refused by name, wrong values by place."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from bench.errors import RequestError, unknown_name
+from bench.types import Declared, Json
+
+T = TypeVar("T", bound=Declared)
+
+MAX_YAML_BYTES = 1_000_000
+
+
+def read_yaml(path: Path) -> Json:
+    """Return the mapping in a YAML file.
+
+    Raises:
+        RequestError: If the file is absent, too large, not YAML, or not a mapping.
+    """
+    try:
+        content = path.read_bytes()
+        if len(content) > MAX_YAML_BYTES:
+            raise RequestError(f"{path} is {len(content)} bytes long", "keep settings short")
+        values = yaml.safe_load(content)
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise RequestError(f"{path} does not hold a mapping")
+    return values
+
+
+def declared(kind: type[T], values: Json, where: str) -> T:
+    """Return a declaration built from plain values.
+
+    Args:
+        kind: The declaration's type.
+        values: Field names to values; text is read as a number where a number is needed.
+        where: What the values are, for the error.
+
+    Raises:
+        RequestError: If a name is unknown or a value does not fit.
+    """
+    names = [field.encode_name for field in msgspec.structs.fields(kind)]
+    for name in values:
+        if name not in names:
+            raise unknown_name(f"setting of {where}", str(name), names)
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"{where}: {error}") from error
+
+
+def parse_assignment(text: str) -> tuple[list[str], Any]:
+    """Split ``a.b=value`` into its path and its value, read as YAML.
+
+    Raises:
+        RequestError: If there is no ``=`` or the value is not YAML.
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise RequestError(f"--set {text!r} sets nothing", "write --set train.lr=1e-5")
+    try:
+        return path.strip().split("."), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RequestError(f"--set {text!r}: the value is not YAML") from error
+
+
+def assign(values: Json, path: list[str], value: object) -> None:
+    """Put a value at a path of nested mappings, which are made where they are missing."""
+    for name in path[:-1]:
+        inner = values.get(name)
+        values[name] = inner = dict(inner) if isinstance(inner, dict) else {}
+        values = inner
+    values[path[-1]] = value

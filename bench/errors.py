@@ -1,0 +1,46 @@
+"""The errors a user sees.
+
+    BenchError            exit code 1: the run failed; what happened, and what to do
+    └── RequestError      exit code 2: the request was wrong; nothing was started
+
+Every message is one line. Anything else that escapes is a defect of ours and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """A run that failed for a reason its user can act on.
+
+    Args:
+        what: What went wrong, in one line.
+        fix: What to do about it, in one line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        self.what = " ".join(what.split())
+        self.fix = " ".join(fix.split())
+        super().__init__(f"{self.what}; {self.fix}" if fix else self.what)
+
+
+class RequestError(BenchError):
+    """A request that cannot be carried out as written; raised before any work."""
+
+    exit_code = 2
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> RequestError:
+    """Return the error for a name that is not there, with the nearest ones suggested.
+
+    Args:
+        kind: What the name should have been, e.g. ``"source"``.
+        name: The name that was asked for.
+        known: The names that exist.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(names)}"
+    return RequestError(f"unknown {kind} {name!r}", hint)

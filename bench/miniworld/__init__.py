@@ -1,0 +1,1 @@
+"""The embedded closed world: renderer, pool, small CLIP and small Stable Diffusion."""

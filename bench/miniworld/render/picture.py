@@ -1,0 +1,120 @@
+"""From the name of a subject to a finished picture."""
+
+import difflib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from bench.miniworld.render.aircraft import draw_aircraft
+from bench.miniworld.render.aircraft_models import AIRCRAFT
+from bench.miniworld.render.backgrounds import (
+    anywhere,
+    caption_strip,
+    garden,
+    occlude,
+    sky,
+    street,
+)
+from bench.miniworld.render.canvas import Canvas, Image8, chance, seeded
+from bench.miniworld.render.car_models import CARS
+from bench.miniworld.render.cars import draw_car
+from bench.miniworld.render.distractors_far import FAR
+from bench.miniworld.render.distractors_near import NEAR
+from bench.miniworld.render.flower_models import FLOWERS
+from bench.miniworld.render.flowers import draw_flower
+from bench.miniworld.render.spot import Spot
+
+OTHER = "other"
+
+CLASSES: dict[str, tuple[str, ...]] = {
+    "aircraft": tuple(AIRCRAFT),
+    "cars": tuple(CARS),
+    "flowers": tuple(FLOWERS),
+}
+DISTRACTORS: dict[str, tuple[str, ...]] = {name: () for name in FAR} | {
+    name: (domain,) for domain, painters in NEAR.items() for name in painters
+}
+
+_Scene = Callable[[Canvas, np.random.Generator], None]
+_Subject = Callable[[Canvas, str, np.random.Generator, float], None]
+
+_SCENES: dict[str, _Scene] = {"aircraft": sky, "cars": street, "flowers": garden}
+_SUBJECTS: dict[str, _Subject] = {
+    "aircraft": draw_aircraft,
+    "cars": draw_car,
+    "flowers": draw_flower,
+}
+_PAINTERS = FAR | {
+    name: painter for painters in NEAR.values() for name, painter in painters.items()
+}
+_ATTRIBUTES: dict[str, dict[str, dict[str, object]]] = {
+    "aircraft": {name: model.attributes() for name, model in AIRCRAFT.items()},
+    "cars": {name: model.attributes() for name, model in CARS.items()},
+    "flowers": {name: model.attributes() for name, model in FLOWERS.items()},
+}
+
+_ODD_SCENE_SHARE = 0.1
+_CROPPED_SHARE = 0.03
+_OCCLUDED_SHARE = 0.09
+_CAPTION_SHARE = 0.04
+_CROP = 0.12
+
+
+def render(domain: str, name: str, seed: int, size: int = 32) -> Image8:
+    """Renders one picture, a function of its arguments alone.
+
+    Args:
+        domain: a key of CLASSES, or "other" for a distractor.
+        name: a class of the domain, or a key of DISTRACTORS.
+        seed: number of the picture, not negative.
+        size: width and height in pixels.
+
+    Returns:
+        RGB picture, uint8 [size, size, 3].
+
+    Raises:
+        ValueError: if the domain, the name, the seed or the size is not valid.
+    """
+    _check(domain, name)
+    if seed < 0 or size < 1:
+        raise ValueError(f"seed must be >= 0 and size >= 1, got seed={seed}, size={size}")
+    rng = seeded(domain, name, seed)
+    canvas = Canvas(size)
+    if domain == OTHER:
+        anywhere(canvas, rng)
+        _PAINTERS[name](Spot(canvas, rng))
+    else:
+        scene = anywhere if chance(rng, _ODD_SCENE_SHARE) else _SCENES[domain]
+        scene(canvas, rng)
+        overrun = _CROP if chance(rng, _CROPPED_SHARE) else 0.0
+        _SUBJECTS[domain](canvas, name, rng, overrun)
+    if chance(rng, _OCCLUDED_SHARE):
+        occlude(canvas, rng)
+    if chance(rng, _CAPTION_SHARE):
+        caption_strip(canvas, rng)
+    return canvas.develop(rng)
+
+
+def attributes(domain: str, name: str) -> dict[str, object]:
+    """Returns the structural attributes that define a class, or {} for a distractor.
+
+    Raises:
+        ValueError: if the domain or the name is not valid.
+    """
+    _check(domain, name)
+    return {} if domain == OTHER else dict(_ATTRIBUTES[domain][name])
+
+
+def _check(domain: str, name: str) -> None:
+    names = {**CLASSES, OTHER: tuple(DISTRACTORS)}
+    if domain not in names:
+        raise ValueError(_unknown("domain", domain, names))
+    if name not in names[domain]:
+        raise ValueError(_unknown(f"name in domain {domain!r}", name, names[domain]))
+
+
+def _unknown(what: str, given: str, valid: Iterable[str]) -> str:
+    choices = list(valid)
+    near = difflib.get_close_matches(given, choices, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what}: {given!r}.{hint} Valid names: {', '.join(choices)}"

@@ -1,0 +1,47 @@
+"""The registries, and everything an outside package needs to add to them.
+
+from bench.plugins import sources
+
+@sources.register("mine")
+class Mine: ...
+"""
+
+from typing import Any
+
+import msgspec
+
+from bench.declared import declared
+from bench.registry import Registry
+from bench.types import Declared, Evaluator, Json, Objective, Source, Task
+
+sources: Registry[type[Source]] = Registry("source", "sources")
+objectives: Registry[type[Objective]] = Registry("objective", "adapt.objectives")
+evaluators: Registry[type[Evaluator]] = Registry("evaluator", "eval")
+tasks: Registry[Task] = Registry("task", "bench.tasks")
+
+
+def source_of(name: str, options: Json) -> Source:
+    """Return a source with its options checked and defaults filled in.
+
+    Raises:
+        RequestError: If there is no such source, or an option is unknown or does not fit.
+    """
+    kind = sources.get(name)
+    return kind(declared(_options(kind), options, f"the source {name}"))
+
+
+def evaluator_of(name: str, options: Json) -> Evaluator:
+    """Return an evaluator with its options checked; raises as `source_of` does."""
+    kind = evaluators.get(name)
+    return kind(declared(_options(kind), options, f"the evaluator {name}"))
+
+
+def full_options(registry: Registry[Any], name: str, given: Json) -> Json:
+    """Return the options of a source or evaluator with every default filled in."""
+    kind = _options(registry.get(name))
+    return dict(msgspec.to_builtins(declared(kind, given, f"the {registry.kind} {name}")))
+
+
+def _options(plugin: Any) -> type[Declared]:  # noqa: ANN401 (a plug-in's class)
+    kind: type[Declared] = plugin.Options
+    return kind

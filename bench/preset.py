@@ -1,0 +1,142 @@
+"""Presets: what a run is made of when the command line does not say.
+
+A preset is a YAML file (``bench/presets/NAME.yaml`` or a path). The command line's ``--set``
+assignments are laid over it, every default is filled in, and the result is a `RunSpec`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.declared import assign, declared, parse_assignment, read_yaml
+from bench.errors import RequestError, unknown_name
+from bench.plugins import evaluators, full_options, sources
+from bench.types import Declared, Json, RunSpec, TrainSpec
+
+_FOLDER = Path(__file__).parent / "presets"
+
+
+class Preset(Declared, frozen=True, kw_only=True):
+    """Named settings for everything a run needs."""
+
+    name: str
+    description: str
+    tasks: dict[str, str]
+    """The task that a short name means."""
+    model: str
+    objective: str = "ce"
+    order: str = "random"
+    train: Json = {}
+    evaluators: dict[str, Json]
+    sources: dict[str, Json]
+    """Options per source."""
+
+    def task(self, name: str) -> str:
+        """Return the full name of a task."""
+        return self.tasks.get(name, name)
+
+
+def names() -> list[str]:
+    """Return the names of the built-in presets."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> Preset:
+    """Return a preset by name or by path.
+
+    Raises:
+        RequestError: If there is no such preset, or it is malformed.
+    """
+    built_in = _FOLDER / f"{name}.yaml"
+    path = built_in if name in names() else Path(name)
+    if path.suffix != ".yaml" or not path.is_file():
+        raise unknown_name("preset", name, names())
+    return declared(Preset, {"name": name, **read_yaml(path)}, f"the preset {name}")
+
+
+def resolve(
+    preset_name: str,
+    *,
+    task: str,
+    source: str,
+    n: int | None,
+    seed: int = 0,
+    settings: Sequence[str] | Json = (),
+) -> RunSpec:
+    """Return the complete specification of one run.
+
+    Args:
+        preset_name: The preset's name or path.
+        task: The task's name, short name or path.
+        source: The source's name.
+        n: Images to train on; None for all.
+        seed: The run's seed.
+        settings: Assignments such as ``train.lr=1e-5`` or ``source.tau=0.2``, as text or as a
+            mapping from path to value.
+
+    Raises:
+        RequestError: If a name or a setting is unknown, or a value does not fit.
+    """
+    preset = load(preset_name)
+    pairs = (
+        [(path.split("."), value) for path, value in settings.items()]
+        if isinstance(settings, dict)
+        else [parse_assignment(text) for text in settings]
+    )
+    values: Json = {
+        "model": preset.model,
+        "objective": preset.objective,
+        "order": preset.order,
+        "train": dict(preset.train),
+        "evaluators": dict(preset.evaluators),
+        "source": dict(preset.sources.get(source, {})),
+    }
+    for path, value in pairs:
+        if path[0] not in values:
+            raise unknown_name("setting", path[0], values)
+        assign(values, path, value)
+    options = source_options(preset, source, values.pop("source"))
+    train = declared(TrainSpec, values.pop("train"), "train")
+    _check_train(train)
+    judges = {
+        name: full_options(evaluators, name, given)
+        for name, given in values.pop("evaluators").items()
+    }
+    spec = {
+        **values,
+        "preset": preset.name,
+        "task": preset.task(task),
+        "source": source,
+        "options": options,
+        "n": 0 if source == "none" else n,
+        "seed": seed,
+        "train": msgspec.to_builtins(train),
+        "evaluators": judges,
+    }
+    if train.select_by not in judges:
+        raise unknown_name("evaluator to select by", train.select_by, judges)
+    return declared(RunSpec, spec, "the run")
+
+
+def source_options(preset: Preset, source: str, given: Json) -> Json:
+    """Return a source's options with every default filled in, its parts' options included."""
+    options = full_options(sources, source, given)
+    for part in options.get("parts", {}):
+        # A source made of sources carries their options, so that its hash covers them.
+        inner = {**preset.sources.get(part, {}), **options["options"].get(part, {})}
+        options["options"][part] = source_options(preset, part, inner)
+    return dict(options)
+
+
+def _check_train(train: TrainSpec) -> None:
+    positive = {"batch_size": train.batch_size, "lr": train.lr, "clip_norm": train.clip_norm}
+    for name, value in positive.items():
+        if not value > 0:
+            raise RequestError(f"train.{name} is {value}", "it must be above zero")
+    if train.epochs < 0 or train.workers < 0 or train.warmup_steps < 0:
+        raise RequestError("train.epochs, .workers and .warmup_steps cannot be negative")
+    if train.warmup_fraction is not None and not 0 <= train.warmup_fraction <= 1:
+        raise RequestError(f"train.warmup_fraction is {train.warmup_fraction}", "give 0 to 1")
+    if train.micro_batch is not None and not 1 <= train.micro_batch <= train.batch_size:
+        raise RequestError("train.micro_batch must lie between 1 and train.batch_size")

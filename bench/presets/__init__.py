@@ -1,0 +1,1 @@
+"""Presets: named settings for everything a run needs, one YAML file each."""

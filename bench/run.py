@@ -1,0 +1,320 @@
+"""One run, in a straight line: spec → source → images → adaptation → evaluation → record."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
+from filelock import FileLock, Timeout
+
+from bench import provenance
+from bench.errors import BenchError
+from bench.files import fingerprint, temporary_name, write_atomic
+from bench.manifest import ImageSet
+from bench.paths import Home
+from bench.plugins import evaluator_of, objectives, source_of
+from bench.progress import Progress
+from bench.tasks import find_task
+from bench.types import Context, Counts, Embedder, Evaluation, Json, RunRecord, RunSpec, Task
+
+if TYPE_CHECKING:
+    from adapt.finetune import Adapted
+    from adapt.models import Classifier, Clip
+    from eval._features import ModelFeatures, TaskImages
+
+
+def pinned(spec: RunSpec, home: Home) -> RunSpec:
+    """Return a spec with the fingerprints of everything outside that its result depends on.
+
+    Raises:
+        RequestError: If anything the run needs is absent, with the remedy; no work was done.
+    """
+    task = find_task(spec.task)
+    objectives.get(spec.objective)
+    outside = source_of(spec.source, spec.options).pins(home)
+    model = fingerprint(home.find_weights(spec.model))
+    task.check(home)
+    pins = {"task": f"{task.name}@{task.version}", "model": model, **outside}
+    return msgspec.structs.replace(spec, pins=pins)
+
+
+def collect_images(
+    spec: RunSpec, home: Home, progress: Progress, shards: range | None = None
+) -> ImageSet:
+    """Run a spec's source, or the given shards of its stages.
+
+    Raises:
+        BenchError: If the source fails, or has too few images, or none of some class.
+    """
+    task = find_task(spec.task)
+    context = Context(
+        home=home,
+        task=task,
+        n=spec.n,
+        seed=spec.seed,
+        embedder=lambda name: _embedder(home.find_weights(name)),
+        progress=progress,
+        shards=shards,
+    )
+    images = source_of(spec.source, spec.options).collect(context)
+    empty = [name for name, count in images.manifest.counts.items() if not count]
+    if spec.source != "none" and empty and len(images):
+        progress.say(f"{len(empty)} classes have no images: {', '.join(empty[:5])}")
+    return images
+
+
+def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -> RunRecord:
+    """Carry out one run, or continue it, or return the record of the finished one.
+
+    Args:
+        spec: What to do; already `pinned`.
+        home: Where to do it.
+        progress: Where to report.
+        fresh: Do it again even if it is done.
+
+    Raises:
+        BenchError: If the run fails; its record then says why.
+    """
+    folder = home.run(spec.run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder / ".lock", progress):
+        if fresh:
+            for file in folder.rglob("*"):
+                if file.is_file() and file.name != ".lock":
+                    file.unlink()
+        record = read_record(home, spec.run_id)
+        if record is not None and record.status == "done":
+            return record
+        write_atomic(folder / "spec.json", msgspec.json.format(msgspec.json.encode(spec)))
+        started = _now()
+        try:
+            record = _Run(spec, home, progress).carry_out(started)
+        except BenchError as error:
+            _write_record(home, _failed(spec, started, error))
+            raise
+        _write_record(home, record)
+        return record
+
+
+def read_record(home: Home, run_id: str) -> RunRecord | None:
+    """Return a run's record, or None if there is none that can be read."""
+    try:
+        content = (home.run(run_id) / "record.json").read_bytes()
+        return msgspec.json.decode(content, type=RunRecord)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+class _Run:
+    """The steps of one run, each timed."""
+
+    def __init__(self, spec: RunSpec, home: Home, progress: Progress) -> None:
+        self.spec = spec
+        self.home = home
+        self.progress = progress
+        self.folder = home.run(spec.run_id)
+        self.task: Task = find_task(spec.task)
+        self.timings: dict[str, float] = {}
+
+    def carry_out(self, started: str) -> RunRecord:
+        """Do everything, in order; the test split is opened last."""
+        spec = self.spec
+        with self._timed("source"):
+            images = collect_images(spec, self.home, self.progress)
+            rows = images.select(spec.n, spec.seed, spec.order) if spec.n != 0 else images.index()
+        with self._timed("load"):
+            clip = _clip(str(self.home.find_weights(spec.model)))
+        with self._timed("adapt"):
+            adapted = self._adapt(clip, rows)
+        with self._timed("evaluate"):
+            verdicts = self._evaluate(adapted)
+        self._write_predictions(verdicts)
+        return self._record(started, images, rows, clip, adapted, verdicts)
+
+    def _adapt(self, clip: "Clip", rows: pl.DataFrame) -> "Adapted":
+        from adapt.data import TrainingImages
+        from adapt.finetune import finetune
+        from adapt.models import Classifier
+        from eval._intervals import value
+
+        spec, train = self.spec, self.spec.train
+        judge = evaluator_of(train.select_by, spec.evaluators[train.select_by])
+
+        def validate(classifier: Classifier) -> float:
+            return value(judge.validate(self._view(classifier)), self.task)
+
+        images = None
+        if rows.height:
+            augment = clip.preprocess_train
+            images = TrainingImages(self.home.data, rows, augment, spec.seed)
+        return finetune(
+            Classifier.from_clip(clip, self.task, train.head_init, spec.seed),
+            images,
+            objectives.get(spec.objective)(),
+            train,
+            folder=self.folder / "checkpoints",
+            validate=validate,
+            progress=self.progress,
+        )
+
+    def _evaluate(self, adapted: "Adapted") -> list[tuple[str, str, Evaluation]]:
+        view = self._view(adapted.classifier)
+        found = []
+        for name, options in self.spec.evaluators.items():
+            judge = evaluator_of(name, options)
+            found += [(name, "val", judge.validate(view)), (name, "test", judge.test(view))]
+        return found
+
+    def _view(self, classifier: "Classifier") -> "ModelFeatures":
+        from eval._features import ModelFeatures
+
+        return ModelFeatures(classifier, self._task_images())
+
+    def _task_images(self) -> "TaskImages":
+        model = str(self.home.find_weights(self.spec.model))
+        return _task_images(self.spec.task, self.home, model)
+
+    def _write_predictions(self, found: list[tuple[str, str, Evaluation]]) -> None:
+        images = self._task_images()
+        tables = [
+            pl.DataFrame(
+                {
+                    "evaluator": [name] * len(verdict.labels),
+                    "split": [split] * len(verdict.labels),
+                    "key": list(images.split(split).keys),
+                    "label": verdict.labels,
+                    "predicted": verdict.predicted,
+                }
+            )
+            for name, split, verdict in found
+            if split == "test"
+        ]
+        path = self.folder / "predictions.parquet"
+        temporary = temporary_name(path)
+        pl.concat(tables).write_parquet(temporary)
+        temporary.replace(path)
+
+    def _record(
+        self,
+        started: str,
+        images: ImageSet,
+        rows: pl.DataFrame,
+        clip: "Clip",
+        adapted: "Adapted",
+        verdicts: list[tuple[str, str, Evaluation]],
+    ) -> RunRecord:
+        from eval._intervals import scores
+
+        yields = dict(images.manifest.yields)
+        fidelity = yields.pop("fidelity", {})
+        return RunRecord(
+            run_id=self.spec.run_id,
+            status="done",
+            spec=self.spec,
+            n=Counts(
+                asked=self.spec.n,
+                matched=yields.get("matched", 0),
+                fetched=yields.get("fetched", 0),
+                kept=yields.get("kept", 0),
+                used=rows.height,
+            ),
+            image_set=images.manifest.content,
+            scores=[score for verdict in verdicts for score in scores(*verdict)],
+            yields=yields,
+            selection=_selection(self.spec, self.task, adapted),
+            timings={**self.timings, **adapted.timings},
+            images_per_second=adapted.images_per_second,
+            peak_memory_mb=round(provenance.peak_memory_mb(), 1),
+            device=provenance.device(),
+            weights=clip.weights_hash,
+            fidelity=fidelity,
+            versions=provenance.versions(),
+            git=provenance.git(),
+            started=started,
+            finished=_now(),
+        )
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        self.timings[step] = round(time.monotonic() - start, 3)
+
+
+def _selection(spec: RunSpec, task: Task, adapted: "Adapted") -> Json:
+    return {
+        "split": "val",
+        "by": spec.train.select_by,
+        "metric": task.metric,
+        "epoch": adapted.chosen.epoch,
+        "history": [msgspec.to_builtins(epoch) for epoch in adapted.history],
+    }
+
+
+def _failed(spec: RunSpec, started: str, error: BenchError) -> RunRecord:
+    return RunRecord(
+        run_id=spec.run_id,
+        status="failed",
+        spec=spec,
+        n=Counts(asked=spec.n, matched=0, fetched=0, kept=0, used=0),
+        image_set="",
+        versions=provenance.versions(),
+        git=provenance.git(),
+        error=str(error),
+        started=started,
+        finished=_now(),
+    )
+
+
+def _write_record(home: Home, record: RunRecord) -> None:
+    path = home.run(record.run_id) / "record.json"
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(record)))
+
+
+@contextmanager
+def _alone(path: Path, progress: Progress) -> Iterator[None]:
+    """Hold a run's lock; wait for another process that is at the same run."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.say(f"another process is at run {path.parent.name}; waiting for it to finish")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# Models and decoded splits are shared by all runs of a process: a study loads them once.
+
+
+@lru_cache(maxsize=4)
+def _clip(folder: str) -> "Clip":
+    import torch
+
+    from adapt.models import load_clip
+
+    return load_clip(Path(folder), "cuda" if torch.cuda.is_available() else "cpu")
+
+
+@lru_cache(maxsize=4)
+def _task_images(name: str, home: Home, model: str) -> "TaskImages":
+    from eval._features import TaskImages
+
+    return TaskImages(find_task(name), home, _clip(model).preprocess_val)
+
+
+def _embedder(folder: Path) -> Embedder:
+    from adapt.models import ClipEmbedder
+
+    return ClipEmbedder(_clip(str(folder)))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

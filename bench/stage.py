@@ -1,0 +1,129 @@
+"""Stages: pieces of work that are done once, in shards, and survive being killed.
+
+A stage's folder is named by the hash of its configuration and of its inputs' names, so the same
+work is never done twice and different work never meets. Its plan (how many shards) is frozen in
+``plan.json`` before the first shard, never derived from a worker count. A shard is made in a
+temporary folder and renamed; ``done.json`` comes last. Any number of workers may run one stage: a
+shard is held by an advisory file lock, which the kernel releases when its holder dies.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from bench.errors import BenchError
+from bench.files import atomic_folder, write_atomic
+from bench.progress import Bar, Progress
+from bench.types import digest
+
+
+class UnfinishedError(BenchError):
+    """A stage of which only some shards were asked for, and others are missing."""
+
+
+class Stage:
+    """One stage's folder.
+
+    Args:
+        data: The folder that holds all stages.
+        name: What the stage does, e.g. ``"download"``.
+        config: Everything that determines its output, besides its inputs.
+        inputs: The keys of the stages it reads.
+    """
+
+    def __init__(
+        self, data: Path, name: str, config: Mapping[str, Any], inputs: Sequence[str] = ()
+    ) -> None:
+        self.config = {"stage": name, "config": dict(config), "inputs": list(inputs)}
+        self.name = name
+        self.key = f"{name}-{digest(self.config)}"
+        self.folder = data / self.key
+
+    @property
+    def done(self) -> bool:
+        """Whether every shard is there."""
+        return (self.folder / "done.json").is_file()
+
+    def shard(self, index: int) -> Path:
+        """Return the folder of one shard."""
+        return self.folder / f"{index:05d}"
+
+    def shards(self) -> list[Path]:
+        """Return the folders of all shards of a finished stage, in order."""
+        return [self.shard(index) for index in range(self._read("done.json")["shards"])]
+
+    def info(self) -> dict[str, Any]:
+        """Return what the stage noted when it was finished."""
+        return dict(self._read("done.json")["info"])
+
+    def run(
+        self,
+        shards: int,
+        make: Callable[[int, Path], None],
+        progress: Progress,
+        *,
+        only: range | None = None,
+        summarise: Callable[[list[Path]], dict[str, Any]] = lambda _: {},
+    ) -> None:
+        """Make the missing shards, and the stage's last word when none is missing.
+
+        Args:
+            shards: Number of shards; the first worker's word stands.
+            make: Fills an empty folder with the content of one shard.
+            progress: Where to report.
+            only: Make only these; None for all.
+            summarise: What to note about the finished stage.
+
+        Raises:
+            UnfinishedError: If shards that were not asked for are missing.
+        """
+        if self.done:
+            return
+        total = self._plan(shards)
+        wanted = [index for index in only or range(total) if index < total]
+        missing = [index for index in wanted if not self.shard(index).is_dir()]
+        with progress.bar(self.name, len(missing), "shard") as bar:
+            busy = [index for index in missing if not self._make(index, make, bar, wait=False)]
+            for index in busy:
+                self._make(index, make, bar, wait=True)
+        if all(self.shard(index).is_dir() for index in range(total)):
+            info = summarise([self.shard(index) for index in range(total)])
+            self._write("done.json", {**self.config, "shards": total, "info": info})
+        if not self.done:
+            absent = sum(not self.shard(index).is_dir() for index in range(total))
+            raise UnfinishedError(f"{self.key}: {absent} of {total} shards are still to be made")
+
+    def _plan(self, shards: int) -> int:
+        if not (self.folder / "plan.json").is_file():
+            self._write("plan.json", {**self.config, "shards": shards})
+        return int(self._read("plan.json")["shards"])
+
+    def _make(self, index: int, make: Callable[[int, Path], None], bar: Bar, *, wait: bool) -> bool:
+        """Make one shard, unless another worker is at it and we do not wait for that."""
+        lock = FileLock(self.folder / f".{index:05d}.lock")
+        try:
+            with lock.acquire(timeout=-1 if wait else 0):
+                if not self.shard(index).is_dir():
+                    with atomic_folder(self.shard(index)) as folder:
+                        make(index, folder)
+        except Timeout:
+            return False
+        bar.advance()
+        return True
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        try:
+            content = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        except (OSError, msgspec.DecodeError) as error:
+            raise BenchError(
+                f"the stage {self.key} has no readable {name}",
+                f"delete {self.folder} and run again",
+            ) from error
+        return content
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        write_atomic(self.folder / name, msgspec.json.format(msgspec.json.encode(content)))

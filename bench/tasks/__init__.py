@@ -1,0 +1,16 @@
+"""Tasks: one small declaration each, class names and prompts as data beside it."""
+
+from pathlib import Path
+
+from bench.plugins import tasks
+from bench.tasks._folder import FolderTask
+from bench.types import Task
+
+
+def find_task(name: str) -> Task:
+    """Return a task by name, or the one in a folder of images.
+
+    Raises:
+        RequestError: If there is no such task, or the folder is not one.
+    """
+    return FolderTask.load(Path(name)) if Path(name).is_dir() else tasks.get(name)

@@ -1,0 +1,118 @@
+"""A task made of a folder of images: ``train|val|test/CLASS/IMAGE``, or just ``CLASS/IMAGE``.
+
+Without split folders, every image goes to a split by the hash of its path: 60 % train, 20 % val,
+20 % test. ``task.yaml`` in the folder may give templates, domain texts, queries and the metric.
+"""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench.declared import declared, read_yaml
+from bench.errors import RequestError
+from bench.paths import Home
+from bench.shards import decode
+from bench.types import Declared, Json, Split, Task
+
+SPLITS = ("train", "val", "test")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+class _Declaration(Declared, frozen=True, kw_only=True):
+    templates: tuple[str, ...] = ("a photo of a {}.",)
+    domain_texts: tuple[str, ...] = ("a photo.",)
+    queries: dict[str, str] = {}
+    metric: str = "accuracy"
+
+
+class FolderTask(Task, frozen=True, kw_only=True):
+    """A task whose images lie in class folders."""
+
+    path: str
+
+    @classmethod
+    def load(cls, path: Path) -> "FolderTask":
+        """Read a task's declaration off its folder.
+
+        Raises:
+            RequestError: If it has no classes, or a class or a split without images.
+        """
+        path = path.resolve()
+        settings = path / "task.yaml"
+        given: Json = read_yaml(settings) if settings.is_file() else {}
+        rest = declared(_Declaration, given, str(settings))
+        parts = _parts(path)
+        names = sorted({name for part in parts.values() for name, _ in part})
+        if len(names) < 2:
+            raise RequestError(f"{path} has {len(names)} class folders", "a task needs two")
+        for split, part in parts.items():
+            for name in names:
+                if name not in {found for found, _ in part}:
+                    raise RequestError(
+                        f"class {name!r} has no images in split {split} of {path}",
+                        "add images, or remove the class from every split",
+                    )
+        return declared(
+            cls,
+            {
+                **{field: getattr(rest, field) for field in rest.__struct_fields__},
+                "name": path.name,
+                "version": 1,
+                "class_names": tuple(names),
+                "split_sizes": {split: len(part) for split, part in parts.items()},
+                "path": str(path),
+            },
+            str(path),
+        )
+
+    def open_split(self, name: str, home: Home) -> Split:
+        """Open one split of the folder."""
+        root = Path(self.path)
+        part = sorted(_parts(root)[name], key=lambda item: str(item[1]))
+        files = [file for _, file in part]
+        return Split(
+            name,
+            [file.relative_to(root).as_posix() for file in files],
+            np.array([self.class_names.index(found) for found, _ in part], np.int64),
+            partial(_read, files),
+        )
+
+
+def class_folders(root: Path) -> list[tuple[str, Path]]:
+    """Return (class name, image file) for every image in the class folders below a folder.
+
+    Raises:
+        RequestError: If the folder cannot be read, or a class folder has no images.
+    """
+    found: list[tuple[str, Path]] = []
+    try:
+        for folder in sorted(item for item in root.iterdir() if item.is_dir()):
+            files = [item for item in folder.rglob("*") if item.suffix.lower() in IMAGE_SUFFIXES]
+            if not files:
+                raise RequestError(
+                    f"the class folder {folder} has no images", "add some, or remove the folder"
+                )
+            found += [(folder.name, file) for file in sorted(files)]
+    except OSError as error:
+        raise RequestError(f"cannot read the folder {root}: {error.strerror}") from error
+    return found
+
+
+def _parts(root: Path) -> dict[str, list[tuple[str, Path]]]:
+    if all((root / split).is_dir() for split in SPLITS):
+        return {split: class_folders(root / split) for split in SPLITS}
+    parts: dict[str, list[tuple[str, Path]]] = {split: [] for split in SPLITS}
+    for name, file in class_folders(root):
+        share = hashlib.sha256(file.relative_to(root).as_posix().encode()).digest()[0] / 256
+        parts["train" if share < 0.6 else "val" if share < 0.8 else "test"].append((name, file))
+    return parts
+
+
+def _read(files: list[Path], index: int) -> Image.Image:
+    try:
+        return decode(files[index].read_bytes())
+    except (ValueError, OSError) as error:
+        raise RequestError(f"{files[index]}: {error}", "replace or remove the file") from error

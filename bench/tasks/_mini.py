@@ -1,0 +1,43 @@
+"""The miniature world's tasks: images rendered apart from the pool."""
+
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.declared import declared, read_yaml
+from bench.miniworld.pool import split_arrays
+from bench.miniworld.render import CLASSES
+from bench.paths import Home
+from bench.types import Split, Task
+
+
+class MiniTask(Task, frozen=True, kw_only=True):
+    """One domain of the miniature world."""
+
+    domain: str
+
+    @classmethod
+    def load(cls, domain: str) -> "MiniTask":
+        """Read a task's declaration from the data file of its name."""
+        name = f"mini-{domain}"
+        values = read_yaml(Path(__file__).with_name("mini.yaml"))
+        extra = {"name": name, "domain": domain, "class_names": CLASSES[domain]}
+        return declared(cls, {**values["all"], **values[domain], **extra}, f"the task {name}")
+
+    def open_split(self, name: str, home: Home) -> Split:
+        """Render one split."""
+        images, labels = _rendered(self.domain, name)
+        keys = [f"{name}/{index:05d}" for index in range(len(labels))]
+        return Split(name, keys, labels, partial(_image, images))
+
+
+@cache
+def _rendered(domain: str, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    return split_arrays(domain, split)
+
+
+def _image(images: NDArray[np.uint8], index: int) -> Image.Image:
+    return Image.fromarray(images[index])

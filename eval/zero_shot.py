@@ -1,0 +1,33 @@
+"""Zero-shot accuracy: the adapted tower with the head it was trained with (002, section 4).
+
+No labelled image of the task is used. For the unadapted model the head is the text head.
+"""
+
+import numpy as np
+
+from bench.plugins import evaluators
+from bench.types import Declared, Evaluation, ModelView
+
+
+@evaluators.register("zero-shot")
+class ZeroShot:
+    """Judges a classifier by its own head."""
+
+    class Options(Declared, frozen=True, kw_only=True):
+        """There is nothing to choose."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def validate(self, model: ModelView) -> Evaluation:
+        """Judge on the validation split."""
+        return _classify(model, "val")
+
+    def test(self, model: ModelView) -> Evaluation:
+        """Judge on the test split."""
+        return _classify(model, "test")
+
+
+def _classify(model: ModelView, split: str) -> Evaluation:
+    predicted = np.argmax(model.head_logits(split), axis=1)
+    return Evaluation(predicted.astype(np.int64), model.labels(split), chosen={})

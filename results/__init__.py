@@ -1,0 +1,1 @@
+"""Results: records to database, tables, plots and report; works without torch."""

@@ -1,0 +1,68 @@
+"""The generator's measured fidelity, as records carry it: does an image show its class?"""
+
+import math
+
+import msgspec
+
+from bench.types import Json
+
+
+class _Judged(msgspec.Struct, frozen=True):
+    """An oracle classifier's accuracy on one set of images; keys we do not know are ignored."""
+
+    accuracy: float
+    n: int
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    chance: float
+    ddim_steps: int
+    guidance: float
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What was measured on one domain."""
+
+    generated: _Judged
+    real: _Judged
+    rebuilt: _Judged
+    """Real images after the generator's autoencoder."""
+    wrong_caption: _Judged
+    """Images generated for another class: at chance where captions decide the class."""
+
+
+def measured(fidelity: Json, task: str) -> Measured | None:
+    """Return what was measured on a task's domain; None where nothing was."""
+    domains = fidelity.get("domains", {})
+    try:
+        return msgspec.convert(domains.get(task.removeprefix("mini-")), Measured)
+    except msgspec.ValidationError:
+        return None
+
+
+def at_chance(fidelity: Json, task: str) -> bool:
+    """Return whether generated images are recognised no better than by guessing (5 %)."""
+    known = measured(fidelity, task)
+    if known is None:
+        return False
+    chance = msgspec.convert(fidelity["settings"], _Settings).chance
+    noise = math.sqrt(chance * (1 - chance) / max(known.generated.n, 1))
+    return known.generated.accuracy <= chance + 1.645 * noise
+
+
+def describe(fidelity: Json, task: str) -> str:
+    """Return the measured fidelity on a task in words."""
+    known = measured(fidelity, task)
+    if known is None:
+        return "generator fidelity: not measured"
+    settings = msgspec.convert(fidelity["settings"], _Settings)
+    return (
+        f"generator fidelity: an oracle reads the right class on {_percent(known.generated)} of "
+        f"{known.generated.n} generated images (real {_percent(known.real)}, encoded and decoded "
+        f"{_percent(known.rebuilt)}, wrong caption {_percent(known.wrong_caption)}, chance "
+        f"{settings.chance:.1%}; {settings.ddim_steps} steps, guidance {settings.guidance:g})"
+    )
+
+
+def _percent(judged: _Judged) -> str:
+    return f"{judged.accuracy:.1%}"

@@ -1,0 +1,179 @@
+"""The scaling plot: accuracy against the number of images used, one line per source."""
+
+import io
+import textwrap
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from bench.files import write_atomic
+from bench.size import format_size
+
+
+class Style(NamedTuple):
+    """How a source is drawn."""
+
+    colour: str
+    marker: str
+
+
+# Okabe and Ito's colours, told apart by the colour-blind; the markers serve black-and-white print.
+STYLES = {
+    "retrieved": Style("#0072B2", "o"),
+    "synthetic": Style("#D55E00", "^"),
+    "real": Style("#6B6B6B", "s"),
+    "mixed": Style("#8A4FA3", "D"),
+    "folder": Style("#009E73", "v"),
+}
+_GREY = "#EBEBEB"
+_OTHERS = [Style("#B8860B", "P"), Style("#56B4E9", "X"), Style("#CC79A7", "*")]
+# Matplotlib's type for this is the list of all its settings.
+_LOOK: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.titlesize": 10,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    # Names come from users: a dollar sign is a dollar sign.
+    "text.parse_math": False,
+    # The same records give the same file.
+    "svg.hashsalt": "scaling",
+}
+
+
+def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
+    """Draw one panel per evaluator.
+
+    Args:
+        means: Rows of `results.queries.scaling`, of one experiment and one metric.
+        title: What the figure is about.
+        footer: A caution printed below; none if empty.
+    """
+    evaluators = sorted(set(means["evaluator"]))
+    with mpl.rc_context(_LOOK):
+        figure = Figure(figsize=(4.6 * len(evaluators) + 0.4, 5), layout="constrained")
+        figure.suptitle(title, fontsize=12, fontweight="bold")
+        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4, 1)).flat
+        panels = above.subplots(1, len(evaluators), squeeze=False)[0]
+        for axes, evaluator in zip(panels, evaluators, strict=True):
+            _draw_panel(axes, means[means["evaluator"] == evaluator])
+            axes.set_title(evaluator)
+        panels[0].set_ylabel(f"test {means['metric'].iloc[0]} (%)")
+        below.legend(handles=_legend(means), loc="upper center", ncols=2 * len(evaluators))
+        wrapped = textwrap.fill(footer, width=70 * len(evaluators))
+        below.text(0.5, 0.02, wrapped, ha="center", va="bottom", fontsize=7.5, color="#555555")
+    return figure
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as PNG and SVG, and return the two paths."""
+    paths = []
+    for kind in ("png", "svg"):
+        content = io.BytesIO()
+        undated = {"Date": None} if kind == "svg" else {}
+        with mpl.rc_context(_LOOK):
+            figure.savefig(content, format=kind, dpi=160, metadata=undated)
+        paths.append(stem.with_name(f"{stem.name}.{kind}"))
+        write_atomic(paths[-1], content.getvalue())
+    return paths
+
+
+def _draw_panel(axes: Axes, means: pd.DataFrame) -> None:
+    adapted = means[means["source"] != "none"]
+    for value in means.loc[means["source"] == "none", "mean"]:
+        axes.axhline(100 * value, color="#222222", linestyle=(0, (5, 3)), linewidth=1.2)
+    for source, rows in adapted.groupby("source"):
+        _draw_source(axes, rows.sort_values("n_used"), _style(str(source), adapted))
+    axes.set_xscale("log")
+    axes.set_xlabel("images used (log scale)")
+    _label_sizes(axes, sorted(set(adapted["n_used"])))
+    if (exhausted := _exhausted_at(adapted)) is not None:
+        right = adapted["n_used"].max() * 1.35
+        axes.axvspan(exhausted, right, color=_GREY, linewidth=0, zorder=0)
+        axes.set_xlim(right=right)
+
+
+def _draw_source(axes: Axes, rows: pd.DataFrame, style: Style) -> None:
+    used = rows["n_used"].to_numpy()
+    columns = ["mean", "seed_min", "seed_max", "test_low", "test_high"]
+    mean, seed_min, seed_max, test_low, test_high = 100 * rows[columns].to_numpy().T
+    axes.fill_between(used, seed_min, seed_max, color=style.colour, alpha=0.2, linewidth=0)
+    axes.errorbar(
+        used,
+        mean,
+        yerr=[mean - test_low, test_high - mean],
+        color=style.colour,
+        marker=style.marker,
+        markersize=6,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        linewidth=1.8,
+        elinewidth=0.7,
+        capsize=2,
+        capthick=0.7,
+    )
+
+
+def _exhausted_at(adapted: pd.DataFrame) -> int | None:
+    """Return how many retrieved images there are, if another source goes beyond; else None."""
+    kept = adapted.loc[adapted["source"] == "retrieved", "n_kept"].max()
+    return int(kept) if kept < adapted["n_used"].max() else None
+
+
+def _label_sizes(axes: Axes, sizes: list[int]) -> None:
+    """Put a tick at every size tried, leaving out labels that would overlap."""
+    least_ratio = (sizes[-1] / sizes[0]) ** (1 / 12) if len(sizes) > 1 else 1.0
+    shown: list[int] = []
+    for size in reversed(sizes):
+        if not shown or shown[-1] / size >= least_ratio:
+            shown.append(size)
+    axes.set_xticks(shown, [format_size(size) for size in shown])
+    axes.set_xticks(sizes, minor=True)
+    axes.tick_params(axis="x", which="minor", labelbottom=False)
+
+
+def _legend(means: pd.DataFrame) -> list[Artist]:
+    adapted = means[means["source"] != "none"]
+    handles: list[Artist] = [
+        Line2D([], [], color=style.colour, marker=style.marker, label=source)
+        for source in sorted(set(adapted["source"]))
+        for style in [_style(source, adapted)]
+    ]
+    if len(adapted) < len(means):
+        handles.append(
+            Line2D([], [], color="#222222", linestyle=(0, (5, 3)), lw=1.2, label="unadapted model")
+        )
+    if (exhausted := _exhausted_at(adapted)) is not None:
+        label = f"no more retrieved images than {format_size(exhausted)}"
+        handles.append(Patch(color=_GREY, linewidth=0, label=label))
+    if adapted["seeds"].max() > 1:
+        label = f"band: lowest to highest of {_range(adapted['seeds'])} seeds"
+        handles.append(Patch(color="#777777", alpha=0.3, linewidth=0, label=label))
+    if len(adapted):
+        label = f"thin bar: 95 % interval over {_range(adapted['test_images'])} test images"
+        handles.append(
+            Line2D([], [], color="#777777", marker="|", lw=0, markersize=11, label=label)
+        )
+    return handles
+
+
+def _range(counts: "pd.Series[int]") -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _style(source: str, adapted: pd.DataFrame) -> Style:
+    unknown = sorted(set(adapted["source"]) - set(STYLES))
+    return STYLES[source] if source in STYLES else _OTHERS[unknown.index(source) % len(_OTHERS)]

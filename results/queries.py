@@ -1,0 +1,236 @@
+"""Every question that is put to the database; the answers are data frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.types import Json
+from results.bootstrap import Estimate, metric_value, paired_bootstrap
+from results.rows import parse_json
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+# Kept in the database file, so that whoever opens it gets the selection and the means we show.
+# `selected`: of the runs that differ only in hyper-parameters (learning rate, tau, batch size, any
+# other option of the source), the one with the best VALIDATION score; test scores play no part.
+# The unadapted baseline (source `none`) had no objective, whatever its spec says.
+# The second choice drops `--n all` where it is the same number of images as another run's n.
+VIEWS = """
+CREATE VIEW selected AS
+WITH candidates AS (
+    SELECT runs.* REPLACE (if(source = 'none', '', objective) AS objective),
+           test.evaluator, test.metric, validation.value AS validation,
+           test.value AS test, test.n AS test_images, test.ci_low, test.ci_high, test.chosen
+    FROM runs
+    JOIN scores AS test USING (run_id)
+    LEFT JOIN scores AS validation ON validation.run_id = runs.run_id
+        AND validation.evaluator = test.evaluator AND validation.metric = test.metric
+        AND validation.split = 'val'
+    WHERE runs.status = 'done' AND test.split = 'test'
+), best AS (
+    SELECT *, count(*) OVER variants AS variants FROM candidates
+    WINDOW variants AS (
+        PARTITION BY preset, task, model, objective, source, seed, evaluator, metric, n_asked)
+    QUALIFY row_number() OVER (variants ORDER BY validation DESC NULLS LAST, run_id) = 1
+)
+SELECT * FROM best
+QUALIFY row_number() OVER (
+    PARTITION BY preset, task, model, objective, source, seed, evaluator, metric, n_used
+    ORDER BY validation DESC NULLS LAST, run_id) = 1;
+
+CREATE VIEW scaling AS
+SELECT preset, task, model, objective, source, evaluator, metric, n_used,
+       count(*) AS seeds, avg(test) AS mean,
+       min(test) AS seed_min, max(test) AS seed_max, stddev_samp(test) AS seed_std,
+       avg(ci_low) AS test_low, avg(ci_high) AS test_high, max(test_images) AS test_images,
+       max(n_kept) AS n_kept
+FROM selected
+GROUP BY ALL;
+"""
+
+
+class Experiment(NamedTuple):
+    """What one figure is about: everything that is not the images, their number or the seed."""
+
+    preset: str
+    task: str
+    model: str
+    objective: str
+
+    @property
+    def title(self) -> str:
+        """One line that tells experiments apart."""
+        return f"{self.task} (preset {self.preset}, {PurePath(self.model).name}, {self.objective})"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Arm a minus arm b on the same test images.
+
+    Attributes:
+        estimate: The mean over seeds, with its test-sampling interval.
+        seed_differences: The difference at each seed that both arms have; no interval.
+        seeds: Seeds in each arm.
+    """
+
+    estimate: Estimate
+    seed_differences: list[float]
+    seeds: tuple[int, int]
+
+
+def experiments(connection: DuckDBPyConnection) -> list[Experiment]:
+    """Return the experiments that have a finished run; a baseline alone belongs to every one."""
+    rows = connection.execute("""
+        SELECT DISTINCT preset, task, model, objective FROM runs AS own
+        WHERE status = 'done' AND (source <> 'none' OR NOT EXISTS (
+            FROM runs AS other WHERE other.status = 'done' AND other.source <> 'none'
+            AND (other.preset, other.task, other.model) = (own.preset, own.task, own.model)))
+        ORDER BY ALL""").fetchall()
+    return [Experiment(*row) for row in rows]
+
+
+def selected_runs(
+    connection: DuckDBPyConnection, experiment: Experiment, metric: str = "accuracy"
+) -> pd.DataFrame:
+    """Return, per source, n, seed and evaluator, the run that validation data chose.
+
+    The unadapted baseline (source ``none``) is every objective's.
+    """
+    return connection.execute(
+        """SELECT * FROM selected
+        WHERE (preset, task, model, metric) = ($preset, $task, $model, $metric)
+        AND objective IN ($objective, '')
+        ORDER BY source <> 'none', source, n_used, seed, evaluator""",
+        {**experiment._asdict(), "metric": metric},
+    ).df()
+
+
+def scaling(
+    connection: DuckDBPyConnection, experiment: Experiment, metric: str = "accuracy"
+) -> pd.DataFrame:
+    """Return the mean score per source, evaluator and number of images used.
+
+    The spread over seeds (``seed_*``) and the interval for the choice of test images (``test_low``,
+    ``test_high``, the mean of the runs' intervals) are two things, in columns of their own.
+    """
+    return connection.execute(
+        """SELECT * FROM scaling
+        WHERE (preset, task, model, metric) = ($preset, $task, $model, $metric)
+        AND objective IN ($objective, '')
+        ORDER BY source <> 'none', source, n_used, evaluator""",
+        {**experiment._asdict(), "metric": metric},
+    ).df()
+
+
+def baseline(
+    connection: DuckDBPyConnection, experiment: Experiment, metric: str = "accuracy"
+) -> pd.DataFrame:
+    """Return the unadapted model's scores, one row per evaluator."""
+    means = scaling(connection, experiment, metric)
+    return means[means["source"] == "none"]
+
+
+def paired_difference(  # noqa: PLR0913 (what is compared, on what, and how)
+    connection: DuckDBPyConnection,
+    experiment: Experiment,
+    evaluator: str,
+    n: int,
+    *,
+    a: str = "retrieved",
+    b: str = "synthetic",
+    metric: str = "accuracy",
+) -> Difference | None:
+    """Compare two sources image by image at one n; None where an arm left no predictions."""
+    answers = connection.execute(
+        """SELECT source, seed, key, label, (label = predicted)::DOUBLE AS correct
+        FROM predictions JOIN selected USING (run_id, evaluator)
+        WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
+        AND (evaluator, metric, n_used, split) = ($evaluator, $metric, $n, 'test')
+        AND source IN ($a, $b)""",
+        experiment._asdict() | {"evaluator": evaluator, "metric": metric, "n": n, "a": a, "b": b},
+    ).df()
+    if set(answers["source"]) != {a, b}:
+        return None
+    wide = answers.pivot_table(index=["key", "label"], columns=["source", "seed"], values="correct")
+    wide = wide.dropna()
+    labels = wide.index.get_level_values("label").to_numpy(np.int64)
+    left, right = (wide.loc[:, [arm]].droplevel("source", axis="columns") for arm in (a, b))
+    means = (left.mean(axis="columns") - right.mean(axis="columns")).to_numpy(np.float64)
+    return Difference(
+        paired_bootstrap(means, labels, metric),
+        [
+            metric_value((left[seed] - right[seed]).to_numpy(np.float64), labels, metric)
+            for seed in left.columns.intersection(right.columns)
+        ],
+        (len(left.columns), len(right.columns)),
+    )
+
+
+def holes(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
+    """Return the combinations of source, n and seed without a finished run, and why.
+
+    Every source of the experiment is expected at every n and seed that any of them was asked for.
+    """
+    return connection.execute(
+        """WITH own AS (
+            FROM runs WHERE source <> 'none'
+            AND (preset, task, model, objective) = ($preset, $task, $model, $objective)
+        )
+        SELECT source, n_asked, seed,
+               coalesce(any_value(own.error) FILTER (status = 'failed'), '') AS error,
+               any_value(kept) AS kept
+        FROM (SELECT source, max(n_kept) AS kept FROM own GROUP BY source)
+        CROSS JOIN (SELECT DISTINCT n_asked FROM own WHERE n_asked IS NOT NULL)
+        CROSS JOIN (SELECT DISTINCT seed FROM own)
+        LEFT JOIN own USING (source, n_asked, seed)
+        GROUP BY source, n_asked, seed
+        HAVING count(*) FILTER (status = 'done') = 0
+        ORDER BY source, n_asked, seed""",
+        experiment._asdict(),
+    ).df()
+
+
+def yields(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
+    """Return what each source was asked for and what was left after each step, at its largest n."""
+    return connection.execute(
+        """SELECT source, n_asked, n_matched, n_fetched, n_kept, n_used, image_set FROM selected
+        WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
+        QUALIFY row_number() OVER (PARTITION BY source ORDER BY n_used DESC, seed, run_id) = 1
+        ORDER BY source""",
+        experiment._asdict(),
+    ).df()
+
+
+def fidelity(connection: DuckDBPyConnection, experiment: Experiment) -> Json:
+    """Return the measured fidelity of the generator, as its latest run recorded it."""
+    row = connection.execute(
+        """SELECT fidelity FROM runs
+        WHERE (preset, task, model) = ($preset, $task, $model) AND status = 'done'
+        AND fidelity::VARCHAR <> '{}'
+        ORDER BY source = 'synthetic' DESC, started DESC, run_id LIMIT 1""",
+        {name: value for name, value in experiment._asdict().items() if name != "objective"},
+    ).fetchone()
+    return parse_json(row[0]) if row else {}
+
+
+def failures(connection: DuckDBPyConnection) -> pd.DataFrame:
+    """Return the failed runs, with their errors."""
+    return connection.execute(
+        """SELECT run_id, preset, task, source, n_asked, seed, error FROM runs
+        WHERE status = 'failed' ORDER BY ALL"""
+    ).df()
+
+
+def provenance(connection: DuckDBPyConnection) -> pd.DataFrame:
+    """Return which code, weights and machine made how many finished runs."""
+    return connection.execute(
+        """SELECT git_commit, git_dirty, device, weights, versions, count(*) AS runs,
+                  min(started) AS first, max(finished) AS last
+        FROM runs WHERE status = 'done' GROUP BY ALL ORDER BY last DESC"""
+    ).df()

@@ -1,0 +1,172 @@
+"""The report: one HTML file that holds everything, plots and tables as files beside it."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.files import write_atomic
+from bench.paths import Home
+from bench.size import format_size
+from results import queries, store, tables
+from results.conclusion import conclusions
+from results.fidelity import describe
+from results.queries import Experiment
+from results.reference import published
+from results.rows import parse_json
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_TABLE_ENDINGS = {"md": "md", "csv": "csv", "latex": "tex", "parquet": "parquet"}
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """The files of a report."""
+
+    html: Path
+    plots: list[Path]
+    tables: list[Path]
+
+
+def write_report(home: Home, out: Path, metrics: Mapping[str, str] | None = None) -> ReportPaths:
+    """Rebuild the database and write the report of everything in it.
+
+    Args:
+        home: Where the records are.
+        out: The folder to write to.
+        metrics: Task to headline metric, where that is not accuracy.
+
+    Raises:
+        BenchError: If there is no record that can be read.
+    """
+    collected = store.collect(home)
+    if not collected.read:
+        raise BenchError(
+            f"none of the {len(collected.skipped)} records can be read: {collected.skipped[0]}",
+            "run `bench demo` for a first study, or set BENCH_HOME",
+        )
+    chosen = metrics or {}
+    paths = ReportPaths(out / "report.html", [], [])
+    with store.reading(home) as connection:
+        names = _file_names(queries.experiments(connection))
+        sections = [
+            _section(
+                connection, experiment, chosen.get(experiment.task, "accuracy"), out / name, paths
+            )
+            for experiment, name in names.items()
+        ]
+        page = _template().render(
+            sections=sections,
+            failures=_records(queries.failures(connection)),
+            provenance=[_code(row) for row in _records(queries.provenance(connection))],
+            collected=collected,
+            legend=tables.LEGEND,
+        )
+    write_atomic(paths.html, page.encode())
+    return paths
+
+
+def _section(
+    connection: DuckDBPyConnection,
+    experiment: Experiment,
+    metric: str,
+    stem: Path,
+    paths: ReportPaths,
+) -> dict[str, Any]:
+    """Write an experiment's plot and tables, and return what the template shows of it."""
+    means = queries.scaling(connection, experiment, metric)
+    shown: dict[str, Any] = {"title": experiment.title, "metric": metric}
+    if means.empty:
+        return shown
+    fidelity = describe(queries.fidelity(connection, experiment), experiment.task)
+    plots = _write_plots(means, experiment, fidelity, stem)
+    paths.plots.extend(plots)
+    paths.tables.extend(_write_tables(means, experiment, stem))
+    return shown | {
+        "conclusions": conclusions(connection, experiment, metric),
+        "plot": base64.b64encode(plots[1].read_bytes()).decode(),
+        "table": tables.readable(means),
+        "fidelity": fidelity,
+        "miniature": experiment.preset == "mini",
+        "published": published(experiment),
+        "yields": _records(queries.yields(connection, experiment)),
+        "holes": _records(queries.holes(connection, experiment)),
+        "runs": _records(queries.selected_runs(connection, experiment, metric)),
+    }
+
+
+def _write_plots(
+    means: pd.DataFrame, experiment: Experiment, fidelity: str, stem: Path
+) -> list[Path]:
+    # Matplotlib takes a second to import; whoever only exports tables need not wait for it.
+    from results import plots
+
+    footer = (
+        f"miniature world, not comparable with published numbers\n{fidelity}"
+        if experiment.preset == "mini"
+        else ""
+    )
+    return plots.save(plots.scaling_figure(means, experiment.title, footer), stem)
+
+
+def _write_tables(means: pd.DataFrame, experiment: Experiment, stem: Path) -> list[Path]:
+    paths = []
+    for format_, ending in _TABLE_ENDINGS.items():
+        paths.append(stem.with_name(f"{stem.name}.{ending}"))
+        write_atomic(paths[-1], tables.render({experiment.title: means}, format_))
+    return paths
+
+
+def _file_names(experiments: list[Experiment]) -> dict[Experiment, str]:
+    """Name each experiment's files by its task, and by whatever else tells it from the others."""
+    varying = [
+        field
+        for field in ("preset", "model", "objective")
+        if len({getattr(experiment, field) for experiment in experiments}) > 1
+    ]
+    names: dict[Experiment, str] = {}
+    for experiment in experiments:
+        parts = [experiment.task, *(Path(getattr(experiment, field)).name for field in varying)]
+        name = re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip(".-") or "experiment"
+        names[experiment] = name if name not in names.values() else f"{name}-{len(names)}"
+    return names
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        # Captions, paths and error texts come from the web.
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"size": _size, "percent": _percent}
+    return environment.get_template("report.html")
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _size(count: float | None) -> str:
+    return "all" if count is None or math.isnan(count) else format_size(int(count))
+
+
+def _percent(value: float) -> str:
+    return "none" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _code(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"versions": parse_json(row["versions"])}

@@ -1,0 +1,88 @@
+"""A run's record as flat rows for the database's tables."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from bench.types import Json, RunRecord
+
+Row = dict[str, Any]
+
+
+def run_row(record: RunRecord) -> Row:
+    """Return the one row that describes a run; what has no column of its own stays JSON."""
+    spec = record.spec
+    dirty = record.git.get("dirty")
+    return {
+        "run_id": record.run_id,
+        "status": record.status,
+        "error": record.error,
+        "preset": spec.preset,
+        "task": spec.task,
+        "source": spec.source,
+        "options": _json(spec.options),
+        "n_asked": spec.n,
+        "seed": spec.seed,
+        "image_order": spec.order,
+        "model": spec.model,
+        "objective": spec.objective,
+        "lr": spec.train.lr,
+        "epochs": spec.train.epochs,
+        "batch_size": spec.train.batch_size,
+        "train": _json(spec.train),
+        "evaluators": _json(spec.evaluators),
+        "n_matched": record.n.matched,
+        "n_fetched": record.n.fetched,
+        "n_kept": record.n.kept,
+        "n_used": record.n.used,
+        "image_set": record.image_set,
+        "selection": _json(record.selection),
+        "fidelity": _json(record.fidelity),
+        "timings": _json(record.timings),
+        "images_per_second": record.images_per_second,
+        "peak_memory_mb": record.peak_memory_mb,
+        "device": record.device,
+        "weights": record.weights,
+        "git_commit": str(record.git.get("commit", "")),
+        "git_dirty": None if dirty is None else bool(dirty),
+        "versions": _json(record.versions),
+        "started": record.started,
+        "finished": record.finished,
+    }
+
+
+def score_rows(record: RunRecord) -> Iterator[Row]:
+    """Yield one row per score."""
+    for score in record.scores:
+        row = msgspec.structs.asdict(score)
+        yield {"run_id": record.run_id, **row, "chosen": _json(score.chosen)}
+
+
+def yield_rows(record: RunRecord) -> Iterator[Row]:
+    """Yield one row per number in the yields; deeper levels become dotted counters."""
+    for stage, content in record.yields.items():
+        for counter, value in _numbers("", content):
+            yield {
+                "run_id": record.run_id,
+                "stage": stage,
+                "counter": counter,
+                "value": float(value),
+            }
+
+
+def _numbers(name: str, content: Any) -> Iterator[tuple[str, float]]:  # noqa: ANN401 (any JSON)
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _numbers(f"{name}.{key}" if name else key, value)
+    elif isinstance(content, int | float) and not isinstance(content, bool):
+        yield name, content
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def parse_json(text: object) -> Json:
+    """Return a JSON column's object; empty where the database has none."""
+    return dict(msgspec.json.decode(text)) if isinstance(text, str) else {}

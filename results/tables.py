@@ -1,0 +1,126 @@
+"""The results as tables: one row per source and n; seed spread and test interval side by side."""
+
+import io
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from bench.errors import BenchError, unknown_name
+from bench.files import write_atomic
+from bench.paths import Home
+from bench.size import format_size
+from results import queries, store
+
+LEGEND = "per cent; ± standard deviation over seeds; [95 % interval over test images]"
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+    }
+)
+
+
+def export(home: Home, format_: str, out: Path, metrics: Mapping[str, str] | None = None) -> None:
+    """Write every experiment's table to one file.
+
+    Args:
+        home: Where the records are.
+        format_: ``csv`` and ``parquet`` hold plain numbers, one row per score; ``md`` and ``latex``
+            are for reading.
+        out: The file.
+        metrics: Task to headline metric, where that is not accuracy.
+
+    Raises:
+        BenchError: If there is nothing to export.
+        RequestError: If the format is unknown.
+    """
+    if format_ not in (formats := ["csv", "latex", "md", "parquet"]):
+        raise unknown_name("format", format_, formats)
+    store.collect(home)
+    chosen = metrics or {}
+    with store.reading(home) as connection:
+        tables = {
+            experiment.title: queries.scaling(
+                connection, experiment, chosen.get(experiment.task, "accuracy")
+            )
+            for experiment in queries.experiments(connection)
+        }
+    if all(means.empty for means in tables.values()):
+        raise BenchError("no finished run has test scores", "look at `bench report` for failures")
+    write_atomic(out, render(tables, format_))
+
+
+def render(tables: Mapping[str, pd.DataFrame], format_: str) -> bytes:
+    """Return titled tables (rows of `results.queries.scaling`) as the bytes of one file."""
+    if format_ in ("csv", "parquet"):
+        numbers = pd.concat(tables.values())
+        if format_ == "csv":
+            return numbers.to_csv(index=False).encode()
+        content = io.BytesIO()
+        numbers.to_parquet(content, index=False)
+        return content.getvalue()
+    write = {"md": _markdown, "latex": _latex}[format_]
+    return "\n".join(write(title, readable(means)) for title, means in tables.items()).encode()
+
+
+def text(means: pd.DataFrame) -> str:
+    """Return a table aligned for a terminal."""
+    lines = _lines(readable(means))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [*lines, [LEGEND] + [""] * (len(widths) - 1)]
+    )
+
+
+def readable(means: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of `results.queries.scaling` as text, one column per evaluator."""
+    shown = pd.DataFrame(
+        {
+            "source": means["source"].replace("none", "unadapted"),
+            "n used": [format_size(int(n)) for n in means["n_used"]],
+            "seeds": means["seeds"].astype(str),
+            "evaluator": means["evaluator"] + " " + means["metric"],
+            "cell": [_cell(row) for row in means.to_dict("records")],
+        }
+    )
+    keys = ["source", "n used", "seeds"]
+    wide = shown.pivot_table(index=keys, columns="evaluator", values="cell", aggfunc="first")
+    # A pivot sorts its rows as text; ours come by source and size.
+    rows = pd.MultiIndex.from_frame(shown[keys].drop_duplicates())
+    return wide.reindex(rows).fillna("").reset_index().rename_axis(columns=None)
+
+
+def _cell(row: dict[Hashable, float]) -> str:
+    columns = ("mean", "seed_std", "test_low", "test_high")
+    mean, spread, low, high = (f"{100 * row[column]:.1f}" for column in columns)
+    return f"{mean} ± {spread} [{low}, {high}]" if row["seeds"] > 1 else f"{mean} [{low}, {high}]"
+
+
+def _lines(table: pd.DataFrame) -> list[list[str]]:
+    return [list(map(str, line)) for line in [table.columns, *table.to_numpy()]]
+
+
+def _markdown(title: str, table: pd.DataFrame) -> str:
+    head, *body = (
+        [cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in line]
+        for line in _lines(table)
+    )
+    rows = [head, ["---"] * len(head), *body]
+    return f"## {title}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows) + f"\n{LEGEND}\n"
+
+
+def _latex(title: str, table: pd.DataFrame) -> str:
+    head, *body = (" & ".join(cell.translate(_LATEX) for cell in line) for line in _lines(table))
+    rows = "".join(f"{line} \\\\\n" for line in body)
+    return (
+        "\\begin{table}\n\\centering\n"
+        f"\\caption{{{title.translate(_LATEX)}; {LEGEND.translate(_LATEX)}}}\n"
+        f"\\begin{{tabular}}{{{'l' * len(table.columns)}}}\n\\hline\n{head} \\\\\n\\hline\n"
+        f"{rows}\\hline\n\\end{{tabular}}\n\\end{{table}}\n"
+    )

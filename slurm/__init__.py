@@ -1,0 +1,1 @@
+"""Executors: runs as local processes or Slurm jobs, through submitit."""

@@ -1,0 +1,1 @@
+"""Sources of adaptation images; a file here is a value of ``--source``."""

@@ -1,0 +1,102 @@
+"""De-duplicate: no image twice, and none of the benchmark's validation or test images at all."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bench.progress import Progress
+from bench.stage import Stage
+from bench.types import Context
+from sources._describe import HASH_SIDE, hash_words, perceptual_hash
+
+MAX_DISTANCE = 52
+"""Bits out of 256 in which copies may differ. Measured on the miniature world's test images: of
+brightness shifts, noise and one-pixel crops 90 % differ in at most 54, 17 and 24 to 74 bits;
+unrelated images of one domain in at least 52, and 99.9 % of them in at least 90."""
+
+_CHUNK = 2_000
+
+Hashes = NDArray[np.uint64]
+
+
+def drop_duplicates(
+    rows: pl.DataFrame, context: Context, max_distance: int = MAX_DISTANCE
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Remove copies of benchmark images and second copies of an image.
+
+    Args:
+        rows: Described rows.
+        context: What the source was given; its task's val and test splits are the references.
+        max_distance: Bits within which two images count as copies.
+
+    Returns:
+        The rows that stay, in order of key, and how many were removed for which reason.
+    """
+    rows = rows.sort("key")
+    leaked = near(hash_words(rows), _reference_hashes(context), max_distance)
+    clean = rows.filter(~pl.Series(leaked))
+    exact = clean.unique("sha256", keep="first", maintain_order=True)
+    repeated = _repeated(hash_words(exact), max_distance)
+    kept = exact.filter(~pl.Series(repeated))
+    return kept, {
+        "copies of val or test images": int(leaked.sum()),
+        "equal bytes": clean.height - exact.height,
+        "near copies": int(repeated.sum()),
+        "descriptor": f"phash {HASH_SIDE}x{HASH_SIDE}, at most {max_distance} bits apart",
+    }
+
+
+def near(hashes: Hashes, references: Hashes, max_distance: int) -> NDArray[np.bool_]:
+    """Return which hashes lie within some bits of a reference.
+
+    Args:
+        hashes: uint64 ``[n, words]``.
+        references: uint64 ``[m, words]``.
+        max_distance: Differing bits allowed.
+    """
+    found = np.zeros(len(hashes), bool)
+    for start in range(0, len(hashes) if len(references) else 0, _CHUNK):
+        distances = _distances(hashes[start : start + _CHUNK], references)
+        found[start : start + _CHUNK] = distances.min(axis=1) <= max_distance
+    return found
+
+
+def _repeated(hashes: Hashes, max_distance: int) -> NDArray[np.bool_]:
+    """Return which hashes have an earlier one within so many bits."""
+    found = np.zeros(len(hashes), bool)
+    for start in range(0, len(hashes), _CHUNK):
+        stop = min(start + _CHUNK, len(hashes))
+        close = _distances(hashes[start:stop], hashes[:stop]) <= max_distance
+        earlier = np.arange(stop)[None, :] < np.arange(start, stop)[:, None]
+        found[start:stop] = (close & earlier).any(axis=1)
+    return found
+
+
+def _distances(left: Hashes, right: Hashes) -> NDArray[np.uint16]:
+    """Return the number of differing bits of every pair, ``[n, m]``."""
+    total = np.zeros((len(left), len(right)), np.uint16)
+    for word in range(left.shape[1]):
+        total += np.bitwise_count(left[:, word, None] ^ right[None, :, word])
+    return total
+
+
+def _reference_hashes(context: Context) -> Hashes:
+    task = context.task
+    stage = Stage(
+        context.home.data,
+        "reference",
+        {"task": task.name, "version": task.version, "sizes": task.split_sizes, "hash": HASH_SIDE},
+    )
+
+    def make(index: int, folder: Path) -> None:
+        split = task.split(("val", "test")[index], context.home)
+        words = [perceptual_hash(image) for image in split.images()]
+        np.save(folder / "hashes.npy", np.array(words, np.int64))
+
+    stage.run(2, make, Progress(quiet=True))
+    return np.concatenate([np.load(shard / "hashes.npy") for shard in stage.shards()]).view(
+        np.uint64
+    )

@@ -1,0 +1,144 @@
+"""Download: img2dataset fetches the candidates' images, shard by shard, into tars."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bench.errors import BenchError
+from bench.shards import members, read_bytes, sha256
+from bench.stage import Stage
+from bench.types import Context, Declared
+from sources._pool import Pool, Rewrite
+from sources._scan import candidates
+
+USER_AGENT = "retrieved-or-generated"
+OPT_OUTS = ["noai", "noimageai", "noindex", "noimageindex"]
+"""X-Robots-Tag directives that are honoured: img2dataset's own defaults."""
+
+
+class DownloadOptions(Declared, frozen=True, kw_only=True):
+    """How images are fetched."""
+
+    image_size: int = 256
+    """Longest side kept, in pixels; larger images are reduced, none is padded or enlarged."""
+    suffix: str = ".jpg"
+    quality: int = 95
+    shard_size: int = 10_000
+    threads: int = 32
+    timeout_s: int = 10
+    retries: int = 1
+
+
+def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Context) -> Stage:
+    """Return the finished download of a scan's candidates.
+
+    Each shard holds ``images.tar`` and ``index.parquet`` (key, offset, size, sha256, status).
+    """
+    rows = candidates(scanned)
+    config = {"image_size": options.image_size, "suffix": options.suffix}
+    config |= {"quality": options.quality, "shard_size": options.shard_size}
+    stage = Stage(context.home.data, "download", config, [scanned.key])
+    if not stage.done:
+        with pool.served() as rewrite:
+
+            def make(index: int, folder: Path) -> None:
+                part = rows.slice(index * options.shard_size, options.shard_size)
+                _fetch(part, folder, options, rewrite)
+
+            shards = -(-rows.height // options.shard_size)
+            stage.run(
+                shards, make, context.progress, only=context.shards, summarise=_total_statuses
+            )
+    return stage
+
+
+def _fetch(rows: pl.DataFrame, folder: Path, options: DownloadOptions, rewrite: Rewrite) -> None:
+    urls = folder / "urls.parquet"
+    rows.select("key", pl.col("url").map_elements(rewrite, return_dtype=pl.String)).rename(
+        {"key": "name"}
+    ).write_parquet(urls)
+    request = {
+        "url_list": str(urls),
+        "input_format": "parquet",
+        "url_col": "url",
+        "save_additional_columns": ["name"],
+        "output_folder": str(folder / "fetched"),
+        "output_format": "webdataset",
+        "number_sample_per_shard": rows.height,
+        "processes_count": 1,
+        "thread_count": options.threads,
+        "image_size": options.image_size,
+        "resize_mode": "keep_ratio_largest",
+        "resize_only_if_bigger": True,
+        # An image that is small enough keeps its bytes: no second lossy encoding.
+        "skip_reencode": True,
+        "encode_format": options.suffix.removeprefix("."),
+        "encode_quality": options.quality if options.suffix == ".jpg" else 6,
+        "timeout": options.timeout_s,
+        "retries": options.retries,
+        "compute_hash": "sha256",
+        "extract_exif": False,
+        "user_agent_token": USER_AGENT,
+        "disallowed_header_directives": OPT_OUTS,
+    }
+    _run_img2dataset(request, folder)
+    _index(folder)
+    urls.unlink()
+
+
+def _run_img2dataset(request: dict[str, Any], folder: Path) -> None:
+    """Run img2dataset in a process of its own: it prints, forks and takes over signals."""
+    log = folder / "img2dataset.log"
+    with log.open("wb") as stream:
+        finished = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, json.dumps(request)],
+            env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "no_proxy": "127.0.0.1"},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if finished.returncode or not (folder / "fetched" / "00000.tar").is_file():
+        last = log.read_text(errors="replace").strip().splitlines()[-1:]
+        raise BenchError(f"img2dataset failed: {' '.join(last)}", "look at its log, run again")
+
+
+_PROGRAM = """
+import json, sys
+from img2dataset import download
+if __name__ == "__main__":
+    download(**json.loads(sys.argv[1]))
+"""
+
+
+def _index(folder: Path) -> None:
+    fetched = folder / "fetched"
+    tar = folder / "images.tar"
+    (fetched / "00000.tar").rename(tar)
+    status = pl.read_parquet(fetched / "00000.parquet")
+    places = [
+        (key, offset, size, sha256(read_bytes(tar, offset, size)))
+        for key, offset, size in members(tar)
+    ]
+    schema = {"key": pl.String, "offset": pl.Int64, "size": pl.Int64, "sha256": pl.String}
+    index = status.select("name", "key", "status", "error_message").join(
+        pl.DataFrame(places, schema=schema, orient="row"), on="key", how="left"
+    )
+    index.drop("key").rename({"name": "key"}).sort("key").write_parquet(folder / "index.parquet")
+    shutil.rmtree(fetched)
+
+
+def _total_statuses(shards: list[Path]) -> dict[str, Any]:
+    index = pl.concat(pl.read_parquet(shard / "index.parquet") for shard in shards)
+    failed = index.filter(pl.col("status") != "success")
+    reasons = failed.group_by("error_message").len().sort("len", descending=True).head(20)
+    return {
+        "fetched": index.height - failed.height,
+        "failed": {str(reason)[:120]: count for reason, count in reasons.iter_rows()},
+    }

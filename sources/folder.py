@@ -1,0 +1,160 @@
+"""Images of your own: a tree of class folders, or a folder of webdataset tars.
+
+In a tree, ``CLASS/IMAGE``; in tars, each image has a ``.cls`` member (class index) or a ``.json``
+member with ``class_name``. Class names are matched with the task's by name, never by position.
+"""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from bench.errors import RequestError, unknown_name
+from bench.files import fingerprint
+from bench.manifest import ImageSet
+from bench.paths import Home
+from bench.plugins import sources
+from bench.shards import decode, encode, members, read_bytes
+from bench.stage import Stage
+from bench.tasks._folder import class_folders
+from bench.types import Context, Declared, Json, Task
+from sources._dedup import drop_duplicates
+from sources._describe import describe, described_rows
+from sources._tars import Packed, pack, reduced
+
+
+@sources.register("folder")
+class Folder:
+    """Labelled images from disk."""
+
+    class Options(Declared, frozen=True, kw_only=True):
+        """Where they are and how they are kept."""
+
+        path: str
+        """A folder of class folders, or of webdataset tars."""
+        filter_model: str
+        """Weights of the CLIP that scores the images."""
+        image_size: int = 256
+        """Longest side kept, in pixels."""
+        suffix: str = ".jpg"
+        max_distance: int = 0
+        """Bits of perceptual hash within which two images count as copies."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def pins(self, home: Home) -> dict[str, str]:
+        """Return the fingerprints of the folder and of the scoring weights."""
+        path = Path(self.options.path)
+        if not path.is_dir():
+            raise RequestError(
+                f"the folder {self.options.path!r} is not there",
+                "give --set source.path=FOLDER with a folder per class",
+            )
+        return {
+            "folder": fingerprint(path),
+            "filter_model": fingerprint(home.find_weights(self.options.filter_model)),
+        }
+
+    def collect(self, context: Context) -> ImageSet:
+        """Return every readable image that is not a validation or test image."""
+        options, root = self.options, Path(self.options.path)
+        found = _labelled_tars(root, context.task) or _labelled_files(root, context.task)
+        config: Json = {"folder": fingerprint(root), "classes": context.task.class_names}
+        config |= {"image_size": options.image_size, "suffix": options.suffix}
+        stage = Stage(context.home.data, "folder", config)
+
+        def images(wanted: range) -> Iterator[Packed]:
+            for index in wanted:
+                item = found[index]
+                try:
+                    image = reduced(decode(item.read()), options.image_size)
+                except ValueError:
+                    continue
+                content = encode(image, options.suffix)
+                yield Packed(f"{index:08d}", content, options.suffix, item.label, image.size)
+
+        pack(stage, len(found), images, context)
+        described = describe(stage, options.filter_model, context)
+        rows, duplicates = drop_duplicates(
+            described_rows([described]), context, options.max_distance
+        )
+        names = list(context.task.class_names)
+        rows = rows.with_columns(
+            pl.col("label").replace_strict(range(len(names)), names).alias("class_name"),
+            origin=pl.lit("folder"),
+            caption=pl.lit(None, pl.String),
+            url=pl.lit(None, pl.String),
+            seed=pl.lit(None, pl.Int64),
+        )
+        yields = {"matched": len(found), "fetched": len(found), "duplicates": duplicates}
+        yields |= {"kept": rows.height}
+        return ImageSet.write(
+            context.home.data, rows, context.task, "folder", {"path": options.path}, yields
+        )
+
+
+class _Item(msgspec.Struct, frozen=True):
+    """Where one labelled image is."""
+
+    path: Path
+    label: int
+    offset: int = 0
+    size: int | None = None
+
+    def read(self) -> bytes:
+        if self.size is None:
+            return self.path.read_bytes()
+        return read_bytes(self.path, self.offset, self.size)
+
+
+def _labelled_files(root: Path, task: Task) -> list[_Item]:
+    items = [_Item(file, _label(name, task)) for name, file in class_folders(root)]
+    if not items:
+        raise RequestError(
+            f"{root} holds neither class folders nor tars", "put images into CLASS/IMAGE below it"
+        )
+    return items
+
+
+def _labelled_tars(root: Path, task: Task) -> list[_Item]:
+    items = []
+    for path in sorted(root.glob("*.tar")):
+        labels = _tar_labels(path, task)
+        for key, offset, size in members(path):
+            if key not in labels:
+                raise RequestError(
+                    f"{path}: the image {key} has no label", "add a .cls or .json member"
+                )
+            items.append(_Item(path, labels[key], offset, size))
+    return items
+
+
+def _tar_labels(path: Path, task: Task) -> dict[str, int]:
+    labels = {}
+    with tarfile.open(path, "r:") as tar:
+        for member in tar:
+            stem, _, kind = member.name.rpartition(".")
+            if kind not in ("cls", "json") or member.size > 1_000_000:
+                continue
+            stream = tar.extractfile(member)
+            content = stream.read() if stream else b""
+            try:
+                name = (
+                    task.class_names[int(content)]
+                    if kind == "cls"
+                    else msgspec.json.decode(content, type=dict[str, object]).get("class_name")
+                )
+            except (ValueError, IndexError, msgspec.MsgspecError) as error:
+                raise RequestError(f"{path}: {member.name} is not a label: {error}") from error
+            if name is not None:
+                labels[stem] = _label(str(name), task)
+    return labels
+
+
+def _label(name: str, task: Task) -> int:
+    if name not in task.class_names:
+        raise unknown_name(f"class of task {task.name}", name, task.class_names)
+    return task.class_names.index(name)

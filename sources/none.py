@@ -1,0 +1,29 @@
+"""No images: the unadapted model, which every other source is compared with."""
+
+import polars as pl
+
+from bench.manifest import ImageSet
+from bench.paths import Home
+from bench.plugins import sources
+from bench.shards import INDEX_SCHEMA
+from bench.types import Context, Declared
+
+
+@sources.register("none")
+class Nothing:
+    """The empty set."""
+
+    class Options(Declared, frozen=True, kw_only=True):
+        """There is nothing to choose."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def pins(self, home: Home) -> dict[str, str]:
+        """Return nothing: it depends on nothing."""
+        return {}
+
+    def collect(self, context: Context) -> ImageSet:
+        """Return the empty set."""
+        rows = pl.DataFrame(schema=INDEX_SCHEMA)
+        return ImageSet.write(context.home.data, rows, context.task, "none", {}, {})

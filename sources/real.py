@@ -1,0 +1,52 @@
+"""The task's own training images: the upper bound that no outside source is expected to reach."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from bench.manifest import ImageSet
+from bench.paths import Home
+from bench.plugins import sources
+from bench.shards import encode
+from bench.stage import Stage
+from bench.types import Context, Declared
+from sources._tars import Packed, pack, packed_rows, reduced
+
+
+@sources.register("real")
+class Real:
+    """The training split, by definition free of validation and test images."""
+
+    class Options(Declared, frozen=True, kw_only=True):
+        """How the images are kept."""
+
+        image_size: int = 256
+        """Longest side kept, in pixels."""
+        suffix: str = ".jpg"
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def pins(self, home: Home) -> dict[str, str]:
+        """Return nothing beyond the task, which the run pins."""
+        return {}
+
+    def collect(self, context: Context) -> ImageSet:
+        """Return the training split."""
+        task, options = context.task, self.options
+        split = task.split("train", context.home)
+        config = {"task": task.name, "version": task.version, "sizes": task.split_sizes}
+        config |= {"image_size": options.image_size, "suffix": options.suffix}
+        stage = Stage(context.home.data, "real", config)
+
+        def images(wanted: range) -> Iterator[Packed]:
+            for index in wanted:
+                image = reduced(split.read(index), options.image_size)
+                content = encode(image, options.suffix)
+                key = split.keys[index].replace("/", "-")
+                yield Packed(key, content, options.suffix, int(split.labels[index]), image.size)
+
+        pack(stage, len(split), images, context)
+        rows = packed_rows(stage, context).with_columns(origin=pl.lit("real"))
+        yields = {"matched": len(split), "fetched": len(split), "kept": rows.height}
+        return ImageSet.write(context.home.data, rows, task, "real", {}, yields)

@@ -1,0 +1,96 @@
+"""Images generated for the task by a model trained on the upstream pool (002, section 3).
+
+captions → generate → describe → de-duplicate, in blocks of a fixed size: a larger n adds blocks
+and changes none.
+"""
+
+import msgspec
+import polars as pl
+
+from bench.errors import BenchError, RequestError
+from bench.files import fingerprint
+from bench.manifest import ImageSet
+from bench.paths import Home
+from bench.plugins import sources
+from bench.stage import Stage
+from bench.types import Context, Json
+from sources._captions import KINDS, caption_rows, captions
+from sources._dedup import drop_duplicates
+from sources._describe import describe, described_rows
+from sources._generate import GeneratorOptions, generate
+
+
+@sources.register("synthetic")
+class Synthetic:
+    """One image per written caption."""
+
+    class Options(GeneratorOptions, frozen=True, kw_only=True):
+        """Which generator, how many images."""
+
+        filter_model: str
+        """Weights of the CLIP that scores the images."""
+        size: int | None = None
+        """Images to generate; None for the n of the run. A study sets its largest n, so that all
+        its runs draw their subsets from one set, as the retrieved arm does."""
+        block_size: int = 10_000
+        seed: int = 0
+        """Seed of captions and images; not the run's seed, which picks the subset."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def pins(self, home: Home) -> dict[str, str]:
+        """Return the fingerprints of the generator and of the scoring weights."""
+        return {
+            name: fingerprint(home.find_weights(getattr(self.options, name)))
+            for name in ("generator", "filter_model")
+        }
+
+    def collect(self, context: Context) -> ImageSet:
+        """Return as many images as the run or the study needs."""
+        options = self.options
+        if context.n is None and options.size is None:
+            raise RequestError(
+                "a generator has no end, so --n all means nothing to it",
+                "give a number, or --set source.size=NUMBER",
+            )
+        needed = max(context.n or 0, options.size or 0)
+        written: list[Stage] = []
+        described: list[Stage] = []
+        while True:
+            captioned = captions(len(written), options.block_size, options.seed, context)
+            drawn = generate(captioned, options, context)
+            written.append(captioned)
+            described.append(describe(drawn, options.filter_model, context))
+            images = described_rows(described)
+            kept, duplicates = drop_duplicates(images, context)
+            if kept.height >= needed:
+                break
+            if kept.height < images.height / 2:
+                raise BenchError(
+                    f"most generated images are copies: {duplicates}",
+                    "the generator's images hardly differ; look at them",
+                )
+        texts = pl.concat(caption_rows(stage) for stage in written)
+        rows = kept.join(texts, on="key", how="left", maintain_order="left").with_columns(
+            origin=pl.lit("synthetic"), url=pl.lit(None, pl.String)
+        )
+        yields: Json = {
+            "matched": texts.height,
+            "kinds of caption": dict(KINDS),
+            "fetched": images.height,
+            "duplicates": duplicates,
+            "kept": kept.height,
+            "fidelity": _fidelity(options.generator, context.home),
+        }
+        described_by = {"generator": options.generator, "steps": options.steps}
+        described_by |= {"guidance": options.guidance}
+        return ImageSet.write(
+            context.home.data, rows, context.task, "synthetic", described_by, yields
+        )
+
+
+def _fidelity(generator: str, home: Home) -> Json:
+    """Return the fidelity that was measured for a generator, where it ships with one."""
+    path = home.find_weights(generator).with_name("fidelity.json")
+    return dict(msgspec.json.decode(path.read_bytes(), type=Json)) if path.is_file() else {}

@@ -1,0 +1,263 @@
+"""Fine-tuning against a plain loop, in pieces, in processes, and through kills."""
+
+import itertools
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from adapt import finetune as finetune_module
+from adapt.checkpoint import Checkpoint
+from adapt.data import TrainingImages, epoch_order
+from adapt.finetune import Adapted, finetune
+from adapt.models import Classifier, load_clip
+from adapt.objectives.ce import CrossEntropy
+from bench.errors import BenchError
+from bench.progress import Progress
+from bench.types import Objective, TrainSpec
+from tests.tiny_clip import colour_task, write_colours, write_tiny_clip
+
+torch.set_num_threads(1)
+SPEC = TrainSpec(epochs=3, batch_size=16, lr=1e-3, warmup_steps=2)
+N = 40
+
+
+def rising() -> Callable[[Classifier], float]:
+    """Scores that rise with every epoch, so that the last one is chosen."""
+    counter = itertools.count()
+    return lambda _: float(next(counter))
+
+
+def world(folder: Path) -> tuple[Classifier, TrainingImages]:
+    clip = load_clip(write_tiny_clip(folder / "clip"))
+    image_set = write_colours(folder / "data", N, colour_task())
+    rows = image_set.select(None, 0, "random")
+    images = TrainingImages(image_set.data, rows, clip.preprocess_train, seed=0)
+    return Classifier.from_clip(clip, colour_task()), images
+
+
+def adapt(
+    folder: Path,
+    spec: TrainSpec = SPEC,
+    validate: Callable[[Classifier], float] | None = None,
+    objective: Objective | None = None,
+    run: str = "run",
+) -> Adapted:
+    classifier, images = world(folder)
+    return finetune(
+        classifier,
+        images,
+        objective or CrossEntropy(),
+        spec,
+        folder=folder / run,
+        validate=validate or rising(),
+        progress=Progress(quiet=True),
+    )
+
+
+def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: float) -> None:
+    """Compare weights, but for the attention keys' biases where anything may differ.
+
+    Softmax ignores those biases, so their gradient is rounding alone, which Adam makes a full step.
+    """
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        compared = torch.ones_like(value, dtype=torch.bool)
+        if tolerance and name.endswith("in_proj_bias"):
+            compared.chunk(3)[1].fill_(False)  # Queries, keys and values, in this order.
+        difference = (value - right[name])[compared].abs().max()
+        assert difference <= tolerance, name
+
+
+def test_three_steps_equal_a_plain_loop(tmp_path: Path) -> None:
+    spec = TrainSpec(epochs=1, batch_size=16, lr=1e-3, warmup_steps=2)
+    adapted = adapt(tmp_path, spec)
+    model, images = world(tmp_path)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0, betas=(0.9, 0.95), weight_decay=0.1)
+    order, losses = epoch_order(0, 1, N), []
+    for step, rate in enumerate([0.5e-3, 1e-3, 1e-3]):
+        batch = [images[1, row] for row in order[16 * step : 16 * (step + 1)]]
+        pixels = torch.stack([image for image, _ in batch])
+        labels = torch.tensor([label for _, label in batch])
+        optimiser.param_groups[0]["lr"] = rate
+        loss = functional.cross_entropy(model(pixels), labels)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+    assert_same(adapted.classifier.state(), model.state(), 1e-6)
+    assert adapted.history[1].loss == pytest.approx(sum(losses) / 3, rel=1e-6)
+    assert adapted.history[1].lr == 1e-3
+
+
+def test_accumulation_equals_the_full_batch(tmp_path: Path) -> None:
+    whole = adapt(tmp_path, run="whole")
+    spec = TrainSpec(epochs=3, batch_size=16, lr=1e-3, warmup_steps=2, micro_batch=5)
+    parts = adapt(tmp_path, spec, run="parts")
+    assert_same(whole.classifier.state(), parts.classifier.state(), 2e-6)
+    assert [epoch.loss for epoch in parts.history[1:]] == pytest.approx(
+        [epoch.loss for epoch in whole.history[1:]], rel=1e-5
+    )
+
+
+def test_frozen_tower_stays(tmp_path: Path) -> None:
+    before = world(tmp_path)[0].state()
+    spec = TrainSpec(epochs=1, batch_size=16, lr=1e-2, warmup_steps=0, freeze_tower=True)
+    after = adapt(tmp_path, spec).classifier.state()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed == {"head.weight", "head.bias"}
+
+
+def test_earliest_of_equal_epochs_is_chosen(tmp_path: Path) -> None:
+    scores = iter([0.2, 0.5, 0.5, 0.5])
+    adapted = adapt(tmp_path, validate=lambda _: next(scores))
+    assert adapted.chosen.epoch == 1
+    assert [epoch.score for epoch in adapted.history] == [0.2, 0.5, 0.5, 0.5]
+
+
+def test_no_change_is_a_candidate(tmp_path: Path) -> None:
+    before = world(tmp_path)[0].state()
+    scores = iter([0.9, 0.5, 0.9, 0.1])
+    adapted = adapt(tmp_path, validate=lambda _: next(scores))
+    assert adapted.chosen.epoch == 0
+    assert_same(adapted.classifier.state(), before, 0)
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_nothing_to_train_on_leaves_the_classifier(tmp_path: Path, epochs: int) -> None:
+    classifier, images = world(tmp_path)
+    before = classifier.state()
+    adapted = finetune(
+        classifier,
+        images if epochs == 0 else None,
+        CrossEntropy(),
+        TrainSpec(epochs=epochs),
+        folder=tmp_path / "run",
+        validate=lambda _: 0.4,
+        progress=Progress(quiet=True),
+    )
+    assert_same(adapted.classifier.state(), before, 0)
+    assert [(epoch.epoch, epoch.score) for epoch in adapted.history] == [(0, 0.4)]
+    assert adapted.images_per_second is None
+
+
+def test_finished_training_is_not_repeated_and_keeps_no_optimiser(tmp_path: Path) -> None:
+    first = adapt(tmp_path)
+
+    def refuse(_: Classifier) -> float:
+        raise AssertionError("judged again")
+
+    second = adapt(tmp_path, validate=refuse)
+    assert_same(first.classifier.state(), second.classifier.state(), 0)
+    assert second.history == first.history
+    files = sorted(path.name for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert files == ["best.safetensors", "history.json", "last.safetensors"]
+
+
+class Poison:
+    """Cross-entropy that is no number from some call on."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        self.calls -= 1
+        loss = functional.cross_entropy(model(images), labels)
+        return loss if self.calls >= 0 else loss * math.nan
+
+
+def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune_module, "SAVE_SECONDS", 0.0)
+    with pytest.raises(BenchError, match=r"loss of epoch 2 is nan.*lower train\.lr"):
+        adapt(tmp_path, objective=Poison(calls=4))
+    kept = Checkpoint.load(tmp_path / "run")
+    assert kept is not None
+    assert [epoch.epoch for epoch in kept.history] == [0, 1]
+    assert all(value.isfinite().all() for value in kept.last.values())
+    assert adapt(tmp_path).history[-1].epoch == 3
+
+
+def test_damaged_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
+    adapt(tmp_path)
+    (path,) = (tmp_path / "run").rglob("last.safetensors")
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(BenchError, match="damaged"):
+        adapt(tmp_path)
+
+
+class Killer(Poison):
+    """Cross-entropy that ends the process as the kernel would, at some call."""
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        self.calls -= 1
+        if self.calls < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return functional.cross_entropy(model(images), labels)
+
+
+def start(folder: Path, kill_at: int, *launcher: str) -> int:
+    """Run this file as a program, in a process of its own or in several."""
+    root = Path(__file__).parent.parent
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    command = [sys.executable, *launcher, __file__, str(folder), str(kill_at)]
+    return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
+
+
+def test_killed_training_continues_bit_for_bit(tmp_path: Path) -> None:
+    undisturbed = adapt(tmp_path, run="undisturbed")
+    assert start(tmp_path, 5) == -signal.SIGKILL  # In epoch 2; epochs have 3 steps.
+    kept = Checkpoint.load(tmp_path / "run")
+    assert kept is not None
+    assert [epoch.loss for epoch in kept.history] == [None, undisturbed.history[1].loss]
+    resumed = adapt(tmp_path, validate=lambda _: 9.0)
+    assert [epoch.loss for epoch in resumed.history] == [
+        epoch.loss for epoch in undisturbed.history
+    ]
+    last = Checkpoint.load(tmp_path / "run")
+    assert last is not None
+    assert_same(last.last, undisturbed.classifier.state(), 0)
+    assert resumed.chosen.epoch == 2
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    alone = adapt(tmp_path, run="alone")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    assert start(tmp_path, 1000, *launcher) == 0
+    together = Checkpoint.load(tmp_path / "run")
+    assert together is not None
+    assert_same(together.last, alone.classifier.state(), 2e-6)
+    assert [epoch.loss for epoch in together.history[1:]] == pytest.approx(
+        [epoch.loss for epoch in alone.history[1:]], rel=1e-5
+    )
+
+
+def main() -> None:
+    """Adapt in the folder of the first argument; be killed at the step of the second."""
+    folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
+    finetune_module.SAVE_SECONDS = 0.0
+    classifier, images = world(folder / f"rank-{os.environ.get('RANK', '0')}")
+    finetune(
+        classifier,
+        images,
+        Killer(kill_at),
+        SPEC,
+        folder=folder / "run",
+        validate=rising(),
+        progress=Progress(quiet=True),
+    )
+
+
+if __name__ == "__main__":
+    main()

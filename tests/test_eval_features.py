@@ -1,0 +1,123 @@
+"""Features: extracted once, cached whole or not at all, and judged by the model's own head."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from adapt.models import Classifier, Clip, ClipEmbedder, load_clip
+from bench.paths import Home
+from eval._features import ModelFeatures, TaskImages
+from eval.zero_shot import ZeroShot
+from tests.tiny_clip import colour_task, write_tiny_clip
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return load_clip(write_tiny_clip(tmp_path_factory.mktemp("clip")))
+
+
+class Counting(Classifier):
+    """A classifier that counts its forward passes."""
+
+    calls = 0
+
+    def features(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return super().features(images)
+
+
+@pytest.fixture
+def model(clip: Clip) -> Iterator[Counting]:
+    classifier = Counting.from_clip(clip, colour_task())
+    assert isinstance(classifier, Counting)
+    yield classifier
+
+
+@pytest.fixture
+def images(clip: Clip, tmp_path: Path) -> TaskImages:
+    return TaskImages(colour_task(), Home(tmp_path), clip.preprocess_val)
+
+
+def test_features_are_clips_embeddings(clip: Clip, model: Counting, images: TaskImages) -> None:
+    view = ModelFeatures(model.train(), images)
+    embedded = ClipEmbedder(clip).images(images.split("val").images())
+    np.testing.assert_allclose(view.features("val"), embedded, atol=1e-6)
+    assert view.features("val").dtype == np.float32
+    assert view.labels("val").tolist() == [0, 1, 2] * 4
+
+
+def test_features_are_extracted_once_per_model(model: Counting, images: TaskImages) -> None:
+    view = ModelFeatures(model, images)
+    for _ in range(2):
+        view.features("val")
+        view.head_logits("val")
+    assert model.calls == 1
+    ModelFeatures(model, images).features("val")
+    assert model.calls == 2
+
+
+def test_head_logits_are_the_classifiers(model: Counting, images: TaskImages) -> None:
+    with torch.no_grad():
+        model.head.bias += torch.tensor([1.0, 2.0, 3.0])
+        expected = model(torch.cat(list(images.batches("test"))))
+    logits = ModelFeatures(model, images).head_logits("test")
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-5)
+
+
+def test_zero_shot_takes_the_highest_logit(model: Counting, images: TaskImages) -> None:
+    view = ModelFeatures(model, images)
+    evaluator = ZeroShot(ZeroShot.Options())
+    for split, found in (("val", evaluator.validate(view)), ("test", evaluator.test(view))):
+        np.testing.assert_array_equal(found.predicted, view.head_logits(split).argmax(axis=1))
+        np.testing.assert_array_equal(found.labels, view.labels(split))
+
+
+def test_cache_serves_other_views(model: Counting, images: TaskImages, tmp_path: Path) -> None:
+    first = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    again = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    np.testing.assert_array_equal(first, again)
+    assert model.calls == 1
+    ModelFeatures(model, images, tmp_path / "cache", "b").features("val")
+    ModelFeatures(model, images, tmp_path / "cache", "a").features("test")
+    assert model.calls == 3
+
+
+def test_cache_knows_the_preprocessing(
+    clip: Clip, model: Counting, images: TaskImages, tmp_path: Path
+) -> None:
+    ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    other = TaskImages(colour_task(), Home(tmp_path), clip.preprocess_train)
+    ModelFeatures(model, other, tmp_path / "cache", "a").features("val")
+    assert model.calls == 2
+
+
+@pytest.mark.parametrize("kept", [0, 10, 100, -1])
+def test_half_written_cache_is_made_again(
+    model: Counting, images: TaskImages, tmp_path: Path, kept: int
+) -> None:
+    whole = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    (path,) = (tmp_path / "cache").iterdir()
+    content = path.read_bytes()
+    path.write_bytes(content[:kept])
+    again = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    np.testing.assert_array_equal(whole, again)
+    assert model.calls == 2
+    assert path.read_bytes() == content
+
+
+def test_cache_with_a_row_missing_is_made_again(
+    clip: Clip, model: Counting, images: TaskImages, tmp_path: Path
+) -> None:
+    from safetensors.numpy import save_file
+
+    whole = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    (path,) = (tmp_path / "cache").iterdir()
+    save_file({"features": whole[:-1].copy()}, path)
+    again = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    assert again.shape == (12, clip.dim)

@@ -1,0 +1,332 @@
+"""From records on disk to the database, the conclusions and the report; nothing is mocked."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+
+from bench.errors import BenchError, RequestError
+from bench.paths import Home
+from bench.types import Counts, RunRecord, RunSpec, Score, TrainSpec
+from results import queries, store, tables
+from results.conclusion import conclusions
+from results.queries import Experiment
+from results.report import write_report
+
+STUDY = Experiment("mini", "mini-aircraft", "mini-clip", "ce")
+IMAGES = 200
+CLASSES = 4
+
+
+def write_run(
+    home: Home,
+    source: str,
+    n: int | None,
+    right: int = 100,
+    *,
+    val: float = 0.5,
+    lr: float = 1e-5,
+    **changes: Any,
+) -> RunRecord:
+    """Leave a finished run that classified the first `right` of 200 test images correctly."""
+    spec = msgspec.structs.replace(
+        RunSpec(
+            preset="mini", task="mini-aircraft", source=source, options={}, n=n,
+            model="mini-clip", train=TrainSpec(lr=lr),
+        ),
+        **{name: changes.pop(name) for name in list(changes) if name in RunSpec.__struct_fields__},
+    )  # fmt: skip
+    used = changes.pop("used", n or 0)
+    record = RunRecord(
+        run_id=spec.run_id,
+        status="done",
+        spec=spec,
+        n=Counts(asked=n, matched=900, fetched=700, kept=600, used=used),
+        image_set="set-1",
+        scores=[score("val", val), score("test", right / IMAGES)],
+    )
+    record = msgspec.structs.replace(record, **changes)
+    folder = home.run(spec.run_id)
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_bytes(msgspec.json.encode(record))
+    if record.status == "done":
+        write_predictions(folder, right)
+    return record
+
+
+def score(split: str, value: float) -> Score:
+    return Score(
+        evaluator="linear-probe", split=split, metric="accuracy", value=value, n=IMAGES,
+        ci_low=value - 0.07, ci_high=value + 0.07,
+    )  # fmt: skip
+
+
+def write_predictions(folder: Path, right: int) -> None:
+    labels = np.arange(IMAGES) % CLASSES
+    answers = np.where(np.arange(IMAGES) < right, labels, (labels + 1) % CLASSES)
+    pl.DataFrame(
+        {
+            "evaluator": "linear-probe",
+            "split": "test",
+            "key": [f"image-{index}" for index in range(IMAGES)],
+            "label": labels,
+            "predicted": answers,
+        }
+    ).write_parquet(folder / "predictions.parquet")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    # A home folder's name may be a pattern to others.
+    return Home(tmp_path / "home [1] *")
+
+
+def sentences(home: Home) -> list[str]:
+    store.collect(home)
+    with store.reading(home) as connection:
+        return conclusions(connection, STUDY)
+
+
+# ---------------------------------------------------------------- collecting
+
+
+def test_empty_home_says_what_to_do(home: Home) -> None:
+    with pytest.raises(BenchError, match=r"no records in .*run `bench demo`"):
+        store.collect(home)
+    with pytest.raises(BenchError, match="bench collect"), store.reading(home):
+        pass
+
+
+def test_unreadable_files_are_skipped_with_a_reason(home: Home) -> None:
+    good = write_run(home, "retrieved", 100)
+    content = json.loads((home.run(good.run_id) / "record.json").read_bytes())
+    bad = {
+        "cut": b'{"run_id": "cut", "sta',
+        "empty": b"",
+        "binary": b"\xff\xfe\x00",
+        "deep": b"[" * 100_000,
+        "list": b"[1, 2]",
+        "foreign": b'{"hello": "world"}',
+        "newer": json.dumps(content | {"run_id": "newer", "schema_version": 2, "x": 1}).encode(),
+        "copied": json.dumps(content).encode(),
+        "huge": json.dumps(
+            content | {"run_id": "huge", "spec": content["spec"] | {"seed": 2**63}}
+        ).encode(),
+    }
+    for name, data in bad.items():
+        home.run(name).mkdir()
+        (home.run(name) / "record.json").write_bytes(data)
+    (home.run("folder") / "record.json").mkdir(parents=True)
+    collected = store.collect(home)
+    assert collected.read == 1
+    skipped = {Path(line.split(": ")[0]).parent.name: line for line in collected.skipped}
+    assert set(skipped) == {*bad, "folder"}
+    assert "schema 2" in skipped["newer"]
+    assert good.run_id in skipped["copied"]
+    assert all("\n" not in line for line in collected.skipped)
+
+
+def test_a_corrupt_prediction_file_costs_only_itself(home: Home) -> None:
+    runs = [write_run(home, "retrieved", n) for n in (10, 20, 30, 40, 50)]
+    (home.run(runs[2].run_id) / "predictions.parquet").write_bytes(b"PAR1 not really PAR1")
+    collected = store.collect(home)
+    assert collected.read == 5
+    assert [runs[2].run_id in line for line in collected.skipped] == [True]
+    with store.reading(home) as connection:
+        kept = connection.execute("SELECT count(DISTINCT run_id) FROM predictions").fetchone()
+    assert kept == (4,)
+
+
+def test_a_rebuild_is_atomic(home: Home) -> None:
+    write_run(home, "retrieved", 100)
+    store.collect(home)
+    with store.reading(home) as before:
+        write_run(home, "synthetic", 100)
+        store.collect(home)
+        assert before.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+    with store.reading(home) as after:
+        assert after.execute("SELECT count(*) FROM runs").fetchone() == (2,)
+    assert {path.name for path in home.root.iterdir()} == {"runs", "results.duckdb"}
+
+
+def test_a_database_that_cannot_be_written_is_one_line(home: Home) -> None:
+    write_run(home, "retrieved", 100)
+    home.database.mkdir()
+    with pytest.raises(BenchError, match="cannot write"):
+        store.collect(home)
+    assert {path.name for path in home.root.iterdir()} == {"runs", "results.duckdb"}
+
+
+@pytest.mark.slow
+def test_thousands_of_records(home: Home) -> None:
+    for seed in range(5_000):
+        write_run(home, "retrieved", 100, seed=seed)
+    assert store.collect(home).read == 5_000
+
+
+# ---------------------------------------------------------------- questions
+
+
+def test_selection_looks_at_validation_not_at_test(home: Home) -> None:
+    chosen = write_run(home, "retrieved", 100, right=60, val=0.9, lr=1e-5)
+    write_run(home, "retrieved", 100, right=190, val=0.4, lr=3e-5)
+    write_run(home, "retrieved", 100, right=180, val=0.3, options={"tau": 0.21})
+    store.collect(home)
+    with store.reading(home) as connection:
+        (run,) = queries.selected_runs(connection, STUDY).to_dict("records")
+        (mean,) = queries.scaling(connection, STUDY).to_dict("records")
+    assert (run["run_id"], run["variants"]) == (chosen.run_id, 3)
+    assert mean["mean"] == pytest.approx(60 / IMAGES)
+
+
+def test_seed_spread_and_test_interval_stay_apart(home: Home) -> None:
+    for seed, right in enumerate((80, 100, 120)):
+        write_run(home, "retrieved", 100, right=right, seed=seed)
+    # The same images again under another name must not count as a fourth seed.
+    write_run(home, "retrieved", None, right=120, seed=2, used=100)
+    store.collect(home)
+    with store.reading(home) as connection:
+        (row,) = queries.scaling(connection, STUDY).to_dict("records")
+    assert (row["seeds"], row["mean"]) == (3, pytest.approx(0.5))
+    assert (row["seed_min"], row["seed_max"], row["seed_std"]) == pytest.approx((0.4, 0.6, 0.1))
+    assert (row["test_low"], row["test_high"]) == pytest.approx((0.43, 0.57))
+
+
+def test_the_baseline_belongs_to_every_objective(home: Home) -> None:
+    write_run(home, "none", None, right=70)
+    write_run(home, "retrieved", 100)
+    write_run(home, "retrieved", 100, objective="clip")
+    store.collect(home)
+    with store.reading(home) as connection:
+        found = queries.experiments(connection)
+        values = [queries.baseline(connection, one)["mean"].tolist() for one in found]
+    assert [one.objective for one in found] == ["ce", "clip"]
+    assert values == [[0.35], [0.35]]
+
+
+def test_paired_difference_averages_over_seeds(home: Home) -> None:
+    for seed, (a, b) in enumerate([(120, 100), (140, 80)]):
+        write_run(home, "retrieved", 100, right=a, seed=seed)
+        write_run(home, "synthetic", 100, right=b, seed=seed)
+    store.collect(home)
+    with store.reading(home) as connection:
+        found = queries.paired_difference(connection, STUDY, "linear-probe", 100)
+        assert queries.paired_difference(connection, STUDY, "linear-probe", 50) is None
+    assert found is not None
+    assert found.estimate.value == pytest.approx(0.2)
+    assert found.seed_differences == pytest.approx([0.1, 0.3])
+    assert found.seeds == (2, 2)
+
+
+def test_holes_are_what_a_source_lacks(home: Home) -> None:
+    write_run(home, "retrieved", 100)
+    write_run(home, "synthetic", 100)
+    write_run(home, "synthetic", 800, seed=1, status="failed", error="disk full", scores=[])
+    store.collect(home)
+    with store.reading(home) as connection:
+        rows = queries.holes(connection, STUDY)[["source", "n_asked", "seed", "error"]]
+    missing = {tuple(row) for row in rows.to_numpy()}
+    assert ("synthetic", 800, 1, "disk full") in missing
+    assert ("retrieved", 800, 0, "") in missing
+    assert len(missing) == 6
+
+
+# ---------------------------------------------------------------- conclusions
+
+
+def test_conclusion_at_the_largest_common_n(home: Home) -> None:
+    for seed in (0, 1):
+        write_run(home, "retrieved", 500, right=80, seed=seed)
+        write_run(home, "synthetic", 500, right=120 + seed, seed=seed)
+        write_run(home, "synthetic", 4_000, right=199, seed=seed)
+    (sentence,) = sentences(home)
+    assert sentence.startswith(
+        "On mini-aircraft at n = 500, synthetic images beat retrieved ones by 20.2 points of "
+        "linear-probe accuracy (95 % interval "
+    )
+    assert sentence.endswith(", 2 seeds from 20.0 to 20.5; p = 0.001).")
+
+
+def test_conclusion_without_a_difference(home: Home) -> None:
+    write_run(home, "retrieved", 500, right=101)
+    write_run(home, "synthetic", 500, right=100)
+    (sentence,) = sentences(home)
+    assert "no difference that this study could tell" in sentence
+    assert "1 seed; p" in sentence
+
+
+@pytest.mark.parametrize(("generated", "cautious"), [(0.14, True), (0.66, False)])
+def test_a_generator_at_chance_is_said_so(home: Home, generated: float, cautious: bool) -> None:
+    judged = {"real": 0.95, "rebuilt": 0.8, "generated": generated, "wrong_caption": 0.1}
+    domain = {name: {"accuracy": share, "n": 200} for name, share in judged.items()}
+    settings = {"chance": 0.125, "ddim_steps": 20, "guidance": 2.5, "later": "key"}
+    write_run(home, "retrieved", 500, right=150)
+    fidelity = {"settings": settings, "domains": {"aircraft": domain}}
+    write_run(home, "synthetic", 500, fidelity=fidelity)
+    (sentence,) = sentences(home)
+    assert ("shows no class fidelity" in sentence) == cautious
+
+
+def test_conclusion_without_a_common_n(home: Home) -> None:
+    write_run(home, "retrieved", 100)
+    write_run(home, "synthetic", 500)
+    assert "not tried at the same n" in sentences(home)[0]
+
+
+# ---------------------------------------------------------------- report and exports
+
+
+class Tags(HTMLParser):
+    """Collects the elements and attributes of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen |= {tag, *(name for name, _ in attrs)}
+
+
+def test_report_escapes_hostile_text(home: Home, tmp_path: Path) -> None:
+    hostile = "</td><script>alert(1)</script><img src=x onerror=alert(2)> $\\frac{"
+    write_run(home, "retrieved", 100, options={"path": hostile}, task=hostile, device=hostile)
+    write_run(home, hostile, 200, task=hostile, fidelity={hostile: hostile}, image_set=hostile)
+    write_run(home, "synthetic", 100, task=hostile, status="failed", error=hostile, scores=[])
+    report = write_report(home, tmp_path / "out")
+    page = report.html.read_text()
+    assert "&lt;script&gt;" in page
+    assert not {"script", "onerror"} & Tags(page).seen
+    assert all(path.parent == tmp_path / "out" for path in [*report.plots, *report.tables])
+
+
+def test_report_shows_published_numbers_beside_paper_runs_only(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 100, task="aircraft")
+    assert "83.5" not in write_report(home, tmp_path / "mini").html.read_text()
+    write_run(home, "retrieved", 100, preset="paper", task="aircraft")
+    assert "83.5" in write_report(home, tmp_path / "paper").html.read_text()
+
+
+def test_report_of_nothing_but_failures(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 100, status="failed", error="the disk is full", scores=[])
+    report = write_report(home, tmp_path / "out")
+    assert "the disk is full" in report.html.read_text()
+    assert report.plots == []
+
+
+def test_exports_read_back(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 1_000, right=150)
+    for format_ in ("csv", "parquet", "md", "latex"):
+        tables.export(home, format_, tmp_path / format_)
+    numbers = pl.read_csv(tmp_path / "csv")
+    assert numbers["mean"].to_list() == pl.read_parquet(tmp_path / "parquet")["mean"].to_list()
+    assert numbers["mean"].to_list() == [0.75]
+    assert "| retrieved | 1k | 1 | 75.0 [68.0, 82.0] |" in (tmp_path / "md").read_text()
+    assert "retrieved & 1k & 1 & 75.0 [68.0, 82.0] \\\\" in (tmp_path / "latex").read_text()
+    with pytest.raises(RequestError, match="did you mean csv"):
+        tables.export(home, "cvs", tmp_path / "cvs")
