@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
@@ -230,6 +231,8 @@ class _Training:
 
 
 def _accelerator(device: torch.device, precision: str) -> Accelerator:
+    # A process would otherwise keep the precision of its first training.
+    AcceleratorState._reset_state()
     try:
         return Accelerator(
             cpu=device.type == "cpu", mixed_precision="no" if precision == "fp32" else precision

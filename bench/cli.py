@@ -6,13 +6,14 @@ line on standard error.
 
 import errno
 import importlib.util
+import os
 import pkgutil
 import sys
 
 import click
 
 from bench import commands
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown_name
 from bench.layout import strangers
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -29,7 +30,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by name."""
         if cmd_name not in self.list_commands(ctx):
-            return None
+            raise unknown_name("command", cmd_name, self.list_commands(ctx))
         # `list` is a builtin, so its file is list_.py.
         for name in (cmd_name, f"{cmd_name}_"):
             if importlib.util.find_spec(f"bench.commands.{name}"):
@@ -39,7 +40,11 @@ class Commands(click.Group):
         return None
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="retrieved-or-generated")
 def bench() -> None:
     """Adapt CLIP with generated or with retrieved images, and see which is better.
@@ -56,19 +61,26 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if found := strangers():
             raise BenchError(found[0], "install this project in an environment of its own")
-        sys.exit(bench.main(arguments, prog_name="bench", standalone_mode=False) or 0)
+        words = sys.argv[1:] if arguments is None else arguments
+        sys.exit(bench.main(words or ["--help"], prog_name="bench", standalone_mode=False) or 0)
     except BenchError as error:
         _leave(str(error), error.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "bench"
-        _leave(f"{error.format_message()}; see `{command} --help`", 2)
+        _leave(f"{error.format_message().rstrip('.')}; see `{command} --help`", 2)
     except (click.Abort, KeyboardInterrupt):
         _leave("interrupted; the same command continues", 130)
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
+    except Exception as error:
+        if not _is_disk_full(error):
             raise
-        what = f"the disk is full ({error.filename or error.strerror})"
-        _leave(f"{what}; free some space, then the same command continues", 1)
+        _leave("the disk is full; free some space, then the same command continues", 1)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Return whether this is what a library makes of a full disk; not all pass its number on."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _DISK_FULL
+    return any(os.strerror(number).lower() in str(error).lower() for number in _DISK_FULL)
 
 
 def _leave(message: str, code: int) -> None:

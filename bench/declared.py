@@ -45,6 +45,8 @@ def declared(kind: type[T], values: Json, where: str) -> T:
     Raises:
         RequestError: If a name is unknown or a value does not fit.
     """
+    if not isinstance(values, dict):
+        raise RequestError(f"{where}: {values!r} is not a mapping of settings")
     names = [field.encode_name for field in msgspec.structs.fields(kind)]
     for name in values:
         if name not in names:

@@ -83,14 +83,14 @@ class ImageSet:
         manifest = Manifest(
             source=source,
             options=options,
-            task=f"{task.name}@{task.version}",
+            task=task.pin,
             counts={name: per_class.get(name, 0) for name in task.class_names},
             yields=yields,
             content=_content_hash(rows),
         )
         folder = data / f"images-{digest(manifest)}"
-        if not (folder / "manifest.json").is_file():
-            folder.mkdir(parents=True, exist_ok=True)
+        # The same images may lie elsewhere by now, in a stage that was made anew.
+        if not (folder / "manifest.json").is_file() or not _holds(folder / "index.parquet", rows):
             temporary = temporary_name(folder / "index.parquet")
             rows.write_parquet(temporary)
             temporary.replace(folder / "index.parquet")
@@ -110,10 +110,11 @@ class ImageSet:
         path = self.folder / "index.parquet"
         try:
             rows = pl.read_parquet(path)
+            content = _content_hash(rows)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise corrupt(path, str(error)) from error
-        if _content_hash(rows) != self.manifest.content:
-            raise corrupt(path, "not what its manifest says")
+            raise self._corrupt(str(error)) from error
+        if content != self.manifest.content:
+            raise self._corrupt("its index is not what its manifest says")
         return rows
 
     def select(self, n: int | None, seed: int, order: str) -> pl.DataFrame:
@@ -139,6 +140,11 @@ class ImageSet:
             rows = rows.with_columns(turn.alias("turn")).sort("turn", "rank").drop("turn")
         return rows.drop("rank").head(n if n is not None else have)
 
+    def _corrupt(self, why: str) -> BenchError:
+        return BenchError(
+            f"the image set {self.folder} is corrupt ({why})", "delete that folder and run again"
+        )
+
 
 def read_image(data: Path, shard: str, offset: int, size: int, digest_: str) -> Image.Image:
     """Read and check one image of a set.
@@ -157,6 +163,13 @@ def read_image(data: Path, shard: str, offset: int, size: int, digest_: str) -> 
 
 def _rank(seed: int, key: str) -> str:
     return hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()[:16]
+
+
+def _holds(path: Path, rows: pl.DataFrame) -> bool:
+    try:
+        return pl.read_parquet(path).equals(rows)
+    except (OSError, pl.exceptions.PolarsError):
+        return False
 
 
 def _content_hash(rows: pl.DataFrame) -> str:

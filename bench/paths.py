@@ -18,7 +18,7 @@ class Home:
     @classmethod
     def from_environment(cls) -> "Home":
         """Return the home folder that the environment names."""
-        return cls(Path(os.environ.get("BENCH_HOME", "bench-home")).absolute())
+        return cls(Path(os.environ.get("BENCH_HOME") or "bench-home").absolute())
 
     @property
     def data(self) -> Path:
@@ -55,12 +55,12 @@ class Home:
         return self.runs / run_id
 
     def find_weights(self, name: str) -> Path:
-        """Return the folder of a model by path, by fetched name or by packaged name.
+        """Return the folder of a model by fetched name, by packaged name or by path.
 
         Raises:
             RequestError: If there is no such folder.
         """
-        for folder in (Path(name), self.weights / name, _PACKAGED_WEIGHTS / name):
+        for folder in (self.weights / name, _PACKAGED_WEIGHTS / name, Path(name)):
             if folder.is_dir():
                 return folder
         raise RequestError(

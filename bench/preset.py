@@ -99,10 +99,10 @@ def resolve(
     options = source_options(preset, source, values.pop("source"))
     train = declared(TrainSpec, values.pop("train"), "train")
     _check_train(train)
-    judges = {
-        name: full_options(evaluators, name, given)
-        for name, given in values.pop("evaluators").items()
-    }
+    chosen = values.pop("evaluators")
+    if not isinstance(chosen, dict):
+        raise RequestError(f"evaluators: {chosen!r} is not a mapping of evaluators")
+    judges = {name: full_options(evaluators, name, given) for name, given in chosen.items()}
     spec = {
         **values,
         "preset": preset.name,
@@ -123,6 +123,8 @@ def source_options(preset: Preset, source: str, given: Json) -> Json:
     """Return a source's options with every default filled in, its parts' options included."""
     options = full_options(sources, source, given)
     for part in options.get("parts", {}):
+        if part == source:
+            raise RequestError(f"{source!r} cannot be a part of itself")
         # A source made of sources carries their options, so that its hash covers them.
         inner = {**preset.sources.get(part, {}), **options["options"].get(part, {})}
         options["options"][part] = source_options(preset, part, inner)

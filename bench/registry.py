@@ -35,6 +35,9 @@ class Registry(Generic[T]):
         """Return a decorator that gives a thing its name; a name is given once."""
 
         def decorate(thing: T) -> T:
+            if name not in self._found and name in self._built_in():
+                # The built-in thing comes first, so that a plug-in cannot take its name.
+                self._import(name)
             if name in self._found and self._found[name] is not thing:
                 raise RequestError(f"two {self.kind}s are called {name!r}", "rename one of them")
             self._found[name] = thing
@@ -54,12 +57,25 @@ class Registry(Generic[T]):
         """
         if name not in self._found:
             if name in self._built_in():
-                importlib.import_module(f"{self.package}.{name.replace('-', '_')}")
+                self._import(name)
             elif name in (outside := self._outside()):
-                self.register(name)(outside[name].load())
+                self.register(name)(self._load(outside[name]))
         if name not in self._found:
             raise unknown_name(self.kind, name, self.names())
         return self._found[name]
+
+    def _import(self, name: str) -> None:
+        importlib.import_module(f"{self.package}.{name.replace('-', '_')}")
+
+    def _load(self, point: importlib.metadata.EntryPoint) -> T:
+        try:
+            thing: T = point.load()
+        except (ImportError, AttributeError, SyntaxError) as error:
+            raise RequestError(
+                f"the {self.kind} {point.name!r} of an installed package does not import: {error}",
+                f"its entry point is {point.value}; repair or uninstall the package",
+            ) from error
+        return thing
 
     def _built_in(self) -> set[str]:
         package = importlib.import_module(self.package)

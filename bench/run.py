@@ -1,5 +1,6 @@
 """One run, in a straight line: spec → source → images → adaptation → evaluation → record."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def pinned(spec: RunSpec, home: Home) -> RunSpec:
     outside = source_of(spec.source, spec.options).pins(home)
     model = fingerprint(home.find_weights(spec.model))
     task.check(home)
-    pins = {"task": f"{task.name}@{task.version}", "model": model, **outside}
+    pins = {"task": task.pin, "model": model, **outside}
     return msgspec.structs.replace(spec, pins=pins)
 
 
@@ -84,9 +85,7 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder / ".lock", progress):
         if fresh:
-            for file in folder.rglob("*"):
-                if file.is_file() and file.name != ".lock":
-                    file.unlink()
+            _empty(folder)
         record = read_record(home, spec.run_id)
         if record is not None and record.status == "done":
             return record
@@ -99,6 +98,15 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
             raise
         _write_record(home, record)
         return record
+
+
+def _empty(folder: Path) -> None:
+    """Delete all of a run but its lock."""
+    for item in folder.iterdir():
+        if item.is_dir():
+            shutil.rmtree(item)
+        elif item.name != ".lock":
+            item.unlink()
 
 
 def read_record(home: Home, run_id: str) -> RunRecord | None:
@@ -132,7 +140,7 @@ class _Run:
         with self._timed("adapt"):
             adapted = self._adapt(clip, rows)
         with self._timed("evaluate"):
-            verdicts = self._evaluate(adapted)
+            verdicts = self._evaluate(clip, adapted)
         self._write_predictions(verdicts)
         return self._record(started, images, rows, clip, adapted, verdicts)
 
@@ -146,7 +154,7 @@ class _Run:
         judge = evaluator_of(train.select_by, spec.evaluators[train.select_by])
 
         def validate(classifier: Classifier) -> float:
-            return value(judge.validate(self._view(classifier)), self.task)
+            return value(judge.validate(self._view(clip, classifier)), self.task)
 
         images = None
         if rows.height:
@@ -162,18 +170,20 @@ class _Run:
             progress=self.progress,
         )
 
-    def _evaluate(self, adapted: "Adapted") -> list[tuple[str, str, Evaluation]]:
-        view = self._view(adapted.classifier)
+    def _evaluate(self, clip: "Clip", adapted: "Adapted") -> list[tuple[str, str, Evaluation]]:
+        view = self._view(clip, adapted.classifier)
         found = []
         for name, options in self.spec.evaluators.items():
             judge = evaluator_of(name, options)
             found += [(name, "val", judge.validate(view)), (name, "test", judge.test(view))]
         return found
 
-    def _view(self, classifier: "Classifier") -> "ModelFeatures":
+    def _view(self, clip: "Clip", classifier: "Classifier") -> "ModelFeatures":
         from eval._features import ModelFeatures
 
-        return ModelFeatures(classifier, self._task_images())
+        # Only the unadapted model comes back in other runs.
+        cache = self.home.data / "features" if self.spec.n == 0 else None
+        return ModelFeatures(classifier, self._task_images(), cache, clip.weights_hash)
 
     def _task_images(self) -> "TaskImages":
         model = str(self.home.find_weights(self.spec.model))

@@ -131,8 +131,11 @@ def read_bytes(path: Path, offset: int, size: int) -> bytes:
 
 
 def corrupt(path: Path, why: str) -> BenchError:
-    """Return the error for a shard that is not what the index says."""
+    """Return the error for a file that is not what it should be; a stage's own is made anew."""
+    stage = path.parent.parent
+    if not (stage / "plan.json").is_file():
+        return BenchError(f"the file {path} is corrupt ({why})", "put a whole copy in its place")
     return BenchError(
         f"the shard {path} is corrupt ({why})",
-        f"delete {path.parent.parent} and run again: only that stage is made anew",
+        f"delete {stage} and run again: only that stage is made anew",
     )

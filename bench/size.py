@@ -1,10 +1,10 @@
 """Sizes as people write them: ``500``, ``31.25k``, ``2.5M``, ``all``."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 
 from bench.errors import RequestError
 
-_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+_UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
 def parse_size(text: str) -> int | None:
@@ -16,11 +16,11 @@ def parse_size(text: str) -> int | None:
     cleaned = text.strip().lower().replace("_", "")
     if cleaned == "all":
         return None
-    number, unit = (cleaned[:-1], cleaned[-1]) if cleaned[-1:] in _UNITS else (cleaned, "")
+    scale = _UNITS.get(cleaned[-1:], 1)
     try:
-        value = Decimal(number) * _UNITS[unit]
+        value = Decimal(cleaned[:-1] if scale > 1 else cleaned) * scale
         whole = value.is_finite() and value == value.to_integral_value()
-    except InvalidOperation:
+    except DecimalException:
         whole, value = False, Decimal(0)
     if not whole or value < 1 or value > 10**12:
         raise RequestError(f"{text!r} is not a number of images", "write 500, 31.25k, 2.5M or all")

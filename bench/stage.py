@@ -1,6 +1,6 @@
 """Stages: pieces of work that are done once, in shards, and survive being killed.
 
-A stage's folder is named by the hash of its configuration and of its inputs' names, so the same
+A stage's folder is named by the hash of its configuration and of what its inputs made, so the same
 work is never done twice and different work never meets. Its plan (how many shards) is frozen in
 ``plan.json`` before the first shard, never derived from a worker count. A shard is made in a
 temporary folder and renamed; ``done.json`` comes last. Any number of workers may run one stage: a
@@ -15,13 +15,24 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from bench.errors import BenchError
-from bench.files import atomic_folder, write_atomic
+from bench.files import atomic_folder, fingerprint, write_atomic
 from bench.progress import Bar, Progress
-from bench.types import digest
+from bench.types import Json, digest
+
+_EDGE = 2**20
+"""Bytes at both ends of each file that a stage's output is told apart by."""
 
 
 class UnfinishedError(BenchError):
     """A stage of which only some shards were asked for, and others are missing."""
+
+
+class _Plan(msgspec.Struct):
+    """What ``plan.json`` and ``done.json`` say, besides the configuration."""
+
+    shards: int
+    output: str = ""
+    info: Json = {}
 
 
 class Stage:
@@ -31,7 +42,7 @@ class Stage:
         data: The folder that holds all stages.
         name: What the stage does, e.g. ``"download"``.
         config: Everything that determines its output, besides its inputs.
-        inputs: The keys of the stages it reads.
+        inputs: The outputs of the stages it reads.
     """
 
     def __init__(
@@ -53,11 +64,19 @@ class Stage:
 
     def shards(self) -> list[Path]:
         """Return the folders of all shards of a finished stage, in order."""
-        return [self.shard(index) for index in range(self._read("done.json")["shards"])]
+        return [self.shard(index) for index in range(self._read("done.json").shards)]
+
+    @property
+    def output(self) -> str:
+        """What a finished stage made: its key and a hash of its shards.
+
+        A stage that is made anew and comes out otherwise, as a download may, is another input.
+        """
+        return f"{self.key}-{self._read('done.json').output}"
 
     def info(self) -> dict[str, Any]:
         """Return what the stage noted when it was finished."""
-        return dict(self._read("done.json")["info"])
+        return self._read("done.json").info
 
     def run(
         self,
@@ -90,8 +109,10 @@ class Stage:
             for index in busy:
                 self._make(index, make, bar, wait=True)
         if all(self.shard(index).is_dir() for index in range(total)):
-            info = summarise([self.shard(index) for index in range(total)])
-            self._write("done.json", {**self.config, "shards": total, "info": info})
+            made = [self.shard(index) for index in range(total)]
+            output = digest([fingerprint(shard, _EDGE) for shard in made])
+            done = {"shards": total, "output": output, "info": summarise(made)}
+            self._write("done.json", {**self.config, **done})
         if not self.done:
             absent = sum(not self.shard(index).is_dir() for index in range(total))
             raise UnfinishedError(f"{self.key}: {absent} of {total} shards are still to be made")
@@ -99,7 +120,7 @@ class Stage:
     def _plan(self, shards: int) -> int:
         if not (self.folder / "plan.json").is_file():
             self._write("plan.json", {**self.config, "shards": shards})
-        return int(self._read("plan.json")["shards"])
+        return self._read("plan.json").shards
 
     def _make(self, index: int, make: Callable[[int, Path], None], bar: Bar, *, wait: bool) -> bool:
         """Make one shard, unless another worker is at it and we do not wait for that."""
@@ -114,16 +135,15 @@ class Stage:
         bar.advance()
         return True
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str) -> _Plan:
         path = self.folder / name
         try:
-            content = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+            return msgspec.json.decode(path.read_bytes(), type=_Plan)
         except (OSError, msgspec.DecodeError) as error:
             raise BenchError(
                 f"the stage {self.key} has no readable {name}",
                 f"delete {self.folder} and run again",
             ) from error
-        return content
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         write_atomic(self.folder / name, msgspec.json.format(msgspec.json.encode(content)))

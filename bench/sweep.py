@@ -65,11 +65,17 @@ def expand(study: Study) -> list[RunSpec]:
             task=str(point["task"]),
             source=source,
             n=parse_size(str(point["n"])),
-            seed=int(point.get("seed", 0)),
+            seed=_seed(point.get("seed", 0), study),
             settings={**study.settings, **study.per_source.get(source, {}), **own},
         )
         specs.setdefault(spec.run_id, spec)
     return list(specs.values())
+
+
+def _seed(value: object, study: Study) -> int:
+    if not isinstance(value, int):
+        raise RequestError(f"study {study.name}: the seed {value!r} is not a whole number")
+    return value
 
 
 def _points(study: Study) -> Iterator[Json]:

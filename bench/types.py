@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -81,7 +81,7 @@ class RunSpec(Declared, frozen=True, kw_only=True):
     """The source's options, defaults filled in."""
     n: int | None
     """Images to train on; None for all the source has."""
-    seed: int = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
     order: Literal["random", "balanced"] = "random"
     """How the first n images are taken: uniformly, or class by class in turn."""
     model: str
@@ -208,6 +208,11 @@ class Task(Declared, frozen=True, kw_only=True):
     def chance(self) -> float:
         """Accuracy of guessing."""
         return 1.0 / len(self.class_names)
+
+    @property
+    def pin(self) -> str:
+        """What stands for the names, the prompts and the images: two tasks with one pin agree."""
+        return f"{self.name}@{self.version}"
 
     def query(self, class_name: str) -> str:
         """Return the text to look for in captions."""

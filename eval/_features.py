@@ -82,8 +82,7 @@ class TaskImages:
         """Return a hash of all that determines a split's preprocessed images and labels."""
         split = self.split(name)
         keys = hashlib.sha256("\0".join(split.keys).encode() + split.labels.tobytes())
-        task = f"{self.task.name}@{self.task.version}"
-        return digest([task, name, keys.hexdigest(), repr(self._preprocess)])
+        return digest([self.task.pin, name, keys.hexdigest(), repr(self._preprocess)])
 
 
 class ModelFeatures:

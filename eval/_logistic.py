@@ -28,6 +28,9 @@ MAX_STEPS = 1000
 _SUFFICIENT = 1e-4
 """Share of the expected decrease that a step must bring (Nocedal and Wright, section 3.1)."""
 
+_ROUNDING = 1e-6
+"""Share of the objective that rounding may add to it, in float32."""
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -123,10 +126,12 @@ class Regression:
         point = self._evaluate(start, penalty)
         inverse = 1 / self._hessian_diagonal(point, penalty)
         pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=MEMORY)
-        for _ in range(MAX_STEPS):
+        for taken in range(MAX_STEPS):
             direction = _lbfgs_direction(point.gradient, inverse, pairs)
             decrement = _dot(point.gradient, direction)
-            if decrement <= 2 * TOLERANCE * point.value:
+            # One step at least: under a large penalty there is little to gain, but it is the
+            # direction of the weights, not their length, that decides what is predicted.
+            if taken and decrement <= 2 * TOLERANCE * point.value:
                 break
             new = self._line_search(point, direction, decrement, penalty)
             if new is None:
@@ -142,10 +147,10 @@ class Regression:
         self, point: _Point, direction: Tensor, decrement: float, penalty: float
     ) -> _Point | None:
         """Return a point that is lower enough, or None where rounding hides any decrease."""
-        length = 1.0
+        length, slack = 1.0, _ROUNDING * point.value
         while length > 1e-6:
             new = self._evaluate(point.coefficients - length * direction, penalty)
-            if new.value <= point.value - _SUFFICIENT * length * decrement:
+            if new.value <= point.value + slack - _SUFFICIENT * length * decrement:
                 return new
             # The minimum of the parabola through both values, kept within bounds.
             excess = new.value - point.value + length * decrement

@@ -10,7 +10,8 @@ from bench.errors import BenchError
 from bench.files import write_atomic
 from bench.paths import Home
 from bench.progress import Progress
-from bench.run import run
+from bench.run import read_record, run
+from bench.size import format_size
 from bench.types import RunSpec
 from slurm.job import run_spec
 
@@ -34,23 +35,36 @@ def execute(
     Returns:
         Run id to status.
     """
-    outcomes = _in_process(specs, home, progress) if on == "debug" else None
-    if outcomes is None:
-        outcomes = _in_processes(specs, home, parallel)
-    statuses: dict[str, str] = {}
+    finished = {spec.run_id for spec in specs if _is_done(spec, home)}
+    missing = [spec for spec in specs if spec.run_id not in finished]
+    outcomes = (
+        _in_process(missing, home, progress)
+        if on == "debug"
+        else _in_processes(missing, home, parallel)
+    )
+    statuses = dict.fromkeys(finished, "done")
     with progress.bar("runs", len(specs), "run") as bar:
+        bar.advance(len(finished))
         for run_id, status in outcomes:
             statuses[run_id] = status
             bar.advance()
     return statuses
 
 
+def _is_done(spec: RunSpec, home: Home) -> bool:
+    record = read_record(home, spec.run_id)
+    return record is not None and record.status == "done"
+
+
 def _in_process(
     specs: Sequence[RunSpec], home: Home, progress: Progress
 ) -> Iterator[tuple[str, str]]:
     for spec in specs:
+        name = f"{spec.task} {spec.source} n={format_size(spec.n)} seed={spec.seed}"
         try:
-            yield spec.run_id, run(spec, home, progress).status
+            with progress.prefixed(name):
+                status = run(spec, home, progress).status
+            yield spec.run_id, status
         except BenchError as error:
             progress.say(f"run {spec.run_id} failed: {error}")
             yield spec.run_id, "failed"

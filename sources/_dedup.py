@@ -1,5 +1,6 @@
 """De-duplicate: no image twice, and none of the benchmark's validation or test images at all."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,21 +59,29 @@ def near(hashes: Hashes, references: Hashes, max_distance: int) -> NDArray[np.bo
         max_distance: Differing bits allowed.
     """
     found = np.zeros(len(hashes), bool)
-    for start in range(0, len(hashes) if len(references) else 0, _CHUNK):
-        distances = _distances(hashes[start : start + _CHUNK], references)
-        found[start : start + _CHUNK] = distances.min(axis=1) <= max_distance
+    for rows in _chunks(len(hashes)):
+        for columns in _chunks(len(references)):
+            close = _distances(hashes[rows], references[columns]) <= max_distance
+            found[rows] |= close.any(axis=1)
     return found
 
 
 def _repeated(hashes: Hashes, max_distance: int) -> NDArray[np.bool_]:
     """Return which hashes have an earlier one within so many bits."""
     found = np.zeros(len(hashes), bool)
-    for start in range(0, len(hashes), _CHUNK):
-        stop = min(start + _CHUNK, len(hashes))
-        close = _distances(hashes[start:stop], hashes[:stop]) <= max_distance
-        earlier = np.arange(stop)[None, :] < np.arange(start, stop)[:, None]
-        found[start:stop] = (close & earlier).any(axis=1)
+    place = np.arange(len(hashes))
+    for rows in _chunks(len(hashes)):
+        for columns in _chunks(rows.stop):
+            close = _distances(hashes[rows], hashes[columns]) <= max_distance
+            earlier = place[columns] < place[rows][:, None]
+            found[rows] |= (close & earlier).any(axis=1)
     return found
+
+
+def _chunks(total: int) -> Iterator[slice]:
+    """Yield slices that cut so many hashes into pieces whose pairs fit in memory."""
+    for start in range(0, total, _CHUNK):
+        yield slice(start, min(start + _CHUNK, total))
 
 
 def _distances(left: Hashes, right: Hashes) -> NDArray[np.uint16]:
@@ -88,7 +97,7 @@ def _reference_hashes(context: Context) -> Hashes:
     stage = Stage(
         context.home.data,
         "reference",
-        {"task": task.name, "version": task.version, "sizes": task.split_sizes, "hash": HASH_SIDE},
+        {"task": task.pin, "sizes": task.split_sizes, "hash": HASH_SIDE},
     )
 
     def make(index: int, folder: Path) -> None:

@@ -46,7 +46,7 @@ def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
     embedder = context.embedder(filter_model)
     texts = list(context.task.domain_texts)
     config = {"model": embedder.weights_hash, "texts": texts, "hash": f"phash {HASH_SIDE}"}
-    described = Stage(context.home.data, "describe", config, [stage.key])
+    described = Stage(context.home.data, "describe", config, [stage.output])
     if described.done:
         return described
     directions = embedder.texts(texts)

@@ -1,5 +1,6 @@
 """Download: img2dataset fetches the candidates' images, shard by shard, into tars."""
 
+import errno
 import json
 import os
 import shutil
@@ -10,8 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from bench.errors import BenchError
-from bench.shards import members, read_bytes, sha256
+from bench.errors import BenchError, RequestError
+from bench.shards import ShardWriter, members, read_bytes
 from bench.stage import Stage
 from bench.types import Context, Declared
 from sources._pool import Pool, Rewrite
@@ -39,11 +40,19 @@ def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Cont
     """Return the finished download of a scan's candidates.
 
     Each shard holds ``images.tar`` and ``index.parquet`` (key, offset, size, sha256, status).
+
+    Raises:
+        RequestError: If there is nothing to download.
     """
     rows = candidates(scanned)
+    if rows.is_empty():
+        raise RequestError(
+            f"no caption of the pool {pool.name!r} names a class of task {context.task.name!r}",
+            "look at the task's queries, or choose another pool",
+        )
     config = {"image_size": options.image_size, "suffix": options.suffix}
     config |= {"quality": options.quality, "shard_size": options.shard_size}
-    stage = Stage(context.home.data, "download", config, [scanned.key])
+    stage = Stage(context.home.data, "download", config, [scanned.output])
     if not stage.done:
         with pool.served() as rewrite:
 
@@ -88,7 +97,7 @@ def _fetch(rows: pl.DataFrame, folder: Path, options: DownloadOptions, rewrite: 
         "disallowed_header_directives": OPT_OUTS,
     }
     _run_img2dataset(request, folder)
-    _index(folder)
+    _index(folder, rows.height, options.suffix)
     urls.unlink()
 
 
@@ -104,9 +113,14 @@ def _run_img2dataset(request: dict[str, Any], folder: Path) -> None:
             stderr=subprocess.STDOUT,
             check=False,
         )
-    if finished.returncode or not (folder / "fetched" / "00000.tar").is_file():
-        last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        raise BenchError(f"img2dataset failed: {' '.join(last)}", "look at its log, run again")
+    said = log.read_text(errors="replace")
+    # It goes on when it cannot write, and calls the images it lost failed.
+    if os.strerror(errno.ENOSPC) in said:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    if finished.returncode or not (folder / "fetched" / "00000.parquet").is_file():
+        last = said.strip().splitlines()[-1:]
+        raise BenchError(f"img2dataset failed: {' '.join(last)}", "run the same command again")
+    log.unlink()
 
 
 _PROGRAM = """
@@ -117,20 +131,37 @@ if __name__ == "__main__":
 """
 
 
-def _index(folder: Path) -> None:
+_SCHEMA = {
+    "key": pl.String,
+    "status": pl.String,
+    "error_message": pl.String,
+    "offset": pl.Int64,
+    "size": pl.Int64,
+    "sha256": pl.String,
+}
+
+
+def _index(folder: Path, asked: int, suffix: str) -> None:
+    """Pack what was fetched in order of key, so that fetching it again makes the same tar."""
     fetched = folder / "fetched"
-    tar = folder / "images.tar"
-    (fetched / "00000.tar").rename(tar)
     status = pl.read_parquet(fetched / "00000.parquet")
-    places = [
-        (key, offset, size, sha256(read_bytes(tar, offset, size)))
-        for key, offset, size in members(tar)
-    ]
-    schema = {"key": pl.String, "offset": pl.Int64, "size": pl.Int64, "sha256": pl.String}
-    index = status.select("name", "key", "status", "error_message").join(
-        pl.DataFrame(places, schema=schema, orient="row"), on="key", how="left"
-    )
-    index.drop("key").rename({"name": "key"}).sort("key").write_parquet(folder / "index.parquet")
+    if status.height != asked:
+        raise BenchError(
+            f"img2dataset reports on {status.height} of {asked} images",
+            "run the same command again",
+        )
+    found = {key: (offset, size) for key, offset, size in members(fetched / "00000.tar")}
+    rows = []
+    with ShardWriter(folder / "images.tar") as writer:
+        for name, key, outcome, reason in (
+            status.select("name", "key", "status", "error_message").sort("name").iter_rows()
+        ):
+            place = {}
+            if key in found:
+                content = read_bytes(fetched / "00000.tar", *found[key])
+                place = writer.add(name, content, suffix)
+            rows.append({"key": name, "status": outcome, "error_message": reason, **place})
+    pl.DataFrame(rows, schema=_SCHEMA, orient="row").write_parquet(folder / "index.parquet")
     shutil.rmtree(fetched)
 
 

@@ -52,7 +52,7 @@ def generate(captioned: Stage, options: GeneratorOptions, context: Context) -> S
         for name in ("steps", "guidance", "height", "image_size", "suffix", "dtype", "shard_size")
     }
     config["generator"] = fingerprint(folder)
-    stage = Stage(context.home.data, "generate", config, [captioned.key])
+    stage = Stage(context.home.data, "generate", config, [captioned.output])
     painter: list[_Painter] = []
 
     def make(index: int, target: Path) -> None:
@@ -104,7 +104,7 @@ class _Painter:
         dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
         pipeline = StableDiffusionPipeline.from_pretrained(
             folder,
-            torch_dtype=dtype[options.dtype],
+            dtype=dtype[options.dtype],
             safety_checker=None,
             requires_safety_checker=False,
             local_files_only=True,

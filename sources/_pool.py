@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from bench.errors import RequestError
 from bench.files import fingerprint
 from bench.miniworld.pool import PLACEHOLDER_HOST, build_pool
@@ -42,7 +44,7 @@ class Pool:
         """
         if name == MINIWORLD:
             return cls(name, home.data / f"miniworld-v{MINIWORLD_VERSION}")
-        for folder in (Path(name), home.root / "pools" / name):
+        for folder in (home.root / "pools" / name, Path(name)):
             if any(folder.glob("*.parquet")):
                 return cls(name, folder)
         raise RequestError(
@@ -61,8 +63,10 @@ class Pool:
     def files(self) -> list[Path]:
         """Return the pool's Parquet files in order; the miniature pool is written first."""
         if self.name == MINIWORLD:
-            if not (self.root / "truth.parquet").is_file():
-                build_pool(self.root, size=MINIWORLD_PAIRS)
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root.with_name(f".{self.root.name}.lock")):
+                if not (self.root / "truth.parquet").is_file():
+                    build_pool(self.root, size=MINIWORLD_PAIRS)
             return sorted((self.root / "pool").glob("*.parquet"))
         return sorted(self.root.glob("*.parquet"))
 

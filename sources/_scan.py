@@ -30,13 +30,19 @@ def scan(pool: Pool, task: Task, context: Context) -> Stage:
     stage = Stage(
         context.home.data,
         "scan",
-        {"pool": pool.pin, "queries": queries, "rule": "substring, longest name, ties dropped"},
+        {
+            "pool": pool.pin,
+            "classes": task.class_names,  # Their order makes the labels.
+            "queries": queries,
+            "rule": "substring, longest name, ties dropped",
+        },
     )
 
     def make(index: int, folder: Path) -> None:
         found = _matches(files[index], sorted(set(queries.values())))
         decided = _decide(found, task)
-        safe = decided.filter(~pl.col("nsfw").is_in(NSFW_DROPPED))
+        flagged = pl.col("nsfw").is_in(NSFW_DROPPED).fill_null(False)
+        safe = decided.filter(~flagged)
         safe.drop("nsfw").write_parquet(folder / "candidates.parquet")
         counts = {
             "rows": pl.scan_parquet(files[index]).select(pl.len()).collect().item(),
@@ -96,7 +102,11 @@ def _decide(found: pl.DataFrame, task: Task) -> pl.DataFrame:
     return (
         found.with_columns(longest.alias("found"))
         .filter(pl.col("found").list.len() == 1)
-        .with_columns(pl.col("found").list.first().replace_strict(owner, default=None))
+        .with_columns(
+            pl.col("found")
+            .list.first()
+            .replace_strict(list(owner), list(owner.values()), default=None, return_dtype=pl.String)
+        )
         .rename({"found": "class_name"})
         .drop_nulls("class_name")
         .select(

@@ -16,13 +16,15 @@ from bench.files import fingerprint
 from bench.manifest import ImageSet
 from bench.paths import Home
 from bench.plugins import sources
-from bench.shards import decode, encode, members, read_bytes
+from bench.shards import corrupt, decode, encode, members, read_bytes
 from bench.stage import Stage
 from bench.tasks._folder import class_folders
 from bench.types import Context, Declared, Json, Task
 from sources._dedup import drop_duplicates
 from sources._describe import describe, described_rows
 from sources._tars import Packed, pack, reduced
+
+_MAX_LABEL_BYTES = 1_000_000
 
 
 @sources.register("folder")
@@ -71,16 +73,15 @@ class Folder:
                 item = found[index]
                 try:
                     image = reduced(decode(item.read()), options.image_size)
-                except ValueError:
+                except (ValueError, OSError):
                     continue
                 content = encode(image, options.suffix)
                 yield Packed(f"{index:08d}", content, options.suffix, item.label, image.size)
 
         pack(stage, len(found), images, context)
         described = describe(stage, options.filter_model, context)
-        rows, duplicates = drop_duplicates(
-            described_rows([described]), context, options.max_distance
-        )
+        readable = described_rows([described])
+        rows, duplicates = drop_duplicates(readable, context, options.max_distance)
         names = list(context.task.class_names)
         rows = rows.with_columns(
             pl.col("label").replace_strict(range(len(names)), names).alias("class_name"),
@@ -89,7 +90,8 @@ class Folder:
             url=pl.lit(None, pl.String),
             seed=pl.lit(None, pl.Int64),
         )
-        yields = {"matched": len(found), "fetched": len(found), "duplicates": duplicates}
+        yields: Json = {"matched": len(found), "fetched": readable.height}
+        yields |= {"unreadable": len(found) - readable.height, "duplicates": duplicates}
         yields |= {"kept": rows.height}
         return ImageSet.write(
             context.home.data, rows, context.task, "folder", {"path": options.path}, yields
@@ -134,24 +136,34 @@ def _labelled_tars(root: Path, task: Task) -> list[_Item]:
 
 def _tar_labels(path: Path, task: Task) -> dict[str, int]:
     labels = {}
-    with tarfile.open(path, "r:") as tar:
-        for member in tar:
-            stem, _, kind = member.name.rpartition(".")
-            if kind not in ("cls", "json") or member.size > 1_000_000:
-                continue
-            stream = tar.extractfile(member)
-            content = stream.read() if stream else b""
-            try:
-                name = (
-                    task.class_names[int(content)]
-                    if kind == "cls"
-                    else msgspec.json.decode(content, type=dict[str, object]).get("class_name")
-                )
-            except (ValueError, IndexError, msgspec.MsgspecError) as error:
-                raise RequestError(f"{path}: {member.name} is not a label: {error}") from error
-            if name is not None:
-                labels[stem] = _label(str(name), task)
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                stem, _, kind = member.name.rpartition(".")
+                stream = tar.extractfile(member) if kind in ("cls", "json") else None
+                if stream is None or member.size > _MAX_LABEL_BYTES:
+                    continue
+                name = _class_name(stream.read(), kind, f"{path}: {member.name}", task)
+                if name is not None:
+                    labels[stem] = _label(name, task)
+    except (tarfile.TarError, OSError) as error:
+        raise corrupt(path, str(error)) from error
     return labels
+
+
+def _class_name(content: bytes, kind: str, where: str, task: Task) -> str | None:
+    try:
+        if kind == "cls":
+            return dict(enumerate(task.class_names))[int(content)]
+        name = msgspec.json.decode(content, type=dict[str, object]).get("class_name")
+    except KeyError as error:
+        raise RequestError(
+            f"{where}: there is no class {error}",
+            f"classes count from 0 to {len(task.class_names) - 1}",
+        ) from error
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise RequestError(f"{where} is not a label: {error}") from error
+    return None if name is None else str(name)
 
 
 def _label(name: str, task: Task) -> int:

@@ -1,5 +1,8 @@
 """A mixture of other sources in fixed proportions."""
 
+from collections.abc import Mapping
+from fractions import Fraction
+
 import polars as pl
 
 from bench.errors import RequestError
@@ -27,8 +30,9 @@ class Mixed:
         if {"mixed", "none"} & set(options.parts):
             raise RequestError("'mixed' and 'none' cannot be parts of a mixture")
         self.options = options
-        total = sum(options.parts.values())
-        self.shares = {name: share / total for name, share in options.parts.items()}
+        # As they are written: 0.1 is a tenth.
+        exact = {name: Fraction(str(share)) for name, share in options.parts.items()}
+        self.shares = {name: share / sum(exact.values()) for name, share in exact.items()}
         self.parts = {name: source_of(name, options.options[name]) for name in options.parts}
 
     def pins(self, home: Home) -> dict[str, str]:
@@ -41,19 +45,20 @@ class Mixed:
 
     def collect(self, context: Context) -> ImageSet:
         """Return exactly ``context.n`` images, or all that keep the proportions."""
+        n = context.n
+        counts = None if n is None else apportion(n, self.shares)
         sets = {
-            name: part.collect(context.wanting(self._count(name, context.n)))
+            name: part.collect(context.wanting(None if counts is None else counts[name]))
             for name, part in self.parts.items()
         }
-        n = context.n
-        if n is None:
-            n = min(int(len(images) / self.shares[name]) for name, images in sets.items())
+        if counts is None:
+            counts = _most({name: len(images) for name, images in sets.items()}, self.shares)
         rows = [
-            images.select(count, context.seed, "random").with_columns(
+            images.select(counts[name], context.seed, "random").with_columns(
                 pl.format("{}-{}", pl.lit(name), "key").alias("key")
             )
             for name, images in sets.items()
-            if (count := self._count(name, n))
+            if counts[name]
         ]
         yields: Json = {name: images.manifest.yields for name, images in sets.items()}
         for step in ("matched", "fetched", "kept"):
@@ -63,10 +68,25 @@ class Mixed:
             context.home.data, pl.concat(rows), context.task, "mixed", options, yields
         )
 
-    def _count(self, name: str, n: int | None) -> int | None:
-        """Return a part's number of images; the last part takes what rounding leaves."""
-        if n is None:
-            return None
-        counts = {part: int(n * share) for part, share in self.shares.items()}
-        counts[list(counts)[-1]] += n - sum(counts.values())
-        return counts[name]
+
+def apportion(n: int, shares: Mapping[str, Fraction]) -> dict[str, int]:
+    """Divide n images among parts, by Webster's rule: one more image never takes one from a part.
+
+    Args:
+        n: Images in all.
+        shares: Each part's share; they sum to one.
+    """
+    # No part ever lies a whole image per part below its share, so the count may start there.
+    counts = {name: max(0, int(n * share) - len(shares)) for name, share in shares.items()}
+    while sum(counts.values()) < n:
+        next_ = min(shares, key=lambda name: (2 * counts[name] + 1) / shares[name])
+        counts[next_] += 1
+    return counts
+
+
+def _most(sizes: Mapping[str, int], shares: Mapping[str, Fraction]) -> dict[str, int]:
+    """Return the largest mixture that the parts have images for."""
+    n = min(int(size / shares[name]) for name, size in sizes.items()) + len(shares)
+    while any(count > sizes[name] for name, count in apportion(n, shares).items()):
+        n -= 1
+    return apportion(n, shares)

@@ -9,7 +9,7 @@ from bench.paths import Home
 from bench.plugins import sources
 from bench.shards import encode
 from bench.stage import Stage
-from bench.types import Context, Declared
+from bench.types import Context, Declared, Json, digest
 from sources._tars import Packed, pack, packed_rows, reduced
 
 
@@ -35,7 +35,7 @@ class Real:
         """Return the training split."""
         task, options = context.task, self.options
         split = task.split("train", context.home)
-        config = {"task": task.name, "version": task.version, "sizes": task.split_sizes}
+        config: Json = {"task": task.pin, "sizes": task.split_sizes}
         config |= {"image_size": options.image_size, "suffix": options.suffix}
         stage = Stage(context.home.data, "real", config)
 
@@ -43,7 +43,7 @@ class Real:
             for index in wanted:
                 image = reduced(split.read(index), options.image_size)
                 content = encode(image, options.suffix)
-                key = split.keys[index].replace("/", "-")
+                key = digest(split.keys[index], 16)
                 yield Packed(key, content, options.suffix, int(split.labels[index]), image.size)
 
         pack(stage, len(split), images, context)

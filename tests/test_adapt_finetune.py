@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from adapt.data import TrainingImages, epoch_order
 from adapt.finetune import Adapted, finetune
 from adapt.models import Classifier, load_clip
 from adapt.objectives.ce import CrossEntropy
-from bench.errors import BenchError
+from bench.errors import BenchError, RequestError
 from bench.progress import Progress
 from bench.types import Objective, TrainSpec
 from tests.tiny_clip import colour_task, write_colours, write_tiny_clip
@@ -148,6 +149,21 @@ def test_nothing_to_train_on_leaves_the_classifier(tmp_path: Path, epochs: int) 
     assert_same(adapted.classifier.state(), before, 0)
     assert [(epoch.epoch, epoch.score) for epoch in adapted.history] == [(0, 0.4)]
     assert adapted.images_per_second is None
+
+
+def test_reduced_precision_trains_weights_of_full_precision(tmp_path: Path) -> None:
+    full = adapt(tmp_path, run="fp32")
+    reduced = adapt(tmp_path, msgspec.structs.replace(SPEC, precision="bf16"), run="bf16")
+    assert {value.dtype for value in reduced.classifier.state().values()} == {torch.float32}
+    losses = [epoch.loss for epoch in reduced.history[1:]]
+    assert losses == pytest.approx([epoch.loss for epoch in full.history[1:]], rel=0.05)
+    assert losses != [epoch.loss for epoch in full.history[1:]]
+
+
+def test_precision_that_is_not_to_be_had_is_refused(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(SPEC, precision="fp1")
+    with pytest.raises(RequestError, match=r"fp1 is not to be had here.*use train\.precision=fp32"):
+        adapt(tmp_path, spec)
 
 
 def test_finished_training_is_not_repeated_and_keeps_no_optimiser(tmp_path: Path) -> None:

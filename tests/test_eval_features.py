@@ -1,11 +1,11 @@
 """Features: extracted once, cached whole or not at all, and judged by the model's own head."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from torch import Tensor
 
 from adapt.models import Classifier, Clip, ClipEmbedder, load_clip
@@ -33,10 +33,10 @@ class Counting(Classifier):
 
 
 @pytest.fixture
-def model(clip: Clip) -> Iterator[Counting]:
+def model(clip: Clip) -> Counting:
     classifier = Counting.from_clip(clip, colour_task())
     assert isinstance(classifier, Counting)
-    yield classifier
+    return classifier
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_features_are_extracted_once_per_model(model: Counting, images: TaskImag
 
 def test_head_logits_are_the_classifiers(model: Counting, images: TaskImages) -> None:
     with torch.no_grad():
-        model.head.bias += torch.tensor([1.0, 2.0, 3.0])
+        model.head.bias.copy_(torch.tensor([1.0, 2.0, 3.0]))
         expected = model(torch.cat(list(images.batches("test"))))
     logits = ModelFeatures(model, images).head_logits("test")
     np.testing.assert_allclose(logits, expected.numpy(), atol=1e-5)
@@ -114,8 +114,6 @@ def test_half_written_cache_is_made_again(
 def test_cache_with_a_row_missing_is_made_again(
     clip: Clip, model: Counting, images: TaskImages, tmp_path: Path
 ) -> None:
-    from safetensors.numpy import save_file
-
     whole = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
     (path,) = (tmp_path / "cache").iterdir()
     save_file({"features": whole[:-1].copy()}, path)

@@ -71,9 +71,9 @@ def test_gradient_vanishes_at_every_penalty(grid: GridFit) -> None:
         residual = softmax(x.astype(np.float64) @ weight.T + bias, axis=1)
         residual[np.arange(len(y)), y] -= 1
         gradient = residual.T @ x + l2 * weight.astype(np.float64)
-        # Against the size of its two terms, which cancel.
-        assert np.linalg.norm(gradient) < 0.02 * np.linalg.norm(residual.T @ x) + 2e-5
-        assert np.abs(residual.sum(axis=0)).max() < 0.02 * np.abs(residual).sum(axis=0).max() + 1e-6
+        # Against the size of its two terms, which cancel; float32 leaves 2e-5.
+        assert np.linalg.norm(gradient) < 0.05 * np.linalg.norm(residual.T @ x) + 2e-5
+        assert np.abs(residual.sum(axis=0)).max() < 0.05 * np.abs(residual).sum(axis=0).max() + 1e-6
 
 
 def test_chosen_accuracy_is_scikit_learns_or_better(grid: GridFit) -> None:
@@ -151,6 +151,12 @@ def blobs(n: int, seed: int, spread: float) -> Data:
     return points.astype(np.float32), labels
 
 
+def test_largest_penalty_still_tells_classes_apart() -> None:
+    """There is next to nothing to gain in the objective, yet the direction is the optimum's."""
+    (x, y), (val_x, val_y) = blobs(30, 1, 0.1), blobs(30, 2, 0.1)
+    assert fit_grid(x, y, val_x, val_y, [1e7]).val_accuracy == [1.0]
+
+
 def accuracy(evaluation: Evaluation) -> float:
     return float((evaluation.predicted == evaluation.labels).mean())
 
@@ -176,15 +182,17 @@ def test_validation_reports_the_best_of_the_grid() -> None:
 
 
 def test_test_refits_on_train_and_val_with_the_chosen_penalty() -> None:
-    view = View({"train": blobs(30, 1, 0.6), "val": blobs(30, 2, 0.6), "test": blobs(900, 3, 0.6)})
+    view = View({"train": blobs(30, 5, 0.6), "val": blobs(30, 55, 0.6), "test": blobs(900, 3, 0.6)})
     probe = LinearProbe(LinearProbe.Options())
     evaluation = probe.test(view)
     assert evaluation.chosen == probe.validate(view).chosen
+    assert evaluation.chosen["l2"] < 1  # Else the refit would be the path's first anyway.
     x = np.concatenate([view.features("train"), view.features("val")])
     y = np.concatenate([view.labels("train"), view.labels("val")])
-    model = LogisticRegression(C=1 / evaluation.chosen["l2"], tol=1e-9, max_iter=10_000).fit(x, y)
-    agreement = (model.predict(view.features("test")) == evaluation.predicted).mean()
-    assert agreement > 0.995
+    model = LogisticRegression(C=1 / evaluation.chosen["l2"], tol=1e-9, max_iter=10_000)
+    model.fit(x.astype(np.float64), y)
+    expected = model.predict(view.features("test").astype(np.float64))
+    assert (expected == evaluation.predicted).mean() > 0.995
 
 
 def test_standardising_does_not_depend_on_the_scale() -> None:

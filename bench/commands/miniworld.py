@@ -1,21 +1,83 @@
-"""``bench miniworld``: make the embedded world's weights again, or measure them."""
+"""``bench miniworld``: make the embedded world's weights again, measure it, look at it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from bench.manifest import ImageSet
+
+DOMAINS = ("aircraft", "cars", "flowers")
+TAUS = (-1.0, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 
 
 @click.group()
 def command() -> None:
-    """Train, check or look at the miniature world."""
+    """Train, measure or look at the miniature world."""
 
 
 @command.command()
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder to work in.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for weights.")
 def train(work: Path, out: Path) -> None:
-    """Train CLIP and Stable Diffusion on the pool again (hours; continues when killed)."""
+    """Train CLIP and Stable Diffusion on the pool again (about an hour; continues when killed)."""
     from bench.miniworld.train import train as train_all
 
     train_all(work, out)
-    click.echo(f"weights: {out}")
+    click.echo(f"{out}")
+
+
+@command.command()
+@click.argument("domain", type=click.Choice(DOMAINS))
+def truth(domain: str) -> None:
+    """Print the precision and recall of retrieval, which only this world can know."""
+    from bench.miniworld.truth import retrieval_quality
+    from bench.paths import Home
+
+    world = Home.from_environment().data / "miniworld-v1"
+    for tau in TAUS:
+        images = _images(domain, "retrieved", None, {"source.tau": tau})
+        quality = retrieval_quality(images.index(), domain, world)
+        click.echo(
+            f"tau {tau:5.2f}: {quality.kept:5d} images, right domain "
+            f"{quality.domain_precision:.1%}, right class {quality.class_precision:.1%}, "
+            f"recall {quality.recall:.1%}"
+        )
+
+
+@command.command()
+@click.argument("domain", type=click.Choice(DOMAINS))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A .png file.")
+@click.option("--each", default=8, show_default=True, help="Images per class and source.")
+def sheet(domain: str, out: Path, each: int) -> None:
+    """Draw real, retrieved and synthetic images side by side, a class per row."""
+    from bench.manifest import read_image
+    from bench.miniworld.sheet import contact_sheet
+
+    columns = {}
+    for source, n in (("real", None), ("retrieved", None), ("synthetic", 256)):
+        images = _images(domain, source, n, {})
+        rows = images.select(None, 0, "balanced")
+        places = ("shard", "offset", "size", "sha256")
+        columns[source] = {
+            name: [
+                read_image(images.data, *place)
+                for place in rows.filter(class_name=name).select(places).head(each).iter_rows()
+            ]
+            for name in images.manifest.counts
+        }
+    contact_sheet(columns).save(out)
+    click.echo(f"{out}")
+
+
+def _images(domain: str, source: str, n: int | None, settings: dict[str, object]) -> "ImageSet":
+    from bench.paths import Home
+    from bench.preset import resolve
+    from bench.progress import Progress
+    from bench.run import collect_images
+
+    home = Home.from_environment()
+    home.make_writable()
+    spec = resolve("mini", task=domain, source=source, n=n, settings=settings)
+    return collect_images(spec, home, Progress())

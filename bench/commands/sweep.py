@@ -8,7 +8,13 @@ import click
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
 @click.option("--on", default="debug", show_default=True, help="debug (this process) or local.")
-@click.option("--parallel", default=2, show_default=True, help="Processes at a time, for local.")
+@click.option(
+    "--parallel",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Processes at a time, for local.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the runs; do nothing.")
 def command(study: Path, on: str, parallel: int, dry_run: bool) -> None:
     """Carry out a study; what is done is not done again."""

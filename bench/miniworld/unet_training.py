@@ -48,6 +48,8 @@ def train_unet(work: Path, recipe: Recipe) -> None:
     if (work / UNET_FILE).exists():
         return
     # A meeting file left by a killed run would let the processes meet ghosts; each run has its own.
+    for stale in work.glob("meeting-*"):
+        stale.unlink()
     meeting = work / f"meeting-{uuid.uuid4().hex}"
     spawn = multiprocessing.get_context("spawn")
     workers = [

@@ -8,9 +8,11 @@ from bench.types import Task
 
 
 def find_task(name: str) -> Task:
-    """Return a task by name, or the one in a folder of images.
+    """Return a task by name, or the one in a folder of images; names come first.
 
     Raises:
         RequestError: If there is no such task, or the folder is not one.
     """
-    return FolderTask.load(Path(name)) if Path(name).is_dir() else tasks.get(name)
+    if name not in tasks.names() and Path(name).is_dir():
+        return FolderTask.load(Path(name))
+    return tasks.get(name)

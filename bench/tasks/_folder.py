@@ -13,6 +13,7 @@ from PIL import Image
 
 from bench.declared import declared, read_yaml
 from bench.errors import RequestError
+from bench.files import fingerprint
 from bench.paths import Home
 from bench.shards import decode
 from bench.types import Declared, Json, Split, Task
@@ -32,6 +33,13 @@ class FolderTask(Task, frozen=True, kw_only=True):
     """A task whose images lie in class folders."""
 
     path: str
+    content: str
+    """Fingerprint of the folder: other images of the same name are another task."""
+
+    @property
+    def pin(self) -> str:
+        """What stands for the names, the prompts and the images."""
+        return f"{self.name}@{self.content}"
 
     @classmethod
     def load(cls, path: Path) -> "FolderTask":
@@ -64,6 +72,7 @@ class FolderTask(Task, frozen=True, kw_only=True):
                 "class_names": tuple(names),
                 "split_sizes": {split: len(part) for split, part in parts.items()},
                 "path": str(path),
+                "content": fingerprint(path),
             },
             str(path),
         )
@@ -90,7 +99,7 @@ def class_folders(root: Path) -> list[tuple[str, Path]]:
     found: list[tuple[str, Path]] = []
     try:
         for folder in sorted(item for item in root.iterdir() if item.is_dir()):
-            files = [item for item in folder.rglob("*") if item.suffix.lower() in IMAGE_SUFFIXES]
+            files = [item for item in folder.rglob("*") if _is_image(item)]
             if not files:
                 raise RequestError(
                     f"the class folder {folder} has no images", "add some, or remove the folder"
@@ -99,6 +108,10 @@ def class_folders(root: Path) -> list[tuple[str, Path]]:
     except OSError as error:
         raise RequestError(f"cannot read the folder {root}: {error.strerror}") from error
     return found
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 def _parts(root: Path) -> dict[str, list[tuple[str, Path]]]:

@@ -1,0 +1,187 @@
+"""Shared fixtures: a home of one's own, a small CLIP, a small task, and the real command line."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bench.paths import Home
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on standard output."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    @property
+    def complaint(self) -> str:
+        """The one line on standard error."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("bench: error: ")
+        return lines[0].removeprefix("bench: error: ")
+
+
+Bench = Callable[..., Outcome]
+
+
+def command(*words: str) -> list[str]:
+    """Return the words that start the real command line in a process of its own."""
+    return [sys.executable, "-m", "bench.cli", *words]
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Return an environment for a command: its home, one thread, our packages."""
+    return {
+        **os.environ,
+        "BENCH_HOME": str(home),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        **more,
+    }
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home folder of this test's own, not made yet."""
+    root = tmp_path / "home"
+    monkeypatch.setenv("BENCH_HOME", str(root))
+    return Home(root)
+
+
+@pytest.fixture
+def bench(home: Home, capfd: pytest.CaptureFixture[str]) -> Bench:
+    """The command line in this process: the same code without the time of its imports."""
+    from bench.cli import main
+
+    def call(*words: str) -> Outcome:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(list(words))
+        captured = capfd.readouterr()
+        code = left.value.code
+        return Outcome(code if isinstance(code, int) else int(bool(code)), *captured)
+
+    return call
+
+
+@pytest.fixture
+def bench_process(home: Home) -> Bench:
+    """The command line in a process of its own."""
+
+    def call(*words: str, home_: Path = home.root, **more: str) -> Outcome:
+        done = subprocess.run(
+            command(*words),
+            env=environment(home_, **more),
+            cwd=home.root.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a CLIP that knows nothing but is quick."""
+    from tests.tiny_clip import write_tiny_clip
+
+    return write_tiny_clip(tmp_path_factory.mktemp("weights") / "tiny-clip")
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task as a tree of class folders: noisy squares of three colours."""
+    from tests.tiny_clip import COLOURS, square
+
+    root = tmp_path_factory.mktemp("tasks") / "colours"
+    for split, first, count in (("train", 0, 8), ("val", 100, 4), ("test", 200, 5)):
+        for label, name in enumerate(COLOURS):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                square(label, first + 10 * index + label).save(folder / f"{index}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def preset(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preset that trains the small CLIP for two epochs."""
+    small = {"image_size": 32, "suffix": ".png"}
+    filtered = {**small, "filter_model": str(tiny_clip)}
+    values = {
+        "description": "Seconds, not minutes.",
+        "tasks": {"aircraft": "mini-aircraft"},
+        "model": str(tiny_clip),
+        "train": {
+            "epochs": 2,
+            "batch_size": 8,
+            "lr": 1e-3,
+            "warmup_fraction": 0.1,
+            "select_by": "zero-shot",
+        },
+        "evaluators": {"zero-shot": {}},
+        "sources": {
+            "none": {},
+            "real": small,
+            "folder": filtered,
+            "retrieved": {**filtered, "tau": -1, "shard_size": 100, "pool": "miniworld"},
+            "mixed": {"parts": {"real": 0.5, "folder": 0.5}},
+        },
+    }
+    path = tmp_path_factory.mktemp("presets") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@dataclass(frozen=True)
+class Web:
+    """A small pool whose images a real server on loopback shows.
+
+    Attributes:
+        world: The folder with the server's truth.
+        pool: The folder of the pool's Parquet files; their URLs name the running server.
+    """
+
+    world: Path
+    pool: Path
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A pool of 600 pairs, its server running."""
+    import polars as pl
+
+    from bench.miniworld.pool import PLACEHOLDER_HOST, build_pool
+    from bench.miniworld.server import MiniWeb
+
+    world = tmp_path_factory.mktemp("web")
+    build_pool(world, size=600, seed=5)
+    with MiniWeb(world) as running:
+        pool = world / "served"
+        pool.mkdir()
+        for file in sorted((world / "pool").glob("*.parquet")):
+            pl.read_parquet(file).with_columns(
+                pl.col("URL").str.replace(PLACEHOLDER_HOST, running.host, literal=True)
+            ).write_parquet(pool / file.name)
+        yield Web(world, pool)

@@ -1,0 +1,63 @@
+"""The docs are true: their links lead somewhere, their generated parts are fresh."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs.generate import ARCHITECTURE, rendered
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_architecture_page_shows_the_import_contract() -> None:
+    text = ARCHITECTURE.read_text()
+    assert rendered(text) == text, "run `make docs`"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
+
+
+def commands() -> list[str]:
+    """Return every `bench` command line in a shell block of the README and the docs."""
+    lines = []
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+            joined = block.replace("\\\n", " ")
+            lines += [line for line in joined.splitlines() if line.startswith("bench ")]
+    return sorted({line.split(" #")[0].strip() for line in lines})
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_in_the_docs_is_understood(line: str) -> None:
+    """Each command's options exist; what they do is tested where the feature is."""
+    words = line.split()[1:]
+    known = subprocess.run(
+        [sys.executable, "-m", "bench.cli", *_path(words), "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert known.returncode == 0, known.stderr
+    for word in words:
+        if word.startswith("--"):
+            assert word in known.stdout, f"{line}: no option {word}"
+
+
+def _path(words: list[str]) -> list[str]:
+    """Return the command's own words: `miniworld train` has two."""
+    return words[:2] if words[0] == "miniworld" else words[:1]
