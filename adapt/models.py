@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import open_clip
-import safetensors.torch
 import torch
 from PIL.Image import Image
 from safetensors import SafetensorError
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.errors import BenchError, RequestError
-from bench.files import write_atomic
 from bench.types import FloatArray, Task
 
 T = TypeVar("T")
@@ -160,23 +158,6 @@ class Classifier(nn.Module):
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
         return self
-
-    def save(self, path: Path) -> None:
-        """Write the tower and the head as one safetensors file."""
-        write_atomic(path, safetensors.torch.save(self.state()))
-
-    def load(self, path: Path) -> None:
-        """Take over the tower and the head from a file written by `save`.
-
-        Raises:
-            BenchError: If the file is damaged or another model's.
-        """
-        try:
-            self.load_state_dict(safetensors.torch.load_file(path))
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise BenchError(
-                f"the checkpoint {path} is not this model's", "run again with --fresh"
-            ) from error
 
     def state(self) -> dict[str, Tensor]:
         """Return a copy of every parameter and buffer, on the CPU."""

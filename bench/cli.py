@@ -17,6 +17,7 @@ from bench.errors import BenchError, unknown_name
 from bench.layout import strangers
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
 class Commands(click.Group):
@@ -71,9 +72,11 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         _leave("interrupted; the same command continues", 130)
     except Exception as error:
-        if not _is_disk_full(error):
-            raise
-        _leave("the disk is full; free some space, then the same command continues", 1)
+        if _is_disk_full(error):
+            _leave("the disk is full; free some space, then the same command continues", 1)
+        if isinstance(error, OSError) and error.errno in _NO_ACCESS and error.filename:
+            _leave(f"no access to {error.filename}: {error.strerror}; choose another place", 2)
+        raise
 
 
 def _is_disk_full(error: Exception) -> bool:

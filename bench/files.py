@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.errors import RequestError
+
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it when it is safely on disk."""
@@ -46,19 +48,36 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
 
 
-def fingerprint(path: Path, edge: int = 4096) -> str:
-    """Return a short hash of a file, or of every file below a folder.
+def fingerprint(path: Path, edge: int = 2**20) -> str:
+    """Return a short hash of a file, or of every file below a folder; hidden files apart.
 
-    It covers names, sizes and both ends of each file: enough to notice other weights or other
-    images in seconds, whatever their size, and the same on every machine.
+    It covers names, sizes and a mebibyte at both ends of each file: seconds for any size, and the
+    same on every machine.
+
+    Raises:
+        RequestError: If a file cannot be read.
     """
     hasher = hashlib.sha256()
-    files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
-    for file in files:
-        size = file.stat().st_size
-        hasher.update(f"{file.relative_to(path).as_posix()}\0{size}\0".encode())
-        with file.open("rb") as stream:
-            hasher.update(stream.read(edge))
-            stream.seek(max(size - edge, 0))
-            hasher.update(stream.read(edge))
+    try:
+        for name, file in _visible(path):
+            size = file.stat().st_size
+            hasher.update(f"{name}\0{size}\0".encode())
+            with file.open("rb") as stream:
+                hasher.update(stream.read(edge))
+                stream.seek(max(size - edge, 0))
+                hasher.update(stream.read(edge))
+    except OSError as error:
+        raise RequestError(f"cannot read {error.filename}: {error.strerror}") from error
     return hasher.hexdigest()[:12]
+
+
+def _visible(path: Path) -> list[tuple[str, Path]]:
+    if not path.is_dir():
+        return [("", path)]
+    files = [(file.relative_to(path), file) for file in path.rglob("*") if file.is_file()]
+    return sorted(
+        (name.as_posix(), file)
+        for name, file in files
+        # Downloaders and file browsers leave notes of their own.
+        if not any(part.startswith(".") for part in name.parts)
+    )

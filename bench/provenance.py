@@ -48,7 +48,7 @@ def git() -> Json:
             return None
         return answer.stdout.strip()
 
-    changes = ask("status", "--porcelain", "--untracked-files=no")
+    changes = ask("status", "--porcelain")
     return {"commit": ask("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
 
 

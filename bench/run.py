@@ -50,7 +50,7 @@ def collect_images(
     """Run a spec's source, or the given shards of its stages.
 
     Raises:
-        BenchError: If the source fails, or has too few images, or none of some class.
+        BenchError: If the source fails.
     """
     task = find_task(spec.task)
     context = Context(
@@ -93,7 +93,7 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
         started = _now()
         try:
             record = _Run(spec, home, progress).carry_out(started)
-        except BenchError as error:
+        except Exception as error:
             _write_record(home, _failed(spec, started, error))
             raise
         _write_record(home, record)
@@ -266,7 +266,7 @@ def _selection(spec: RunSpec, task: Task, adapted: "Adapted") -> Json:
     }
 
 
-def _failed(spec: RunSpec, started: str, error: BenchError) -> RunRecord:
+def _failed(spec: RunSpec, started: str, error: Exception) -> RunRecord:
     return RunRecord(
         run_id=spec.run_id,
         status="failed",
@@ -275,7 +275,7 @@ def _failed(spec: RunSpec, started: str, error: BenchError) -> RunRecord:
         image_set="",
         versions=provenance.versions(),
         git=provenance.git(),
-        error=str(error),
+        error=str(error) if isinstance(error, BenchError) else repr(error),
         started=started,
         finished=_now(),
     )

@@ -19,9 +19,6 @@ from bench.files import atomic_folder, fingerprint, write_atomic
 from bench.progress import Bar, Progress
 from bench.types import Json, digest
 
-_EDGE = 2**20
-"""Bytes at both ends of each file that a stage's output is told apart by."""
-
 
 class UnfinishedError(BenchError):
     """A stage of which only some shards were asked for, and others are missing."""
@@ -110,7 +107,7 @@ class Stage:
                 self._make(index, make, bar, wait=True)
         if all(self.shard(index).is_dir() for index in range(total)):
             made = [self.shard(index) for index in range(total)]
-            output = digest([fingerprint(shard, _EDGE) for shard in made])
+            output = digest([fingerprint(shard) for shard in made])
             done = {"shards": total, "output": output, "info": summarise(made)}
             self._write("done.json", {**self.config, **done})
         if not self.done:

@@ -212,7 +212,7 @@ class Task(Declared, frozen=True, kw_only=True):
     @property
     def pin(self) -> str:
         """What stands for the names, the prompts and the images: two tasks with one pin agree."""
-        return f"{self.name}@{self.version}"
+        return f"{self.name}@{self.version}-{digest(self, 8)}"
 
     def query(self, class_name: str) -> str:
         """Return the text to look for in captions."""

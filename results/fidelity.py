@@ -4,7 +4,7 @@ import math
 
 import msgspec
 
-from bench.types import Json
+from bench.types import Json, RunRecord
 
 
 class _Judged(msgspec.Struct, frozen=True):
@@ -29,6 +29,13 @@ class Measured(msgspec.Struct, frozen=True):
     """Real images after the generator's autoencoder."""
     wrong_caption: _Judged
     """Images generated for another class: at chance where captions decide the class."""
+
+
+def recorded(record: RunRecord) -> Json:
+    """Return the fidelity of a run's generator; a mixture keeps it with its generated part."""
+    parts = [part for part in record.yields.values() if isinstance(part, dict)]
+    found = [record.fidelity, *(part.get("fidelity") for part in parts)]
+    return next((known for known in found if isinstance(known, dict) and known), {})
 
 
 def measured(fidelity: Json, task: str) -> Measured | None:
@@ -62,6 +69,13 @@ def describe(fidelity: Json, task: str) -> str:
         f"{_percent(known.rebuilt)}, wrong caption {_percent(known.wrong_caption)}, chance "
         f"{settings.chance:.1%}; {settings.ddim_steps} steps, guidance {settings.guidance:g})"
     )
+
+
+def caution(fidelity: Json, preset: str, task: str) -> str:
+    """Return what must stand beside a miniature result; nothing for any other preset."""
+    if preset != "mini":
+        return ""
+    return f"miniature world, not comparable with published numbers; {describe(fidelity, task)}"
 
 
 def _percent(judged: _Judged) -> str:

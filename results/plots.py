@@ -1,7 +1,8 @@
-"""The scaling plot: accuracy against the number of images used, one line per source."""
+"""The scaling plot: accuracy against the number of images used, one line per label."""
 
 import io
 import textwrap
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,8 @@ STYLES = {
     "folder": Style("#009E73", "v"),
 }
 _GREY = "#EBEBEB"
+# Intervals at one n stand this factor apart.
+_STEP = 1.04
 _OTHERS = [Style("#B8860B", "P"), Style("#56B4E9", "X"), Style("#CC79A7", "*")]
 # Matplotlib's type for this is the list of all its settings.
 _LOOK: dict[Any, Any] = {
@@ -62,17 +65,20 @@ def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
         footer: A caution printed below; none if empty.
     """
     evaluators = sorted(set(means["evaluator"]))
+    handles, columns = _legend(means), 2 * len(evaluators)
+    wrapped = textwrap.fill(footer, width=70 * len(evaluators))
+    # Inches: a legend row, a footer row and what surrounds them.
+    height = 0.2 * -(-len(handles) // columns) + 0.14 * (wrapped.count("\n") + 1) + 0.25
     with mpl.rc_context(_LOOK):
-        figure = Figure(figsize=(4.6 * len(evaluators) + 0.4, 5), layout="constrained")
+        figure = Figure(figsize=(4.6 * len(evaluators) + 0.4, 4 + height), layout="constrained")
         figure.suptitle(title, fontsize=12, fontweight="bold")
-        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4, 1)).flat
+        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4, height)).flat
         panels = above.subplots(1, len(evaluators), squeeze=False)[0]
         for axes, evaluator in zip(panels, evaluators, strict=True):
             _draw_panel(axes, means[means["evaluator"] == evaluator])
             axes.set_title(evaluator)
         panels[0].set_ylabel(f"test {means['metric'].iloc[0]} (%)")
-        below.legend(handles=_legend(means), loc="upper center", ncols=2 * len(evaluators))
-        wrapped = textwrap.fill(footer, width=70 * len(evaluators))
+        below.legend(handles=handles, loc="upper center", ncols=columns)
         below.text(0.5, 0.02, wrapped, ha="center", va="bottom", fontsize=7.5, color="#555555")
     return figure
 
@@ -94,8 +100,10 @@ def _draw_panel(axes: Axes, means: pd.DataFrame) -> None:
     adapted = means[means["source"] != "none"]
     for value in means.loc[means["source"] == "none", "mean"]:
         axes.axhline(100 * value, color="#222222", linestyle=(0, (5, 3)), linewidth=1.2)
-    for source, rows in adapted.groupby("source"):
-        _draw_source(axes, rows.sort_values("n_used"), _style(str(source), adapted))
+    styles = _styles(adapted)
+    for place, (label, style) in enumerate(styles.items()):
+        rows = adapted[adapted["label"] == label].sort_values("n_used")
+        _draw_line(axes, rows, style, _STEP ** (place - (len(styles) - 1) / 2))
     axes.set_xscale("log")
     axes.set_xlabel("images used (log scale)")
     _label_sizes(axes, sorted(set(adapted["n_used"])))
@@ -105,24 +113,31 @@ def _draw_panel(axes: Axes, means: pd.DataFrame) -> None:
         axes.set_xlim(right=right)
 
 
-def _draw_source(axes: Axes, rows: pd.DataFrame, style: Style) -> None:
+def _draw_line(axes: Axes, rows: pd.DataFrame, style: Style, shift: float) -> None:
+    """Draw a label's means and seeds at their n, and its intervals a factor beside them."""
     used = rows["n_used"].to_numpy()
     columns = ["mean", "seed_min", "seed_max", "test_low", "test_high"]
     mean, seed_min, seed_max, test_low, test_high = 100 * rows[columns].to_numpy().T
     axes.fill_between(used, seed_min, seed_max, color=style.colour, alpha=0.2, linewidth=0)
     axes.errorbar(
-        used,
+        used * shift,
         mean,
         yerr=[mean - test_low, test_high - mean],
+        fmt="none",
+        ecolor=style.colour,
+        elinewidth=0.7,
+        capsize=2,
+        capthick=0.7,
+    )
+    axes.plot(
+        used,
+        mean,
         color=style.colour,
         marker=style.marker,
         markersize=6,
         markeredgecolor="white",
         markeredgewidth=0.6,
         linewidth=1.8,
-        elinewidth=0.7,
-        capsize=2,
-        capthick=0.7,
     )
 
 
@@ -147,9 +162,8 @@ def _label_sizes(axes: Axes, sizes: list[int]) -> None:
 def _legend(means: pd.DataFrame) -> list[Artist]:
     adapted = means[means["source"] != "none"]
     handles: list[Artist] = [
-        Line2D([], [], color=style.colour, marker=style.marker, label=source)
-        for source in sorted(set(adapted["source"]))
-        for style in [_style(source, adapted)]
+        Line2D([], [], color=style.colour, marker=style.marker, label=label)
+        for label, style in _styles(adapted).items()
     ]
     if len(adapted) < len(means):
         handles.append(
@@ -174,6 +188,8 @@ def _range(counts: "pd.Series[int]") -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _style(source: str, adapted: pd.DataFrame) -> Style:
-    unknown = sorted(set(adapted["source"]) - set(STYLES))
-    return STYLES[source] if source in STYLES else _OTHERS[unknown.index(source) % len(_OTHERS)]
+def _styles(adapted: pd.DataFrame) -> dict[str, Style]:
+    """Return each label's style: its source's for the first of a source, spare ones for others."""
+    own, spare = dict(STYLES), cycle(_OTHERS)
+    pairs = sorted(set(zip(adapted["label"], adapted["source"], strict=True)))
+    return {label: own.pop(source) if source in own else next(spare) for label, source in pairs}

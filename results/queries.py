@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.types import Json
+from bench.types import Json, RunSpec
 from results.bootstrap import Estimate, metric_value, paired_bootstrap
 from results.rows import parse_json
 
@@ -17,35 +17,43 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 # Kept in the database file, so that whoever opens it gets the selection and the means we show.
+# `headline`: the metric that an experiment's latest run was selected by.
 # `selected`: of the runs that differ only in hyper-parameters (learning rate, tau, batch size, any
-# other option of the source), the one with the best VALIDATION score; test scores play no part.
+# option of the source that is not in `variant`), the one with the best VALIDATION score in that
+# metric; test scores play no part.
 # The unadapted baseline (source `none`) had no objective, whatever its spec says.
 # The second choice drops `--n all` where it is the same number of images as another run's n.
 VIEWS = """
+CREATE VIEW headline AS
+SELECT preset, task, model,
+       arg_max(coalesce((selection ->> 'metric'), 'accuracy'), (started, run_id)) AS metric
+FROM runs WHERE status = 'done' GROUP BY ALL;
+
 CREATE VIEW selected AS
 WITH candidates AS (
     SELECT runs.* REPLACE (if(source = 'none', '', objective) AS objective),
-           test.evaluator, test.metric, validation.value AS validation,
+           test.evaluator, metric, validation.value AS validation,
            test.value AS test, test.n AS test_images, test.ci_low, test.ci_high, test.chosen
     FROM runs
-    JOIN scores AS test USING (run_id)
+    JOIN headline USING (preset, task, model)
+    JOIN scores AS test USING (run_id, metric)
     LEFT JOIN scores AS validation ON validation.run_id = runs.run_id
         AND validation.evaluator = test.evaluator AND validation.metric = test.metric
         AND validation.split = 'val'
     WHERE runs.status = 'done' AND test.split = 'test'
 ), best AS (
-    SELECT *, count(*) OVER variants AS variants FROM candidates
-    WINDOW variants AS (
-        PARTITION BY preset, task, model, objective, source, seed, evaluator, metric, n_asked)
-    QUALIFY row_number() OVER (variants ORDER BY validation DESC NULLS LAST, run_id) = 1
+    SELECT *, count(*) OVER rivals AS rivals FROM candidates
+    WINDOW rivals AS (
+        PARTITION BY preset, task, model, objective, source, variant, seed, evaluator, n_asked)
+    QUALIFY row_number() OVER (rivals ORDER BY validation DESC NULLS LAST, run_id) = 1
 )
 SELECT * FROM best
 QUALIFY row_number() OVER (
-    PARTITION BY preset, task, model, objective, source, seed, evaluator, metric, n_used
+    PARTITION BY preset, task, model, objective, source, variant, seed, evaluator, n_used
     ORDER BY validation DESC NULLS LAST, run_id) = 1;
 
 CREATE VIEW scaling AS
-SELECT preset, task, model, objective, source, evaluator, metric, n_used,
+SELECT preset, task, model, objective, source, variant, label, evaluator, metric, n_used,
        count(*) AS seeds, avg(test) AS mean,
        min(test) AS seed_min, max(test) AS seed_max, stddev_samp(test) AS seed_std,
        avg(ci_low) AS test_low, avg(ci_high) AS test_high, max(test_images) AS test_images,
@@ -62,6 +70,11 @@ class Experiment(NamedTuple):
     task: str
     model: str
     objective: str
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> Experiment:
+        """Return the experiment that a run belongs to."""
+        return cls(spec.preset, spec.task, spec.model, spec.objective)
 
     @property
     def title(self) -> str:
@@ -95,48 +108,36 @@ def experiments(connection: DuckDBPyConnection) -> list[Experiment]:
     return [Experiment(*row) for row in rows]
 
 
-def selected_runs(
-    connection: DuckDBPyConnection, experiment: Experiment, metric: str = "accuracy"
-) -> pd.DataFrame:
-    """Return, per source, n, seed and evaluator, the run that validation data chose.
+def selected_runs(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
+    """Return, per label, n, seed and evaluator, the run that validation data chose.
 
     The unadapted baseline (source ``none``) is every objective's.
     """
     return connection.execute(
         """SELECT * FROM selected
-        WHERE (preset, task, model, metric) = ($preset, $task, $model, $metric)
+        WHERE (preset, task, model) = ($preset, $task, $model)
         AND objective IN ($objective, '')
-        ORDER BY source <> 'none', source, n_used, seed, evaluator""",
-        {**experiment._asdict(), "metric": metric},
+        ORDER BY source <> 'none', label, n_used, seed, evaluator""",
+        experiment._asdict(),
     ).df()
 
 
-def scaling(
-    connection: DuckDBPyConnection, experiment: Experiment, metric: str = "accuracy"
-) -> pd.DataFrame:
-    """Return the mean score per source, evaluator and number of images used.
+def scaling(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
+    """Return the mean score per label, evaluator and number of images used.
 
     The spread over seeds (``seed_*``) and the interval for the choice of test images (``test_low``,
     ``test_high``, the mean of the runs' intervals) are two things, in columns of their own.
     """
     return connection.execute(
         """SELECT * FROM scaling
-        WHERE (preset, task, model, metric) = ($preset, $task, $model, $metric)
+        WHERE (preset, task, model) = ($preset, $task, $model)
         AND objective IN ($objective, '')
-        ORDER BY source <> 'none', source, n_used, evaluator""",
-        {**experiment._asdict(), "metric": metric},
+        ORDER BY source <> 'none', label, n_used, evaluator""",
+        experiment._asdict(),
     ).df()
 
 
-def baseline(
-    connection: DuckDBPyConnection, experiment: Experiment, metric: str = "accuracy"
-) -> pd.DataFrame:
-    """Return the unadapted model's scores, one row per evaluator."""
-    means = scaling(connection, experiment, metric)
-    return means[means["source"] == "none"]
-
-
-def paired_difference(  # noqa: PLR0913 (what is compared, on what, and how)
+def paired_difference(
     connection: DuckDBPyConnection,
     experiment: Experiment,
     evaluator: str,
@@ -144,23 +145,24 @@ def paired_difference(  # noqa: PLR0913 (what is compared, on what, and how)
     *,
     a: str = "retrieved",
     b: str = "synthetic",
-    metric: str = "accuracy",
 ) -> Difference | None:
-    """Compare two sources image by image at one n; None where an arm left no predictions."""
+    """Compare two labels image by image at one n; None where an arm left no predictions."""
     answers = connection.execute(
-        """SELECT source, seed, key, label, (label = predicted)::DOUBLE AS correct
+        """SELECT selected.label AS arm, metric, seed, key, predictions.label AS class,
+               (class = predicted)::DOUBLE AS correct
         FROM predictions JOIN selected USING (run_id, evaluator)
         WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
-        AND (evaluator, metric, n_used, split) = ($evaluator, $metric, $n, 'test')
-        AND source IN ($a, $b)""",
-        experiment._asdict() | {"evaluator": evaluator, "metric": metric, "n": n, "a": a, "b": b},
+        AND (evaluator, n_used, split) = ($evaluator, $n, 'test')
+        AND arm IN ($a, $b)""",
+        experiment._asdict() | {"evaluator": evaluator, "n": n, "a": a, "b": b},
     ).df()
-    if set(answers["source"]) != {a, b}:
+    if set(answers["arm"]) != {a, b}:
         return None
-    wide = answers.pivot_table(index=["key", "label"], columns=["source", "seed"], values="correct")
+    metric = answers["metric"].iloc[0]
+    wide = answers.pivot_table(index=["key", "class"], columns=["arm", "seed"], values="correct")
     wide = wide.dropna()
-    labels = wide.index.get_level_values("label").to_numpy(np.int64)
-    left, right = (wide.loc[:, [arm]].droplevel("source", axis="columns") for arm in (a, b))
+    labels = wide.index.get_level_values("class").to_numpy(np.int64)
+    left, right = (wide.loc[:, [arm]].droplevel("arm", axis="columns") for arm in (a, b))
     means = (left.mean(axis="columns") - right.mean(axis="columns")).to_numpy(np.float64)
     return Difference(
         paired_bootstrap(means, labels, metric),
@@ -173,25 +175,25 @@ def paired_difference(  # noqa: PLR0913 (what is compared, on what, and how)
 
 
 def holes(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
-    """Return the combinations of source, n and seed without a finished run, and why.
+    """Return the combinations of label, n and seed without a finished run, and why.
 
-    Every source of the experiment is expected at every n and seed that any of them was asked for.
+    Every label of the experiment is expected at every n and seed that any of them was asked for.
     """
     return connection.execute(
         """WITH own AS (
             FROM runs WHERE source <> 'none'
             AND (preset, task, model, objective) = ($preset, $task, $model, $objective)
         )
-        SELECT source, n_asked, seed,
+        SELECT label, n_asked, seed,
                coalesce(any_value(own.error) FILTER (status = 'failed'), '') AS error,
                any_value(kept) AS kept
-        FROM (SELECT source, max(n_kept) AS kept FROM own GROUP BY source)
+        FROM (SELECT label, max(n_kept) AS kept FROM own GROUP BY label)
         CROSS JOIN (SELECT DISTINCT n_asked FROM own WHERE n_asked IS NOT NULL)
         CROSS JOIN (SELECT DISTINCT seed FROM own)
-        LEFT JOIN own USING (source, n_asked, seed)
-        GROUP BY source, n_asked, seed
+        LEFT JOIN own USING (label, n_asked, seed)
+        GROUP BY label, n_asked, seed
         HAVING count(*) FILTER (status = 'done') = 0
-        ORDER BY source, n_asked, seed""",
+        ORDER BY label, n_asked, seed""",
         experiment._asdict(),
     ).df()
 
@@ -199,10 +201,10 @@ def holes(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFram
 def yields(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
     """Return what each source was asked for and what was left after each step, at its largest n."""
     return connection.execute(
-        """SELECT source, n_asked, n_matched, n_fetched, n_kept, n_used, image_set FROM selected
+        """SELECT label, n_asked, n_matched, n_fetched, n_kept, n_used, image_set FROM selected
         WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
-        QUALIFY row_number() OVER (PARTITION BY source ORDER BY n_used DESC, seed, run_id) = 1
-        ORDER BY source""",
+        QUALIFY row_number() OVER (PARTITION BY label ORDER BY n_used DESC, seed, run_id) = 1
+        ORDER BY label""",
         experiment._asdict(),
     ).df()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from results.fidelity import describe
 from results.queries import Experiment
 from results.reference import published
 from results.rows import parse_json
+from results.tables import Table
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -32,20 +32,19 @@ _TABLE_ENDINGS = {"md": "md", "csv": "csv", "latex": "tex", "parquet": "parquet"
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """The files of a report."""
+    """The files of a report; an experiment without scores has no plot."""
 
     html: Path
-    plots: list[Path]
+    plots: dict[Experiment, list[Path]]
     tables: list[Path]
 
 
-def write_report(home: Home, out: Path, metrics: Mapping[str, str] | None = None) -> ReportPaths:
+def write_report(home: Home, out: Path) -> ReportPaths:
     """Rebuild the database and write the report of everything in it.
 
     Args:
         home: Where the records are.
         out: The folder to write to.
-        metrics: Task to headline metric, where that is not accuracy.
 
     Raises:
         BenchError: If there is no record that can be read.
@@ -56,14 +55,11 @@ def write_report(home: Home, out: Path, metrics: Mapping[str, str] | None = None
             f"none of the {len(collected.skipped)} records can be read: {collected.skipped[0]}",
             "run `bench demo` for a first study, or set BENCH_HOME",
         )
-    chosen = metrics or {}
-    paths = ReportPaths(out / "report.html", [], [])
+    paths = ReportPaths(out / "report.html", {}, [])
     with store.reading(home) as connection:
         names = _file_names(queries.experiments(connection))
         sections = [
-            _section(
-                connection, experiment, chosen.get(experiment.task, "accuracy"), out / name, paths
-            )
+            _section(connection, experiment, out / name, paths)
             for experiment, name in names.items()
         ]
         page = _template().render(
@@ -78,53 +74,41 @@ def write_report(home: Home, out: Path, metrics: Mapping[str, str] | None = None
 
 
 def _section(
-    connection: DuckDBPyConnection,
-    experiment: Experiment,
-    metric: str,
-    stem: Path,
-    paths: ReportPaths,
+    connection: DuckDBPyConnection, experiment: Experiment, stem: Path, paths: ReportPaths
 ) -> dict[str, Any]:
     """Write an experiment's plot and tables, and return what the template shows of it."""
-    means = queries.scaling(connection, experiment, metric)
-    shown: dict[str, Any] = {"title": experiment.title, "metric": metric}
-    if means.empty:
-        return shown
-    fidelity = describe(queries.fidelity(connection, experiment), experiment.task)
-    plots = _write_plots(means, experiment, fidelity, stem)
-    paths.plots.extend(plots)
-    paths.tables.extend(_write_tables(means, experiment, stem))
-    return shown | {
-        "conclusions": conclusions(connection, experiment, metric),
+    fidelity = queries.fidelity(connection, experiment)
+    table = Table.of(experiment, queries.scaling(connection, experiment), fidelity)
+    if table.means.empty:
+        return {"title": table.title}
+    plots = paths.plots[experiment] = _write_plots(table, stem)
+    paths.tables.extend(_write_tables(table, stem))
+    return {
+        "title": table.title,
+        "conclusions": conclusions(connection, experiment),
         "plot": base64.b64encode(plots[1].read_bytes()).decode(),
-        "table": tables.readable(means),
-        "fidelity": fidelity,
-        "miniature": experiment.preset == "mini",
+        "table": tables.readable(table.means),
+        "caution": table.caution,
+        "fidelity": describe(fidelity, experiment.task),
         "published": published(experiment),
         "yields": _records(queries.yields(connection, experiment)),
         "holes": _records(queries.holes(connection, experiment)),
-        "runs": _records(queries.selected_runs(connection, experiment, metric)),
+        "runs": _records(queries.selected_runs(connection, experiment)),
     }
 
 
-def _write_plots(
-    means: pd.DataFrame, experiment: Experiment, fidelity: str, stem: Path
-) -> list[Path]:
+def _write_plots(table: Table, stem: Path) -> list[Path]:
     # Matplotlib takes a second to import; whoever only exports tables need not wait for it.
     from results import plots
 
-    footer = (
-        f"miniature world, not comparable with published numbers\n{fidelity}"
-        if experiment.preset == "mini"
-        else ""
-    )
-    return plots.save(plots.scaling_figure(means, experiment.title, footer), stem)
+    return plots.save(plots.scaling_figure(table.means, table.title, table.caution), stem)
 
 
-def _write_tables(means: pd.DataFrame, experiment: Experiment, stem: Path) -> list[Path]:
+def _write_tables(table: Table, stem: Path) -> list[Path]:
     paths = []
     for format_, ending in _TABLE_ENDINGS.items():
         paths.append(stem.with_name(f"{stem.name}.{ending}"))
-        write_atomic(paths[-1], tables.render({experiment.title: means}, format_))
+        write_atomic(paths[-1], tables.render([table], format_))
     return paths
 
 

@@ -5,19 +5,25 @@ from typing import Any
 
 import msgspec
 
-from bench.types import Json, RunRecord
+from bench.types import Json, RunRecord, RunSpec, canonical_json
+from results.fidelity import recorded
+from results.variants import variant
 
 Row = dict[str, Any]
 
 
-def run_row(record: RunRecord) -> Row:
-    """Return the one row that describes a run; what has no column of its own stays JSON."""
-    spec = record.spec
-    dirty = record.git.get("dirty")
+def run_row(record: RunRecord, label: str) -> Row:
+    """Return the one row that describes a run; what has no column of its own stays JSON.
+
+    Args:
+        record: The run's record.
+        label: What `results.variants.labels` calls its images.
+    """
+    return {"label": label, **_asked(record.spec), **_found(record)}
+
+
+def _asked(spec: RunSpec) -> Row:
     return {
-        "run_id": record.run_id,
-        "status": record.status,
-        "error": record.error,
         "preset": spec.preset,
         "task": spec.task,
         "source": spec.source,
@@ -25,6 +31,7 @@ def run_row(record: RunRecord) -> Row:
         "n_asked": spec.n,
         "seed": spec.seed,
         "image_order": spec.order,
+        "variant": canonical_json(variant(spec)).decode(),
         "model": spec.model,
         "objective": spec.objective,
         "lr": spec.train.lr,
@@ -32,13 +39,22 @@ def run_row(record: RunRecord) -> Row:
         "batch_size": spec.train.batch_size,
         "train": _json(spec.train),
         "evaluators": _json(spec.evaluators),
+    }
+
+
+def _found(record: RunRecord) -> Row:
+    dirty = record.git.get("dirty")
+    return {
+        "run_id": record.run_id,
+        "status": record.status,
+        "error": record.error,
         "n_matched": record.n.matched,
         "n_fetched": record.n.fetched,
         "n_kept": record.n.kept,
         "n_used": record.n.used,
         "image_set": record.image_set,
         "selection": _json(record.selection),
-        "fidelity": _json(record.fidelity),
+        "fidelity": _json(recorded(record)),
         "timings": _json(record.timings),
         "images_per_second": record.images_per_second,
         "peak_memory_mb": record.peak_memory_mb,

@@ -17,6 +17,7 @@ from bench.paths import Home
 from bench.types import RunRecord
 from results.queries import VIEWS
 from results.rows import run_row, score_rows, yield_rows
+from results.variants import labels
 
 T = TypeVar("T")
 
@@ -25,9 +26,9 @@ _KNOWN_SCHEMA = 1
 _TABLES = """
 CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY, status VARCHAR, error VARCHAR,
-    preset VARCHAR, task VARCHAR, source VARCHAR, options JSON, n_asked BIGINT, seed BIGINT,
-    image_order VARCHAR, model VARCHAR, objective VARCHAR, lr DOUBLE, epochs BIGINT,
-    batch_size BIGINT, train JSON, evaluators JSON,
+    preset VARCHAR, task VARCHAR, source VARCHAR, label VARCHAR, options JSON, n_asked BIGINT,
+    seed BIGINT, image_order VARCHAR, variant JSON, model VARCHAR, objective VARCHAR,
+    lr DOUBLE, epochs BIGINT, batch_size BIGINT, train JSON, evaluators JSON,
     n_matched BIGINT, n_fetched BIGINT, n_kept BIGINT, n_used BIGINT, image_set VARCHAR,
     selection JSON, fidelity JSON, timings JSON, images_per_second DOUBLE, peak_memory_mb DOUBLE,
     device VARCHAR, weights VARCHAR, git_commit VARCHAR, git_dirty BOOLEAN, versions JSON,
@@ -115,7 +116,11 @@ def _build(database: Path, paths: Sequence[Path]) -> tuple[int, list[str]]:
     # Tables have no order; not keeping one makes loading parallel.
     with duckdb.connect(database, config={"preserve_insertion_order": False}) as connection:
         connection.execute(_TABLES)
-        refused = _insert(list(found), lambda some: _insert_records(connection, found, some))
+        names = labels(found.values())
+        refused = _insert(
+            list(found),
+            lambda some: _insert_records(connection, [found[path] for path in some], names),
+        )
         accepted = found.keys() - {path for path, _ in refused}
         predictions = [path.with_name("predictions.parquet") for path in sorted(accepted)]
         skipped += refused + _insert(
@@ -156,11 +161,10 @@ def _insert(items: list[T], insert: Callable[[list[T]], None]) -> list[tuple[T, 
 
 
 def _insert_records(
-    connection: duckdb.DuckDBPyConnection, found: dict[Path, RunRecord], paths: list[Path]
+    connection: duckdb.DuckDBPyConnection, records: list[RunRecord], names: dict[str, str]
 ) -> None:
-    records = [found[path] for path in paths]
     rows: dict[str, list[dict[str, Any]]] = {
-        "runs": [run_row(record) for record in records],
+        "runs": [run_row(record, names[record.run_id]) for record in records],
         "scores": [row for record in records for row in score_rows(record)],
         "yields": [row for record in records for row in yield_rows(record)],
     }

@@ -1,8 +1,11 @@
 """The results as tables: one row per source and n; seed spread and test interval side by side."""
 
+from __future__ import annotations
+
 import io
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -10,7 +13,10 @@ from bench.errors import BenchError, unknown_name
 from bench.files import write_atomic
 from bench.paths import Home
 from bench.size import format_size
+from bench.types import Json
 from results import queries, store
+from results.fidelity import caution
+from results.queries import Experiment
 
 LEGEND = "per cent; ± standard deviation over seeds; [95 % interval over test images]"
 
@@ -25,7 +31,25 @@ _LATEX = str.maketrans(
 )
 
 
-def export(home: Home, format_: str, out: Path, metrics: Mapping[str, str] | None = None) -> None:
+class Table(NamedTuple):
+    """An experiment's results; the means are rows of `results.queries.scaling`."""
+
+    title: str
+    means: pd.DataFrame
+    caution: str
+
+    @classmethod
+    def of(cls, experiment: Experiment, means: pd.DataFrame, fidelity: Json) -> Table:
+        """Return an experiment's table, given its means and its generator's fidelity."""
+        return cls(experiment.title, means, caution(fidelity, experiment.preset, experiment.task))
+
+    @property
+    def legend(self) -> str:
+        """What the figures are, and what to keep in mind about them."""
+        return f"{LEGEND}; {self.caution}" if self.caution else LEGEND
+
+
+def export(home: Home, format_: str, out: Path) -> None:
     """Write every experiment's table to one file.
 
     Args:
@@ -33,7 +57,6 @@ def export(home: Home, format_: str, out: Path, metrics: Mapping[str, str] | Non
         format_: ``csv`` and ``parquet`` hold plain numbers, one row per score; ``md`` and ``latex``
             are for reading.
         out: The file.
-        metrics: Task to headline metric, where that is not accuracy.
 
     Raises:
         BenchError: If there is nothing to export.
@@ -42,30 +65,27 @@ def export(home: Home, format_: str, out: Path, metrics: Mapping[str, str] | Non
     if format_ not in (formats := ["csv", "latex", "md", "parquet"]):
         raise unknown_name("format", format_, formats)
     store.collect(home)
-    chosen = metrics or {}
     with store.reading(home) as connection:
-        tables = {
-            experiment.title: queries.scaling(
-                connection, experiment, chosen.get(experiment.task, "accuracy")
-            )
-            for experiment in queries.experiments(connection)
-        }
-    if all(means.empty for means in tables.values()):
+        tables = [
+            Table.of(one, queries.scaling(connection, one), queries.fidelity(connection, one))
+            for one in queries.experiments(connection)
+        ]
+    if all(one.means.empty for one in tables):
         raise BenchError("no finished run has test scores", "look at `bench report` for failures")
     write_atomic(out, render(tables, format_))
 
 
-def render(tables: Mapping[str, pd.DataFrame], format_: str) -> bytes:
-    """Return titled tables (rows of `results.queries.scaling`) as the bytes of one file."""
+def render(tables: Sequence[Table], format_: str) -> bytes:
+    """Return tables as the bytes of one file."""
     if format_ in ("csv", "parquet"):
-        numbers = pd.concat(tables.values())
+        numbers = pd.concat([one.means for one in tables])
         if format_ == "csv":
             return numbers.to_csv(index=False).encode()
         content = io.BytesIO()
         numbers.to_parquet(content, index=False)
         return content.getvalue()
     write = {"md": _markdown, "latex": _latex}[format_]
-    return "\n".join(write(title, readable(means)) for title, means in tables.items()).encode()
+    return "\n".join(write(one) for one in tables).encode()
 
 
 def text(means: pd.DataFrame) -> str:
@@ -82,7 +102,7 @@ def readable(means: pd.DataFrame) -> pd.DataFrame:
     """Return rows of `results.queries.scaling` as text, one column per evaluator."""
     shown = pd.DataFrame(
         {
-            "source": means["source"].replace("none", "unadapted"),
+            "source": means["label"].replace("none", "unadapted"),
             "n used": [format_size(int(n)) for n in means["n_used"]],
             "seeds": means["seeds"].astype(str),
             "evaluator": means["evaluator"] + " " + means["metric"],
@@ -106,21 +126,22 @@ def _lines(table: pd.DataFrame) -> list[list[str]]:
     return [list(map(str, line)) for line in [table.columns, *table.to_numpy()]]
 
 
-def _markdown(title: str, table: pd.DataFrame) -> str:
+def _markdown(table: Table) -> str:
     head, *body = (
         [cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in line]
-        for line in _lines(table)
+        for line in _lines(readable(table.means))
     )
-    rows = [head, ["---"] * len(head), *body]
-    return f"## {title}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows) + f"\n{LEGEND}\n"
+    rows = "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *body])
+    return f"## {table.title}\n\n{rows}\n{table.legend}\n"
 
 
-def _latex(title: str, table: pd.DataFrame) -> str:
-    head, *body = (" & ".join(cell.translate(_LATEX) for cell in line) for line in _lines(table))
+def _latex(table: Table) -> str:
+    lines = _lines(readable(table.means))
+    head, *body = (" & ".join(cell.translate(_LATEX) for cell in line) for line in lines)
     rows = "".join(f"{line} \\\\\n" for line in body)
     return (
         "\\begin{table}\n\\centering\n"
-        f"\\caption{{{title.translate(_LATEX)}; {LEGEND.translate(_LATEX)}}}\n"
-        f"\\begin{{tabular}}{{{'l' * len(table.columns)}}}\n\\hline\n{head} \\\\\n\\hline\n"
+        f"\\caption{{{f'{table.title}; {table.legend}'.translate(_LATEX)}}}\n"
+        f"\\begin{{tabular}}{{{'l' * len(lines[0])}}}\n\\hline\n{head} \\\\\n\\hline\n"
         f"{rows}\\hline\n\\end{{tabular}}\n\\end{{table}}\n"
     )

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from bench.errors import BenchError
 from bench.files import write_atomic
 from bench.paths import Home
 from bench.progress import Progress
@@ -65,8 +64,8 @@ def _in_process(
             with progress.prefixed(name):
                 status = run(spec, home, progress).status
             yield spec.run_id, status
-        except BenchError as error:
-            progress.say(f"run {spec.run_id} failed: {error}")
+        except Exception as error:  # whatever it was stands in the run's record
+            progress.say(f"run {spec.run_id} failed: {error!r}")
             yield spec.run_id, "failed"
 
 

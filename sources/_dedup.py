@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bench.progress import Progress
 from bench.stage import Stage
 from bench.types import Context
-from sources._describe import HASH_SIDE, hash_words, perceptual_hash
+from sources._describe import HASH_SIDE, HASH_WORDS, hash_words, perceptual_hash, pixel_hash
 
 MAX_DISTANCE = 52
 """Bits out of 256 in which copies may differ. Measured on the miniature world's test images: of
@@ -29,7 +29,7 @@ def drop_duplicates(
     """Remove copies of benchmark images and second copies of an image.
 
     Args:
-        rows: Described rows.
+        rows: Described rows; those of images that were reduced have the hash of their `pixels`.
         context: What the source was given; its task's val and test splits are the references.
         max_distance: Bits within which two images count as copies.
 
@@ -37,7 +37,11 @@ def drop_duplicates(
         The rows that stay, in order of key, and how many were removed for which reason.
     """
     rows = rows.sort("key")
-    leaked = near(hash_words(rows), _reference_hashes(context), max_distance)
+    references = _references(context)
+    leaked = near(hash_words(rows), hash_words(references), max_distance)
+    if "pixels" in rows.columns:
+        # The perceptual hash of an image that was reduced is not that of the image as it was.
+        leaked |= rows["pixels"].is_in(references["pixels"].implode()).to_numpy()
     clean = rows.filter(~pl.Series(leaked))
     exact = clean.unique("sha256", keep="first", maintain_order=True)
     repeated = _repeated(hash_words(exact), max_distance)
@@ -92,20 +96,20 @@ def _distances(left: Hashes, right: Hashes) -> NDArray[np.uint16]:
     return total
 
 
-def _reference_hashes(context: Context) -> Hashes:
+def _references(context: Context) -> pl.DataFrame:
+    """Return the hashes of the pixels and of the look of every val and test image."""
     task = context.task
     stage = Stage(
         context.home.data,
         "reference",
-        {"task": task.pin, "sizes": task.split_sizes, "hash": HASH_SIDE},
+        {"task": task.pin, "sizes": task.split_sizes, "hash": HASH_SIDE, "pixels": True},
     )
 
     def make(index: int, folder: Path) -> None:
         split = task.split(("val", "test")[index], context.home)
-        words = [perceptual_hash(image) for image in split.images()]
-        np.save(folder / "hashes.npy", np.array(words, np.int64))
+        rows = [(pixel_hash(image), *perceptual_hash(image)) for image in split.images()]
+        schema = {"pixels": pl.String} | dict.fromkeys(HASH_WORDS, pl.Int64)
+        pl.DataFrame(rows, schema=schema, orient="row").write_parquet(folder / "hashes.parquet")
 
     stage.run(2, make, Progress(quiet=True))
-    return np.concatenate([np.load(shard / "hashes.npy") for shard in stage.shards()]).view(
-        np.uint64
-    )
+    return pl.concat(pl.read_parquet(shard / "hashes.parquet") for shard in stage.shards())

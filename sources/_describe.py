@@ -12,14 +12,19 @@ import polars as pl
 from PIL import Image
 
 from bench.errors import BenchError
-from bench.shards import decode, read_bytes
+from bench.shards import decode, read_bytes, sha256
 from bench.stage import Stage
 from bench.types import Context
 
 HASH_SIDE = 16
 """A perceptual hash has 16 x 16 bits: at 32 pixels, 8 x 8 cannot tell poses apart."""
 
-_WORDS = [f"hash_{index}" for index in range(HASH_SIDE**2 // 64)]
+HASH_WORDS = [f"hash_{index}" for index in range(HASH_SIDE**2 // 64)]
+
+
+def pixel_hash(image: Image.Image) -> str:
+    """Return a hash of an image's size and pixels, which only exact copies share."""
+    return sha256(repr(image.size).encode() + image.convert("RGB").tobytes())
 
 
 def perceptual_hash(image: Image.Image) -> list[int]:
@@ -60,7 +65,7 @@ def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
             raise BenchError(f"{len(embeddings)} embeddings for {len(images.facts)} images")
         schema = {"key": pl.String, "width": pl.Int32, "height": pl.Int32}
         facts = pl.DataFrame(
-            images.facts, schema=schema | dict.fromkeys(_WORDS, pl.Int64), orient="row"
+            images.facts, schema=schema | dict.fromkeys(HASH_WORDS, pl.Int64), orient="row"
         )
         scores = (embeddings @ directions.T).max(axis=1) if len(embeddings) else []
         shard = tar.relative_to(context.home.data).as_posix()
@@ -84,7 +89,13 @@ def described_rows(stages: Sequence[Stage]) -> pl.DataFrame:
 
 def hash_words(rows: pl.DataFrame) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
     """Return the perceptual hashes of described rows, uint64 ``[n, 4]``."""
-    return rows.select(_WORDS).to_numpy().astype(np.int64).view(np.uint64).reshape(-1, len(_WORDS))
+    return (
+        rows.select(HASH_WORDS)
+        .to_numpy()
+        .astype(np.int64)
+        .view(np.uint64)
+        .reshape(-1, len(HASH_WORDS))
+    )
 
 
 class _Decoded:

@@ -7,14 +7,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import polars as pl
 
 from bench.errors import BenchError, RequestError
-from bench.shards import ShardWriter, members, read_bytes
+from bench.shards import MAX_PIXELS, ShardWriter, members, read_bytes
 from bench.stage import Stage
 from bench.types import Context, Declared
+from sources._options import Positive, Suffix
 from sources._pool import Pool, Rewrite
 from sources._scan import candidates
 
@@ -22,18 +24,21 @@ USER_AGENT = "retrieved-or-generated"
 OPT_OUTS = ["noai", "noimageai", "noindex", "noimageindex"]
 """X-Robots-Tag directives that are honoured: img2dataset's own defaults."""
 
+_UNREACHED = r"^<urlopen error|^\[Errno|timed out|closed connection"
+"""What Python says when no server answers, as against one that answers with an error."""
+
 
 class DownloadOptions(Declared, frozen=True, kw_only=True):
     """How images are fetched."""
 
-    image_size: int = 256
+    image_size: Positive = 256
     """Longest side kept, in pixels; larger images are reduced, none is padded or enlarged."""
-    suffix: str = ".jpg"
-    quality: int = 95
-    shard_size: int = 10_000
-    threads: int = 32
-    timeout_s: int = 10
-    retries: int = 1
+    suffix: Suffix = ".jpg"
+    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 95
+    shard_size: Positive = 10_000
+    threads: Positive = 32
+    timeout_s: Positive = 10
+    retries: Annotated[int, msgspec.Meta(ge=0)] = 1
 
 
 def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Context) -> Stage:
@@ -43,6 +48,7 @@ def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Cont
 
     Raises:
         RequestError: If there is nothing to download.
+        BenchError: If no image of a shard could be reached: that is an outage, not a result.
     """
     rows = candidates(scanned)
     if rows.is_empty():
@@ -59,6 +65,7 @@ def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Cont
             def make(index: int, folder: Path) -> None:
                 part = rows.slice(index * options.shard_size, options.shard_size)
                 _fetch(part, folder, options, rewrite)
+                _check_reached(folder, index)
 
             shards = -(-rows.height // options.shard_size)
             stage.run(
@@ -93,6 +100,7 @@ def _fetch(rows: pl.DataFrame, folder: Path, options: DownloadOptions, rewrite: 
         "retries": options.retries,
         "compute_hash": "sha256",
         "extract_exif": False,
+        "max_image_area": MAX_PIXELS,
         "user_agent_token": USER_AGENT,
         "disallowed_header_directives": OPT_OUTS,
     }
@@ -106,7 +114,7 @@ def _run_img2dataset(request: dict[str, Any], folder: Path) -> None:
     log = folder / "img2dataset.log"
     with log.open("wb") as stream:
         finished = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, json.dumps(request)],
+            [sys.executable, "-m", "sources._img2dataset", json.dumps(request)],
             env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "no_proxy": "127.0.0.1"},
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -121,14 +129,6 @@ def _run_img2dataset(request: dict[str, Any], folder: Path) -> None:
         last = said.strip().splitlines()[-1:]
         raise BenchError(f"img2dataset failed: {' '.join(last)}", "run the same command again")
     log.unlink()
-
-
-_PROGRAM = """
-import json, sys
-from img2dataset import download
-if __name__ == "__main__":
-    download(**json.loads(sys.argv[1]))
-"""
 
 
 _SCHEMA = {
@@ -163,6 +163,15 @@ def _index(folder: Path, asked: int, suffix: str) -> None:
             rows.append({"key": name, "status": outcome, "error_message": reason, **place})
     pl.DataFrame(rows, schema=_SCHEMA, orient="row").write_parquet(folder / "index.parquet")
     shutil.rmtree(fetched)
+
+
+def _check_reached(folder: Path, shard: int) -> None:
+    reasons = pl.read_parquet(folder / "index.parquet")["error_message"].fill_null("")
+    if reasons.str.contains(_UNREACHED).all():
+        raise BenchError(
+            f"no image of shard {shard} could be reached: {reasons.mode().sort()[0]}",
+            "check the network, then the same command continues",
+        )
 
 
 def _total_statuses(shards: list[Path]) -> dict[str, Any]:

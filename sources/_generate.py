@@ -1,17 +1,20 @@
 """Generate: a text-to-image diffusion model draws one image per caption."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import polars as pl
 from PIL import Image
 
+from bench.errors import RequestError
 from bench.files import fingerprint
 from bench.shards import ShardWriter, encode
 from bench.stage import Stage
 from bench.types import Context, Declared, digest
 from sources._captions import caption_rows
+from sources._options import Positive, Suffix
 from sources._tars import reduced
 
 if TYPE_CHECKING:
@@ -26,17 +29,17 @@ class GeneratorOptions(Declared, frozen=True, kw_only=True):
 
     generator: str
     """Name or path of a diffusers pipeline folder."""
-    steps: int = 50
-    guidance: float = 2.5
-    height: int = 512
+    steps: Positive = 50
+    guidance: Annotated[float, msgspec.Meta(ge=0)] = 2.5
+    height: Positive = 512
     """Side of the square that is generated, in pixels."""
-    image_size: int = 256
+    image_size: Positive = 256
     """Longest side kept, in pixels."""
-    suffix: str = ".jpg"
-    dtype: str = "fp32"
-    batch_size: int = 16
+    suffix: Suffix = ".jpg"
+    dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
+    batch_size: Positive = 16
     """Images drawn at once; changes speed, not seeds."""
-    shard_size: int = 1000
+    shard_size: Positive = 1000
 
 
 def generate(captioned: Stage, options: GeneratorOptions, context: Context) -> Stage:
@@ -44,6 +47,9 @@ def generate(captioned: Stage, options: GeneratorOptions, context: Context) -> S
 
     Each shard holds ``images.tar`` and ``index.parquet`` (key, offset, size, sha256, draws); an
     image that failed every draw has no offset.
+
+    Raises:
+        RequestError: If the generator's folder holds no pipeline, or it cannot draw that height.
     """
     folder = context.home.find_weights(options.generator)
     rows = caption_rows(captioned)
@@ -92,23 +98,44 @@ def _write(
     return found
 
 
+def _load(folder: Path, dtype: str) -> Any:  # noqa: ANN401 (a diffusers pipeline)
+    import torch
+    from diffusers import StableDiffusionPipeline
+    from diffusers.utils import logging
+    from safetensors import SafetensorError
+
+    logging.disable_progress_bar()
+    kinds = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    try:
+        return StableDiffusionPipeline.from_pretrained(
+            folder,
+            dtype=kinds[dtype],
+            safety_checker=None,
+            requires_safety_checker=False,
+            local_files_only=True,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise RequestError(
+            f"the generator {folder} does not load: {error}",
+            "give a folder that diffusers wrote for a Stable Diffusion pipeline",
+        ) from error
+
+
 class _Painter:
     """A diffusion pipeline, loaded once, that draws every image from its own seed."""
 
     def __init__(self, folder: Path, options: GeneratorOptions) -> None:
         import torch
-        from diffusers import DDIMScheduler, StableDiffusionPipeline
-        from diffusers.utils import logging
+        from diffusers import DDIMScheduler
 
-        logging.disable_progress_bar()
-        dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            folder,
-            dtype=dtype[options.dtype],
-            safety_checker=None,
-            requires_safety_checker=False,
-            local_files_only=True,
-        )
+        pipeline = _load(folder, options.dtype)
+        # Latents are that much smaller; the pipeline itself asks for 8.
+        factor = max(pipeline.vae_scale_factor, 8)
+        if options.height % factor:
+            raise RequestError(
+                f"{options.generator!r} cannot draw images {options.height} pixels high",
+                f"give a height that {factor} divides",
+            )
         # DDIM, eta 0 (002, appendix A.1).
         pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
         pipeline.set_progress_bar_config(disable=True)

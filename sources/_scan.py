@@ -16,6 +16,8 @@ from bench.stage import Stage
 from bench.types import Context, Task
 from sources._pool import NSFW_DROPPED, Pool
 
+_WEB_ADDRESS = "(?i)^https?://"
+
 COLUMNS = {"url": "URL", "caption": "TEXT", "nsfw": "NSFW"}
 
 
@@ -34,20 +36,22 @@ def scan(pool: Pool, task: Task, context: Context) -> Stage:
             "pool": pool.pin,
             "classes": task.class_names,  # Their order makes the labels.
             "queries": queries,
-            "rule": "substring, longest name, ties dropped",
+            "rule": "web addresses, substring, longest name, ties dropped",
         },
     )
 
     def make(index: int, folder: Path) -> None:
         found = _matches(files[index], sorted(set(queries.values())))
-        decided = _decide(found, task)
+        fetchable = found.filter(pl.col("url").str.contains(_WEB_ADDRESS))
+        decided = _decide(fetchable, task)
         flagged = pl.col("nsfw").is_in(NSFW_DROPPED).fill_null(False)
         safe = decided.filter(~flagged)
         safe.drop("nsfw").write_parquet(folder / "candidates.parquet")
         counts = {
             "rows": pl.scan_parquet(files[index]).select(pl.len()).collect().item(),
             "matched": found.height,
-            "several classes, no longest": found.height - decided.height,
+            "no web address": found.height - fetchable.height,
+            "several classes, no longest": fetchable.height - decided.height,
             "flagged NSFW or UNSURE": decided.height - safe.height,
         }
         pl.DataFrame([counts]).write_parquet(folder / "counts.parquet")

@@ -25,6 +25,7 @@ class Packed:
         suffix: ``.png`` or ``.jpg``.
         label: Its class index.
         size: Width and height in pixels.
+        pixels: Hash of its pixels before it was reduced and encoded, where copies are looked for.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Packed:
     suffix: str
     label: int
     size: tuple[int, int]
+    pixels: str = ""
 
 
 def pack(
@@ -52,10 +54,11 @@ def pack(
         with ShardWriter(folder / "images.tar") as writer:
             for image in images(wanted):
                 place = writer.add(image.key, image.content, image.suffix)
+                facts = {"key": image.key, "label": image.label, "pixels": image.pixels}
                 size = {"width": image.size[0], "height": image.size[1]}
-                rows.append({"key": image.key, "label": image.label, **size, **place})
+                rows.append({**facts, **size, **place})
         names = ("key", "label", "width", "height", "offset", "size", "sha256")
-        schema = {name: INDEX_SCHEMA[name] for name in names}
+        schema = {name: INDEX_SCHEMA[name] for name in names} | {"pixels": pl.String()}
         pl.DataFrame(rows, schema=schema, orient="row").write_parquet(folder / "index.parquet")
 
     stage.run(-(-total // IMAGES_PER_SHARD), make, context.progress, only=context.shards)

@@ -7,6 +7,7 @@ member with ``class_name``. Class names are matched with the task's by name, nev
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import polars as pl
@@ -21,7 +22,8 @@ from bench.stage import Stage
 from bench.tasks._folder import class_folders
 from bench.types import Context, Declared, Json, Task
 from sources._dedup import drop_duplicates
-from sources._describe import describe, described_rows
+from sources._describe import HASH_SIDE, describe, described_rows, pixel_hash
+from sources._options import Positive, Suffix
 from sources._tars import Packed, pack, reduced
 
 _MAX_LABEL_BYTES = 1_000_000
@@ -38,11 +40,12 @@ class Folder:
         """A folder of class folders, or of webdataset tars."""
         filter_model: str
         """Weights of the CLIP that scores the images."""
-        image_size: int = 256
+        image_size: Positive = 256
         """Longest side kept, in pixels."""
-        suffix: str = ".jpg"
-        max_distance: int = 0
-        """Bits of perceptual hash within which two images count as copies."""
+        suffix: Suffix = ".jpg"
+        max_distance: Annotated[int, msgspec.Meta(ge=0, le=HASH_SIDE**2)] = 0
+        """Bits of perceptual hash within which two images count as copies; equal pixels always
+        do."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -65,18 +68,20 @@ class Folder:
         options, root = self.options, Path(self.options.path)
         found = _labelled_tars(root, context.task) or _labelled_files(root, context.task)
         config: Json = {"folder": fingerprint(root), "classes": context.task.class_names}
-        config |= {"image_size": options.image_size, "suffix": options.suffix}
+        config |= {"image_size": options.image_size, "suffix": options.suffix, "pixels": True}
         stage = Stage(context.home.data, "folder", config)
 
         def images(wanted: range) -> Iterator[Packed]:
             for index in wanted:
                 item = found[index]
                 try:
-                    image = reduced(decode(item.read()), options.image_size)
+                    whole = decode(item.read())
                 except (ValueError, OSError):
                     continue
+                image = reduced(whole, options.image_size)
                 content = encode(image, options.suffix)
-                yield Packed(f"{index:08d}", content, options.suffix, item.label, image.size)
+                key, pixels = f"{index:08d}", pixel_hash(whole)
+                yield Packed(key, content, options.suffix, item.label, image.size, pixels)
 
         pack(stage, len(found), images, context)
         described = describe(stage, options.filter_model, context)

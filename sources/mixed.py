@@ -52,6 +52,13 @@ class Mixed:
             for name, part in self.parts.items()
         }
         if counts is None:
+            for name, images in sets.items():
+                if not len(images):
+                    raise RequestError(
+                        f"the part {name!r} of the mixture has no images for task "
+                        f"{context.task.name!r}",
+                        "leave it out of source.parts",
+                    )
             counts = _most({name: len(images) for name, images in sets.items()}, self.shares)
         rows = [
             images.select(counts[name], context.seed, "random").with_columns(

@@ -10,6 +10,7 @@ from bench.plugins import sources
 from bench.shards import encode
 from bench.stage import Stage
 from bench.types import Context, Declared, Json, digest
+from sources._options import Positive, Suffix
 from sources._tars import Packed, pack, packed_rows, reduced
 
 
@@ -20,9 +21,9 @@ class Real:
     class Options(Declared, frozen=True, kw_only=True):
         """How the images are kept."""
 
-        image_size: int = 256
+        image_size: Positive = 256
         """Longest side kept, in pixels."""
-        suffix: str = ".jpg"
+        suffix: Suffix = ".jpg"
 
     def __init__(self, options: Options) -> None:
         self.options = options

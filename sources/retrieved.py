@@ -3,8 +3,9 @@
 scan → download → describe → filter by similarity with the domain → de-duplicate.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import polars as pl
 
 from bench.files import fingerprint
@@ -30,7 +31,7 @@ class Retrieved:
         """Name or path of a folder of Parquet files."""
         filter_model: str
         """Weights of the CLIP that scores images; may differ from the adapted one."""
-        tau: float = 0.2
+        tau: Annotated[float, msgspec.Meta(ge=-1, le=1)] = 0.2
         """Images are kept above this cosine with a domain text (002, section 3)."""
 
     def __init__(self, options: Options) -> None:

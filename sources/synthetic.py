@@ -18,6 +18,7 @@ from sources._captions import KINDS, caption_rows, captions
 from sources._dedup import drop_duplicates
 from sources._describe import describe, described_rows
 from sources._generate import GeneratorOptions, generate
+from sources._options import Positive
 
 
 @sources.register("synthetic")
@@ -29,10 +30,10 @@ class Synthetic:
 
         filter_model: str
         """Weights of the CLIP that scores the images."""
-        size: int | None = None
+        size: Positive | None = None
         """Images to generate; None for the n of the run. A study sets its largest n, so that all
         its runs draw their subsets from one set, as the retrieved arm does."""
-        block_size: int = 10_000
+        block_size: Positive = 10_000
         seed: int = 0
         """Seed of captions and images; not the run's seed, which picks the subset."""
 

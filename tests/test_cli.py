@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from bench.errors import BenchError
 from bench.paths import Home
+from bench.types import Counts, RunRecord, RunSpec
 from tests.conftest import ROOT, Bench, command, environment
 
 HEAVY = ("torch", "open_clip", "diffusers", "transformers", "duckdb", "matplotlib", "polars",
@@ -201,6 +203,50 @@ def test_a_read_only_home_is_a_wrong_request(
     assert "Read-only file system; set BENCH_HOME" in done.complaint
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("export --out file/x.csv", "no access to file: File exists"),
+        ("export --out file/a/x.csv", "no access to file/a: Not a directory"),
+        ("export --out .", "'--out': File '.' is a directory"),
+        ("report --out file", "'--out': Directory 'file' is a file"),
+        ("report --out file/a", "no access to file/a: Not a directory"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_a_wrong_request(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    words: str, why: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("not a folder")
+    assert bench(*request(preset, colours)).code == 0
+    done = bench(*words.split())
+    assert (done.code, done.out) == (2, "")
+    assert why in done.complaint
+
+
+def test_results_cannot_go_to_a_read_only_place(
+    bench: Bench, mounted: Any, preset: Path, colours: Path, tmp_path: Path
+) -> None:
+    place = mounted(tmp_path / "fixed", "ro,size=64k")
+    assert bench(*request(preset, colours)).code == 0
+    for words in (["export", "--out", f"{place}/x.csv"], ["report", "--out", f"{place}/a"]):
+        done = bench(*words)
+        assert (done.code, done.out) == (2, "")
+        assert "Read-only file system; choose another place" in done.complaint
+
+
+def test_a_reader_that_leaves_is_no_error(home: Home) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        command("list", "tasks"),
+        env=environment(home.root), stdout=writer, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert done.stderr == b""
+
+
 def test_asking_for_too_many_says_how_many_there_are(
     bench: Bench, home: Home, preset: Path, colours: Path
 ) -> None:
@@ -258,6 +304,20 @@ def test_fresh_runs_again_and_comes_to_the_same(
     assert second["timings"] != first["timings"]
 
 
+@pytest.mark.parametrize(("source", "shown"), [("synthetic", 1), ("mixed", 1), ("retrieved", 0)])
+def test_a_miniature_score_stands_beside_the_generators_fidelity(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, source: str, shown: int
+) -> None:
+    def done(spec: RunSpec, *_: object, **__: object) -> RunRecord:
+        n = Counts(asked=9, matched=9, fetched=9, kept=9, used=9)
+        return RunRecord(run_id=spec.run_id, status="done", spec=spec, n=n, image_set="")
+
+    monkeypatch.setattr("bench.run.run", done)
+    ended = bench("run", "--preset", "mini", "--task", "aircraft", "--source", source, "--n", "9")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("generator fidelity: ") == shown
+
+
 def test_a_dry_run_writes_nothing(bench: Bench, home: Home, preset: Path, colours: Path) -> None:
     done = bench(*request(preset, colours, "--n", "9", "--dry-run"))
     assert done.code == 0
@@ -283,7 +343,7 @@ def test_a_folder_that_is_called_like_a_task_does_not_replace_it(
     shutil.copytree(colours, tmp_path / "mini-aircraft")
     monkeypatch.chdir(tmp_path)
     done = bench(*request(preset, Path("mini-aircraft"), "--dry-run"))
-    assert done.json["spec"]["pins"]["task"] == "mini-aircraft@1"
+    assert done.json["spec"]["pins"]["task"].startswith("mini-aircraft@1")
 
 
 def test_runs_share_what_they_share(bench: Bench, home: Home, preset: Path, colours: Path) -> None:
@@ -535,3 +595,53 @@ def test_local_processes_come_to_the_same_scores(
 
 def scores_in(path: Path) -> Any:
     return json.loads(path.read_text())["scores"]
+
+
+# ---------------------------------------------------------------- the demo
+
+
+@pytest.fixture
+def small_demo(preset: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The demo on a study of these sizes, in a home that has other results too."""
+    from bench.commands import demo
+
+    def write(sizes: str) -> None:
+        monkeypatch.setattr(demo, "STUDY", write_study(tmp_path, preset, colours, sizes))
+
+    return write
+
+
+def test_a_demo_shows_its_own_results_only(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, small_demo: Any
+) -> None:
+    shutil.copytree(colours, tmp_path / "another")
+    assert bench(*request(preset, tmp_path / "another", "--n", "9")).code == 0
+    small_demo("[6]")
+    done = bench("demo")
+    assert done.code == 0, done.err
+    assert "another (" not in done.out
+    assert "colours (" in done.out
+    (plot,) = (line.split()[1] for line in done.out.splitlines() if line.startswith("plot:"))
+    assert "another" not in Path(plot).name
+    assert Path(plot).is_file()
+
+
+def test_a_demo_of_which_a_part_fails_says_so(bench: Bench, small_demo: Any) -> None:
+    small_demo("[6, 99]")
+    done = bench("demo")
+    assert done.code == 1
+    assert "plot:" in done.out
+    assert "2 of 5 runs failed" in done.err.splitlines()[-1]
+
+
+def test_a_demo_that_fails_says_where_to_look(
+    bench: Bench, small_demo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise BenchError("no luck")
+
+    monkeypatch.setattr("bench.run.collect_images", fail)
+    small_demo("[6]")
+    done = bench("demo")
+    assert (done.code, done.out) == (1, "")
+    assert "none of the 3 runs finished; read why in " in done.err.splitlines()[-1]

@@ -13,8 +13,9 @@ import pytest
 from bench.errors import BenchError, RequestError
 from bench.paths import Home
 from bench.types import Counts, RunRecord, RunSpec, Score, TrainSpec
-from results import queries, store, tables
+from results import queries, store, tables, variants
 from results.conclusion import conclusions
+from results.fidelity import recorded
 from results.queries import Experiment
 from results.report import write_report
 
@@ -180,7 +181,7 @@ def test_selection_looks_at_validation_not_at_test(home: Home) -> None:
     with store.reading(home) as connection:
         (run,) = queries.selected_runs(connection, STUDY).to_dict("records")
         (mean,) = queries.scaling(connection, STUDY).to_dict("records")
-    assert (run["run_id"], run["variants"]) == (chosen.run_id, 3)
+    assert (run["run_id"], run["rivals"]) == (chosen.run_id, 3)
     assert mean["mean"] == pytest.approx(60 / IMAGES)
 
 
@@ -204,9 +205,90 @@ def test_the_baseline_belongs_to_every_objective(home: Home) -> None:
     store.collect(home)
     with store.reading(home) as connection:
         found = queries.experiments(connection)
-        values = [queries.baseline(connection, one)["mean"].tolist() for one in found]
+        values = [queries.scaling(connection, one)["mean"].tolist() for one in found]
     assert [one.objective for one in found] == ["ce", "clip"]
-    assert values == [[0.35], [0.35]]
+    assert values == [[0.35, 0.5], [0.35, 0.5]]
+
+
+def test_other_images_are_another_experiment_and_other_hyper_parameters_are_not(
+    home: Home, tmp_path: Path
+) -> None:
+    for share in (0.3, 0.5):
+        options = {"parts": {"retrieved": share, "synthetic": 1 - share}}
+        write_run(home, "mixed", 100, options=options, right=int(200 * share))
+        write_run(home, "mixed", 100, options=options, val=0.1, lr=1e-3)
+    for name in ("digits", "letters"):
+        write_run(home, "folder", 100, options={"path": f"/data/{name}"})
+    write_run(home, "retrieved", 100, options={"pool": "a", "tau": 0.1})
+    write_run(home, "retrieved", 200, options={"pool": "a", "tau": 0.2}, val=0.4)
+    write_run(home, "none", None)
+    write_run(home, "none", None, order="balanced", val=0.1)
+    store.collect(home)
+    with store.reading(home) as connection:
+        means = queries.scaling(connection, STUDY)
+        runs = queries.selected_runs(connection, STUDY)
+        holes = queries.holes(connection, STUDY)
+    found = dict(zip(means["label"], means["mean"], strict=True))
+    assert list(found) == [
+        "none", "folder digits", "folder letters", "mixed 0.3:0.7", "mixed 0.5:0.5", "retrieved"
+    ]  # fmt: skip
+    assert (found["mixed 0.3:0.7"], found["mixed 0.5:0.5"]) == pytest.approx((0.3, 0.5))
+    assert set(runs.loc[runs["source"] == "mixed", "rivals"]) == {2}
+    assert set(holes["label"]) == set(found) - {"none", "retrieved"}
+    assert "mixed 0.3:0.7" in write_report(home, tmp_path).html.read_text()
+
+
+def test_each_variant_is_compared_alone(home: Home) -> None:
+    write_run(home, "retrieved", 100, right=100)
+    for name, right in (("good", 150), ("bad", 50)):
+        write_run(home, "synthetic", 100, options={"generator": f"lab/{name}"}, right=right)
+    bad, good = sentences(home)
+    assert "retrieved images beat synthetic bad ones by 25.0 points" in bad
+    assert "synthetic good images beat retrieved ones by 25.0 points" in good
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "labels"),
+    [
+        ({"options": {"path": "/a/x"}}, {"options": {"path": "/a/x"}, "lr": 1.0}, ["s", "s"]),
+        ({"options": {"path": "/a/x"}}, {"options": {"path": "/a/y"}}, ["s x", "s y"]),
+        (
+            {"options": {"path": "/a/x"}}, {"options": {"path": "/b/x"}},
+            ['s {"path":"/a/x"}', 's {"path":"/b/x"}'],
+        ),
+        ({"options": {"pool": "p"}}, {"options": {}}, ["s p", "s"]),
+        ({"order": "balanced"}, {}, ["s balanced", "s random"]),
+        (
+            {"options": {"parts": {"a": 1}, "options": {"a": {"pool": "p", "tau": 1}}}},
+            {"options": {"parts": {"a": 1}, "options": {"a": {"pool": "q", "tau": 2}}}},
+            ["s p", "s q"],
+        ),
+    ],
+)  # fmt: skip
+def test_labels_say_what_differs(
+    home: Home, one: dict[str, Any], other: dict[str, Any], labels: list[str]
+) -> None:
+    records = [write_run(home, "s", 100, seed=seed, **own) for seed, own in enumerate((one, other))]
+    assert [variants.labels(records)[record.run_id] for record in records] == labels
+
+
+def test_the_metric_is_the_one_that_runs_were_selected_by(home: Home) -> None:
+    per_class = [
+        msgspec.structs.replace(score(split, value), metric="mean-per-class")
+        for split, value in (("val", 0.2), ("test", 0.25))
+    ]
+    both = [score("val", 0.5), score("test", 0.5), *per_class]
+    kept = write_run(home, "retrieved", 100, selection={"metric": "mean-per-class"}, scores=both)
+    # Better in the other metric, which is not what counts.
+    low = [*both[:2], msgspec.structs.replace(both[2], value=0.1), both[3]]
+    selection = {"metric": "mean-per-class"}
+    write_run(home, "retrieved", 100, lr=1e-3, selection=selection, scores=low)
+    store.collect(home)
+    with store.reading(home) as connection:
+        (run,) = queries.selected_runs(connection, STUDY).to_dict("records")
+        (mean,) = queries.scaling(connection, STUDY).to_dict("records")
+    assert (run["run_id"], run["metric"]) == (kept.run_id, "mean-per-class")
+    assert (mean["metric"], mean["mean"]) == ("mean-per-class", 0.25)
 
 
 def test_paired_difference_averages_over_seeds(home: Home) -> None:
@@ -229,7 +311,7 @@ def test_holes_are_what_a_source_lacks(home: Home) -> None:
     write_run(home, "synthetic", 800, seed=1, status="failed", error="disk full", scores=[])
     store.collect(home)
     with store.reading(home) as connection:
-        rows = queries.holes(connection, STUDY)[["source", "n_asked", "seed", "error"]]
+        rows = queries.holes(connection, STUDY)[["label", "n_asked", "seed", "error"]]
     missing = {tuple(row) for row in rows.to_numpy()}
     assert ("synthetic", 800, 1, "disk full") in missing
     assert ("retrieved", 800, 0, "") in missing
@@ -278,6 +360,16 @@ def test_conclusion_without_a_common_n(home: Home) -> None:
     assert "not tried at the same n" in sentences(home)[0]
 
 
+def test_a_mixture_carries_its_generators_fidelity(home: Home) -> None:
+    known: dict[str, Any] = {"settings": {}, "domains": {}}
+    yields = {"synthetic": {"kept": 5, "fidelity": known}, "kept": 10}
+    record = write_run(home, "mixed", 100, yields=yields)
+    assert recorded(record) == known
+    store.collect(home)
+    with store.reading(home) as connection:
+        assert queries.fidelity(connection, STUDY) == known
+
+
 # ---------------------------------------------------------------- report and exports
 
 
@@ -302,7 +394,8 @@ def test_report_escapes_hostile_text(home: Home, tmp_path: Path) -> None:
     page = report.html.read_text()
     assert "&lt;script&gt;" in page
     assert not {"script", "onerror"} & Tags(page).seen
-    assert all(path.parent == tmp_path / "out" for path in [*report.plots, *report.tables])
+    plots = [path for two in report.plots.values() for path in two]
+    assert {path.parent for path in [*plots, *report.tables]} == {tmp_path / "out"}
 
 
 def test_report_shows_published_numbers_beside_paper_runs_only(home: Home, tmp_path: Path) -> None:
@@ -316,13 +409,15 @@ def test_report_of_nothing_but_failures(home: Home, tmp_path: Path) -> None:
     write_run(home, "retrieved", 100, status="failed", error="the disk is full", scores=[])
     report = write_report(home, tmp_path / "out")
     assert "the disk is full" in report.html.read_text()
-    assert report.plots == []
+    assert report.plots == {}
 
 
 def test_exports_read_back(home: Home, tmp_path: Path) -> None:
     write_run(home, "retrieved", 1_000, right=150)
     for format_ in ("csv", "parquet", "md", "latex"):
         tables.export(home, format_, tmp_path / format_)
+    for format_ in ("md", "latex"):
+        assert "generator fidelity: not measured" in (tmp_path / format_).read_text()
     numbers = pl.read_csv(tmp_path / "csv")
     assert numbers["mean"].to_list() == pl.read_parquet(tmp_path / "parquet")["mean"].to_list()
     assert numbers["mean"].to_list() == [0.75]

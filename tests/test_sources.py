@@ -4,9 +4,12 @@ import io
 import shutil
 import tarfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -113,36 +116,50 @@ def test_a_caption_goes_to_the_longest_name_it_contains(
 
 def test_names_that_share_a_query_are_never_told_apart(home: Home, tmp_path: Path) -> None:
     task = flowers("rose", "tea rose", "lily", **{"tea rose": "Rose"})
-    pool = write_pool(tmp_path / "pool", [("u1", "a rose", None), ("u2", "a lily", None)])
-    assert found(pool, task, home) == {"u2": "lily"}
+    pool = write_pool(
+        tmp_path / "pool", [("http://u1", "a rose", None), ("http://u2", "a lily", None)]
+    )
+    assert found(pool, task, home) == {"http://u2": "lily"}
 
 
 def test_flagged_pairs_are_dropped_and_counted(home: Home, tmp_path: Path) -> None:
     flags = ["UNLIKELY", "UNSURE", "NSFW", None, "UNLIKELY"]
-    rows = [(f"u{i}", "a rose", flag) for i, flag in enumerate(flags)]
-    rows += [("u8", "a rose, a lily", "UNLIKELY"), ("u9", "a dog", "UNLIKELY")]
+    rows = [(f"http://u{i}", "a rose", flag) for i, flag in enumerate(flags)]
+    rows += [("http://u8", "a rose, a lily", "UNLIKELY"), ("http://u9", "a dog", "UNLIKELY")]
     task = flowers("rose", "lily")
     pool = write_pool(tmp_path / "pool", rows, files=2)
     stage = scan(pool, task, context(home, task))
-    assert set(candidates(stage)["url"]) >= {"u0", "u4"}
-    assert not set(candidates(stage)["url"]) & {"u1", "u2"}
+    assert set(candidates(stage)["url"]) >= {"http://u0", "http://u4"}
+    assert not set(candidates(stage)["url"]) & {"http://u1", "http://u2"}
     assert stage.info() == {
         "rows": 7,
         "matched": 6,
+        "no web address": 0,
         "several classes, no longest": 1,
         "flagged NSFW or UNSURE": 2,
     }
 
 
 def test_a_pair_without_a_flag_is_kept(home: Home, tmp_path: Path) -> None:
-    pool = write_pool(tmp_path / "pool", [("u1", "a rose", None)])
-    assert found(pool, flowers("rose", "lily"), home) == {"u1": "rose"}
+    pool = write_pool(tmp_path / "pool", [("http://u1", "a rose", None)])
+    assert found(pool, flowers("rose", "lily"), home) == {"http://u1": "rose"}
 
 
 def test_an_address_is_kept_once_even_across_files(home: Home, tmp_path: Path) -> None:
-    rows = [("u1", f"rose {index}", "UNLIKELY") for index in range(5)]
-    pool = write_pool(tmp_path / "pool", [*rows, ("u2", "rose", "UNLIKELY")], files=3)
-    assert found(pool, flowers("rose", "lily"), home) == {"u1": "rose", "u2": "rose"}
+    rows = [("http://u1", f"rose {index}", "UNLIKELY") for index in range(5)]
+    pool = write_pool(tmp_path / "pool", [*rows, ("http://u2", "rose", "UNLIKELY")], files=3)
+    assert found(pool, flowers("rose", "lily"), home) == {"http://u1": "rose", "http://u2": "rose"}
+
+
+def test_only_web_addresses_are_candidates(home: Home, tmp_path: Path) -> None:
+    urls = ["http://a/1", "HTTPS://a/2", "file:///etc/passwd", "ftp://a/3", "a/4", "", None]
+    columns = {"URL": urls, "TEXT": ["a rose"] * 7, "NSFW": [None] * 7}
+    schema = dict.fromkeys(columns, pl.String)
+    pl.DataFrame(columns, schema=schema).write_parquet(tmp_path / "0.parquet")
+    task = flowers("rose", "lily")
+    stage = scan(Pool("p", tmp_path), task, context(home, task))
+    assert set(candidates(stage)["url"]) == set(urls[:2])
+    assert (stage.info()["matched"], stage.info()["no web address"]) == (7, 5)
 
 
 def test_a_pool_without_the_columns_is_a_clear_error(home: Home, tmp_path: Path) -> None:
@@ -154,7 +171,7 @@ def test_a_pool_without_the_columns_is_a_clear_error(home: Home, tmp_path: Path)
 
 
 def test_a_broken_file_of_a_pool_is_a_clear_error(home: Home, tmp_path: Path) -> None:
-    pool = write_pool(tmp_path / "pool", [("u1", "a rose", None)])
+    pool = write_pool(tmp_path / "pool", [("http://u1", "a rose", None)])
     path = tmp_path / "pool" / "0.parquet"
     path.write_bytes(path.read_bytes()[:-20])
     task = flowers("rose", "lily")
@@ -165,13 +182,13 @@ def test_a_broken_file_of_a_pool_is_a_clear_error(home: Home, tmp_path: Path) ->
 def test_tasks_whose_classes_differ_in_order_do_not_share_labels(
     home: Home, tmp_path: Path
 ) -> None:
-    pool = write_pool(tmp_path / "pool", [("u1", "a rose", None)])
-    assert found(pool, flowers("rose", "lily"), home) == {"u1": "rose"}
-    assert found(pool, flowers("lily", "rose"), home) == {"u1": "rose"}
+    pool = write_pool(tmp_path / "pool", [("http://u1", "a rose", None)])
+    assert found(pool, flowers("rose", "lily"), home) == {"http://u1": "rose"}
+    assert found(pool, flowers("lily", "rose"), home) == {"http://u1": "rose"}
 
 
 def test_a_pool_that_names_no_class_is_a_request_error(home: Home, tmp_path: Path) -> None:
-    pool = write_pool(tmp_path / "pool", [("u1", "a dog", None)])
+    pool = write_pool(tmp_path / "pool", [("http://u1", "a dog", None)])
     task = flowers("rose", "lily")
     options = DownloadOptions()
     with pytest.raises(RequestError, match=r"no caption of the pool .* names a class of task"):
@@ -203,10 +220,10 @@ def test_the_scan_equals_the_rule_written_out_by_hand(
 ) -> None:
     names = {f"class {index}": query for index, query in enumerate(queries)}
     task = flowers(*names, **names)
-    rows = [(f"u{index}", text, "UNLIKELY") for index, text in enumerate(texts)]
+    rows = [(f"http://u{index}", text, "UNLIKELY") for index, text in enumerate(texts)]
     pool = write_pool(tmp_path_factory.mktemp("pool"), rows)
     lowered = {name: query.lower() for name, query in names.items()}
-    expected = {f"u{index}": by_hand(text, lowered) for index, text in enumerate(texts)}
+    expected = {f"http://u{index}": by_hand(text, lowered) for index, text in enumerate(texts)}
     assert found(pool, task, home) == {url: name for url, name in expected.items() if name}
 
 
@@ -293,23 +310,88 @@ def test_a_shard_that_is_fetched_again_has_the_same_bytes(
             assert (left / name).read_bytes() == (right / name).read_bytes()
 
 
+class Faulty(BaseHTTPRequestHandler):
+    """A server at its worst: what it answers is in the address."""
+
+    def do_GET(self) -> None:
+        if "gone" in self.path:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        if "short" in self.path:
+            self.send_header("Content-Length", "1000000")
+        if "huge" in self.path:
+            self.send_header("Content-Length", "1000000000000")
+        self.end_headers()
+        with suppress(OSError):
+            bomb = "bomb" in self.path
+            self.wfile.write(encode(Image.new("1", (8001, 8000)), ".png") if bomb else png(1))
+            while "endless" in self.path:
+                self.wfile.write(bytes(2**20))
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def faulty(port: int = 0) -> Iterator[int]:
+    """Run the server; yield its port."""
+    with ThreadingHTTPServer(("127.0.0.1", port), Faulty) as server:
+        Thread(target=server.serve_forever).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def fetch(home: Home, folder: Path, port: int, *paths: str) -> Stage:
+    urls = [f"http://127.0.0.1:{port}/{path}" for path in paths]
+    pool = write_pool(folder, [(url, "a rose", "UNLIKELY") for url in urls])
+    task = flowers("rose", "lily")
+    return download(pool, scan(pool, task, context(home, task)), SMALL, context(home, task))
+
+
+@pytest.mark.slow
+def test_a_response_is_read_up_to_a_limit_and_only_whole(home: Home, tmp_path: Path) -> None:
+    with faulty() as port:
+        info = fetch(home, tmp_path, port, "fine", "endless", "huge", "short", "bomb").info()
+    size = len(png(1))
+    assert info["fetched"] == 1
+    assert info["failed"] == {
+        "more than 67108864 bytes": 2,
+        "image area too large": 1,
+        f"IncompleteRead({size} bytes read, {1000000 - size} more expected)": 1,
+    }
+
+
+@pytest.mark.slow
+def test_an_outage_is_not_a_result_and_the_next_attempt_continues(
+    home: Home, tmp_path: Path
+) -> None:
+    with faulty() as port:
+        pass
+    with pytest.raises(BenchError, match=r"no image of shard 0 could be .* refused.*network"):
+        fetch(home, tmp_path, port, "a", "b")
+    with faulty(port):
+        assert fetch(home, tmp_path, port, "a", "b").info()["fetched"] == 2
+
+
 @pytest.mark.slow
 def test_a_pool_whose_links_are_all_dead_leaves_nothing_and_says_so(
     home: Home, tmp_path: Path, tiny_clip: Path
 ) -> None:
-    rows = [(f"http://127.0.0.1:9/{index}", "an airliner MD-11", "UNLIKELY") for index in range(3)]
-    pool = write_pool(tmp_path / "pool", rows)
-    task = flowers("MD-11", "rose", "lily")
+    task, pool = flowers("MD-11", "rose", "lily"), tmp_path / "pool"
     options = {
-        "pool": str(pool.root), "filter_model": str(tiny_clip), "image_size": 32,
-        "suffix": ".png", "timeout_s": 1, "retries": 0,
+        "pool": str(pool), "filter_model": str(tiny_clip), "image_size": 32,
+        "suffix": ".png", "retries": 0,
     }  # fmt: skip
     dead = ColourTask(**{**as_values(colour_task()), "class_names": task.class_names})
-    images = source_of("retrieved", options).collect(context(home, dead))
+    with faulty() as port:
+        link = f"http://127.0.0.1:{port}/gone/"
+        write_pool(pool, [(f"{link}{i}", "an airliner MD-11", "UNLIKELY") for i in range(3)])
+        images = source_of("retrieved", options).collect(context(home, dead))
     assert len(images) == 0
     assert images.manifest.yields["matched"] == 3
     assert images.manifest.yields["fetched"] == 0
-    assert sum(images.manifest.yields["failed"].values()) == 3
+    assert images.manifest.yields["failed"] == {"HTTP Error 404: Not Found": 3}
     with pytest.raises(RequestError, match="has 0"):
         images.select(1, 0, "random")
 
@@ -587,6 +669,19 @@ def test_smaller_mixtures_are_parts_of_larger_ones(mixture: Any) -> None:
     assert few < many
 
 
+@pytest.mark.parametrize("n", [None, 4])
+def test_an_empty_part_is_named(
+    home: Home, tmp_path: Path, tiny_clip: Path, colours: Path, n: int | None
+) -> None:
+    task = find_task(str(colours))
+    for name in COLOURS:
+        shutil.copytree(colours / "test" / name, tmp_path / "leaks" / name)
+    folder = {"path": str(tmp_path / "leaks"), "filter_model": str(tiny_clip)}
+    options = {"parts": {"real": 1, "folder": 1}, "options": {"real": {}, "folder": folder}}
+    with pytest.raises(RequestError, match=r"'folder' (has 0|of the mixture has no images)"):
+        source_of("mixed", options).collect(context(home, task, n))
+
+
 def test_a_part_with_too_few_images_says_so(mixture: Any) -> None:
     with pytest.raises(RequestError, match=r"'folder' has 12"):
         mixture(40, real=0.5, folder=0.5)
@@ -625,14 +720,14 @@ def own_images(root: Path, names: Sequence[str] = tuple(COLOURS), count: int = 3
     return root
 
 
-def from_folder(home: Home, root: Path, tiny_clip: Path, task: Task) -> ImageSet:
+def from_folder(home: Home, root: Path, tiny_clip: Path, task: Task, **more: object) -> ImageSet:
     options = {
         "path": str(root),
         "filter_model": str(tiny_clip),
         "image_size": 32,
         "suffix": ".png",
     }
-    return source_of("folder", options).collect(context(home, task))
+    return source_of("folder", {**options, **more}).collect(context(home, task))
 
 
 def test_a_tree_of_class_folders_is_read_by_name(
@@ -765,6 +860,49 @@ def test_large_images_are_reduced_and_none_is_enlarged(
     assert rows.select("width", "height").rows() == [(32, 16), (20, 10), (1, 32)]
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_exact_copies_of_test_images_are_dropped_however_they_are_kept(
+    home: Home, tmp_path: Path, tiny_clip: Path, suffix: str
+) -> None:
+    for split, start in (("train", 0), ("val", 10), ("test", 20)):
+        for label, name in enumerate("ab"):
+            folder = tmp_path / "task" / split / name
+            folder.mkdir(parents=True)
+            photograph(start + label).save(folder / "0.jpg", quality=90)
+    task = find_task(str(tmp_path / "task"))
+    for label, name in enumerate("ab"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        photograph(30 + label).save(tmp_path / "own" / name / "new.png")
+        for split in ("val", "test"):
+            # The same pixels in another format.
+            copied = task.split(split, home).read(label)
+            copied.save(tmp_path / "own" / name / f"{split}.png")
+    images = from_folder(home, tmp_path / "own", tiny_clip, task, image_size=40, suffix=suffix)
+    assert images.manifest.counts == {"a": 1, "b": 1}
+    assert images.manifest.yields["duplicates"]["copies of val or test images"] == 4
+
+
+def photograph(seed: int) -> Image.Image:
+    """An image larger than it is kept, with fine structure."""
+    fine = np.random.default_rng(seed).integers(-20, 21, (90, 120, 3))
+    shown = np.asarray(texture(seed).resize((120, 90))).astype(int) + fine
+    return Image.fromarray(shown.clip(0, 255).astype("uint8"))
+
+
+def test_distinct_small_images_all_stay(home: Home, tmp_path: Path, tiny_clip: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for index, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        split = ("own", "task/train", "task/val", "task/test")[index % 4]
+        folder = tmp_path / split / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels * 15).astype("uint8")).save(folder / f"{index}.png")
+    task = find_task(str(tmp_path / "task"))
+    images = from_folder(home, tmp_path / "own", tiny_clip, task)
+    assert len(images) == images.manifest.yields["fetched"] == 450
+
+
 def test_real_images_are_the_training_split(home: Home) -> None:
     images = source_of("real", {"image_size": 32, "suffix": ".png"}).collect(context(home, MINI))
     split = MINI.split("train", home)
@@ -874,6 +1012,69 @@ def test_a_generator_has_no_end(home: Home, tiny_clip: Path) -> None:
     options = {"generator": str(tiny_clip), "filter_model": str(tiny_clip)}
     with pytest.raises(RequestError, match="--n all means nothing"):
         source_of("synthetic", options).collect(context(home, MINI))
+
+
+def test_a_folder_that_holds_no_pipeline_is_a_wrong_request(home: Home, tiny_clip: Path) -> None:
+    with pytest.raises(RequestError, match=r"generator .*tiny-clip does not load: .*model_index"):
+        generated(home, tiny_clip, generator=str(tiny_clip))
+
+
+def test_weights_that_are_cut_short_are_a_wrong_request(
+    home: Home, tmp_path: Path, tiny_clip: Path
+) -> None:
+    shutil.copytree(weights(), tmp_path / "cut")
+    path = next((tmp_path / "cut" / "text_encoder").glob("*.safetensors"))
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(RequestError, match=r"generator .*cut does not load: "):
+        generated(home, tiny_clip, generator=str(tmp_path / "cut"))
+
+
+def test_a_height_that_the_generator_cannot_draw_is_named(home: Home, tiny_clip: Path) -> None:
+    with pytest.raises(RequestError, match="36 pixels high; give a height that 8 divides"):
+        generated(home, tiny_clip, height=36)
+
+
+# ---------------------------------------------------------------- options
+
+
+NEEDED = {
+    "real": {},
+    "folder": {"path": "p", "filter_model": "m"},
+    "retrieved": {"pool": "p", "filter_model": "m"},
+    "synthetic": {"generator": "g", "filter_model": "m"},
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "values"),
+    [
+        *((name, "image_size", (0, -1)) for name in NEEDED),
+        *((name, "suffix", ("png", ".webp")) for name in NEEDED),
+        *(("retrieved", name, (0,)) for name in ("shard_size", "threads", "timeout_s")),
+        *(("synthetic", name, (0,)) for name in ("shard_size", "block_size", "batch_size")),
+        *(("synthetic", name, (0, -8)) for name in ("size", "steps", "height")),
+        ("retrieved", "retries", (-1,)),
+        ("retrieved", "quality", (0, 101)),
+        ("retrieved", "tau", (-1.1, 1.1, float("nan"))),
+        ("synthetic", "guidance", (-0.1, float("nan"))),
+        ("synthetic", "dtype", ("fp8",)),
+        ("folder", "max_distance", (-1, 257)),
+    ],
+)
+def test_an_option_out_of_range_is_refused_by_name(
+    source: str, option: str, values: Sequence[object]
+) -> None:
+    source_of(source, NEEDED[source])
+    for value in values:
+        with pytest.raises(RequestError, match=rf"the source {source}: .*\$\.{option}"):
+            source_of(source, {**NEEDED[source], option: value})
+
+
+def test_showing_a_source_tells_what_is_required_and_what_is_the_default(bench: Bench) -> None:
+    lines = bench("show", "mixed").out.splitlines()
+    assert "  parts = required" in lines
+    assert "  options = {}" in lines
+    assert "  tau = 0.2" in bench("show", "retrieved").out.splitlines()
 
 
 def test_no_images_are_an_empty_set(home: Home) -> None:

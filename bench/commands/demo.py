@@ -1,6 +1,5 @@
 """``bench demo``: the study in miniature, end to end, offline."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -11,10 +10,12 @@ STUDY = Path(__file__).parents[2] / "studies" / "demo.yaml"
 @click.command()
 def command() -> None:
     """Run the miniature aircraft study and print what it found (under 5 minutes on 2 cores)."""
+    from bench.errors import BenchError
     from bench.paths import Home
     from bench.progress import Progress
     from bench.run import pinned
     from bench.sweep import expand, load_study
+    from results.queries import Experiment
     from results.report import write_report
     from results.summary import summary
     from slurm.submit import execute
@@ -24,8 +25,14 @@ def command() -> None:
     home.make_writable()
     statuses = execute(specs, home, Progress(), "debug", 1)
     report = write_report(home, home.report)
-    click.echo(summary(home))
-    click.echo(f"plot:     {report.plots[0]}")
+    experiment = Experiment.of(specs[0])
+    advice = f"read why in {report.html}, then run `bench demo` again"
+    if experiment not in report.plots:
+        raise BenchError(f"none of the {len(specs)} runs finished", advice)
+    click.echo(summary(home, [experiment]))
+    click.echo(f"plot:     {report.plots[experiment][0]}")
     click.echo(f"database: {home.database}")
     click.echo(f"report:   {report.html}")
-    sys.exit(any(status != "done" for status in statuses.values()))
+    failed = [run_id for run_id, status in statuses.items() if status != "done"]
+    if failed:
+        raise BenchError(f"{len(failed)} of {len(specs)} runs failed: {', '.join(failed)}", advice)

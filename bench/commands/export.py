@@ -7,7 +7,9 @@ import click
 
 @click.command()
 @click.option("--format", "format_", default="csv", help="csv (default), parquet, md or latex.")
-@click.option("--out", type=click.Path(path_type=Path), help="File; default: results.FORMAT.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File; default: results.FORMAT."
+)
 def command(format_: str, out: Path | None) -> None:
     """Write the results table of everything that has run."""
     from bench.paths import Home

@@ -44,8 +44,14 @@ def _fetch_model(name: str, folder: Path) -> None:
 
     if name not in MODELS:
         raise unknown_name("model to fetch", name, MODELS)
+    if folder.is_dir():
+        click.echo(f"{folder} is there")
+        return
+    # The final name means complete; until then the download continues under another.
+    partial = folder.with_name(f".{folder.name}.partial")
     try:
-        snapshot_download(MODELS[name], local_dir=folder, allow_patterns=_FILES)
+        snapshot_download(MODELS[name], local_dir=partial, allow_patterns=_FILES)
+        partial.rename(folder)
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         why = str(error).splitlines()[0]
         raise BenchError(

@@ -6,7 +6,11 @@ import click
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: the home's report.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder; default: the home's report.",
+)
 def command(out: Path | None) -> None:
     """Write the report of everything that has run."""
     from bench.paths import Home

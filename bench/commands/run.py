@@ -19,6 +19,7 @@ def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None: 
     from bench.paths import Home
     from bench.progress import Progress
     from bench.run import pinned, run
+    from results.fidelity import describe, recorded
 
     home = Home.from_environment()
     spec = pinned(prepared(**options), home)
@@ -37,4 +38,7 @@ def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None: 
             f"  {score.split:<5} {score.evaluator:<13} {score.metric:<15} "
             f"{score.value:6.1%} {interval} of {score.n} images"
         )
+    known = recorded(record)
+    if known or (spec.preset == "mini" and spec.source in ("synthetic", "mixed")):
+        click.echo(f"  {describe(known, spec.task)}")
     click.echo(f"  record: {home.run(record.run_id) / 'record.json'}")

@@ -1,6 +1,11 @@
 """``bench show``: everything about one name."""
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from msgspec.structs import FieldInfo
 
 
 @click.command()
@@ -33,7 +38,15 @@ def command(name: str) -> None:
             thing: type = registry.get(name)
             click.echo(f"{registry.kind} {name}: {inspect.getdoc(thing)}")
             for field in msgspec.structs.fields(thing.Options) if hasattr(thing, "Options") else ():
-                default = "required" if field.required else repr(field.default)
-                click.echo(f"  {field.name} = {default}")
+                click.echo(f"  {field.name} = {_default(field)}")
             return
     raise unknown_name("name", name, known)
+
+
+def _default(field: "FieldInfo") -> str:
+    import msgspec
+
+    if field.required:
+        return "required"
+    made = field.default is msgspec.NODEFAULT
+    return repr(field.default_factory() if made else field.default)
