@@ -54,7 +54,9 @@ def declared(kind: type[T], values: Json, where: str) -> T:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise RequestError(f"{where}: {error}") from error
+        why, _, place = str(error).partition(" - at `$.")
+        name = f" {place.rstrip('`')}:" if place else ""
+        raise RequestError(f"{where}:{name} {why[:1].lower()}{why[1:]}") from error
 
 
 def parse_assignment(text: str) -> tuple[list[str], Any]:

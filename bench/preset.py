@@ -79,6 +79,31 @@ def resolve(
         RequestError: If a name or a setting is unknown, or a value does not fit.
     """
     preset = load(preset_name)
+    values = _settled(preset, source, settings)
+    train = declared(TrainSpec, values["train"], "train")
+    if train.micro_batch is not None and train.micro_batch > train.batch_size:
+        raise RequestError("train.micro_batch is larger than train.batch_size")
+    judges = _judges(values["evaluators"])
+    if train.select_by not in judges:
+        raise unknown_name("evaluator to select by", train.select_by, judges)
+    spec = {
+        "preset": preset.name,
+        "task": preset.task(task),
+        "source": source,
+        "options": source_options(preset, source, values["source"]),
+        "n": 0 if source == "none" else n,
+        "seed": seed,
+        "order": values["order"],
+        "model": values["model"],
+        "objective": values["objective"],
+        "train": msgspec.to_builtins(train),
+        "evaluators": judges,
+    }
+    return declared(RunSpec, spec, "the run")
+
+
+def _settled(preset: Preset, source: str, settings: Sequence[str] | Json) -> Json:
+    """Return the preset's values for a source with the settings laid over them."""
     pairs = (
         [(path.split("."), value) for path, value in settings.items()]
         if isinstance(settings, dict)
@@ -96,27 +121,13 @@ def resolve(
         if path[0] not in values:
             raise unknown_name("setting", path[0], values)
         assign(values, path, value)
-    options = source_options(preset, source, values.pop("source"))
-    train = declared(TrainSpec, values.pop("train"), "train")
-    _check_train(train)
-    chosen = values.pop("evaluators")
+    return values
+
+
+def _judges(chosen: object) -> dict[str, Json]:
     if not isinstance(chosen, dict):
         raise RequestError(f"evaluators: {chosen!r} is not a mapping of evaluators")
-    judges = {name: full_options(evaluators, name, given) for name, given in chosen.items()}
-    spec = {
-        **values,
-        "preset": preset.name,
-        "task": preset.task(task),
-        "source": source,
-        "options": options,
-        "n": 0 if source == "none" else n,
-        "seed": seed,
-        "train": msgspec.to_builtins(train),
-        "evaluators": judges,
-    }
-    if train.select_by not in judges:
-        raise unknown_name("evaluator to select by", train.select_by, judges)
-    return declared(RunSpec, spec, "the run")
+    return {name: full_options(evaluators, name, given) for name, given in chosen.items()}
 
 
 def source_options(preset: Preset, source: str, given: Json) -> Json:
@@ -129,16 +140,3 @@ def source_options(preset: Preset, source: str, given: Json) -> Json:
         inner = {**preset.sources.get(part, {}), **options["options"].get(part, {})}
         options["options"][part] = source_options(preset, part, inner)
     return dict(options)
-
-
-def _check_train(train: TrainSpec) -> None:
-    positive = {"batch_size": train.batch_size, "lr": train.lr, "clip_norm": train.clip_norm}
-    for name, value in positive.items():
-        if not value > 0:
-            raise RequestError(f"train.{name} is {value}", "it must be above zero")
-    if train.epochs < 0 or train.workers < 0 or train.warmup_steps < 0:
-        raise RequestError("train.epochs, .workers and .warmup_steps cannot be negative")
-    if train.warmup_fraction is not None and not 0 <= train.warmup_fraction <= 1:
-        raise RequestError(f"train.warmup_fraction is {train.warmup_fraction}", "give 0 to 1")
-    if train.micro_batch is not None and not 1 <= train.micro_batch <= train.batch_size:
-        raise RequestError("train.micro_batch must lie between 1 and train.batch_size")

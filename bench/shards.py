@@ -10,7 +10,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from PIL import Image
@@ -19,6 +19,9 @@ from bench.errors import BenchError
 
 MAX_PIXELS = 64_000_000
 """Images beyond this many pixels are refused: a decompression bomb costs one row, not the node."""
+
+Suffix = Literal[".png", ".jpg"]
+"""How images are kept: without loss, or smaller."""
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 

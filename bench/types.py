@@ -27,6 +27,12 @@ FloatArray = NDArray[np.float32]
 LabelArray = NDArray[np.int64]
 
 
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+AboveZero = Annotated[float, msgspec.Meta(gt=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
 class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything a user may write: immutable, keyword-only, unknown keys refused."""
 
@@ -47,27 +53,27 @@ def digest(value: object, length: int = 12) -> str:
 class TrainSpec(Declared, frozen=True, kw_only=True):
     """How the image tower is adapted; the defaults are the paper's (002, appendix B.2)."""
 
-    epochs: int = 30
+    epochs: Natural = 30
     """Passes over the n images (002, section 4)."""
-    batch_size: int = 512
+    batch_size: Positive = 512
     """Images in one optimiser step; kept when memory is short, by accumulation."""
-    micro_batch: int | None = None
+    micro_batch: Positive | None = None
     """Images in one forward pass; None for the whole batch."""
-    lr: float = 1e-5
+    lr: AboveZero = 1e-5
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.1
     decay_norm_and_bias: bool = True
     """The authors' code decays every parameter."""
-    warmup_steps: int = 500
-    warmup_fraction: float | None = None
+    warmup_steps: Natural = 500
+    warmup_fraction: Fraction | None = None
     """Warm-up as a fraction of all steps; replaces `warmup_steps`, which never ends at small n."""
-    clip_norm: float = 1.0
+    clip_norm: AboveZero = 1.0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     head_init: Literal["text", "random"] = "text"
     freeze_tower: bool = False
     select_by: str = "linear-probe"
     """The evaluator whose validation score picks the epoch, epoch 0 (no change) included."""
-    workers: int = 0
+    workers: Natural = 0
     """Processes that decode images; 0 decodes in the training process."""
 
 

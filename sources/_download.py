@@ -13,10 +13,9 @@ import msgspec
 import polars as pl
 
 from bench.errors import BenchError, RequestError
-from bench.shards import MAX_PIXELS, ShardWriter, members, read_bytes
+from bench.shards import MAX_PIXELS, ShardWriter, Suffix, members, read_bytes
 from bench.stage import Stage
-from bench.types import Context, Declared
-from sources._options import Positive, Suffix
+from bench.types import Context, Declared, Positive
 from sources._pool import Pool, Rewrite
 from sources._scan import candidates
 

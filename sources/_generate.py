@@ -10,11 +10,10 @@ from PIL import Image
 
 from bench.errors import RequestError
 from bench.files import fingerprint
-from bench.shards import ShardWriter, encode
+from bench.shards import ShardWriter, Suffix, encode
 from bench.stage import Stage
-from bench.types import Context, Declared, digest
+from bench.types import Context, Declared, Positive, digest
 from sources._captions import caption_rows
-from sources._options import Positive, Suffix
 from sources._tars import reduced
 
 if TYPE_CHECKING:
@@ -103,8 +102,11 @@ def _load(folder: Path, dtype: str) -> Any:  # noqa: ANN401 (a diffusers pipelin
     from diffusers import StableDiffusionPipeline
     from diffusers.utils import logging
     from safetensors import SafetensorError
+    from transformers.utils import logging as transformers_logging
 
-    logging.disable_progress_bar()
+    for library in (logging, transformers_logging):
+        library.disable_progress_bar()
+        library.set_verbosity_error()
     kinds = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     try:
         return StableDiffusionPipeline.from_pretrained(

@@ -17,13 +17,12 @@ from bench.files import fingerprint
 from bench.manifest import ImageSet
 from bench.paths import Home
 from bench.plugins import sources
-from bench.shards import corrupt, decode, encode, members, read_bytes
+from bench.shards import Suffix, corrupt, decode, encode, members, read_bytes
 from bench.stage import Stage
 from bench.tasks._folder import class_folders
-from bench.types import Context, Declared, Json, Task
+from bench.types import Context, Declared, Json, Positive, Task
 from sources._dedup import drop_duplicates
 from sources._describe import HASH_SIDE, describe, described_rows, pixel_hash
-from sources._options import Positive, Suffix
 from sources._tars import Packed, pack, reduced
 
 _MAX_LABEL_BYTES = 1_000_000

@@ -7,10 +7,9 @@ import polars as pl
 from bench.manifest import ImageSet
 from bench.paths import Home
 from bench.plugins import sources
-from bench.shards import encode
+from bench.shards import Suffix, encode
 from bench.stage import Stage
-from bench.types import Context, Declared, Json, digest
-from sources._options import Positive, Suffix
+from bench.types import Context, Declared, Json, Positive, digest
 from sources._tars import Packed, pack, packed_rows, reduced
 
 

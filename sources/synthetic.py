@@ -13,12 +13,11 @@ from bench.manifest import ImageSet
 from bench.paths import Home
 from bench.plugins import sources
 from bench.stage import Stage
-from bench.types import Context, Json
+from bench.types import Context, Json, Positive
 from sources._captions import KINDS, caption_rows, captions
 from sources._dedup import drop_duplicates
 from sources._describe import describe, described_rows
 from sources._generate import GeneratorOptions, generate
-from sources._options import Positive
 
 
 @sources.register("synthetic")
