@@ -388,7 +388,7 @@ def test_two_processes_at_one_run_both_succeed_with_one_record(
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_scores(
     bench_process: Bench, preset: Path, colours: Path, tmp_path: Path
 ) -> None:
-    words = request(preset, colours, "--n", "all", "--set", "train.epochs=12")
+    words = request(preset, colours, "--n", "all", "--set", "train.epochs=60")
     rng, code, out = random.Random(1), -1, ""
     killed: list[list[tuple[str, int]]] = []
     other = tmp_path / "disturbed"
@@ -401,7 +401,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_scores(
         while process.poll() is None and progress_of(other) == before:
             time.sleep(0.005)
         if len(killed) < 5:
-            time.sleep(rng.uniform(0, 0.5))
+            time.sleep(rng.uniform(0, 0.3))
             process.kill()
         out = process.communicate()[0]
         code = process.returncode

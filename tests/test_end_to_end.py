@@ -73,11 +73,10 @@ def test_retrieval_loses_images_at_every_step_and_says_why(undisturbed: Path) ->
     assert yields["duplicates"]["copies of val or test images"] > 0
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 def test_a_study_killed_again_and_again_ends_with_the_same_results(
-    undisturbed: Path, tmp_path: Path, seed: int
+    undisturbed: Path, tmp_path: Path
 ) -> None:
-    home, chance = tmp_path / "home", random.Random(seed)
+    home, chance = tmp_path / "home", random.Random(1)
     kills = 0
     while True:
         process = subprocess.Popen(
@@ -89,7 +88,7 @@ def test_a_study_killed_again_and_again_ends_with_the_same_results(
         )
         try:
             # Longer each time, so that every stage is met, and the study still ends.
-            code = process.wait(timeout=chance.uniform(4, 12) * (1 + kills / 3))
+            code = process.wait(timeout=chance.uniform(8, 20) * (1 + kills / 4))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
