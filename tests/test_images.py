@@ -325,4 +325,4 @@ def test_the_manifest_is_readable_by_people(tmp_path: Path) -> None:
     images = image_set(tmp_path, (2, 0, 1))
     manifest = json.loads((images.folder / "manifest.json").read_text())
     assert manifest["counts"] == {"red": 2, "green": 0, "blue": 1}
-    assert manifest["task"] == "colours@1"
+    assert manifest["task"].startswith("colours@1-")
