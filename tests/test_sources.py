@@ -1066,7 +1066,7 @@ def test_an_option_out_of_range_is_refused_by_name(
 ) -> None:
     source_of(source, NEEDED[source])
     for value in values:
-        with pytest.raises(RequestError, match=rf"the source {source}: .*\$\.{option}"):
+        with pytest.raises(RequestError, match=rf"the source {source}: {option}: "):
             source_of(source, {**NEEDED[source], option: value})
 
 
