@@ -1,7 +1,7 @@
 """The errors a user sees.
 
     BenchError            exit code 1: the run failed; what happened, and what to do
-    └── RequestError      exit code 2: the request was wrong; nothing was started
+    └── RequestError      exit code 2: the request was wrong; it says what to ask for instead
 
 Every message is one line. Anything else that escapes is a defect of ours and keeps its traceback.
 """
@@ -27,7 +27,7 @@ class BenchError(Exception):
 
 
 class RequestError(BenchError):
-    """A request that cannot be carried out as written; raised before any work."""
+    """A request that cannot be carried out as written; nothing is left half-done by it."""
 
     exit_code = 2
 

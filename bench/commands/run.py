@@ -9,8 +9,8 @@ from bench.commands._options import prepared, run_options
 
 @click.command()
 @run_options
-@click.option("--fresh", is_flag=True, help="Run again even if it is done.")
-@click.option("--dry-run", is_flag=True, help="Print the spec and what is missing; do nothing.")
+@click.option("--fresh", is_flag=True, help="Run again even if it is done; stages are kept.")
+@click.option("--dry-run", is_flag=True, help="Print the complete spec; do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object.")
 def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401
     """Collect images, adapt CLIP to them, and judge it."""
