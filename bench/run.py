@@ -130,7 +130,7 @@ class _Run:
         self.timings: dict[str, float] = {}
 
     def carry_out(self, started: str) -> RunRecord:
-        """Do everything, in order; the test split is opened last."""
+        """Do everything, in order; the test split is scored last."""
         spec = self.spec
         with self._timed("source"):
             images = collect_images(spec, self.home, self.progress)

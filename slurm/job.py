@@ -1,6 +1,5 @@
 """What a job does: read a spec from the run's folder and carry it out."""
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -19,7 +18,6 @@ def run_spec(home: str, run_id: str) -> str:
     job that is killed and started again continues.
     """
     place = Home(Path(home))
-    os.environ["BENCH_HOME"] = home
     spec = msgspec.json.decode((place.run(run_id) / "spec.json").read_bytes(), type=RunSpec)
     try:
         return run(spec, place, Progress()).status

@@ -14,9 +14,10 @@ from bench.types import Context
 from sources._describe import HASH_SIDE, HASH_WORDS, hash_words, perceptual_hash, pixel_hash
 
 MAX_DISTANCE = 52
-"""Bits out of 256 in which copies may differ. Measured on the miniature world's test images: of
-brightness shifts, noise and one-pixel crops 90 % differ in at most 54, 17 and 24 to 74 bits;
-unrelated images of one domain in at least 52, and 99.9 % of them in at least 90."""
+"""Bits out of 256 in which copies may differ. Measured on the miniature world's 2,400 test images:
+90 % of copies differ in at most 2 bits after a brightness shift, 22 after noise, and 54 to 62 after
+a crop by one pixel, so some crops are missed; of unrelated pairs in a domain the closest differ in
+52 bits and 99.9 % in at least 90."""
 
 _CHUNK = 2_000
 
