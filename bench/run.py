@@ -100,6 +100,18 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
         return record
 
 
+def is_underway(home: Home, run_id: str) -> bool:
+    """Return whether another process is at a run."""
+    path = home.run(run_id) / ".lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def _empty(folder: Path) -> None:
     """Delete all of a run but its lock."""
     for item in folder.iterdir():

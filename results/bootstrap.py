@@ -23,7 +23,7 @@ class Estimate:
 
 def metric_value(values: NDArray[np.float64], labels: LabelArray, metric: str) -> float:
     """Return the mean over images (``accuracy``) or over classes (``mean-per-class``)."""
-    return float(sum(share * own.mean() for share, own in _strata(values, labels, metric)))
+    return float(sum(share * own.mean() for share, own in strata(values, labels, metric)))
 
 
 def paired_bootstrap(
@@ -39,7 +39,7 @@ def paired_bootstrap(
     """
     random = np.random.default_rng(seed)
     draws = np.zeros(DRAWS)
-    for share, own in _strata(differences, labels, metric):
+    for share, own in strata(differences, labels, metric):
         # Images with equal differences are exchangeable, so how often each distinct value is drawn
         # (a multinomial) says as much as which images were drawn, in a fraction of the memory.
         distinct, counts = np.unique(own, return_counts=True)
@@ -50,10 +50,10 @@ def paired_bootstrap(
     return Estimate(value, float(low), float(high), _two_sided(draws))
 
 
-def _strata(
+def strata(
     values: NDArray[np.float64], labels: LabelArray, metric: str
 ) -> Iterator[tuple[float, NDArray[np.float64]]]:
-    """Yield each class's share in the metric and its values."""
+    """Yield each class's share in the metric and its rows of values, ``[n]`` or ``[n, ...]``."""
     classes = np.unique(labels)
     for label in classes:
         own = values[labels == label]

@@ -1,4 +1,4 @@
-"""What a study found, as one plain sentence with an interval; it says what came out."""
+"""What a study found, as plain sentences with intervals; they say what came out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.size import format_size
 from results import queries
+from results.equivalence import Equivalence, Ratio, equivalence
 from results.fidelity import at_chance
 from results.queries import Difference, Experiment
 
@@ -23,19 +24,23 @@ _NO_FIDELITY = (
 
 
 def conclusions(connection: DuckDBPyConnection, experiment: Experiment) -> list[str]:
-    """Return one sentence per evaluator on each kind of retrieved against synthetic images.
+    """Return what each evaluator says of each kind of retrieved against synthetic images.
 
-    The linear probe's comes first: it is the headline.
+    First which are better at one n, then how many of one are worth how many of the other. The
+    linear probe's sentence comes first: it is the headline.
     """
     means = queries.scaling(connection, experiment)
     fidelity = queries.fidelity(connection, experiment)
     caveat = _NO_FIDELITY if at_chance(fidelity, experiment.task) else ""
     evaluators = sorted(set(means["evaluator"]), key=lambda name: (name != _HEADLINE, name))
-    return [
-        _conclude(connection, experiment, means[means["evaluator"] == name], arms) + caveat
+    pairs = [
+        (means[means["evaluator"] == name], arms)
         for name in evaluators
         for arms in product(_labels(means, "retrieved"), _labels(means, "synthetic"))
     ]
+    better = [_conclude(connection, experiment, own, arms) for own, arms in pairs]
+    worth = [_exchange(connection, experiment, own, arms) for own, arms in pairs]
+    return [sentence + caveat for sentence in [*better, *worth] if sentence]
 
 
 def _labels(means: pd.DataFrame, source: str) -> list[str]:
@@ -89,10 +94,72 @@ def _sentence(found: Difference, where: str, what: str, arms: tuple[str, str]) -
 def _evidence(found: Difference, sign: int) -> str:
     """Return the interval, the seeds and the p-value; a sign of -1 is for synthetic - retrieved."""
     low, high = sorted(100 * sign * end for end in (found.estimate.low, found.estimate.high))
-    fewest, most = sorted(found.seeds)
-    count = f"{most}" if fewest == most else f"{fewest} and {most}"
-    seeds = f"{count} seed{'s' if most > 1 else ''}"
+    seeds = _count(found.seeds)
     by_seed = [100 * sign * difference for difference in found.seed_differences]
     if len(by_seed) > 1:
         seeds += f" from {min(by_seed):.1f} to {max(by_seed):.1f}"
     return f"95 % interval {low:.1f} to {high:.1f}, {seeds}; p = {found.estimate.p:.3f}"
+
+
+def _exchange(
+    connection: DuckDBPyConnection,
+    experiment: Experiment,
+    means: pd.DataFrame,
+    arms: tuple[str, str],
+) -> str:
+    """Return the sentence on how many images are worth how many; empty where there are no curves.
+
+    The means are those of one evaluator, as in `_conclude`.
+    """
+    a, b = arms
+    evaluator, metric = means["evaluator"].iloc[0], means["metric"].iloc[0]
+    answers = queries.scaling_answers(connection, experiment, evaluator, a=a, b=b)
+    found = equivalence(answers, a, b) if answers else None
+    if found is None:
+        return ""
+    reach = (
+        f"On {experiment.task}, {format_size(found.n_b)} {b} images reach "
+        f"{100 * found.score:.1f} % of {evaluator} {metric}"
+    )
+    return f"{reach}, {_worth(found, a)}"
+
+
+def _worth(found: Equivalence, a: str) -> str:
+    unadapted = f"the unadapted model's {100 * found.unadapted:.1f} %"
+    if found.score <= found.unadapted:
+        return (
+            f"not more than {unadapted}: they bought nothing that {a} ones could be equivalent "
+            "to, so there is no data-equivalence ratio."
+        )
+    over = f"over test images and {_count(found.seeds)}"
+    lost = f"they bought nothing in {100 * found.without:.1f} % of bootstrap draws"
+    if found.ratio is None or found.low is None or found.high is None:
+        return (
+            f"not reliably more than {unadapted}: {lost} ({over}), so there is no "
+            "data-equivalence ratio."
+        )
+    n_a = format_size(round(found.n_a if found.ratio.sign else _rounded(found.n_a)))
+    reached = {
+        "": f"which about {n_a} {a} ones reach",
+        ">=": f"which the fewest {a} ones tried, {n_a}, already reach",
+        "<": f"which not even {n_a} {a} ones reach",
+    }[found.ratio.sign]
+    ends = " to ".join(dict.fromkeys([_spelt(found.low), _spelt(found.high)]))
+    rest = f"; {lost}" if found.without else ""
+    ratio = f"a data-equivalence ratio of {_spelt(found.ratio)}"
+    return f"{reached}: {ratio} (95 % interval {ends}, {over}{rest})."
+
+
+def _spelt(ratio: Ratio) -> str:
+    return f"{ratio.sign} {_rounded(ratio.value):.12g}".strip()
+
+
+def _rounded(value: float) -> float:
+    """Return three significant digits; more would be noise."""
+    return float(f"{value:.3g}")
+
+
+def _count(seeds: tuple[int, int]) -> str:
+    fewest, most = sorted(seeds)
+    count = f"{most}" if fewest == most else f"{fewest} and {most}"
+    return f"{count} seed{'s' if most > 1 else ''}"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.types import Json, RunSpec
 from results.bootstrap import Estimate, metric_value, paired_bootstrap
+from results.equivalence import UNADAPTED, Answers
 from results.rows import parse_json
 
 if TYPE_CHECKING:
@@ -147,20 +148,10 @@ def paired_difference(
     b: str = "synthetic",
 ) -> Difference | None:
     """Compare two labels image by image at one n; None where an arm left no predictions."""
-    answers = connection.execute(
-        """SELECT selected.label AS arm, metric, seed, key, predictions.label AS class,
-               (class = predicted)::DOUBLE AS correct
-        FROM predictions JOIN selected USING (run_id, evaluator)
-        WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
-        AND (evaluator, n_used, split) = ($evaluator, $n, 'test')
-        AND arm IN ($a, $b)""",
-        experiment._asdict() | {"evaluator": evaluator, "n": n, "a": a, "b": b},
-    ).df()
-    if set(answers["arm"]) != {a, b}:
+    wide, metric = _answers(connection, experiment, evaluator, [a, b], n)
+    if wide.empty or set(wide.columns.get_level_values("arm")) != {a, b}:
         return None
-    metric = answers["metric"].iloc[0]
-    wide = answers.pivot_table(index=["key", "class"], columns=["arm", "seed"], values="correct")
-    wide = wide.dropna()
+    wide = wide.droplevel("n_used", axis="columns")
     labels = wide.index.get_level_values("class").to_numpy(np.int64)
     left, right = (wide.loc[:, [arm]].droplevel("arm", axis="columns") for arm in (a, b))
     means = (left.mean(axis="columns") - right.mean(axis="columns")).to_numpy(np.float64)
@@ -172,6 +163,59 @@ def paired_difference(
         ],
         (len(left.columns), len(right.columns)),
     )
+
+
+def scaling_answers(
+    connection: DuckDBPyConnection,
+    experiment: Experiment,
+    evaluator: str,
+    *,
+    a: str = "retrieved",
+    b: str = "synthetic",
+) -> Answers | None:
+    """Return what two labels' runs, and the unadapted model, answered to the test images.
+
+    None where an arm left no predictions, or no image was put to all runs.
+    """
+    wide, metric = _answers(connection, experiment, evaluator, [a, b, UNADAPTED])
+    arms, sizes, seeds = (wide.columns.get_level_values(level) for level in range(3))
+    if wide.empty or not {a, b} <= set(arms):
+        return None
+    return Answers(
+        correct=wide.to_numpy(np.float64),
+        labels=wide.index.get_level_values("class").to_numpy(np.int64),
+        arm=arms.to_numpy(np.str_),
+        n=sizes.to_numpy(np.int64),
+        seed=seeds.to_numpy(np.int64),
+        metric=metric,
+    )
+
+
+def _answers(
+    connection: DuckDBPyConnection,
+    experiment: Experiment,
+    evaluator: str,
+    arms: list[str],
+    n: int | None = None,
+) -> tuple[pd.DataFrame, str]:
+    """Return who was right about which test image, and the metric.
+
+    A row is an image that all runs were asked (its key and class), a column a selected run (its
+    label, n and seed), of one n or of all.
+    """
+    answers = connection.execute(
+        """SELECT selected.label AS arm, metric, n_used, seed, key, predictions.label AS class,
+               (class = predicted)::DOUBLE AS correct
+        FROM predictions JOIN selected USING (run_id, evaluator)
+        WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
+        AND (evaluator, split) = ($evaluator, 'test') AND n_used = coalesce($n, n_used)
+        AND list_contains($arms, arm)""",
+        experiment._asdict() | {"evaluator": evaluator, "n": n, "arms": arms},
+    ).df()
+    wide = answers.pivot_table(
+        index=["key", "class"], columns=["arm", "n_used", "seed"], values="correct"
+    )
+    return wide.dropna(), next(iter(answers["metric"]), "")
 
 
 def holes(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:

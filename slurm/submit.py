@@ -1,6 +1,7 @@
 """Executors: the same runs in this process or in processes of their own, through submitit."""
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 from bench.files import write_atomic
 from bench.paths import Home
 from bench.progress import Progress
-from bench.run import read_record, run
+from bench.run import is_underway, read_record, run
 from bench.size import format_size
 from bench.types import RunSpec
 from slurm.job import run_spec
@@ -58,7 +59,14 @@ def _is_done(spec: RunSpec, home: Home) -> bool:
 def _in_process(
     specs: Sequence[RunSpec], home: Home, progress: Progress
 ) -> Iterator[tuple[str, str]]:
-    for spec in specs:
+    waiting = deque(specs)
+    while waiting:
+        # Several sweeps of one study share its runs: what another is at comes last.
+        for _ in range(len(waiting)):
+            if not is_underway(home, waiting[0].run_id):
+                break
+            waiting.rotate(-1)
+        spec = waiting.popleft()
         name = f"{spec.task} {spec.source} n={format_size(spec.n)} seed={spec.seed}"
         try:
             with progress.prefixed(name):

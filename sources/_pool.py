@@ -9,13 +9,11 @@ from filelock import FileLock
 
 from bench.errors import RequestError
 from bench.files import fingerprint
-from bench.miniworld.pool import PLACEHOLDER_HOST, build_pool
+from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
 from bench.miniworld.server import MiniWeb
 from bench.paths import Home
 
 MINIWORLD = "miniworld"
-MINIWORLD_VERSION = 1
-"""Raised whenever the miniature world's renderer or composition changes."""
 MINIWORLD_PAIRS = 30_000
 
 NSFW_DROPPED = ("NSFW", "UNSURE")
@@ -43,7 +41,7 @@ class Pool:
             RequestError: If it is not there, with the remedy.
         """
         if name == MINIWORLD:
-            return cls(name, home.data / f"miniworld-v{MINIWORLD_VERSION}")
+            return cls(name, home.data / WORLD)
         for folder in (home.root / "pools" / name, Path(name)):
             if any(folder.glob("*.parquet")):
                 return cls(name, folder)
@@ -57,7 +55,7 @@ class Pool:
     def pin(self) -> str:
         """Fingerprint of the pool."""
         if self.name == MINIWORLD:
-            return f"{MINIWORLD}-v{MINIWORLD_VERSION}-{MINIWORLD_PAIRS}"
+            return f"{WORLD}-{MINIWORLD_PAIRS}"
         return fingerprint(self.root)
 
     def files(self) -> list[Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from bench.errors import BenchError
 from bench.paths import Home
@@ -591,6 +592,27 @@ def test_local_processes_come_to_the_same_scores(
     for record in home.runs.glob("*/record.json"):
         other = apart / record.relative_to(home.root)
         assert scores_in(other) == scores_in(record)
+
+
+@pytest.mark.slow
+def test_a_sweep_leaves_what_another_process_is_at_for_last(
+    bench: Bench, home: Home, tmp_path: Path, preset: Path, colours: Path
+) -> None:
+    study = str(write_study(tmp_path, preset, colours))
+    plan = bench("sweep", study, "--dry-run").out
+    first, *others = dict.fromkeys(line.split()[0] for line in plan.splitlines())
+    records = {run_id: home.run(run_id) / "record.json" for run_id in (first, *others)}
+    home.run(first).mkdir(parents=True)
+    with FileLock(home.run(first) / ".lock"):
+        sweep = subprocess.Popen(command("sweep", study), env=environment(home.root))
+        deadline = time.monotonic() + 120
+        while not all(records[run_id].exists() for run_id in others):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert not records[first].exists()
+        assert sweep.poll() is None
+    assert sweep.wait(60) == 0
+    assert records[first].exists()
 
 
 def scores_in(path: Path) -> Any:

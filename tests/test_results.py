@@ -2,6 +2,7 @@
 
 import json
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 
 from bench.errors import BenchError, RequestError
 from bench.paths import Home
+from bench.sweep import expand, load_study
 from bench.types import Counts, RunRecord, RunSpec, Score, TrainSpec
 from results import queries, store, tables, variants
 from results.conclusion import conclusions
 from results.fidelity import recorded
 from results.queries import Experiment
 from results.report import write_report
+from results.summary import summary
 
 STUDY = Experiment("mini", "mini-aircraft", "mini-clip", "ce")
 IMAGES = 200
@@ -238,6 +241,27 @@ def test_other_images_are_another_experiment_and_other_hyper_parameters_are_not(
     assert "mixed 0.3:0.7" in write_report(home, tmp_path).html.read_text()
 
 
+def test_the_full_study_varies_nothing_but_hyper_parameters(home: Home) -> None:
+    specs = expand(load_study(Path(__file__).parents[1] / "studies" / "mini-full.yaml"))
+    aircraft = [spec for spec in specs if (spec.task, spec.n) == ("mini-aircraft", 80)]
+    for spec in aircraft:
+        # Validation prefers one learning rate and one tau, which a mixture has further inside.
+        inner = spec.options.get("options", {}).get("retrieved", spec.options)
+        val = 0.5 + 0.1 * (spec.train.lr == 3e-5) + 0.2 * (inner.get("tau") == 0.3)
+        changes = {"val": val, "seed": spec.seed, "options": spec.options, "lr": spec.train.lr}
+        write_run(home, spec.source, 80, **changes)
+    store.collect(home)
+    with store.reading(home) as connection:
+        runs = queries.selected_runs(connection, STUDY)
+    rivals = {source: set(own["rivals"]) for source, own in runs.groupby("source")}
+    assert rivals == {"mixed": {9}, "real": {3}, "retrieved": {9}, "synthetic": {3}}
+    assert len(runs) == 4 * 3
+    assert set(runs["lr"]) == {3e-5}
+    assert set(runs["validation"].round(9)) == {0.6, 0.8}
+    drawn = {spec.source: spec.options for spec in aircraft}
+    assert drawn["mixed"]["options"]["synthetic"] == drawn["synthetic"]
+
+
 def test_each_variant_is_compared_alone(home: Home) -> None:
     write_run(home, "retrieved", 100, right=100)
     for name, right in (("good", 150), ("bad", 50)):
@@ -358,6 +382,67 @@ def test_conclusion_without_a_common_n(home: Home) -> None:
     write_run(home, "retrieved", 100)
     write_run(home, "synthetic", 500)
     assert "not tried at the same n" in sentences(home)[0]
+
+
+def write_curves(home: Home, **of_arm: dict[int, int]) -> None:
+    for source, right in of_arm.items():
+        for n, seed in product(right, (0, 1)):
+            write_run(home, source, n, right=right[n], seed=seed)
+
+
+def test_curves_say_how_many_images_are_worth_how_many(home: Home, tmp_path: Path) -> None:
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved={100: 80, 400: 160}, synthetic={100: 70, 1_600: 120})
+    # Hyper-parameters that validation refused say nothing, nor do another objective's curves.
+    write_run(home, "retrieved", 50, right=199, objective="clip")
+    write_run(home, "retrieved", 100, right=199, lr=1.0, val=0.1)
+    _, sentence = sentences(home)
+    start = (
+        "On mini-aircraft, 1.6k synthetic images reach 60.0 % of linear-probe accuracy, which "
+        "about 200 retrieved ones reach: a data-equivalence ratio of 8 (95 % interval "
+    )
+    assert sentence.startswith(start)
+    assert sentence.endswith(", over test images and 2 seeds).")
+    assert sentence in write_report(home, tmp_path).html.read_text()
+    assert sentence in summary(home, [STUDY])
+
+
+@pytest.mark.parametrize(
+    ("retrieved", "synthetic", "expected"),
+    [
+        (
+            {100: 130, 200: 170}, {100: 70, 1_600: 80},
+            "which the fewest retrieved ones tried, 100, already reach: a data-equivalence ratio "
+            "of >= 16 (95 % interval >= 16, over",
+        ),
+        (
+            {100: 70, 400: 80}, {100: 90, 1_600: 130},
+            "which not even 400 retrieved ones reach: a data-equivalence ratio of < 4 "
+            "(95 % interval < 4, over",
+        ),
+        (
+            {100: 70, 400: 80}, {100: 60, 1_600: 60},
+            "30.0 % of linear-probe accuracy, not more than the unadapted model's 30.0 %: they "
+            "bought nothing that retrieved ones could be equivalent to, so there is no "
+            "data-equivalence ratio.",
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_sizes_cannot_tell_is_said(
+    home: Home, retrieved: dict[int, int], synthetic: dict[int, int], expected: str
+) -> None:
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved=retrieved, synthetic=synthetic)
+    assert expected in sentences(home)[-1]
+
+
+def test_a_ratio_that_most_draws_lack_is_none(home: Home) -> None:
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved={100: 70, 400: 80}, synthetic={100: 60})
+    for seed in range(3):
+        write_run(home, "synthetic", 400, right=60 + (seed == 0), seed=seed)
+    assert "not reliably more than the unadapted model's 30.0 %" in sentences(home)[-1]
+    assert "3 seeds), so there is no data-equivalence ratio." in sentences(home)[-1]
 
 
 def test_a_mixture_carries_its_generators_fidelity(home: Home) -> None:

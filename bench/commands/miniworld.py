@@ -32,18 +32,53 @@ def train(work: Path, out: Path) -> None:
 @click.argument("domain", type=click.Choice(DOMAINS))
 def truth(domain: str) -> None:
     """Print the precision and recall of retrieval, which only this world can know."""
-    from bench.miniworld.truth import retrieval_quality
+    from bench.miniworld.pool import WORLD
+    from bench.miniworld.truth import retrieval_curve
     from bench.paths import Home
 
-    world = Home.from_environment().data / "miniworld-v1"
-    for tau in TAUS:
-        images = _images(domain, "retrieved", None, {"source.tau": tau})
-        quality = retrieval_quality(images.index(), domain, world)
+    index = _images(domain, "retrieved", None, {"source.tau": TAUS[0]}).index()
+    world = Home.from_environment().data / WORLD
+    for row in retrieval_curve(index, domain, world, TAUS).iter_rows(named=True):
         click.echo(
-            f"tau {tau:5.2f}: {quality.kept:5d} images, right domain "
-            f"{quality.domain_precision:.1%}, right class {quality.class_precision:.1%}, "
-            f"recall {quality.recall:.1%}"
+            f"tau {row['tau']:5.2f}: {row['kept']:5d} images, right domain "
+            f"{row['domain_precision']:.1%}, right class {row['class_precision']:.1%}, "
+            f"recall {row['recall']:.1%}"
         )
+
+
+@command.command()
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of weights; default: those that ship with the package.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for gates.json, gates.md and the figures.",
+)
+def check(weights: Path | None, out: Path | None) -> None:
+    """Measure everything that must hold of the world (minutes); exit 1 if something does not."""
+    import msgspec
+
+    from bench.errors import BenchError
+    from bench.files import write_atomic
+    from bench.gates.check import measured
+    from bench.gates.figures import write_figures
+    from bench.gates.gates import judged
+    from bench.gates.page import gate_table, page
+    from bench.paths import Home
+    from bench.progress import Progress
+
+    figures = measured(weights, Home.from_environment(), Progress())
+    verdicts = judged(figures)
+    click.echo(gate_table(verdicts), nl=False)
+    if out is not None:
+        write_atomic(out / "gates.json", msgspec.json.format(msgspec.json.encode(figures)))
+        write_atomic(out / "gates.md", page(figures, verdicts).encode())
+        write_figures(figures, out)
+    if missed := [verdict.gate.name for verdict in verdicts if verdict.missed]:
+        raise BenchError(f"{len(missed)} of {len(verdicts)} gates missed: {'; '.join(missed)}")
 
 
 @command.command()

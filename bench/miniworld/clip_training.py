@@ -1,13 +1,15 @@
-"""Trains the miniature world's CLIP and writes it as open_clip loads it: `local-dir:FOLDER`.
+"""Trains the miniature world's two CLIPs, as open_clip loads them: `local-dir:FOLDER`.
 
-A ResNet with one block per stage beat small vision transformers at equal CPU time. It reads 64
-pixels, twice the pool's 32, because its stem and its stages halve the picture five times.
+One is adapted, the other tells the generator what a caption means, as Stable Diffusion's text
+encoder is another and a stronger CLIP than the one that the paper adapts. A ResNet with one block
+per stage beat small vision transformers at equal CPU time.
 """
 
 import json
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,8 @@ from bench.miniworld.resumable_training import (
     whole_folder,
 )
 
-IMAGE_SIZE = 64
 WIDTH = 128
-"""Of the text tower and of the common space."""
+"""Of the text towers and of the common spaces."""
 PIXEL_MEAN, PIXEL_STD = 0.45, 0.25
 WARM_STEPS = 60
 WEIGHT_DECAY = 0.1
@@ -42,16 +43,38 @@ LARGEST_LOGIT_SCALE = math.log(100.0)
 """As CLIP itself clamps it (Radford et al. 2021, section 2.5)."""
 
 
-def configuration() -> dict[str, Any]:
+@dataclass(frozen=True)
+class ClipShape:
+    """What tells the two CLIPs apart.
+
+    Attributes:
+        name: Folder of the trained model.
+        image_size: Pixels that the image tower reads. Its stem and its stages halve the picture
+            five times, so that of the pool's 32 pixels one place is left.
+        width: Channels of the image tower's stem; a multiple of two.
+    """
+
+    name: str
+    image_size: int
+    width: int
+
+
+ADAPTED = ClipShape("clip", image_size=32, width=16)
+"""Reads the classes well enough to start from, and leaves adaptation something to add."""
+CONDITIONER = ClipShape("conditioner", image_size=64, width=10)
+"""Reads them as well as this pool allows; only its text tower ships."""
+
+
+def configuration(shape: ClipShape) -> dict[str, Any]:
     """Returns the content of `open_clip_config.json`."""
     pixels = [PIXEL_MEAN] * 3, [PIXEL_STD] * 3
     return {
         "model_cfg": {
             "embed_dim": WIDTH,
             "vision_cfg": {
-                "image_size": IMAGE_SIZE,
+                "image_size": shape.image_size,
                 "layers": [1, 1, 1, 1],
-                "width": 16,
+                "width": shape.width,
                 "patch_size": None,
             },
             "text_cfg": {
@@ -74,18 +97,27 @@ def configuration() -> dict[str, Any]:
 
 
 def train_clip(work: Path, recipe: Recipe) -> None:
-    """Trains CLIP on the pool in `work` and writes `work/clip`; does nothing if that is there.
+    """Trains the CLIP to adapt and writes `work/clip`; does nothing if that is there.
 
     Args:
         work: Holds `pairs.npy`, `captions.json` and `tokenizer/`; takes checkpoints and curves.
         recipe: How long and how fast.
     """
-    if (work / "clip").exists():
+    _train(ADAPTED, work, recipe)
+
+
+def train_conditioner(work: Path, recipe: Recipe) -> None:
+    """Trains the generator's CLIP and writes `work/conditioner`; see `train_clip`."""
+    _train(CONDITIONER, work, recipe)
+
+
+def _train(shape: ClipShape, work: Path, recipe: Recipe) -> None:
+    if (work / shape.name).exists():
         return
-    step = ClipStep(work, recipe)
+    step = ClipStep(shape, work, recipe)
     run(
         Training(
-            name="clip-training",
+            name=f"{shape.name}-training",
             steps=recipe.clip_steps,
             state={"model": step.model, "optimiser": step.optimiser},
             take_step=step,
@@ -94,14 +126,14 @@ def train_clip(work: Path, recipe: Recipe) -> None:
         ),
         work,
     )
-    with whole_folder(work / "clip") as folder:
+    with whole_folder(work / shape.name) as folder:
         weights = {
             # The batch counters are integers; everything else is kept in half precision.
             name: (value.half() if value.is_floating_point() else value).contiguous()
             for name, value in step.model.state_dict().items()
         }
         save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
-        text = json.dumps(configuration(), indent=2) + "\n"
+        text = json.dumps(configuration(shape), indent=2) + "\n"
         (folder / "open_clip_config.json").write_text(text, encoding="utf-8")
         for name in tokenizer.FILES:
             shutil.copy(work / "tokenizer" / name, folder / name)
@@ -110,7 +142,7 @@ def train_clip(work: Path, recipe: Recipe) -> None:
 class ClipStep:
     """The model, its optimiser and the pairs; a call does one step."""
 
-    def __init__(self, work: Path, recipe: Recipe) -> None:
+    def __init__(self, shape: ClipShape, work: Path, recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)
         images = torch.from_numpy(np.load(work / "pairs.npy"))
         captions = json.loads((work / "captions.json").read_text(encoding="utf-8"))
@@ -121,8 +153,8 @@ class ClipStep:
         held_out, kept = order[:held_count], order[held_count:]
         self._images, self._tokens = images[kept], tokens[kept]
         self._held_images, self._held_tokens = images[held_out], tokens[held_out]
-        self._recipe = recipe
-        self.model: torch.nn.Module = open_clip.CLIP(**configuration()["model_cfg"])
+        self._recipe, self._size = recipe, shape.image_size
+        self.model: torch.nn.Module = open_clip.CLIP(**configuration(shape)["model_cfg"])
         self.model.to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(_decay_groups(self.model), betas=(0.9, 0.98))
 
@@ -163,7 +195,7 @@ class ClipStep:
     def _loss(self, images: Tensor, tokens: Tensor) -> Tensor:
         """Returns the symmetric contrastive loss of uint8 images [n, 32, 32, 3] and token ids."""
         with torch.autocast("cpu", torch.bfloat16):
-            seen, read, scale = self.model(prepared(images), tokens)[:3]
+            seen, read, scale = self.model(prepared(images, self._size), tokens)[:3]
         logits = scale.float() * seen.float() @ read.float().T
         pairs = torch.arange(len(logits))
         return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
@@ -184,21 +216,20 @@ def zero_shot_accuracy(
     clip = open_clip.create_model(f"local-dir:{folder}").eval()
     words = open_clip.get_tokenizer(f"local-dir:{folder}")
     means = [F.normalize(clip.encode_text(words(list(one))), dim=-1).mean(0) for one in prompts]
-    batches = torch.split(images, VALIDATION_BATCH)
-    features = torch.cat([clip.encode_image(prepared(batch)) for batch in batches])
+    pixels = prepared(images, clip.visual.image_size)
+    features = torch.cat([clip.encode_image(batch) for batch in pixels.split(VALIDATION_BATCH)])
     chosen = (features @ F.normalize(torch.stack(means), dim=-1).T).argmax(1)
     return round((chosen == labels).float().mean().item(), 4)
 
 
-def prepared(images: Tensor) -> Tensor:
-    """Returns uint8 images [n, height, width, 3] as the image tower takes them.
+def prepared(images: Tensor, size: int) -> Tensor:
+    """Returns uint8 images [n, height, width, 3] as an image tower of that size takes them.
 
     The same as open_clip's own transform for this configuration, up to its rounding to bytes.
     """
     pixels = images.permute(0, 3, 1, 2).float().div(255).sub(PIXEL_MEAN).div(PIXEL_STD)
-    size = (IMAGE_SIZE, IMAGE_SIZE)
-    larger = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
-    return larger.contiguous(memory_format=torch.channels_last)
+    sized = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
+    return sized.contiguous(memory_format=torch.channels_last)
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:

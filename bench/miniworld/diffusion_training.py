@@ -1,7 +1,7 @@
 """The parts of the miniature world's Stable Diffusion, and the pipeline put together of them.
 
-The UNet is conditioned on CLIP's own text tower, frozen: a tower that already separates the
-classes is what made a small generator learn them.
+The UNet is conditioned on a CLIP's text tower, frozen: a tower that already separates the classes
+is what made a small generator learn them.
 """
 
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from bench.miniworld import tokenizer
+from bench.miniworld.clip_training import CONDITIONER
 from bench.miniworld.resumable_training import whole_folder
 from bench.miniworld.vae_training import LATENT_CHANNELS
 
@@ -125,20 +126,27 @@ def save_pipeline(work: Path, folder: Path) -> None:
     """Writes the diffusers pipeline of the trained parts, in half precision.
 
     Args:
-        work: Holds `clip/`, `vae/` and `unet.safetensors`.
+        work: Holds `conditioner/`, `vae/` and `unet.safetensors`.
         folder: Where the pipeline goes; replaced if it exists.
     """
     unet = new_unet()
     unet.load_state_dict(load_file(work / UNET_FILE))
+    pipeline = pipeline_of(work, unet)
+    with whole_folder(folder) as partial:
+        pipeline.to(torch.float16).save_pretrained(partial)
+
+
+def pipeline_of(work: Path, unet: UNet2DConditionModel) -> StableDiffusionPipeline:
+    """Returns the diffusers pipeline of a UNet and the other trained parts."""
     pipeline = StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(work / "vae"),
-        text_encoder=text_tower(work / "clip"),
-        tokenizer=PreTrainedTokenizerFast.from_pretrained(work / "clip"),
+        text_encoder=text_tower(work / CONDITIONER.name),
+        tokenizer=PreTrainedTokenizerFast.from_pretrained(work / CONDITIONER.name),
         unet=unet,
         scheduler=new_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    with whole_folder(folder) as partial:
-        pipeline.to(torch.float16).save_pretrained(partial)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline

@@ -6,11 +6,14 @@ miniature world prints the result beside its accuracies.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
@@ -49,30 +52,58 @@ Figures = dict[str, Any]
 def measure(weights: Path) -> Figures:
     """Measures the weights of a folder and writes `fidelity.json` into it.
 
-    Accuracies are the oracle's, among the classes of the image's own domain; `right_domain` is
-    the share of images whose best class of all belongs to it.
-
-    Args:
-        weights: Folder with `clip/`, `stable-diffusion/` and `oracle.safetensors`.
-
     Returns:
-        What the file holds: `settings`, and for every domain `real`, `rebuilt` (encoded and
-        decoded), `rebuilt_refitted` (the oracle's last layer fitted to rebuilt images),
-        `generated`, `wrong_caption` (the same noise with another class's captions, judged by the
-        first class: at or below chance when the caption decides), `conditioning_gap` and
-        `clip_zero_shot`.
+        What the file holds: the figures of `judge`.
 
     Raises:
         RequestError: A part of the weights is missing.
+    """
+    figures, _ = judge(weights)
+    text = json.dumps(figures, indent=2) + "\n"
+    # A matrix takes a line per row, not a line per number.
+    text = re.sub(r"\[[\d,\s]+\]", lambda found: " ".join(found[0].split()), text)
+    (weights / FIDELITY_FILE).write_text(text, encoding="utf-8")
+    return figures
+
+
+def require_parts(weights: Path) -> None:
+    """Refuses a folder that lacks a part of the weights.
+
+    Raises:
+        RequestError: A part is missing.
     """
     parts = [weights / part for part in ("clip", "stable-diffusion", ORACLE_FILE)]
     missing = [part.name for part in parts if not part.exists()]
     if missing:
         raise RequestError(f"no {', '.join(missing)} in {weights}", "train the miniature world")
+
+
+def judge(weights: Path) -> tuple[Figures, dict[str, Tensor]]:
+    """Measures the weights of a folder.
+
+    Accuracies are the oracle's, among the classes of the image's own domain; `right_domain` is
+    the share of images whose best class of all belongs to it; `confusion` counts images by shown
+    or asked class (row) and read class (column), in the order of `CLASSES`.
+
+    Args:
+        weights: Folder with `clip/`, `stable-diffusion/` and `oracle.safetensors`.
+
+    Returns:
+        `settings`, and for every domain `real`, `rebuilt` (encoded and decoded),
+        `rebuilt_refitted` (the oracle's last layer fitted to rebuilt images), `generated`,
+        `wrong_caption` (the same noise with another class's captions, judged by the first class:
+        at or below chance when the caption decides), `conditioning_gap` and `clip_zero_shot`.
+        Beside them the images that `generated` judged: by domain, uint8 [n, 32, 32, 3].
+
+    Raises:
+        RequestError: A part of the weights is missing.
+    """
+    require_parts(weights)
     oracle = load_oracle(weights / ORACLE_FILE)
-    pipeline = _load_pipeline(weights / "stable-diffusion")
+    pipeline = load_pipeline(weights / "stable-diffusion")
     renders = _judged_renders(oracle, pipeline)
-    result = {
+    samples = {domain: _judged_samples(oracle, pipeline, domain) for domain in DOMAINS}
+    figures = {
         "settings": {
             "ddim_steps": DDIM_STEPS,
             "guidance": GUIDANCE,
@@ -83,16 +114,14 @@ def measure(weights: Path) -> Figures:
         "domains": {
             domain: {
                 **renders[domain],
-                **_judged_samples(oracle, pipeline, domain),
+                **samples[domain][0],
                 "conditioning_gap": _conditioning_gap(pipeline, domain),
                 "clip_zero_shot": _zero_shot(weights / "clip", domain),
             }
             for domain in DOMAINS
         },
     }
-    text = json.dumps(result, indent=2) + "\n"
-    (weights / FIDELITY_FILE).write_text(text, encoding="utf-8")
-    return result
+    return figures, {domain: images for domain, (_, images) in samples.items()}
 
 
 def class_prompts(domain: str, name: str) -> list[str]:
@@ -130,10 +159,13 @@ def rebuild(pipeline: StableDiffusionPipeline, images: Tensor) -> Tensor:
     return torch.cat(batches)
 
 
-def _load_pipeline(folder: Path) -> StableDiffusionPipeline:
+def load_pipeline(folder: Path) -> StableDiffusionPipeline:
     """Returns the pipeline in single precision; the files' half precision is slow on a CPU."""
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.disable_progress_bar()
+        library.set_verbosity_error()
     pipeline = StableDiffusionPipeline.from_pretrained(
-        folder, torch_dtype=torch.float32, safety_checker=None, local_files_only=True
+        folder, dtype=torch.float32, safety_checker=None, local_files_only=True
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -152,28 +184,49 @@ def _judged_renders(oracle: Oracle, pipeline: StableDiffusionPipeline) -> dict[s
         "rebuilt_refitted": class_logits(refitted, rebuilt),
     }
     domain_of = labels // CLASSES_PER_DOMAIN
-    return {
-        domain: {
-            name: _accuracies(logits[domain_of == index], labels[domain_of == index])
-            for name, logits in sets.items()
+    figures: dict[str, Figures] = {}
+    for index, domain in enumerate(DOMAINS):
+        own = domain_of == index
+        figures[domain] = {
+            name: _accuracies(logits[own], labels[own]) for name, logits in sets.items()
         }
-        for index, domain in enumerate(DOMAINS)
-    }
+        figures[domain]["real"]["confusion"] = _confusion(sets["real"][own], labels[own])
+    return figures
 
 
-def _judged_samples(oracle: Oracle, pipeline: StableDiffusionPipeline, domain: str) -> Figures:
-    """Returns the oracle's accuracies on images from right and from wrong captions."""
-    figures = {}
-    for name, count, shift in (
-        ("generated", IMAGES_PER_CLASS, 0),
-        ("wrong_caption", WRONG_IMAGES_PER_CLASS, WRONG_BY[0]),
-    ):
+def generated_accuracies(
+    pipeline: StableDiffusionPipeline, oracle_file: Path, per_class: int
+) -> dict[str, float]:
+    """Returns the oracle's accuracy on images generated for each class, by domain."""
+    oracle = load_oracle(oracle_file)
+    classes = torch.arange(CLASSES_PER_DOMAIN).repeat_interleave(per_class)
+    accuracies = {}
+    for index, domain in enumerate(DOMAINS):
+        images = generate(pipeline, _prompts_for(domain, classes), SEED)
+        labels = classes + index * CLASSES_PER_DOMAIN
+        accuracies[domain] = float(_accuracies(class_logits(oracle, images), labels)["accuracy"])
+    return accuracies
+
+
+def _judged_samples(
+    oracle: Oracle, pipeline: StableDiffusionPipeline, domain: str
+) -> tuple[Figures, Tensor]:
+    """Returns the oracle's accuracies on images from right and from wrong captions.
+
+    Beside them the images from right captions, uint8 [n, 32, 32, 3].
+    """
+    first = DOMAINS.index(domain) * CLASSES_PER_DOMAIN
+
+    def judged(count: int, shift: int) -> tuple[Tensor, Tensor, Tensor]:
         classes = torch.arange(CLASSES_PER_DOMAIN).repeat_interleave(count)
         prompts = _prompts_for(domain, (classes + shift) % CLASSES_PER_DOMAIN)
-        logits = class_logits(oracle, generate(pipeline, prompts, SEED))
-        labels = classes + DOMAINS.index(domain) * CLASSES_PER_DOMAIN
-        figures[name] = _accuracies(logits, labels)
-    return figures
+        images = generate(pipeline, prompts, SEED)
+        return images, class_logits(oracle, images), classes + first
+
+    images, logits, labels = judged(IMAGES_PER_CLASS, 0)
+    right = {**_accuracies(logits, labels), "confusion": _confusion(logits, labels)}
+    _, logits, labels = judged(WRONG_IMAGES_PER_CLASS, WRONG_BY[0])
+    return {"generated": right, "wrong_caption": _accuracies(logits, labels)}, images
 
 
 def _prompts_for(domain: str, classes: Tensor) -> list[str]:
@@ -202,6 +255,16 @@ def _accuracies(logits: Tensor, labels: Tensor) -> Figures:
     }
 
 
+def _confusion(logits: Tensor, labels: Tensor) -> list[list[int]]:
+    """Returns how many images of each class (row) are read as each class of their one domain."""
+    first = int(labels[0]) // CLASSES_PER_DOMAIN * CLASSES_PER_DOMAIN
+    read = logits[:, first : first + CLASSES_PER_DOMAIN].argmax(1)
+    cells = (labels - first) * CLASSES_PER_DOMAIN + read
+    counts = torch.bincount(cells, minlength=CLASSES_PER_DOMAIN**2)
+    matrix: list[list[int]] = counts.view(-1, CLASSES_PER_DOMAIN).tolist()
+    return matrix
+
+
 def _domain_split(domain: str, split: str) -> tuple[Tensor, Tensor]:
     """Returns a domain's split: uint8 [n, 32, 32, 3] and labels within the domain."""
     images, labels = split_arrays(domain, split)
@@ -212,7 +275,8 @@ def _domain_split(domain: str, split: str) -> tuple[Tensor, Tensor]:
 def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Figures:
     """Returns the UNet's error on validation images told the right, a wrong and no class.
 
-    A generator that ignores the class has `wrong` equal to `right`.
+    A generator that ignores the class has `wrong` equal to `right`. `standard_error` is that of
+    the gap, over images: each is told right and wrong under the same noise.
     """
     images, classes = _domain_split(domain, "val")
     pixels = as_signed(images).permute(0, 3, 1, 2)
@@ -224,16 +288,24 @@ def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Figures
     noisy = pipeline.scheduler.add_noise(latents, noise, times)
     target = pipeline.scheduler.get_velocity(latents, noise, times)
 
-    def error(prompts: list[str]) -> float:
+    def error_of_each(prompts: list[str]) -> Tensor:
         states = pipeline.encode_prompt(prompts, "cpu", 1, False)[0]
         predicted = pipeline.unet(noisy, times, states).sample
-        return float((predicted - target).square().mean())
+        error: Tensor = (predicted - target).square().mean((1, 2, 3))
+        return error
 
-    right = error(_prompts_for(domain, classes))
+    right = error_of_each(_prompts_for(domain, classes))
     shifted = [(classes + shift) % CLASSES_PER_DOMAIN for shift in WRONG_BY]
-    wrong = sum(error(_prompts_for(domain, other)) for other in shifted) / len(WRONG_BY)
-    errors = {"right": right, "wrong": wrong, "no_caption": error([""] * len(latents))}
-    return {name: round(value, 4) for name, value in {**errors, "gap": wrong - right}.items()}
+    wrong = torch.stack([error_of_each(_prompts_for(domain, other)) for other in shifted]).mean(0)
+    gaps = wrong - right
+    figures = {
+        "right": right.mean(),
+        "wrong": wrong.mean(),
+        "no_caption": error_of_each([""] * len(latents)).mean(),
+        "gap": gaps.mean(),
+        "standard_error": gaps.std() / len(gaps) ** 0.5,
+    }
+    return {name: round(value.item(), 5) for name, value in figures.items()}
 
 
 def _zero_shot(clip_folder: Path, domain: str) -> float:

@@ -1,7 +1,8 @@
 """The oracle: a small classifier that judges whether an image shows the class it should.
 
 It sees only clean-labelled renders that are in no other split, shares no weights with the models
-it judges, and uses GroupNorm, so that its answer does not depend on the rest of a batch.
+it judges, and uses GroupNorm, so that its answer does not depend on the rest of a batch. A part of
+its training images is softened and noisy: it is to judge what an image shows, not how sharp it is.
 """
 
 import copy
@@ -29,6 +30,8 @@ from bench.miniworld.vae_training import as_signed
 ORACLE_FILE = "oracle.safetensors"
 WARM_STEPS = 300
 LABEL_SMOOTHING = 0.05
+LARGEST_NOISE = 0.1
+"""Standard deviation, on a scale from -1 to 1."""
 DOMAINS = tuple(CLASSES)
 CLASSES_PER_DOMAIN = len(CLASSES[DOMAINS[0]])
 
@@ -96,6 +99,7 @@ def train_oracle(work: Path, recipe: Recipe) -> None:
         generator = step_generator(recipe.seed, step)
         chosen = torch.randint(0, len(images), (recipe.oracle_batch,), generator=generator)
         batch = as_signed(augmented(images[chosen], generator)).permute(0, 3, 1, 2)
+        batch = _softened(batch, generator)
         oracle.train()
         torch.manual_seed(recipe.seed + step)  # dropout draws from the global generator
         with torch.autocast("cpu", torch.bfloat16):
@@ -123,6 +127,14 @@ def train_oracle(work: Path, recipe: Recipe) -> None:
     partial = work / (ORACLE_FILE + ".partial")
     save_file({name: value.half() for name, value in oracle.state_dict().items()}, partial)
     partial.rename(work / ORACLE_FILE)
+
+
+def _softened(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Returns images [n, 3, height, width] that lost a random share of their finest detail."""
+    blurred = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
+    share, noise = torch.rand(2, len(images), 1, 1, 1, generator=generator)
+    grain = torch.randn(images.shape, generator=generator)
+    return images.lerp(blurred, share) + LARGEST_NOISE * noise * grain
 
 
 def load_oracle(file: Path) -> Oracle:

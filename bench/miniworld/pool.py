@@ -29,6 +29,7 @@ __all__ = [
     "PLACEHOLDER_HOST",
     "SPLITS",
     "STATUS_SHARES",
+    "WORLD",
     "TruthRow",
     "build_pool",
     "check_complete",
@@ -39,6 +40,9 @@ __all__ = [
     "training_pairs",
 ]
 
+WORLD = "miniworld-v2"
+"""Name of the pool's folder in a home's data. Its version is raised whenever the renderer or the
+composition changes, so that nothing made of an older pool passes for this one's."""
 IMAGE_SIZE = 32
 PART_COUNT = 4
 # The server's port changes with every start; a fixed host keeps the pool's bytes the same.

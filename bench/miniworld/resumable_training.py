@@ -155,12 +155,18 @@ def _save(checkpoint: Path, state: Mapping[str, Stateful], step: int, seconds: f
 def _append_to_curve(
     work: Path, name: str, step: int, seconds: float, figures: Mapping[str, float]
 ) -> None:
-    """Adds a line to the curves; after a kill some steps occur twice, and the later line holds."""
+    """Adds a line to the curves; after a kill some steps occur twice: see `read_curve`."""
     rounded = {key: round(value, 5) for key, value in figures.items()}
     line = json.dumps({"model": name, "step": step, "seconds": round(seconds, 1), **rounded})
     with (work / CURVE_FILE).open("a", encoding="utf-8") as curve:
         curve.write(line + "\n")
     log.info("%s", line)
+
+
+def read_curve(file: Path) -> list[dict[str, Any]]:
+    """Returns the lines of a file of learning curves; of lines for one step, the last one."""
+    lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    return list({(line["model"], line["step"]): line for line in lines}.values())
 
 
 def _stop_if_orphaned() -> None:

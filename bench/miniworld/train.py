@@ -22,13 +22,13 @@ import torch
 
 from bench.errors import BenchError, RequestError
 from bench.miniworld import captions
-from bench.miniworld.clip_training import train_clip
+from bench.miniworld.clip_training import train_clip, train_conditioner
 from bench.miniworld.diffusion_training import save_pipeline
 from bench.miniworld.fidelity import FIDELITY_FILE, PROMPTS, measure
 from bench.miniworld.oracle_training import ORACLE_FILE, train_oracle
 from bench.miniworld.pool import build_pool, training_pairs
 from bench.miniworld.recipe import Recipe
-from bench.miniworld.resumable_training import CURVE_FILE, whole_folder
+from bench.miniworld.resumable_training import CURVE_FILE, read_curve, whole_folder
 from bench.miniworld.tokenizer import train_tokenizer
 from bench.miniworld.unet_training import train_unet
 from bench.miniworld.vae_training import train_vae
@@ -45,7 +45,7 @@ def train(work: Path, out: Path, recipe: Recipe | None = None) -> None:
     Args:
         work: Folder for the pool, checkpoints and `curve.jsonl`; reuse it to continue.
         out: Folder for the weights: `clip/`, `stable-diffusion/`, `oracle.safetensors`,
-            `fidelity.json` and `card.json`.
+            `curve.jsonl`, `fidelity.json` and `card.json`.
         recipe: Other steps and rates than the ones that made the shipped weights.
 
     Raises:
@@ -55,8 +55,8 @@ def train(work: Path, out: Path, recipe: Recipe | None = None) -> None:
     recipe = recipe or Recipe()
     _claim(work, recipe)
     _prepare_pairs(work, recipe)
-    # CLIP and the oracle together take about as long as the autoencoder alone.
-    _side_by_side([(train_clip, train_oracle), (train_vae,)], work, recipe)
+    # Without the autoencoder, they take about as long together as the autoencoder alone.
+    _side_by_side([(train_conditioner, train_oracle, train_clip), (train_vae,)], work, recipe)
     train_unet(work, recipe)
     _deliver(work, out)
     measure(out)
@@ -122,6 +122,8 @@ def _deliver(work: Path, out: Path) -> None:
     shutil.copytree(work / "clip", out / "clip")
     save_pipeline(work, out / "stable-diffusion")
     shutil.copy(work / ORACLE_FILE, out / ORACLE_FILE)
+    curve = [json.dumps(line) + "\n" for line in read_curve(work / CURVE_FILE)]
+    (out / CURVE_FILE).write_text("".join(curve), encoding="utf-8")
     (out / FIDELITY_FILE).unlink(missing_ok=True)
 
 
@@ -150,8 +152,7 @@ def _write_card(work: Path, out: Path, recipe: Recipe) -> None:
 
 def _wall_minutes(curve: Path) -> dict[str, float]:
     """Returns how long each model trained, in minutes, on the machine that made the weights."""
-    lines = [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()]
-    return {line["model"]: round(line["seconds"] / 60, 1) for line in lines}
+    return {line["model"]: round(line["seconds"] / 60, 1) for line in read_curve(curve)}
 
 
 def _sha256(path: Path) -> str:

@@ -17,12 +17,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench.errors import BenchError
+from bench.miniworld.clip_training import CONDITIONER
 from bench.miniworld.diffusion_training import (
     UNET_FILE,
     encoded_texts,
     new_scheduler,
     new_unet,
+    pipeline_of,
 )
+from bench.miniworld.fidelity import generated_accuracies
+from bench.miniworld.oracle_training import ORACLE_FILE
 from bench.miniworld.recipe import Recipe
 from bench.miniworld.resumable_training import Training, run, set_rate, step_generator
 
@@ -33,13 +37,19 @@ WARM_STEPS = 150
 COOL_SHARE = 0.3
 """The learning rate falls to zero over this last share of the steps."""
 LARGEST_EMA_DECAY = 0.998
+TIME_CENTRE, TIME_SPREAD = -0.3, 1.2
+"""The times trained at are 1,000 x the logistic of such a normal draw: most where an image's
+structure is decided, few where all is noise or all is plain (Esser et al. 2024, section 3.1)."""
+EVALUATE_EVERY = 2_000
+IMAGES_PER_CLASS = 10
 
 
 def train_unet(work: Path, recipe: Recipe) -> None:
     """Trains the UNet in two processes and writes `work/unet.safetensors`, or finds it there.
 
     Args:
-        work: Holds `clip/`, `vae/` and `captions.json`; takes checkpoints and curves.
+        work: Holds `conditioner/`, `vae/`, `captions.json` and the oracle; takes checkpoints and
+            curves.
         recipe: How long and how fast.
 
     Raises:
@@ -82,8 +92,8 @@ def _unet_worker(rank: int, meeting: Path, work: Path, recipe: Recipe) -> None:
             steps=recipe.unet_steps,
             state={"model": step.unet, "average": step.average, "optimiser": step.optimiser},
             take_step=step,
-            evaluate=dict,
-            evaluate_every=250,
+            evaluate=step.read_accuracies,
+            evaluate_every=EVALUATE_EVERY,
             writes=rank == 0,
         ),
         work,
@@ -108,10 +118,10 @@ class UnetStep:
         latents = load_file(work / "vae" / "latents.safetensors")
         self._mean, self._deviation = latents["mean"], latents["deviation"]
         captions = json.loads((work / "captions.json").read_text(encoding="utf-8"))
-        *states, self._no_caption = encoded_texts(work / "clip", [*captions, ""])
+        *states, self._no_caption = encoded_texts(work / CONDITIONER.name, [*captions, ""])
         self._states = torch.stack(states)
         self._scheduler = new_scheduler()
-        self._rank, self._recipe = rank, recipe
+        self._rank, self._recipe, self._work = rank, recipe, work
 
     def __call__(self, step: int) -> Tensor:
         """Does one step; returns the squared error of this process's half of the batch."""
@@ -133,6 +143,11 @@ class UnetStep:
         torch._foreach_lerp_([*self.average.parameters()], [*weights], 1 - decay)
         return loss
 
+    def read_accuracies(self) -> dict[str, float]:
+        """Returns how often the oracle reads the right class in generated images, by domain."""
+        pipeline = pipeline_of(self._work, copy.deepcopy(self.average))
+        return generated_accuracies(pipeline, self._work / ORACLE_FILE, IMAGES_PER_CLASS)
+
     def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns noisy latents, their times, the captions' states and the velocities to find."""
         size = self._recipe.unet_batch
@@ -145,7 +160,8 @@ class UnetStep:
         dropped = torch.rand(size, generator=generator) < CAPTION_DROP
         states[dropped] = self._no_caption
         noise = torch.randn(mean.shape, generator=generator)
-        times = torch.randint(0, 1000, (size,), generator=generator)
+        draw = torch.randn(size, generator=generator)
+        times = (1000 * torch.sigmoid(TIME_CENTRE + TIME_SPREAD * draw)).long()
         noisy = self._scheduler.add_noise(latents, noise, times)
         target = self._scheduler.get_velocity(latents, noise, times)
         return noisy, times, states.float(), target

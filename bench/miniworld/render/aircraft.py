@@ -4,7 +4,14 @@ from functools import cache
 
 import numpy as np
 
-from bench.miniworld.render.aircraft_models import AIRCRAFT, AircraftModel, Engine, Fin, Wing
+from bench.miniworld.render.aircraft_models import (
+    AIRCRAFT,
+    OTHER_AIRCRAFT,
+    AircraftModel,
+    Engine,
+    Fin,
+    Wing,
+)
 from bench.miniworld.render.canvas import (
     Canvas,
     Color,
@@ -31,6 +38,7 @@ _PAINTS: tuple[Color, ...] = (
 )
 _DARK: Color = (45, 46, 50)
 _GLASS: Color = (70, 92, 118)
+_MODELS = AIRCRAFT | OTHER_AIRCRAFT
 
 
 def draw_aircraft(
@@ -49,7 +57,7 @@ def draw_aircraft(
 
 def livery(rng: np.random.Generator) -> dict[str, Color]:
     """Draws the colours of an aircraft, independent of its type."""
-    body = pick(rng, _PAINTS) if chance(rng, 0.75) else any_color(rng)
+    body = pick(rng, _PAINTS) if chance(rng, 0.85) else any_color(rng)
     accent = pick(rng, _PAINTS) if chance(rng, 0.5) else any_color(rng)
     wing = shade(body, rng.uniform(0.7, 0.95)) if chance(rng, 0.6) else pick(rng, _PAINTS)
     belly = accent if chance(rng, 0.3) else shade(body, 0.85)
@@ -74,7 +82,7 @@ def livery(rng: np.random.Generator) -> dict[str, Color]:
 @cache
 def aircraft_mesh(name: str) -> Mesh:
     """Builds the mesh of a type of aircraft."""
-    model = AIRCRAFT[name]
+    model = _MODELS[name]
     builder = MeshBuilder()
     builder.tube(model.fuselage, "body")
     for wing, material in zip(model.wings, ("wing", "lower wing"), strict=False):

@@ -227,3 +227,40 @@ AIRCRAFT: dict[str, AircraftModel] = {
         propeller=0.16,
     ),
 }
+
+# Aircraft of no class: what a pool about aircraft also shows.
+OTHER_AIRCRAFT: dict[str, AircraftModel] = {
+    "supersonic airliner": AircraftModel(
+        fuselage=_airliner(0.04),
+        wings=(Wing(0.2, 0.6, 0.08, 0.26, 0.5, -0.03, 0.0),),
+        tailplane=Wing(-0.45, 0.02, 0.01, 0.03),
+        fin=Fin(0.16, 0.26, 0.08, 0.16),
+        engines=(Engine(-0.16, 0.12, -0.05, 0.24, 0.04),),
+    ),
+    "glider": AircraftModel(
+        fuselage=(
+            (0.50, 0.01, -0.01),
+            (0.40, 0.05, 0.0),
+            (0.10, 0.05, 0.0),
+            (-0.10, 0.02, 0.01),
+            (-0.50, 0.012, 0.02),
+        ),
+        wings=(Wing(0.22, 0.11, 0.05, 1.05, 0.03, 0.03, 0.05),),
+        tailplane=Wing(-0.42, 0.08, 0.05, 0.18, 0.02, 0.17),
+        fin=Fin(0.17, 0.12, 0.08, 0.03),
+        canopy=((0.44, 0.01, 0.02), (0.34, 0.04, 0.03), (0.16, 0.03, 0.03)),
+    ),
+    "flying boat": AircraftModel(
+        fuselage=(
+            (0.50, 0.03, 0.02),
+            (0.44, 0.09, -0.01),
+            (0.10, 0.10, -0.02),
+            (-0.20, 0.06, 0.03),
+            (-0.50, 0.015, 0.08),
+        ),
+        wings=(Wing(0.20, 0.17, 0.10, 0.60, 0.02, 0.14, 0.02),),
+        tailplane=Wing(-0.38, 0.13, 0.08, 0.22, 0.03, 0.16),
+        fin=Fin(0.22, 0.18, 0.09, 0.08),
+        engines=(Engine(0.26, 0.20, 0.15, 0.18, 0.05, 0.12),),
+    ),
+}

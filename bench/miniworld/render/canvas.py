@@ -100,6 +100,15 @@ class Canvas:
         flat = (np.asarray(points) * self._pixels).ravel().tolist()
         self._draw.line(flat, fill=fill, width=max(1, round(width * self._pixels)))
 
+    def tile(self) -> "Canvas":
+        """Returns a black picture of half the width and height, for `paste`."""
+        return Canvas(self._pixels // (2 * SUPERSAMPLING))
+
+    def paste(self, tile: "Canvas", left: float, top: float) -> None:
+        """Puts another picture into this one, its corner at a place in fractions of the frame."""
+        corner = (round(left * self._pixels), round(top * self._pixels))
+        self._image.paste(tile._image, corner)
+
     def develop(self, rng: np.random.Generator) -> Image8:
         """Reduces to the final size with a random exposure, contrast, cast and grain.
 
@@ -109,6 +118,27 @@ class Canvas:
         picture = np.asarray(self._image.reduce(SUPERSAMPLING), dtype=np.float64)
         contrast, exposure = rng.uniform(0.8, 1.12), rng.uniform(-22.0, 18.0)
         cast = rng.normal(1.0, 0.035, 3)
-        grain = rng.normal(0.0, rng.uniform(0.0, 3.5), picture.shape)
+        grain = rng.normal(0.0, rng.uniform(0.0, 2.0), picture.shape)
         developed = ((picture - 128.0) * contrast + 128.0 + exposure) * cast + grain
         return np.clip(developed, 0.0, 255.0).astype(np.uint8)
+
+
+class Sketch(Canvas):
+    """The same picture seen by someone who draws: every shape becomes an outline on paper."""
+
+    def __init__(self, canvas: Canvas, paper: Color, ink: Color) -> None:
+        """Draws on a canvas in ink; what lies behind a shape is hidden by paper."""
+        self._pixels, self._image, self._draw = canvas._pixels, canvas._image, canvas._draw
+        self._paper, self._ink = paper, ink
+
+    def polygon(
+        self, corners: FloatArray | Sequence[Point], fill: Color, outline: Color | None = None
+    ) -> None:
+        """Draws the outline of a polygon."""
+        super().polygon(corners, self._paper)
+        closed = np.concatenate([np.asarray(corners), np.asarray(corners)[:1]])
+        super().line(closed, 0.02, self._ink)
+
+    def line(self, points: FloatArray | Sequence[Point], width: float, fill: Color) -> None:
+        """Draws a polyline, thin."""
+        super().line(points, 0.02, self._ink)

@@ -165,3 +165,36 @@ CARS: dict[str, CarModel] = {
         taper=0.9,
     ),
 }
+
+# Cars of no class: what a pool about cars also shows.
+OTHER_CARS: dict[str, CarModel] = {
+    "estate": CarModel(
+        style="estate",
+        body=((0.0, 0.5), (0.0, 0.8), (1.35, 0.92), (4.6, 0.95), (4.65, 0.5)),
+        cabin=((1.35, 0.92), (1.9, 1.45), (4.3, 1.47), (4.62, 0.95)),
+        panes=((1.6, 2.0, 2.6, 2.6), (2.7, 2.7, 3.35, 3.35), (3.45, 3.45, 4.15, 4.3)),
+        doors=(1.6, 2.65, 3.4),
+        wheels=(0.85, 3.7),
+    ),
+    "convertible": CarModel(
+        style="convertible",
+        body=((0.0, 0.5), (0.05, 0.72), (1.6, 0.86), (4.1, 0.86), (4.2, 0.5)),
+        cabin=((1.55, 0.86), (1.95, 1.22), (2.05, 1.22), (2.1, 0.86)),
+        panes=(),
+        doors=(1.7, 2.8),
+        wheels=(0.8, 3.4),
+        rear_glass=False,
+    ),
+    "lorry": CarModel(
+        style="lorry",
+        body=((0.0, 0.6), (0.0, 1.3), (1.6, 1.3), (6.4, 1.2), (6.4, 0.7)),
+        cabin=((0.0, 1.3), (0.2, 2.3), (1.4, 2.35), (1.5, 1.3)),
+        panes=((0.4, 0.45, 1.1, 1.2),),
+        doors=(0.4, 1.3),
+        wheels=(0.9, 5.2),
+        wheel=0.48,
+        width=2.2,
+        rear_glass=False,
+        bed=(1.7, 6.3),
+    ),
+}

@@ -16,7 +16,7 @@ from bench.miniworld.render.canvas import (
     pick,
     shade,
 )
-from bench.miniworld.render.car_models import CARS, CarModel
+from bench.miniworld.render.car_models import CARS, OTHER_CARS, CarModel
 from bench.miniworld.render.mesh import Mesh, MeshBuilder, View, draw_mesh
 
 _PAINTS: tuple[Color, ...] = (
@@ -32,6 +32,7 @@ _PAINTS: tuple[Color, ...] = (
     (200, 185, 150),
 )
 _SILL = 0.25
+_MODELS = CARS | OTHER_CARS
 
 
 def draw_car(canvas: Canvas, name: str, rng: np.random.Generator, overrun: float = 0.0) -> None:
@@ -51,7 +52,7 @@ def car_view(rng: np.random.Generator) -> View:
 
 def paint(rng: np.random.Generator) -> dict[str, Color]:
     """Draws the colours of a car, independent of its model."""
-    body = pick(rng, _PAINTS) if chance(rng, 0.75) else any_color(rng)
+    body = pick(rng, _PAINTS) if chance(rng, 0.85) else any_color(rng)
     dark = jitter(rng, (40, 38, 38), 6.0)
     return {
         "body": body,
@@ -69,7 +70,7 @@ def paint(rng: np.random.Generator) -> dict[str, Color]:
 @cache
 def car_mesh(name: str) -> Mesh:
     """Builds the mesh of a model of car."""
-    return build_car(CARS[name])
+    return build_car(_MODELS[name])
 
 
 def build_car(model: CarModel) -> Mesh:

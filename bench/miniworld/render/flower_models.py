@@ -147,3 +147,40 @@ FLOWERS: dict[str, FlowerModel] = {
         centres=((38, 34, 36), (70, 80, 50)),
     ),
 }
+
+# Flowers of no class: what a pool about flowers also shows.
+OTHER_FLOWERS: dict[str, FlowerModel] = {
+    "aster": FlowerModel(
+        petals=(20, 24),
+        outline="pointed",
+        width=0.16,
+        layers=1,
+        step=0.0,
+        centre=0.3,
+        feature="none",
+        typical=(_VIOLET, _BLUE),
+        centres=(_YELLOW,),
+    ),
+    "buttercup": FlowerModel(
+        petals=(5, 5),
+        outline="round",
+        width=0.9,
+        layers=1,
+        step=0.0,
+        centre=0.25,
+        feature="none",
+        typical=(_YELLOW,),
+        centres=((200, 190, 60),),
+    ),
+    "clematis": FlowerModel(
+        petals=(7, 8),
+        outline="pointed",
+        width=0.6,
+        layers=1,
+        step=0.0,
+        centre=0.2,
+        feature="star",
+        typical=(_VIOLET, _PINK, _WHITE),
+        centres=((235, 230, 190),),
+    ),
+}

@@ -15,10 +15,16 @@ from bench.miniworld.render.canvas import (
     pick,
     shade,
 )
-from bench.miniworld.render.flower_models import FLOWERS, PETAL_COLORS, FlowerModel
+from bench.miniworld.render.flower_models import (
+    FLOWERS,
+    OTHER_FLOWERS,
+    PETAL_COLORS,
+    FlowerModel,
+)
 
-_TYPICAL_COLOR_SHARE = 0.6
+_TYPICAL_COLOR_SHARE = 0.4
 _STAIN: Color = (40, 24, 34)
+_MODELS = FLOWERS | OTHER_FLOWERS
 
 Feature = Callable[["_Blossom", FlowerModel, np.random.Generator], None]
 
@@ -27,7 +33,7 @@ class _Blossom:
     """The plane of one flower, from polar coordinates to the frame."""
 
     def __init__(self, canvas: Canvas, rng: np.random.Generator, overrun: float) -> None:
-        radius = rng.uniform(0.31, 0.475)
+        radius = rng.uniform(0.37, 0.48)
         slack = max(0.0, 0.5 - radius) * 0.85
         tilt, axis = rng.uniform(0.55, 1.0), rng.uniform(0.0, np.pi)
         cos, sin = np.cos(axis), np.sin(axis)
@@ -56,7 +62,7 @@ class _Blossom:
 
 def draw_flower(canvas: Canvas, name: str, rng: np.random.Generator, overrun: float = 0.0) -> None:
     """Draws one flower in a random pose and colour, `overrun` outside of the frame."""
-    model = FLOWERS[name]
+    model = _MODELS[name]
     blossom = _Blossom(canvas, rng, overrun)
     _stem(blossom, rng)
     if model.pad:

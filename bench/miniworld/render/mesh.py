@@ -195,7 +195,7 @@ def draw_mesh(
 ) -> None:
     """Draws a mesh back to front, lit from above by a light of random direction."""
     matrix = view.matrix()
-    corners = place((mesh.corners @ matrix.T)[:, :2], rng, (0.72, 0.95), overrun)
+    corners = place((mesh.corners @ matrix.T)[:, :2], rng, (0.84, 0.97), overrun)
     normals = mesh.normals @ matrix.T
     depths = mesh.centroids @ matrix[2]
     backwards = normals[:, 2] < 0.0

@@ -18,6 +18,7 @@ from bench.miniworld.render.backgrounds import (
 from bench.miniworld.render.canvas import Canvas, Image8, chance, seeded
 from bench.miniworld.render.car_models import CARS
 from bench.miniworld.render.cars import draw_car
+from bench.miniworld.render.distractors_domain import OF_DOMAIN
 from bench.miniworld.render.distractors_far import FAR
 from bench.miniworld.render.distractors_near import NEAR
 from bench.miniworld.render.flower_models import FLOWERS
@@ -31,8 +32,9 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "cars": tuple(CARS),
     "flowers": tuple(FLOWERS),
 }
+_NEAR = {domain: NEAR[domain] | OF_DOMAIN[domain] for domain in CLASSES}
 DISTRACTORS: dict[str, tuple[str, ...]] = {name: () for name in FAR} | {
-    name: (domain,) for domain, painters in NEAR.items() for name in painters
+    name: (domain,) for domain, painters in _NEAR.items() for name in painters
 }
 
 _Scene = Callable[[Canvas, np.random.Generator], None]
@@ -45,7 +47,7 @@ _SUBJECTS: dict[str, _Subject] = {
     "flowers": draw_flower,
 }
 _PAINTERS = FAR | {
-    name: painter for painters in NEAR.values() for name, painter in painters.items()
+    name: painter for painters in _NEAR.values() for name, painter in painters.items()
 }
 _ATTRIBUTES: dict[str, dict[str, dict[str, object]]] = {
     "aircraft": {name: model.attributes() for name, model in AIRCRAFT.items()},
@@ -53,9 +55,9 @@ _ATTRIBUTES: dict[str, dict[str, dict[str, object]]] = {
     "flowers": {name: model.attributes() for name, model in FLOWERS.items()},
 }
 
-_ODD_SCENE_SHARE = 0.1
+_ODD_SCENE_SHARE = 0.05
 _CROPPED_SHARE = 0.03
-_OCCLUDED_SHARE = 0.09
+_OCCLUDED_SHARE = 0.06
 _CAPTION_SHARE = 0.04
 _CROP = 0.12
 
@@ -81,7 +83,9 @@ def render(domain: str, name: str, seed: int, size: int = 32) -> Image8:
     rng = seeded(domain, name, seed)
     canvas = Canvas(size)
     if domain == OTHER:
-        anywhere(canvas, rng)
+        # What is near a domain stands in that domain's scenery.
+        scene = next((_SCENES[near] for near in DISTRACTORS[name]), anywhere)
+        scene(canvas, rng)
         _PAINTERS[name](Spot(canvas, rng))
     else:
         scene = anywhere if chance(rng, _ODD_SCENE_SHARE) else _SCENES[domain]

@@ -1,0 +1,200 @@
+"""How many images of one arm are worth the images of another: the data-equivalence ratio.
+
+002 ("Training with Real instead of Synthetic Generated Images Still Performs Better"), section 4,
+in prose: 31.25k retrieved images do what 2.5M synthetic ones do, a ratio of 80.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.types import LabelArray
+from results.bootstrap import strata
+
+DRAWS = 1_000
+UNADAPTED = "none"
+
+_Array = NDArray[np.float64]
+_SIGNS: tuple[Literal["<", "", ">="], ...] = ("<", "", ">=")
+_BELOW, _EXACT, _AT_LEAST = range(3)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What several runs answered to the same test images.
+
+    Attributes:
+        correct: 1 where the run was right, else 0, float64 ``[images, runs]``.
+        labels: The images' classes, int64 ``[images]``.
+        arm: Each run's arm, ``[runs]``; the unadapted model's is `UNADAPTED`.
+        n: Images that each run used, int64 ``[runs]``.
+        seed: Each run's seed, int64 ``[runs]``.
+        metric: ``accuracy`` or ``mean-per-class``.
+    """
+
+    correct: _Array
+    labels: LabelArray
+    arm: NDArray[np.str_]
+    n: NDArray[np.int64]
+    seed: NDArray[np.int64]
+    metric: str
+
+
+class Ratio(NamedTuple):
+    """A ratio, or the bound beyond which the sizes that were tried cannot tell it."""
+
+    value: float
+    sign: Literal["<", "", ">="]
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """What arm b's images are worth in images of arm a.
+
+    Attributes:
+        ratio: ``n_b / n_a``; None where b's images bought nothing, or did not in most draws.
+        low: Lower end of the 95 % interval; None without a ratio.
+        high: Its upper end.
+        n_a: Fewest images of a that reach the score, or the bound on them; for a ratio only.
+        n_b: The most images of b that were tried.
+        score: What b scores with them.
+        unadapted: What the unadapted model scores; minus infinity where it was not run.
+        without: Share of draws in which b's images bought nothing.
+        seeds: Seeds of a and of b.
+    """
+
+    ratio: Ratio | None
+    low: Ratio | None
+    high: Ratio | None
+    n_a: float
+    n_b: int
+    score: float
+    unadapted: float
+    without: float
+    seeds: tuple[int, int]
+
+
+class _Curve(NamedTuple):
+    """Mean scores ``[draws, sizes]`` at an arm's sizes, which ascend."""
+
+    sizes: NDArray[np.int64]
+    means: _Array
+
+
+def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence | None:
+    """Return the ratio of b's largest n to the n at which a scores as much (002, section 4).
+
+    A curve is the mean score over seeds, its running maximum, linear in log n between sizes. The
+    interval is the percentile one of a bootstrap over test images (within classes, the same for
+    all runs) and over seeds (the same for all runs); draws without a ratio are left out and
+    counted. What validation data chose is kept; few seeds make the interval too narrow.
+
+    Args:
+        answers: The runs of both arms, and the unadapted model's.
+        a: The arm to count in.
+        b: The arm to be worth something.
+        seed: Fixes the draws.
+
+    Returns:
+        None unless both arms have two sizes, for a point is no curve.
+    """
+    random = np.random.default_rng(seed)
+    scores, weights = _resampled_scores(answers, random), _resampled_seeds(answers, random)
+    curve_a, curve_b = (_curve(answers, arm, scores, weights) for arm in (a, b))
+    if min(len(curve_a.sizes), len(curve_b.sizes)) < 2:
+        return None
+    target, floor = curve_b.means[:, -1], _floor(answers, scores, weights)
+    log_n, kind = _reach(curve_a, target)
+    log_ratio = np.log(curve_b.sizes[-1]) - log_n
+    bought = target > floor
+    without = 1 - float(bought[1:].mean())
+    ratio = low = high = None
+    if bought[0] and without <= 0.5:
+        ratio = _ratio(log_ratio[0], kind[0])
+        low, high = _interval(log_ratio[1:][bought[1:]], kind[1:][bought[1:]])
+    return Equivalence(
+        ratio=ratio,
+        low=low,
+        high=high,
+        n_a=float(np.exp(log_n[0])),
+        n_b=int(curve_b.sizes[-1]),
+        score=float(target[0]),
+        unadapted=float(floor[0]),
+        without=without,
+        seeds=(len(_seeds(answers, a)), len(_seeds(answers, b))),
+    )
+
+
+def _resampled_scores(answers: Answers, random: np.random.Generator) -> _Array:
+    """Return each run's score, ``[1 + DRAWS, runs]``: as it is, then on resampled images."""
+    scores = np.zeros((1 + DRAWS, answers.correct.shape[1]))
+    for share, own in strata(answers.correct, answers.labels, answers.metric):
+        images = len(own)
+        times = random.multinomial(images, np.full(images, 1 / images), size=DRAWS)
+        scores += share * (_as_it_is_first(times) @ own) / images
+    return scores
+
+
+def _resampled_seeds(answers: Answers, random: np.random.Generator) -> _Array:
+    """Return how often each run's seed counts, ``[1 + DRAWS, runs]``: once, then as drawn."""
+    seeds = np.unique(answers.seed[answers.arm != UNADAPTED])
+    times = random.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=DRAWS)
+    counts: _Array = _as_it_is_first(times) @ (seeds[:, None] == answers.seed)
+    return counts
+
+
+def _as_it_is_first(times: NDArray[np.int64]) -> _Array:
+    return np.vstack([np.ones(times.shape[1]), times])
+
+
+def _curve(answers: Answers, arm: str, scores: _Array, weights: _Array) -> _Curve:
+    sizes = np.unique(answers.n[answers.arm == arm])
+    means = np.empty((len(scores), len(sizes)))
+    for column, n in enumerate(sizes):
+        own = (answers.arm == arm) & (answers.n == n)
+        drawn = weights[:, own]
+        # A size that none of the drawn seeds was run at keeps all that it has.
+        drawn = np.where(drawn.any(axis=1, keepdims=True), drawn, 1.0)
+        means[:, column] = np.average(scores[:, own], axis=1, weights=drawn)
+    # Often no epoch beats the unadapted model: such scores are equal, whatever order adds them up.
+    return _Curve(sizes, means.round(12))
+
+
+def _floor(answers: Answers, scores: _Array, weights: _Array) -> _Array:
+    """Return the unadapted model's score ``[draws]``."""
+    means = _curve(answers, UNADAPTED, scores, weights).means
+    return means[:, 0] if means.size else np.full(len(scores), -np.inf)
+
+
+def _reach(curve: _Curve, target: _Array) -> tuple[_Array, NDArray[np.int64]]:
+    """Return per draw the log n at which a curve reaches a score, and what the ratio then is."""
+    best = np.maximum.accumulate(curve.means, axis=1)
+    reached = best >= target[:, None]
+    never, first = ~reached[:, -1], reached.argmax(axis=1)
+    right = np.maximum(first, 1)
+    draws = np.arange(len(target))
+    below, above = best[draws, right - 1], best[draws, right]
+    inside = ~never & (first > 0)
+    part = np.divide(target - below, above - below, out=np.zeros(len(target)), where=inside)
+    log_sizes = np.log(curve.sizes)
+    between = log_sizes[right - 1] + part * (log_sizes[right] - log_sizes[right - 1])
+    log_n = np.where(never, log_sizes[-1], np.where(inside, between, log_sizes[0]))
+    return log_n, np.where(never, _BELOW, np.where(inside, _EXACT, _AT_LEAST))
+
+
+def _interval(log_ratio: _Array, kind: NDArray[np.int64]) -> tuple[Ratio, Ratio]:
+    """Return the 2.5 % and 97.5 % draws themselves, so that an end knows whether it is a bound."""
+    order = np.lexsort((kind, log_ratio))
+    last = len(order) - 1
+    low, high = order[round(0.025 * last)], order[round(0.975 * last)]
+    return _ratio(log_ratio[low], kind[low]), _ratio(log_ratio[high], kind[high])
+
+
+def _ratio(log_ratio: float, kind: int) -> Ratio:
+    return Ratio(float(np.exp(log_ratio)), _SIGNS[kind])
+
+
+def _seeds(answers: Answers, arm: str) -> NDArray[np.int64]:
+    return np.unique(answers.seed[answers.arm == arm])
