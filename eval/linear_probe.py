@@ -88,6 +88,7 @@ class LinearProbe:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._fitted: tuple[ModelView, GridFit] | None = None
 
     def validate(self, model: ModelView) -> Evaluation:
         """Judge the best of the probes fitted on train."""
@@ -111,8 +112,12 @@ class LinearProbe:
         return Evaluation(predicted, model.labels("test"), _chosen(grid))
 
     def _grid(self, model: ModelView) -> GridFit:
-        train, val = self._prepare(model.features("train"), model.features("val"))
-        return fit_grid(train, model.labels("train"), val, model.labels("val"))
+        """Fit the grid; `test` needs the one that `validate` fitted."""
+        if self._fitted is None or self._fitted[0] is not model:
+            train, val = self._prepare(model.features("train"), model.features("val"))
+            grid = fit_grid(train, model.labels("train"), val, model.labels("val"))
+            self._fitted = model, grid
+        return self._fitted[1]
 
     def _prepare(self, fitted: FloatArray, judged: FloatArray) -> tuple[FloatArray, FloatArray]:
         if self._options.normalise == "l2":  # As they come: see `ModelView.features`.

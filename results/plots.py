@@ -38,7 +38,7 @@ _GREY = "#EBEBEB"
 _STEP = 1.04
 _OTHERS = [Style("#B8860B", "P"), Style("#56B4E9", "X"), Style("#CC79A7", "*")]
 # Matplotlib's type for this is the list of all its settings.
-_LOOK: dict[Any, Any] = {
+LOOK: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -69,7 +69,7 @@ def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
     wrapped = textwrap.fill(footer, width=70 * len(evaluators))
     # Inches: a legend row, a footer row and what surrounds them.
     height = 0.2 * -(-len(handles) // columns) + 0.14 * (wrapped.count("\n") + 1) + 0.25
-    with mpl.rc_context(_LOOK):
+    with mpl.rc_context(LOOK):
         figure = Figure(figsize=(4.6 * len(evaluators) + 0.4, 4 + height), layout="constrained")
         figure.suptitle(title, fontsize=12, fontweight="bold")
         above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4, height)).flat
@@ -89,7 +89,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     for kind in ("png", "svg"):
         content = io.BytesIO()
         undated = {"Date": None} if kind == "svg" else {}
-        with mpl.rc_context(_LOOK):
+        with mpl.rc_context(LOOK):
             figure.savefig(content, format=kind, dpi=160, metadata=undated)
         paths.append(stem.with_name(f"{stem.name}.{kind}"))
         write_atomic(paths[-1], content.getvalue())

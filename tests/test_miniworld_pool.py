@@ -172,9 +172,9 @@ def test_splits_share_no_image_with_each_other_or_with_clean_rows(
 
 def test_split_arrays_follow_the_class_order() -> None:
     images, labels = pool.split_arrays("flowers", "val")
-    assert images.shape == (8 * 20, 32, 32, 3)
+    assert images.shape == (8 * 50, 32, 32, 3)
     assert images.dtype == np.uint8
-    assert labels.tolist() == [label for label in range(8) for _ in range(20)]
+    assert labels.tolist() == [label for label in range(8) for _ in range(50)]
 
 
 def test_copies_of_test_images_are_near_but_not_equal(rows: list[pool.TruthRow]) -> None:

@@ -38,8 +38,8 @@ POOL_SEED_LIMIT = 2**31
 # Images per class and first seed of each split of a task. "oracle" trains a classifier that
 # judges generated images and is no part of any task.
 SPLITS: dict[str, tuple[int, int]] = {
-    "train": (40, 3_000_000_000),
-    "val": (20, 3_000_100_000),
+    "train": (160, 3_000_000_000),
+    "val": (50, 3_000_100_000),
     "test": (100, 3_000_200_000),
     "oracle": (500, 3_000_300_000),
 }

@@ -59,7 +59,7 @@ class ClipShape:
     width: int
 
 
-ADAPTED = ClipShape("clip", image_size=32, width=16)
+ADAPTED = ClipShape("clip", image_size=32, width=12)
 """Reads the classes well enough to start from, and leaves adaptation something to add."""
 CONDITIONER = ClipShape("conditioner", image_size=64, width=10)
 """Reads them as well as this pool allows; only its text tower ships."""
@@ -114,11 +114,13 @@ def train_conditioner(work: Path, recipe: Recipe) -> None:
 def _train(shape: ClipShape, work: Path, recipe: Recipe) -> None:
     if (work / shape.name).exists():
         return
-    step = ClipStep(shape, work, recipe)
+    torch.manual_seed(recipe.seed)
+    steps = recipe.clip_steps if shape == ADAPTED else recipe.conditioner_steps
+    step = ClipStep(open_clip.CLIP(**configuration(shape)["model_cfg"]), steps, work, recipe)
     run(
         Training(
             name=f"{shape.name}-training",
-            steps=recipe.clip_steps,
+            steps=steps,
             state={"model": step.model, "optimiser": step.optimiser},
             take_step=step,
             evaluate=step.validation_figures,
@@ -142,8 +144,7 @@ def _train(shape: ClipShape, work: Path, recipe: Recipe) -> None:
 class ClipStep:
     """The model, its optimiser and the pairs; a call does one step."""
 
-    def __init__(self, shape: ClipShape, work: Path, recipe: Recipe) -> None:
-        torch.manual_seed(recipe.seed)
+    def __init__(self, model: torch.nn.Module, steps: int, work: Path, recipe: Recipe) -> None:
         images = torch.from_numpy(np.load(work / "pairs.npy"))
         captions = json.loads((work / "captions.json").read_text(encoding="utf-8"))
         words = tokenizer.load_tokenizer(work / "tokenizer")
@@ -153,15 +154,14 @@ class ClipStep:
         held_out, kept = order[:held_count], order[held_count:]
         self._images, self._tokens = images[kept], tokens[kept]
         self._held_images, self._held_tokens = images[held_out], tokens[held_out]
-        self._recipe, self._size = recipe, shape.image_size
-        self.model: torch.nn.Module = open_clip.CLIP(**configuration(shape)["model_cfg"])
-        self.model.to(memory_format=torch.channels_last)
+        self._recipe, self._steps = recipe, steps
+        self.model = model.to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(_decay_groups(self.model), betas=(0.9, 0.98))
 
     def __call__(self, step: int) -> Tensor:
         """Does one step; returns the contrastive loss of its batch."""
         recipe = self._recipe
-        rate = recipe.clip_rate * warm_cosine(step, recipe.clip_steps, WARM_STEPS)
+        rate = recipe.clip_rate * warm_cosine(step, self._steps, WARM_STEPS)
         set_rate(self.optimiser, rate)
         generator = step_generator(recipe.seed, step)
         chosen = _batch_of_pass(step, recipe.clip_batch, len(self._images), recipe.seed)
@@ -195,7 +195,9 @@ class ClipStep:
     def _loss(self, images: Tensor, tokens: Tensor) -> Tensor:
         """Returns the symmetric contrastive loss of uint8 images [n, 32, 32, 3] and token ids."""
         with torch.autocast("cpu", torch.bfloat16):
-            seen, read, scale = self.model(prepared(images, self._size), tokens)[:3]
+            seen, read, scale = self.model(prepared(images, self.model.visual.image_size), tokens)[
+                :3
+            ]
         logits = scale.float() * seen.float() @ read.float().T
         pairs = torch.arange(len(logits))
         return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
@@ -217,7 +219,8 @@ def zero_shot_accuracy(
     words = open_clip.get_tokenizer(f"local-dir:{folder}")
     means = [F.normalize(clip.encode_text(words(list(one))), dim=-1).mean(0) for one in prompts]
     pixels = prepared(images, clip.visual.image_size)
-    features = torch.cat([clip.encode_image(batch) for batch in pixels.split(VALIDATION_BATCH)])
+    batches = torch.split(pixels, VALIDATION_BATCH)
+    features = torch.cat([clip.encode_image(batch) for batch in batches])
     chosen = (features @ F.normalize(torch.stack(means), dim=-1).T).argmax(1)
     return round((chosen == labels).float().mean().item(), 4)
 

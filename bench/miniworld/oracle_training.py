@@ -134,7 +134,8 @@ def _softened(images: Tensor, generator: torch.Generator) -> Tensor:
     blurred = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
     share, noise = torch.rand(2, len(images), 1, 1, 1, generator=generator)
     grain = torch.randn(images.shape, generator=generator)
-    return images.lerp(blurred, share) + LARGEST_NOISE * noise * grain
+    softened: Tensor = images.lerp(blurred, share) + LARGEST_NOISE * noise * grain
+    return softened
 
 
 def load_oracle(file: Path) -> Oracle:

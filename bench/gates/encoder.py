@@ -1,0 +1,177 @@
+"""CLIP: what it can do unadapted, whether it is trained to the end, and how it is fine-tuned."""
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from adapt.models import WEIGHTS_FILE, Classifier, load_clip
+from adapt.optimise import learning_rate, make_optimiser, set_learning_rate
+from bench.gates.gates import EVALUATORS, Figures
+from bench.gates.pairs import made_once
+from bench.miniworld.clip_training import LARGEST_LOGIT_SCALE, ClipStep, augmented
+from bench.miniworld.pool import IMAGE_SIZE
+from bench.miniworld.recipe import Recipe
+from bench.miniworld.resumable_training import step_generator
+from bench.paths import Home
+from bench.plugins import objectives
+from bench.preset import resolve
+from bench.progress import Progress
+from bench.run import pinned, run
+from bench.tasks import find_task
+from bench.types import RunSpec, TrainSpec, digest
+
+LARGEST_N = 1280
+"""The largest number of images in studies/mini-full.yaml."""
+LAST_SHARE = 0.2
+SEED = 1
+"""Another than the recipe's, so that the control draws other batches than the training did."""
+
+
+def accuracies(domain: str, home: Home, clip: str, progress: Progress) -> dict[str, float]:
+    """Return the test accuracies of an unadapted CLIP, by evaluator, as every study has them.
+
+    Args:
+        domain: One of `CLASSES`.
+        home: Where the run is kept; a finished one is not done again.
+        clip: Name or path of the weights.
+        progress: Where to report.
+    """
+    record = run(pinned(unadapted_spec(domain, clip), home), home, progress)
+    return {
+        score.evaluator: round(score.value, 4)
+        for score in record.scores
+        if score.evaluator in EVALUATORS and (score.split, score.metric) == ("test", "accuracy")
+    }
+
+
+def convergence(curve: Sequence[Mapping[str, Any]]) -> Figures | None:
+    """Return how much CLIP's validation loss falls over the last fifth of its steps.
+
+    Args:
+        curve: Lines as `read_curve` returns them.
+
+    Returns:
+        `fall`, a share of the earlier loss, and the steps and losses it is taken from; None where
+        the curve has no two losses to compare.
+    """
+    losses = {
+        line["step"]: line["validation_loss"]
+        for line in curve
+        if line["model"] == "clip-training" and "validation_loss" in line
+    }
+    last = max(losses, default=0)
+    earlier = [step for step in losses if step <= (1 - LAST_SHARE) * last]
+    if not earlier:
+        return None
+    first = max(earlier)
+    return {
+        "fall": round(1 - losses[last] / losses[first], 5),
+        "steps": [first, last],
+        "losses": [losses[first], losses[last]],
+    }
+
+
+def unadapted_spec(domain: str, clip: str) -> RunSpec:
+    """Return the spec of the unadapted model's run, which every study has as its baseline."""
+    return resolve("mini", task=domain, source="none", n=None, settings={"model": clip})
+
+
+def control_weights(work: Path, clip: Path, train: TrainSpec) -> Path:
+    """Train CLIP on random pairs for as many steps as the longest fine-tuning; made once.
+
+    Steps, learning rate and decay are those of fine-tuning, and batch statistics are frozen as
+    there; the loss is that of CLIP's own training, and so is the batch, which is what a pair is
+    told apart from.
+
+    Args:
+        work: What `prepared_pairs` returned; the weights are kept in it.
+        clip: The weights to start from.
+        train: How studies fine-tune.
+
+    Returns:
+        A folder in open_clip's ``local-dir`` layout.
+    """
+    steps = math.ceil(LARGEST_N / train.batch_size) * train.epochs
+
+    def make(folder: Path) -> None:
+        step = ControlStep(work, clip, train, steps)
+        for number in range(steps):
+            step(number)
+        shutil.copytree(clip, folder, dirs_exist_ok=True)
+        weights = {
+            # As the shipped weights are kept, so that nothing but the training differs.
+            name: (value.half() if value.is_floating_point() else value).contiguous()
+            for name, value in step.model.state_dict().items()
+        }
+        save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+    return made_once(work / f"control-{digest([train, steps, SEED])}", make)
+
+
+class ControlStep(ClipStep):
+    """CLIP's own training, continued from finished weights in the manner of fine-tuning."""
+
+    def __init__(self, work: Path, clip: Path, train: TrainSpec, steps: int) -> None:
+        super().__init__(load_clip(clip).model.requires_grad_(True), steps, work, Recipe())
+        self.optimiser = make_optimiser(self.model, train)
+        self._train = train
+
+    def __call__(self, step: int) -> Tensor:
+        """Does one step on random pairs; returns the contrastive loss of its batch."""
+        set_learning_rate(self.optimiser, learning_rate(self._train, step, self._steps))
+        generator = step_generator(SEED, step)
+        size = (self._recipe.clip_batch,)
+        chosen = torch.randint(len(self._images), size, generator=generator)
+        # The model stays in evaluation mode: it has no dropout, and its statistics are frozen.
+        loss = self._loss(augmented(self._images[chosen], generator), self._tokens[chosen])
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), self._train.clip_norm)
+        self.optimiser.step()
+        with torch.no_grad():
+            self.model.get_parameter("logit_scale").clamp_(0.0, LARGEST_LOGIT_SCALE)
+        return loss
+
+
+def batch_norm_figures(clip: Path, spec: RunSpec) -> dict[str, int]:
+    """Return what one step of fine-tuning does to batch norm.
+
+    Args:
+        clip: The weights.
+        spec: A run of the preset: its task, objective and training are used.
+
+    Returns:
+        `layers`, how many there are; `training`, how many of them are in training mode;
+        `changed`, how many running statistics the step changed.
+    """
+    loaded = load_clip(clip)
+    classifier = Classifier.from_clip(loaded, find_task(spec.task)).train()
+    optimiser = make_optimiser(classifier, spec.train)
+    set_learning_rate(optimiser, spec.train.lr)
+    before = {name: value.clone() for name, value in classifier.named_buffers()}
+    rng = np.random.default_rng(SEED)
+    noise = rng.integers(0, 256, (spec.train.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    images = torch.stack([loaded.preprocess_val(Image.fromarray(one)) for one in noise])
+    labels = torch.from_numpy(rng.integers(0, classifier.head.out_features, len(images)))
+    objectives.get(spec.objective)().loss(classifier, images, labels).backward()
+    optimiser.step()
+    norms = [
+        module
+        for module in classifier.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    ]
+    return {
+        "layers": len(norms),
+        "training": sum(module.training for module in norms),
+        "changed": sum(
+            not torch.equal(before[name], value) for name, value in classifier.named_buffers()
+        ),
+    }

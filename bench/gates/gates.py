@@ -1,0 +1,266 @@
+"""What must hold of the miniature world before a study in it means anything.
+
+Figures in, verdicts out; what measures the figures is in the other files of this package. All of
+them together are `{"domains": {domain: ...}, "world": ...}`.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+EVALUATORS = ("zero-shot", "linear-probe")
+Figures = dict[str, Any]
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.1f} points"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3g}"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One figure and where it must lie.
+
+    Attributes:
+        name: What the figure is.
+        read: Returns it from one domain's figures, or from the world's; None where it could not
+            be measured, which misses the gate.
+        reason: Why the bounds are where they are.
+        low: The smallest figure that passes.
+        high: The largest figure that passes.
+        strict: A figure on a bound misses.
+        aim: What one would wish for beyond passing.
+        form: Writes the figure.
+        of_world: There is one figure, not one per domain.
+    """
+
+    name: str
+    read: Callable[[Figures], float | None]
+    reason: str
+    low: float = -math.inf
+    high: float = math.inf
+    strict: bool = False
+    aim: float | None = None
+    form: Callable[[float], str] = _percent
+    of_world: bool = False
+
+    @property
+    def wanted(self) -> str:
+        """The bounds in words."""
+        least, most = (">", "<") if self.strict else ("≥", "≤")
+        bounds = [f"{least} {self.form(self.low)}"] if self.low > -math.inf else []
+        bounds += [f"{most} {self.form(self.high)}"] if self.high < math.inf else []
+        return ", ".join(bounds) + (f" (aim {self.form(self.aim)})" if self.aim else "")
+
+    def passes(self, value: float | None) -> bool:
+        """Return whether a figure lies within the bounds."""
+        if value is None or not math.isfinite(value):
+            return False
+        value = round(value, 6)  # 0.95 - 0.89 is more than 0.06 in floating point
+        if self.strict:
+            return self.low < value < self.high
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a gate.
+
+    Attributes:
+        gate: The gate.
+        values: The figure of each domain, or of the world under an empty name.
+    """
+
+    gate: Gate
+    values: Mapping[str, float | None]
+
+    @property
+    def missed(self) -> list[str]:
+        """The domains that miss the gate."""
+        return [name for name, value in self.values.items() if not self.gate.passes(value)]
+
+    @property
+    def row(self) -> tuple[str, str, str, str]:
+        """Gate, figures, what is wanted, and pass or MISSED."""
+        texts = [
+            f"{name} {'not measured' if value is None else self.gate.form(value)}".strip()
+            for name, value in self.values.items()
+        ]
+        outcome = f"MISSED {', '.join(self.missed)}".strip() if self.missed else "pass"
+        return self.gate.name, ", ".join(texts), self.gate.wanted, outcome
+
+
+def judged(figures: Figures) -> list[Verdict]:
+    """Return what becomes of every gate."""
+    world = {"": figures["world"]}
+    return [
+        Verdict(
+            gate,
+            {
+                name: gate.read(part)
+                for name, part in (world if gate.of_world else figures["domains"]).items()
+            },
+        )
+        for gate in GATES
+    ]
+
+
+def _accuracy(of: str) -> Callable[[Figures], float]:
+    """Return what reads the oracle's accuracy on one kind of images."""
+    return lambda domain: float(domain["fidelity"][of]["accuracy"])
+
+
+def _unadapted(evaluator: str) -> Callable[[Figures], float]:
+    """Return what reads the shipped CLIP's test accuracy by one evaluator."""
+    return lambda domain: float(domain["clip"]["shipped"][evaluator])
+
+
+def _lost_by_autoencoder(domain: Figures) -> float:
+    return _accuracy("real")(domain) - _accuracy("rebuilt")(domain)
+
+
+def _legibility(domain: Figures) -> float:
+    return _accuracy("generated")(domain) / _accuracy("real")(domain)
+
+
+def _caption_effect(domain: Figures) -> float:
+    return _accuracy("generated")(domain) - _accuracy("wrong_caption")(domain)
+
+
+def _gap_in_errors(domain: Figures) -> float:
+    gap = domain["fidelity"]["conditioning_gap"]
+    return float(gap["gap"] / gap["standard_error"])
+
+
+def _largest_gain(domain: Figures) -> float:
+    before, after = domain["clip"]["shipped"], domain["clip"]["control"]
+    return float(max(after[name] - before[name] for name in EVALUATORS))
+
+
+def _fall(world: Figures) -> float | None:
+    return world["convergence"] and float(world["convergence"]["fall"])
+
+
+GATES = (
+    Gate(
+        "readability: oracle on real renders",
+        _accuracy("real"),
+        "The oracle is the judge of the generator, and the classes must differ at 32 pixels.",
+        low=0.90,
+    ),
+    Gate(
+        "autoencoder: accuracy lost",
+        _lost_by_autoencoder,
+        "No generator behind this autoencoder can draw what it does not keep.",
+        high=0.06,
+        form=_points,
+    ),
+    Gate(
+        "generator: accuracy over that of real",
+        _legibility,
+        "Below this a study would compare retrieval with a generator that cannot draw the classes.",
+        low=0.70,
+        aim=0.85,
+        form=lambda value: f"{value:.2f}",
+    ),
+    Gate(
+        "generator: right minus wrong caption",
+        _caption_effect,
+        "The class comes from the caption, not from the noise.",
+        low=0.30,
+        form=_points,
+    ),
+    Gate(
+        "generator: conditioning gap over its error",
+        _gap_in_errors,
+        "The UNet's error grows when it is told a wrong class, by more than two standard errors.",
+        low=2.0,
+        strict=True,
+        form=lambda value: f"{value:.1f}",
+    ),
+    Gate(
+        "generator: right domain",
+        lambda domain: float(domain["fidelity"]["generated"]["right_domain"]),
+        "An image of no plane at all is a failure of sampling, not of class fidelity.",
+        low=0.98,
+    ),
+    Gate(
+        "memorisation: generated nearer than 8 of 255",
+        lambda domain: float(domain["memorisation"]["copies"]),
+        "Copies of the pool would be retrieved images by another name.",
+        high=0.01,
+        strict=True,
+    ),
+    *(
+        Gate(
+            f"CLIP: unadapted {evaluator}",
+            _unadapted(evaluator),
+            "Well above chance, so that filtering works, and with room for adaptation to help.",
+            low=0.45,
+            high=0.90,
+        )
+        for evaluator in EVALUATORS
+    ),
+    Gate(
+        "CLIP: loss still falling in the last fifth",
+        _fall,
+        "A CLIP that more pre-training would improve makes every adaptation look good.",
+        high=0.01,
+        strict=True,
+        form=lambda value: f"{value:.2%}",
+        of_world=True,
+    ),
+    Gate(
+        "CLIP: gain from as many steps on random pairs",
+        _largest_gain,
+        "Otherwise gains from targeted images may be those of more training.",
+        high=0.02,
+        form=_points,
+    ),
+    Gate(
+        "pool: bend of precision over recall",
+        lambda domain: float(domain["pool"]["bend"]),
+        "A threshold worth choosing drops wrong images before it drops right ones.",
+        low=0.1,
+        form=_plain,
+    ),
+    Gate(
+        "pool: class precision that tau buys",
+        lambda domain: float(domain["pool"]["gain"]),
+        "While half of the recall stays; or else the filter does nothing for the retrieved arm.",
+        low=0.03,
+        form=_points,
+    ),
+    Gate(
+        "fine-tuning: batch statistics not frozen",
+        lambda world: float(world["batch_norm"]["training"] + world["batch_norm"]["changed"]),
+        "Batch norm in training mode makes small n look worse than it is.",
+        high=0,
+        form=_plain,
+        of_world=True,
+    ),
+    Gate(
+        "weights: size in MB",
+        lambda world: float(world["megabytes"]),
+        "They ship with the package.",
+        high=24,
+        form=_plain,
+        of_world=True,
+    ),
+    Gate(
+        "generator: images a second at 20 steps",
+        lambda world: float(world["speed"]["images_per_second"]),
+        "The generated sets of the miniature studies take minutes on two cores.",
+        low=10,
+        form=_plain,
+        of_world=True,
+    ),
+)
