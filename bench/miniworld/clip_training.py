@@ -144,7 +144,7 @@ def _train(shape: ClipShape, work: Path, recipe: Recipe) -> None:
 class ClipStep:
     """The model, its optimiser and the pairs; a call does one step."""
 
-    def __init__(self, model: torch.nn.Module, steps: int, work: Path, recipe: Recipe) -> None:
+    def __init__(self, model: open_clip.CLIP, steps: int, work: Path, recipe: Recipe) -> None:
         images = torch.from_numpy(np.load(work / "pairs.npy"))
         captions = json.loads((work / "captions.json").read_text(encoding="utf-8"))
         words = tokenizer.load_tokenizer(work / "tokenizer")
@@ -154,8 +154,8 @@ class ClipStep:
         held_out, kept = order[:held_count], order[held_count:]
         self._images, self._tokens = images[kept], tokens[kept]
         self._held_images, self._held_tokens = images[held_out], tokens[held_out]
-        self._recipe, self._steps = recipe, steps
-        self.model = model.to(memory_format=torch.channels_last)
+        self._recipe, self._steps, self._size = recipe, steps, int(model.visual.image_size)
+        self.model: torch.nn.Module = model.to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(_decay_groups(self.model), betas=(0.9, 0.98))
 
     def __call__(self, step: int) -> Tensor:
