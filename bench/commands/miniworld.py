@@ -21,7 +21,7 @@ def command() -> None:
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder to work in.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for weights.")
 def train(work: Path, out: Path) -> None:
-    """Train CLIP and Stable Diffusion on the pool again (about an hour; continues when killed)."""
+    """Train it all again on its pool (about 90 minutes; continues when killed)."""
     from bench.miniworld.train import train as train_all
 
     train_all(work, out)

@@ -210,9 +210,11 @@ GATES = (
         for evaluator in EVALUATORS
     ),
     Gate(
-        "CLIP: loss still falling in the last fifth",
+        "CLIP: fall of the loss in the last fifth",
         _fall,
-        "A CLIP that more pre-training would improve makes every adaptation look good.",
+        "A CLIP that more pre-training would improve makes every adaptation look good; one whose "
+        "validation loss rises has begun to learn its pool by heart.",
+        low=-0.01,
         high=0.01,
         strict=True,
         form=lambda value: f"{value:.2%}",
@@ -228,8 +230,9 @@ GATES = (
     Gate(
         "pool: bend of precision over recall",
         lambda domain: float(domain["pool"]["bend"]),
-        "A threshold worth choosing drops wrong images before it drops right ones.",
-        low=0.1,
+        "A threshold worth choosing drops wrong images before it drops right ones; a straight line "
+        "would be 0.",
+        low=0.25,
         form=_plain,
     ),
     Gate(

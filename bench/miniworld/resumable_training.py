@@ -163,6 +163,11 @@ def _append_to_curve(
     log.info("%s", line)
 
 
+def log_to_stderr() -> None:
+    """Sends what a training process says to standard error, with the time."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+
+
 def read_curve(file: Path) -> list[dict[str, Any]]:
     """Returns the lines of a file of learning curves; of lines for one step, the last one."""
     lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())

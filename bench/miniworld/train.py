@@ -7,7 +7,6 @@ checkpoint, at most two minutes old, and skips what is finished.
 import argparse
 import hashlib
 import json
-import logging
 import multiprocessing
 import platform
 import shutil
@@ -28,7 +27,12 @@ from bench.miniworld.fidelity import FIDELITY_FILE, PROMPTS, measure
 from bench.miniworld.oracle_training import ORACLE_FILE, train_oracle
 from bench.miniworld.pool import build_pool, training_pairs
 from bench.miniworld.recipe import Recipe
-from bench.miniworld.resumable_training import CURVE_FILE, read_curve, whole_folder
+from bench.miniworld.resumable_training import (
+    CURVE_FILE,
+    log_to_stderr,
+    read_curve,
+    whole_folder,
+)
 from bench.miniworld.tokenizer import train_tokenizer
 from bench.miniworld.unet_training import train_unet
 from bench.miniworld.vae_training import train_vae
@@ -108,7 +112,7 @@ def _side_by_side(queues: list[tuple[Trainer, ...]], work: Path, recipe: Recipe)
 
 
 def _train_all(queue: tuple[Trainer, ...], work: Path, recipe: Recipe) -> None:
-    _log_to_stderr()
+    log_to_stderr()
     torch.set_num_threads(1)
     for trainer in queue:
         trainer(work, recipe)
@@ -159,17 +163,13 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-
-
 def main() -> None:
     """Trains as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and curves")
     parser.add_argument("--out", type=Path, required=True, help="where the weights go")
     arguments = parser.parse_args()
-    _log_to_stderr()
+    log_to_stderr()
     train(arguments.work, arguments.out)
 
 

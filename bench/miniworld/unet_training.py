@@ -28,7 +28,13 @@ from bench.miniworld.diffusion_training import (
 from bench.miniworld.fidelity import generated_accuracies
 from bench.miniworld.oracle_training import ORACLE_FILE
 from bench.miniworld.recipe import Recipe
-from bench.miniworld.resumable_training import Training, run, set_rate, step_generator
+from bench.miniworld.resumable_training import (
+    Training,
+    log_to_stderr,
+    run,
+    set_rate,
+    step_generator,
+)
 
 PROCESSES = 2
 CAPTION_DROP = 0.1
@@ -77,6 +83,7 @@ def train_unet(work: Path, recipe: Recipe) -> None:
 
 def _unet_worker(rank: int, meeting: Path, work: Path, recipe: Recipe) -> None:
     """Trains as one of the processes; the first one keeps checkpoints and writes the result."""
+    log_to_stderr()
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",
