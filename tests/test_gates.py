@@ -56,7 +56,7 @@ def domain_figures() -> Figures:
             "shipped": {"zero-shot": 0.5, "linear-probe": 0.9},
             "control": {"zero-shot": 0.52, "linear-probe": 0.88},
         },
-        "pool": {"tau": 0.1, "knee": 0.3, "bend": 0.1, "gain": 0.03, "curve": curve},
+        "pool": {"tau": 0.1, "knee": 0.3, "bend": 0.25, "gain": 0.03, "curve": curve},
     }
 
 
