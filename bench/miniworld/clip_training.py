@@ -194,10 +194,9 @@ class ClipStep:
 
     def _loss(self, images: Tensor, tokens: Tensor) -> Tensor:
         """Returns the symmetric contrastive loss of uint8 images [n, 32, 32, 3] and token ids."""
+        pixels = prepared(images, self._size)
         with torch.autocast("cpu", torch.bfloat16):
-            seen, read, scale = self.model(prepared(images, self.model.visual.image_size), tokens)[
-                :3
-            ]
+            seen, read, scale = self.model(pixels, tokens)[:3]
         logits = scale.float() * seen.float() @ read.float().T
         pairs = torch.arange(len(logits))
         return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
