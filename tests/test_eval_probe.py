@@ -211,3 +211,18 @@ def test_unknown_normalisation_is_refused() -> None:
 def test_module_is_found_by_its_name() -> None:
     assert evaluators.get("linear-probe") is LinearProbe
     assert {"linear-probe", "zero-shot"} <= set(evaluators.names())
+
+
+def test_each_model_gets_a_grid_of_its_own() -> None:
+    names = ("train", "val", "test")
+    views = [
+        View({name: blobs(60, first + place, 0.6) for place, name in enumerate(names)})
+        for first in (10, 20)
+    ]
+    shared = LinearProbe(LinearProbe.Options())
+    for view in [*views, views[0]]:
+        alone = LinearProbe(LinearProbe.Options())
+        for judge in ("validate", "test"):
+            ours, theirs = (getattr(probe, judge)(view) for probe in (shared, alone))
+            np.testing.assert_array_equal(ours.predicted, theirs.predicted)
+            assert ours.chosen == theirs.chosen

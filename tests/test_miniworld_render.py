@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
+from bench.declared import read_yaml
+from bench.miniworld.pool import WORLD
 from bench.miniworld.render import CLASSES, DISTRACTORS, attributes, render
+from bench.types import digest
+from tests.conftest import ROOT
 
 DOMAINS = list(CLASSES)
 SUBJECTS = [
@@ -61,3 +65,11 @@ def test_what_does_not_exist_is_named_with_its_nearest() -> None:
         render("aircraft", "Spitfier", 1)
     with pytest.raises(ValueError, match="seed must be"):
         render("aircraft", "Spitfire", -1)
+
+
+def test_other_pictures_are_another_world() -> None:
+    """Where this fails on purpose, raise the version in mini.yaml and the pool's `WORLD`."""
+    pictures = [render(domain, name, 7) for domain, name in SUBJECTS]
+    assert digest([picture.tobytes().hex() for picture in pictures], 12) == "9c23883d0c28"
+    assert WORLD == "miniworld-v2"
+    assert read_yaml(ROOT / "bench" / "tasks" / "mini.yaml")["all"]["version"] == 2

@@ -70,6 +70,8 @@ def check(weights: Path | None, out: Path | None) -> None:
     from bench.paths import Home
     from bench.progress import Progress
 
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # A place that cannot be written fails at once.
     figures = measured(weights, Home.from_environment(), Progress())
     verdicts = judged(figures)
     click.echo(gate_table(verdicts), nl=False)
@@ -78,7 +80,10 @@ def check(weights: Path | None, out: Path | None) -> None:
         write_atomic(out / "gates.md", page(figures, verdicts).encode())
         write_figures(figures, out)
     if missed := [verdict.gate.name for verdict in verdicts if verdict.missed]:
-        raise BenchError(f"{len(missed)} of {len(verdicts)} gates missed: {'; '.join(missed)}")
+        raise BenchError(
+            f"{len(missed)} of {len(verdicts)} gates missed: {'; '.join(missed)}",
+            "do not trust a study in this world; train longer, or change what the gate is about",
+        )
 
 
 @command.command()

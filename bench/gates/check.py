@@ -71,10 +71,10 @@ def measured(weights: Path | None, home: Home, progress: Progress) -> Figures:
             "fidelity": known,
             "attributes": [kept._asdict() for kept in attributes_kept(domain, *matrices)],
             "memorisation": memorisation_figures(generated[domain], unseen, pairs),
+            # In a home of its own: no report shall show these runs.
             "clip": {
-                "shipped": accuracies(domain, home, clip, progress),
-                # In a home of its own: no report shall show these runs.
-                "control": accuracies(domain, Home(work), str(control), progress),
+                name: accuracies(domain, Home(work), folder, progress)
+                for name, folder in (("shipped", clip), ("control", str(control)))
             },
             "pool": retrieval_figures(domain, home, progress, clip),
         }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from PIL import Image
@@ -30,13 +31,17 @@ from bench.types import RunSpec, TrainSpec, digest
 
 LARGEST_N = 1280
 """The largest number of images in studies/mini-full.yaml."""
-LAST_SHARE = 0.2
+LAST_SHARE = 0.25
+CONTROL_RATE = 1e-3
+"""The lower learning rate of that study; at the higher one CLIP's own training overshoots."""
 SEED = 1
 """Another than the recipe's, so that the control draws other batches than the training did."""
 
 
 def accuracies(domain: str, home: Home, clip: str, progress: Progress) -> dict[str, float]:
-    """Return the test accuracies of an unadapted CLIP, by evaluator, as every study has them.
+    """Return an unadapted CLIP's accuracies on validation data, by evaluator.
+
+    They come from the run that every study has as its baseline.
 
     Args:
         domain: One of `CLASSES`.
@@ -48,12 +53,12 @@ def accuracies(domain: str, home: Home, clip: str, progress: Progress) -> dict[s
     return {
         score.evaluator: round(score.value, 4)
         for score in record.scores
-        if score.evaluator in EVALUATORS and (score.split, score.metric) == ("test", "accuracy")
+        if score.evaluator in EVALUATORS and (score.split, score.metric) == ("val", "accuracy")
     }
 
 
 def convergence(curve: Sequence[Mapping[str, Any]]) -> Figures | None:
-    """Return how much CLIP's validation loss falls over the last fifth of its steps.
+    """Return how much CLIP's validation loss falls over the last quarter of its steps.
 
     Args:
         curve: Lines as `read_curve` returns them.
@@ -87,7 +92,7 @@ def unadapted_spec(domain: str, clip: str) -> RunSpec:
 def control_weights(work: Path, clip: Path, train: TrainSpec) -> Path:
     """Train CLIP on random pairs for as many steps as the longest fine-tuning; made once.
 
-    Steps, learning rate and decay are those of fine-tuning, and batch statistics are frozen as
+    Steps, warm-up and decay are those of fine-tuning, and batch statistics are frozen as
     there; the loss is that of CLIP's own training, and so is the batch, which is what a pair is
     told apart from.
 
@@ -100,6 +105,7 @@ def control_weights(work: Path, clip: Path, train: TrainSpec) -> Path:
         A folder in open_clip's ``local-dir`` layout.
     """
     steps = math.ceil(LARGEST_N / train.batch_size) * train.epochs
+    train = msgspec.structs.replace(train, lr=CONTROL_RATE)
 
     def make(folder: Path) -> None:
         step = ControlStep(work, clip, train, steps)
@@ -113,7 +119,7 @@ def control_weights(work: Path, clip: Path, train: TrainSpec) -> Path:
         }
         save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
-    return made_once(work / f"control-{digest([train, steps, SEED])}", make)
+    return made_once(work / f"control-{digest([train, steps, SEED, Recipe().clip_batch])}", make)
 
 
 class ControlStep(ClipStep):

@@ -119,7 +119,7 @@ def _accuracy(of: str) -> Callable[[Figures], float]:
 
 
 def _unadapted(evaluator: str) -> Callable[[Figures], float]:
-    """Return what reads the shipped CLIP's test accuracy by one evaluator."""
+    """Return what reads the shipped CLIP's validation accuracy by one evaluator."""
     return lambda domain: float(domain["clip"]["shipped"][evaluator])
 
 
@@ -135,9 +135,9 @@ def _caption_effect(domain: Figures) -> float:
     return _accuracy("generated")(domain) - _accuracy("wrong_caption")(domain)
 
 
-def _gap_in_errors(domain: Figures) -> float:
+def _gap_in_errors(domain: Figures) -> float | None:
     gap = domain["fidelity"]["conditioning_gap"]
-    return float(gap["gap"] / gap["standard_error"])
+    return float(gap["gap"] / gap["standard_error"]) if gap["standard_error"] else None
 
 
 def _largest_gain(domain: Figures) -> float:
@@ -210,10 +210,10 @@ GATES = (
         for evaluator in EVALUATORS
     ),
     Gate(
-        "CLIP: fall of the loss in the last fifth",
+        "CLIP: fall of the loss in the last quarter",
         _fall,
-        "A CLIP that more pre-training would improve makes every adaptation look good; one whose "
-        "validation loss rises has begun to learn its pool by heart.",
+        "A validation loss that falls asks for more training; one that rises tells that the pool "
+        "is being learnt by heart.",
         low=-0.01,
         high=0.01,
         strict=True,
@@ -236,7 +236,7 @@ GATES = (
         form=_plain,
     ),
     Gate(
-        "pool: class precision that tau buys",
+        "pool: class precision a threshold can buy",
         lambda domain: float(domain["pool"]["gain"]),
         "While half of the recall stays; or else the filter does nothing for the retrieved arm.",
         low=0.03,

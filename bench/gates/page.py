@@ -37,7 +37,7 @@ def page(figures: Figures, verdicts: Sequence[Verdict]) -> str:
         table(("images", *domains), _readings(domains)),
         "The gap is how much the UNet's error grows when it is told a wrong class, with the "
         "standard error over validation images.",
-        "## CLIP's test accuracy, and after as many steps on random pairs",
+        "## CLIP's accuracy on validation data, and after as many steps on random pairs",
         table(("domain", "evaluator", "shipped", "control"), _clips(domains)),
         "## Distance to the nearest pool image, root mean square of 255",
         table(("domain", "images", "least", "5 % quantile", "median"), _distances(domains)),

@@ -17,7 +17,7 @@ from sources._pool import MINIWORLD, Pool
 
 
 def prepared_pairs(home: Home, clip: Path) -> Path:
-    """Return a folder that holds the pool as CLIP's training takes it; made once per tokenizer.
+    """Return a folder that holds the pool as CLIP's training takes it; made once per CLIP.
 
     Starts processes with `spawn`, so a calling script needs a `__main__` guard.
 

@@ -91,8 +91,8 @@ def judge(weights: Path) -> tuple[Figures, dict[str, Tensor]]:
     Returns:
         `settings`, and for every domain `real`, `rebuilt` (encoded and decoded),
         `rebuilt_refitted` (the oracle's last layer fitted to rebuilt images), `generated`,
-        `wrong_caption` (the same noise with another class's captions, judged by the first class:
-        at or below chance when the caption decides), `conditioning_gap` and `clip_zero_shot`.
+        `wrong_caption` (images for another class's captions, judged by a class that was not asked
+        for: at or below chance when the caption decides), `conditioning_gap` and `clip_zero_shot`.
         Beside them the images that `generated` judged: by domain, uint8 [n, 32, 32, 3].
 
     Raises:

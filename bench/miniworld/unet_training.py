@@ -90,7 +90,7 @@ def _unet_worker(rank: int, meeting: Path, work: Path, recipe: Recipe) -> None:
         init_method=f"file://{meeting.resolve()}",
         rank=rank,
         world_size=PROCESSES,
-        timeout=timedelta(minutes=5),
+        timeout=timedelta(minutes=30),  # one evaluates while the other waits
     )
     step = UnetStep(rank, work, recipe)
     run(
@@ -152,7 +152,7 @@ class UnetStep:
 
     def read_accuracies(self) -> dict[str, float]:
         """Returns how often the oracle reads the right class in generated images, by domain."""
-        pipeline = pipeline_of(self._work, copy.deepcopy(self.average))
+        pipeline = pipeline_of(self._work, self.average)
         return generated_accuracies(pipeline, self._work / ORACLE_FILE, IMAGES_PER_CLASS)
 
     def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -167,11 +167,16 @@ class UnetStep:
         dropped = torch.rand(size, generator=generator) < CAPTION_DROP
         states[dropped] = self._no_caption
         noise = torch.randn(mean.shape, generator=generator)
-        draw = torch.randn(size, generator=generator)
-        times = (1000 * torch.sigmoid(TIME_CENTRE + TIME_SPREAD * draw)).long()
+        times = training_times(size, generator)
         noisy = self._scheduler.add_noise(latents, noise, times)
         target = self._scheduler.get_velocity(latents, noise, times)
         return noisy, times, states.float(), target
+
+
+def training_times(count: int, generator: torch.Generator) -> Tensor:
+    """Returns the times to train at, int64 [count], from 0 to 999."""
+    draw = TIME_CENTRE + TIME_SPREAD * torch.randn(count, generator=generator)
+    return (1000 * torch.sigmoid(draw)).long().clamp(max=999)
 
 
 def _share_gradients(weights: list[torch.nn.Parameter]) -> None:
