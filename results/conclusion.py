@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -41,6 +42,18 @@ def conclusions(connection: DuckDBPyConnection, experiment: Experiment) -> list[
     better = [_conclude(connection, experiment, own, arms) for own, arms in pairs]
     worth = [_exchange(connection, experiment, own, arms) for own, arms in pairs]
     return [sentence + caveat for sentence in [*better, *worth] if sentence]
+
+
+def left_out(connection: DuckDBPyConnection, experiment: Experiment) -> str:
+    """Return the sentence on runs that are no part of the results; empty where there are none."""
+    count = queries.outdated(connection, experiment)
+    if not count:
+        return ""
+    runs = "1 finished run is" if count == 1 else f"{count} finished runs are"
+    return (
+        f"{runs} left out, of another version of {experiment.task} or of "
+        f"{PurePath(experiment.model).name}'s weights than the latest run."
+    )
 
 
 def _labels(means: pd.DataFrame, source: str) -> list[str]:
@@ -118,7 +131,7 @@ def _exchange(
     if found is None:
         return ""
     reach = (
-        f"On {experiment.task}, {format_size(found.n_b)} {b} images reach "
+        f"On {experiment.task}, {b} images do best at n = {format_size(found.n_b)}, with "
         f"{100 * found.score:.1f} % of {evaluator} {metric}"
     )
     return f"{reach}, {_worth(found, a)}"

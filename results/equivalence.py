@@ -58,8 +58,8 @@ class Equivalence:
         low: Lower end of the 95 % interval; None without a ratio.
         high: Its upper end.
         n_a: Fewest images of a that reach the score, or the bound on them; for a ratio only.
-        n_b: The most images of b that were tried.
-        score: What b scores with them.
+        n_b: The fewest images of b that reach its best mean score.
+        score: That score.
         unadapted: What the unadapted model scores; minus infinity where it was not run.
         without: Share of draws in which b's images bought nothing.
         seeds: Seeds of a and of b.
@@ -84,12 +84,17 @@ class _Curve(NamedTuple):
 
 
 def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence | None:
-    """Return the ratio of b's largest n to the n at which a scores as much (002, section 4).
+    """Return the ratio of the n at which b does best to the n at which a scores as much.
 
-    A curve is the mean score over seeds, its running maximum, linear in log n between sizes. The
-    interval is the percentile one of a bootstrap over test images (within classes, the same for
-    all runs) and over seeds (the same for all runs); draws without a ratio are left out and
-    counted. What validation data chose is kept; few seeds make the interval too narrow.
+    002, section 4. A curve is the mean score over seeds, its running maximum, linear in log n
+    between sizes. The score to reach is the maximum of b's curve, n_b the size at which b first
+    reaches it: a maximum for either arm, lest noise favour the one that has it. (It still favours
+    the arm that was tried at more sizes.)
+
+    The interval is the percentile one of a bootstrap over test images (within classes, the same
+    for all runs) and over seeds (the same for all runs). A draw in which b bought nothing needs no
+    image of a: it counts as at least b's largest n over a's smallest. What validation data chose
+    is kept; few seeds make the interval too narrow.
 
     Args:
         answers: The runs of both arms, and the unadapted model's.
@@ -105,21 +110,22 @@ def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence 
     curve_a, curve_b = (_curve(answers, arm, scores, weights) for arm in (a, b))
     if min(len(curve_a.sizes), len(curve_b.sizes)) < 2:
         return None
-    target, floor = curve_b.means[:, -1], _floor(answers, scores, weights)
+    (n_b, target), floor = _best(curve_b), _floor(answers, scores, weights)
     log_n, kind = _reach(curve_a, target)
-    log_ratio = np.log(curve_b.sizes[-1]) - log_n
-    bought = target > floor
-    without = 1 - float(bought[1:].mean())
+    nothing = target <= floor
+    log_ratio = np.where(nothing, np.log(curve_b.sizes[-1] / curve_a.sizes[0]), np.log(n_b) - log_n)
+    kind = np.where(nothing, _AT_LEAST, kind)
+    without = float(nothing[1:].mean())
     ratio = low = high = None
-    if bought[0] and without <= 0.5:
+    if not nothing[0] and without <= 0.5:
         ratio = _ratio(log_ratio[0], kind[0])
-        low, high = _interval(log_ratio[1:][bought[1:]], kind[1:][bought[1:]])
+        low, high = _interval(log_ratio[1:], kind[1:])
     return Equivalence(
         ratio=ratio,
         low=low,
         high=high,
         n_a=float(np.exp(log_n[0])),
-        n_b=int(curve_b.sizes[-1]),
+        n_b=int(n_b[0]),
         score=float(target[0]),
         unadapted=float(floor[0]),
         without=without,
@@ -168,6 +174,11 @@ def _floor(answers: Answers, scores: _Array, weights: _Array) -> _Array:
     return means[:, 0] if means.size else np.full(len(scores), -np.inf)
 
 
+def _best(curve: _Curve) -> tuple[NDArray[np.int64], _Array]:
+    """Return per draw the smallest size at which a curve is at its maximum, and the maximum."""
+    return curve.sizes[curve.means.argmax(axis=1)], curve.means.max(axis=1)
+
+
 def _reach(curve: _Curve, target: _Array) -> tuple[_Array, NDArray[np.int64]]:
     """Return per draw the log n at which a curve reaches a score, and what the ratio then is."""
     best = np.maximum.accumulate(curve.means, axis=1)
@@ -185,10 +196,14 @@ def _reach(curve: _Curve, target: _Array) -> tuple[_Array, NDArray[np.int64]]:
 
 
 def _interval(log_ratio: _Array, kind: NDArray[np.int64]) -> tuple[Ratio, Ratio]:
-    """Return the 2.5 % and 97.5 % draws themselves, so that an end knows whether it is a bound."""
-    order = np.lexsort((kind, log_ratio))
-    last = len(order) - 1
-    low, high = order[round(0.025 * last)], order[round(0.975 * last)]
+    """Return the 2.5 % and 97.5 % draws themselves, so that an end knows whether it is a bound.
+
+    What is only known to be less than a number comes before all others for the lower end, what is
+    known to be at least a number comes after all others for the upper end.
+    """
+    last = len(kind) - 1
+    low = np.lexsort((log_ratio, kind != _BELOW))[round(0.025 * last)]
+    high = np.lexsort((log_ratio, kind == _AT_LEAST))[round(0.975 * last)]
     return _ratio(log_ratio[low], kind[low]), _ratio(log_ratio[high], kind[high])
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 # Kept in the database file, so that whoever opens it gets the selection and the means we show.
-# `headline`: the metric that an experiment's latest run was selected by.
+# `headline`: the metric that an experiment's latest run was selected by, and its `judged_by`: the
+# fingerprints of the task and of the adapted model, which a name alone does not fix.
+# `current`: the finished runs with the same fingerprints; no others are compared.
 # `selected`: of the runs that differ only in hyper-parameters (learning rate, tau, batch size, any
 # option of the source that is not in `variant`), the one with the best VALIDATION score in that
 # metric; test scores play no part.
@@ -27,21 +29,25 @@ if TYPE_CHECKING:
 VIEWS = """
 CREATE VIEW headline AS
 SELECT preset, task, model,
-       arg_max(coalesce((selection ->> 'metric'), 'accuracy'), (started, run_id)) AS metric
+       arg_max(coalesce((selection ->> 'metric'), 'accuracy'), (started, run_id)) AS metric,
+       arg_max(judged_by, (started, run_id)) AS judged_by
 FROM runs WHERE status = 'done' GROUP BY ALL;
+
+CREATE VIEW current AS
+SELECT runs.*, metric
+FROM runs JOIN headline USING (preset, task, model, judged_by) WHERE status = 'done';
 
 CREATE VIEW selected AS
 WITH candidates AS (
-    SELECT runs.* REPLACE (if(source = 'none', '', objective) AS objective),
-           test.evaluator, metric, validation.value AS validation,
+    SELECT current.* REPLACE (if(source = 'none', '', objective) AS objective),
+           test.evaluator, validation.value AS validation,
            test.value AS test, test.n AS test_images, test.ci_low, test.ci_high, test.chosen
-    FROM runs
-    JOIN headline USING (preset, task, model)
+    FROM current
     JOIN scores AS test USING (run_id, metric)
-    LEFT JOIN scores AS validation ON validation.run_id = runs.run_id
+    LEFT JOIN scores AS validation ON validation.run_id = current.run_id
         AND validation.evaluator = test.evaluator AND validation.metric = test.metric
         AND validation.split = 'val'
-    WHERE runs.status = 'done' AND test.split = 'test'
+    WHERE test.split = 'test'
 ), best AS (
     SELECT *, count(*) OVER rivals AS rivals FROM candidates
     WINDOW rivals AS (
@@ -99,12 +105,12 @@ class Difference:
 
 
 def experiments(connection: DuckDBPyConnection) -> list[Experiment]:
-    """Return the experiments that have a finished run; a baseline alone belongs to every one."""
+    """Return the experiments that have a current run; a baseline alone belongs to every one."""
     rows = connection.execute("""
-        SELECT DISTINCT preset, task, model, objective FROM runs AS own
-        WHERE status = 'done' AND (source <> 'none' OR NOT EXISTS (
-            FROM runs AS other WHERE other.status = 'done' AND other.source <> 'none'
-            AND (other.preset, other.task, other.model) = (own.preset, own.task, own.model)))
+        SELECT DISTINCT preset, task, model, objective FROM current AS own
+        WHERE source <> 'none' OR NOT EXISTS (
+            FROM current AS other WHERE other.source <> 'none'
+            AND (other.preset, other.task, other.model) = (own.preset, own.task, own.model))
         ORDER BY ALL""").fetchall()
     return [Experiment(*row) for row in rows]
 
@@ -219,12 +225,13 @@ def _answers(
 
 
 def holes(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
-    """Return the combinations of label, n and seed without a finished run, and why.
+    """Return the combinations of label, n and seed without a current run, and why.
 
     Every label of the experiment is expected at every n and seed that any of them was asked for.
     """
     return connection.execute(
         """WITH own AS (
+            SELECT *, run_id IN (SELECT run_id FROM current) AS current
             FROM runs WHERE source <> 'none'
             AND (preset, task, model, objective) = ($preset, $task, $model, $objective)
         )
@@ -236,7 +243,7 @@ def holes(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFram
         CROSS JOIN (SELECT DISTINCT seed FROM own)
         LEFT JOIN own USING (label, n_asked, seed)
         GROUP BY label, n_asked, seed
-        HAVING count(*) FILTER (status = 'done') = 0
+        HAVING count(*) FILTER (own.current) = 0
         ORDER BY label, n_asked, seed""",
         experiment._asdict(),
     ).df()
@@ -256,13 +263,24 @@ def yields(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFra
 def fidelity(connection: DuckDBPyConnection, experiment: Experiment) -> Json:
     """Return the measured fidelity of the generator, as its latest run recorded it."""
     row = connection.execute(
-        """SELECT fidelity FROM runs
-        WHERE (preset, task, model) = ($preset, $task, $model) AND status = 'done'
+        """SELECT fidelity FROM current
+        WHERE (preset, task, model) = ($preset, $task, $model)
         AND fidelity::VARCHAR <> '{}'
         ORDER BY source = 'synthetic' DESC, started DESC, run_id LIMIT 1""",
         {name: value for name, value in experiment._asdict().items() if name != "objective"},
     ).fetchone()
     return parse_json(row[0]) if row else {}
+
+
+def outdated(connection: DuckDBPyConnection, experiment: Experiment) -> int:
+    """Return how many finished runs are left out, for their task's or model's fingerprint."""
+    row = connection.execute(
+        """SELECT count(*) FROM runs
+        WHERE (preset, task, model) = ($preset, $task, $model) AND status = 'done'
+        AND run_id NOT IN (SELECT run_id FROM current)""",
+        {name: value for name, value in experiment._asdict().items() if name != "objective"},
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def failures(connection: DuckDBPyConnection) -> pd.DataFrame:

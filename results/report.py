@@ -17,7 +17,7 @@ from bench.files import write_atomic
 from bench.paths import Home
 from bench.size import format_size
 from results import queries, store, tables
-from results.conclusion import conclusions
+from results.conclusion import conclusions, left_out
 from results.fidelity import describe
 from results.queries import Experiment
 from results.reference import published
@@ -79,12 +79,12 @@ def _section(
     """Write an experiment's plot and tables, and return what the template shows of it."""
     fidelity = queries.fidelity(connection, experiment)
     table = Table.of(experiment, queries.scaling(connection, experiment), fidelity)
+    head = {"title": table.title, "left_out": left_out(connection, experiment)}
     if table.means.empty:
-        return {"title": table.title}
+        return head
     plots = paths.plots[experiment] = _write_plots(table, stem)
     paths.tables.extend(_write_tables(table, stem))
-    return {
-        "title": table.title,
+    return head | {
         "conclusions": conclusions(connection, experiment),
         "plot": base64.b64encode(plots[1].read_bytes()).decode(),
         "table": tables.readable(table.means),

@@ -33,6 +33,7 @@ def _asked(spec: RunSpec) -> Row:
         "image_order": spec.order,
         "variant": canonical_json(variant(spec)).decode(),
         "model": spec.model,
+        "judged_by": " ".join(spec.pins[name] for name in ("task", "model") if name in spec.pins),
         "objective": spec.objective,
         "lr": spec.train.lr,
         "epochs": spec.train.epochs,

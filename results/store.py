@@ -27,7 +27,8 @@ _TABLES = """
 CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY, status VARCHAR, error VARCHAR,
     preset VARCHAR, task VARCHAR, source VARCHAR, label VARCHAR, options JSON, n_asked BIGINT,
-    seed BIGINT, image_order VARCHAR, variant JSON, model VARCHAR, objective VARCHAR,
+    seed BIGINT, image_order VARCHAR, variant JSON, model VARCHAR, judged_by VARCHAR,
+    objective VARCHAR,
     lr DOUBLE, epochs BIGINT, batch_size BIGINT, train JSON, evaluators JSON,
     n_matched BIGINT, n_fetched BIGINT, n_kept BIGINT, n_used BIGINT, image_set VARCHAR,
     selection JSON, fidelity JSON, timings JSON, images_per_second DOUBLE, peak_memory_mb DOUBLE,

@@ -26,6 +26,7 @@ def summary(home: Home, experiments: Iterable[Experiment] | None = None) -> str:
                 tables.text(queries.scaling(connection, experiment)),
                 *conclusion.conclusions(connection, experiment),
                 fidelity.describe(known, experiment.task),
+                *filter(None, [conclusion.left_out(connection, experiment)]),
                 "",
             ]
     return "\n".join(parts)

@@ -247,16 +247,16 @@ def test_the_full_study_varies_nothing_but_hyper_parameters(home: Home) -> None:
     for spec in aircraft:
         # Validation prefers one learning rate and one tau, which a mixture has further inside.
         inner = spec.options.get("options", {}).get("retrieved", spec.options)
-        val = 0.5 + 0.1 * (spec.train.lr == 3e-5) + 0.2 * (inner.get("tau") == 0.3)
+        val = 0.5 + 0.1 * (spec.train.lr == 3e-3) + 0.2 * (inner.get("tau") == 0.4)
         changes = {"val": val, "seed": spec.seed, "options": spec.options, "lr": spec.train.lr}
         write_run(home, spec.source, 80, **changes)
     store.collect(home)
     with store.reading(home) as connection:
         runs = queries.selected_runs(connection, STUDY)
     rivals = {source: set(own["rivals"]) for source, own in runs.groupby("source")}
-    assert rivals == {"mixed": {9}, "real": {3}, "retrieved": {9}, "synthetic": {3}}
+    assert rivals == {"mixed": {4}, "real": {2}, "retrieved": {4}, "synthetic": {2}}
     assert len(runs) == 4 * 3
-    assert set(runs["lr"]) == {3e-5}
+    assert set(runs["lr"]) == {3e-3}
     assert set(runs["validation"].round(9)) == {0.6, 0.8}
     drawn = {spec.source: spec.options for spec in aircraft}
     assert drawn["mixed"]["options"]["synthetic"] == drawn["synthetic"]
@@ -313,6 +313,40 @@ def test_the_metric_is_the_one_that_runs_were_selected_by(home: Home) -> None:
         (mean,) = queries.scaling(connection, STUDY).to_dict("records")
     assert (run["run_id"], run["metric"]) == (kept.run_id, "mean-per-class")
     assert (mean["metric"], mean["mean"]) == ("mean-per-class", 0.25)
+
+
+PINS = {"task": "mini-aircraft@2-new", "model": "weights-new"}
+
+
+@pytest.mark.parametrize("old", [PINS | {"task": "x"}, PINS | {"model": "x"}, {}])
+def test_runs_of_another_task_version_or_weights_are_left_out(
+    home: Home, tmp_path: Path, old: dict[str, str]
+) -> None:
+    earlier, later = ({"started": f"2026-01-0{day}"} for day in (1, 2))
+    write_run(home, "retrieved", 100, right=199, val=0.9, pins=old, **earlier)
+    write_run(home, "retrieved", 200, right=199, val=0.9, pins=old, **earlier)
+    write_run(home, "retrieved", 100, right=199, objective="clip", pins=old, **earlier)
+    # What else a source depends on is not what judges it.
+    kept = write_run(home, "retrieved", 100, right=120, pins=PINS | {"pool": "p"}, **later)
+    write_run(home, "synthetic", 100, right=100, pins=PINS, **later)
+    store.collect(home)
+    with store.reading(home) as connection:
+        assert queries.experiments(connection) == [STUDY]
+        runs = queries.selected_runs(connection, STUDY)
+        means = queries.scaling(connection, STUDY)["mean"].tolist()
+        found = queries.paired_difference(connection, STUDY, "linear-probe", 100)
+        holes = queries.holes(connection, STUDY)
+    assert runs["run_id"].iloc[0] == kept.run_id
+    assert runs["rivals"].tolist() == [1, 1]
+    assert means == pytest.approx([0.6, 0.5])
+    assert found is not None
+    assert found.estimate.value == pytest.approx(0.1)
+    assert list(zip(holes["label"], holes["n_asked"], strict=True)) == [
+        ("retrieved", 200), ("synthetic", 200)
+    ]  # fmt: skip
+    line = "3 finished runs are left out, of another version of mini-aircraft or of mini-clip"
+    assert line in write_report(home, tmp_path).html.read_text()
+    assert line in summary(home, [STUDY])
 
 
 def test_paired_difference_averages_over_seeds(home: Home) -> None:
@@ -398,8 +432,9 @@ def test_curves_say_how_many_images_are_worth_how_many(home: Home, tmp_path: Pat
     write_run(home, "retrieved", 100, right=199, lr=1.0, val=0.1)
     _, sentence = sentences(home)
     start = (
-        "On mini-aircraft, 1.6k synthetic images reach 60.0 % of linear-probe accuracy, which "
-        "about 200 retrieved ones reach: a data-equivalence ratio of 8 (95 % interval "
+        "On mini-aircraft, synthetic images do best at n = 1.6k, with 60.0 % of linear-probe "
+        "accuracy, which about 200 retrieved ones reach: a data-equivalence ratio of 8 (95 % "
+        "interval "
     )
     assert sentence.startswith(start)
     assert sentence.endswith(", over test images and 2 seeds).")

@@ -69,13 +69,24 @@ def test_what_fewer_images_reached_counts_for_more(scores: dict[int, float], n_a
     assert found.ratio == near(1_600 / n_a)
 
 
-def test_the_score_to_reach_is_that_of_the_largest_n_and_a_mean_over_seeds() -> None:
-    scores = {("b", 100, 0): 0.9, ("b", 400, 0): 0.4, ("b", 400, 1): 0.6}
+def test_the_score_to_reach_is_bs_best_mean_over_seeds() -> None:
+    scores = {("b", 100, 0): 0.3, ("b", 100, 1): 0.4, ("b", 400, 0): 0.4, ("b", 400, 1): 0.6}
     runs = UNADAPTED | curve("a", {50: 0.4, 100: 0.5, 200: 0.6}, seeds=2) | scores
     found = equivalence(answers(runs), "a", "b")
     assert found is not None
     assert found.ratio == near(4)
     assert found.seeds == (2, 2)
+
+
+def test_more_images_of_b_that_did_no_better_are_not_counted() -> None:
+    found = ratio({50: 0.4, 100: 0.5, 200: 0.6}, {100: 0.3, 400: 0.5, 800: 0.5, 1_600: 0.48})
+    assert found.ratio == near(4)
+    assert (found.n_b, found.score) == (400, pytest.approx(0.5))
+
+
+@pytest.mark.parametrize("scores", [{50: 0.4, 100: 0.5}, {50: 0.4, 100: 0.5, 200: 0.5, 400: 0.48}])
+def test_equal_curves_are_worth_the_same(scores: dict[int, float]) -> None:
+    assert ratio(scores, scores).ratio == near(1)
 
 
 # ---------------------------------------------------------------- what the sizes cannot tell
@@ -97,7 +108,7 @@ def test_never_reached_is_an_upper_bound() -> None:
 def test_an_interval_ends_at_the_bounds_with_a_mark() -> None:
     # The two seeds of b agree with one end of a's curve each.
     runs = UNADAPTED | curve("a", {100: 0.3, 400: 0.7}, seeds=2)
-    runs |= {("b", 100, 0): 0.3, ("b", 100, 1): 0.3, ("b", 400, 0): 0.22, ("b", 400, 1): 0.8}
+    runs |= {("b", 100, 0): 0.2, ("b", 100, 1): 0.2, ("b", 400, 0): 0.22, ("b", 400, 1): 0.8}
     found = equivalence(answers(runs), "a", "b")
     assert found is not None
     assert found.ratio is not None
@@ -108,7 +119,7 @@ def test_an_interval_ends_at_the_bounds_with_a_mark() -> None:
 def test_images_that_bought_nothing_have_no_ratio() -> None:
     # A sum of three equal scores by three need not be the score again, to the last bit.
     others = {("none", 0, 0): 0.46}
-    runs = others | curve("a", {100: 0.5, 200: 0.6}, 3) | curve("b", {100: 0.5, 400: 0.46}, 3)
+    runs = others | curve("a", {100: 0.5, 200: 0.6}, 3) | curve("b", {100: 0.4, 400: 0.46}, 3)
     found = equivalence(answers(runs), "a", "b")
     assert found is not None
     assert (found.ratio, found.low, found.high, found.without) == (None, None, None, 1.0)
@@ -126,6 +137,17 @@ def test_no_ratio_where_most_draws_have_none() -> None:
     assert (found.ratio, found.low, found.high) == (None, None, None)
     drawn = (1 - (2 / 3) ** 3) * (1 - (1 - 1 / PER_CLASS) ** PER_CLASS)
     assert found.without == pytest.approx(1 - drawn, abs=0.05)
+
+
+def test_a_draw_that_bought_nothing_needs_no_image_of_a() -> None:
+    # Only one seed of three of b is better than the unadapted model; a has reached no such score.
+    runs = {("none", 0, 0): 0.46} | curve("a", {100: 0.2, 200: 0.3}, 3)
+    runs |= curve("b", {100: 0.46, 400: 0.46}, 3) | {("b", 400, 0): 0.9}
+    found = equivalence(answers(runs), "a", "b")
+    assert found is not None
+    assert found.without == pytest.approx((2 / 3) ** 3, abs=0.05)
+    assert (found.ratio, found.low) == (near(2, "<"), near(2, "<"))
+    assert found.high == near(4, ">=")
 
 
 def test_without_the_unadapted_model_every_score_has_a_ratio() -> None:
@@ -180,7 +202,8 @@ def slow_draw(data: Answers, generator: random.Random) -> float:
             found.append((n, math.fsum(by_seed[seed] for seed in seeds) / 3))
         return found
 
-    (n_b, target), path = points("b")[-1], points("a")
+    path = points("a")
+    n_b, target = max(points("b"), key=lambda point: point[1])
     for (n, low), (m, high) in zip([(path[0][0], -1.0), *path], path, strict=False):
         if high >= target:
             part = (target - low) / (high - low)
@@ -201,6 +224,28 @@ def test_interval_is_that_of_resampling_one_by_one(metric: str) -> None:
     assert spread > 0.3
     assert math.log(found.low.value) == pytest.approx(draws[25], abs=0.15 * spread)
     assert math.log(found.high.value) == pytest.approx(draws[974], abs=0.15 * spread)
+
+
+def test_equal_curves_are_told_apart_no_more_often_than_by_chance() -> None:
+    flat = [("none", 0, 0)] + [
+        (arm, n, seed) for arm in "ab" for n in (80, 160, 320, 640, 1_280) for seed in range(3)
+    ]
+    arms, sizes, seeds = (np.array(values) for values in zip(*flat, strict=True))
+    better = worse = 0
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        shares = np.where(arms == "none", 0.2, generator.normal(0.5, 0.01, len(arms)))
+        correct = (generator.random((200, len(arms))) < shares).astype(float)
+        labels = np.repeat(np.arange(4), 50)
+        data = Answers(correct, labels, arms, sizes, seeds, "accuracy")
+        for a, b in ("ab", "ba"):
+            found = equivalence(data, a, b)
+            assert found is not None
+            assert found.low is not None
+            assert found.high is not None
+            better += found.low.sign != "<" and found.low.value > 1
+            worse += found.high.value < 1 or found.high == near(1, "<")
+    assert max(better, worse) <= 0.05 * 80
 
 
 def test_the_unadapted_models_seed_is_no_seed_of_the_arms() -> None:
