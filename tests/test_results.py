@@ -322,13 +322,13 @@ PINS = {"task": "mini-aircraft@2-new", "model": "weights-new"}
 def test_runs_of_another_task_version_or_weights_are_left_out(
     home: Home, tmp_path: Path, old: dict[str, str]
 ) -> None:
-    earlier, later = ({"started": f"2026-01-0{day}"} for day in (1, 2))
-    write_run(home, "retrieved", 100, right=199, val=0.9, pins=old, **earlier)
-    write_run(home, "retrieved", 200, right=199, val=0.9, pins=old, **earlier)
-    write_run(home, "retrieved", 100, right=199, objective="clip", pins=old, **earlier)
+    earlier, later = "2026-01-01", "2026-01-02"
+    write_run(home, "retrieved", 100, right=199, val=0.9, pins=old, started=earlier)
+    write_run(home, "retrieved", 200, right=199, val=0.9, pins=old, started=earlier)
+    write_run(home, "retrieved", 100, right=199, objective="clip", pins=old, started=earlier)
     # What else a source depends on is not what judges it.
-    kept = write_run(home, "retrieved", 100, right=120, pins=PINS | {"pool": "p"}, **later)
-    write_run(home, "synthetic", 100, right=100, pins=PINS, **later)
+    kept = write_run(home, "retrieved", 100, right=120, pins=PINS | {"pool": "p"}, started=later)
+    write_run(home, "synthetic", 100, right=100, pins=PINS, started=later)
     store.collect(home)
     with store.reading(home) as connection:
         assert queries.experiments(connection) == [STUDY]
