@@ -299,3 +299,33 @@ def test_a_folder_that_holds_no_weights_is_a_wrong_request(
     assert done.code == 2
     assert f"no clip, stable-diffusion, oracle.safetensors in {tmp_path}" in done.complaint
     assert not home.root.exists()
+
+
+@pytest.mark.slow
+def test_the_check_measures_every_gate(
+    bench: Bench, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole check on the shipped weights, with fewer images: what it reads is still real."""
+    monkeypatch.setattr("sources._pool.MINIWORLD_PAIRS", 1_500)
+    monkeypatch.setattr("bench.miniworld.fidelity.IMAGES_PER_CLASS", 2)
+    monkeypatch.setattr("bench.miniworld.fidelity.WRONG_IMAGES_PER_CLASS", 2)
+    monkeypatch.setattr("bench.gates.encoder.LARGEST_N", 32)
+    monkeypatch.setattr("bench.gates.generator.TIMED_BATCHES", 1)
+    out = tmp_path / "out"
+    done = bench("miniworld", "check", "--out", str(out))
+    lines = done.out.splitlines()
+    assert len(lines) == len(GATES) + 2
+    verdicts = {line.split("|")[1].strip(): line.split("|")[4].strip() for line in lines[2:]}
+    for gate in ("readability", "autoencoder", "CLIP: unadapted zero-shot", "fine-tuning"):
+        (verdict,) = (word for name, word in verdicts.items() if name.startswith(gate))
+        assert verdict == "pass", gate
+    assert done.code == (1 if any("MISSED" in word for word in verdicts.values()) else 0)
+    figures = json.loads((out / "gates.json").read_text())
+    for one in figures["domains"].values():
+        assert one["fidelity"]["generated"]["n"] == 16
+        assert one["memorisation"]["generated"]["least"] > 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "confusion.png", "gates.json", "gates.md", "learning-curve.png", "tau.png",
+    ]  # fmt: skip
+    # The runs that the check made are not a study's: no report shall show them.
+    assert list(home.runs.iterdir()) == []
