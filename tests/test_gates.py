@@ -55,6 +55,7 @@ def domain_figures() -> Figures:
         "clip": {
             "shipped": {"zero-shot": 0.5, "linear-probe": 0.9},
             "control": {"zero-shot": 0.52, "linear-probe": 0.88},
+            "control_large": {"zero-shot": 0.6, "linear-probe": 0.87},
         },
         "pool": {"tau": 0.1, "knee": 0.3, "bend": 0.25, "gain": 0.03, "curve": curve},
     }
@@ -107,8 +108,8 @@ MISSES: list[tuple[str, str, object]] = [
     ("unadapted zero-shot", "clip.shipped.zero-shot", 0.44),
     ("unadapted zero-shot", "clip.shipped.zero-shot", 0.91),
     ("unadapted linear-probe", "clip.shipped.linear-probe", 0.91),
-    ("random pairs", "clip.control.zero-shot", 0.53),
-    ("random pairs", "clip.control.linear-probe", 0.93),
+    ("as many random pairs", "clip.control.zero-shot", 0.53),
+    ("as many random pairs", "clip.control.linear-probe", 0.93),
     ("bend", "pool.bend", 0.24),
     ("can buy", "pool.gain", 0.02),
     ("fall of the loss", "world.convergence", None),
@@ -282,7 +283,7 @@ def test_figures_and_page_are_written(tmp_path: Path) -> None:
         "confusion.png", "learning-curve.png", "tau.png",
     ]  # fmt: skip
     text = page(figures, judged(figures))
-    for said in ("tail plane", "20.0 points", "12.0", "| aircraft | zero-shot ", "52.0%"):
+    for said in ("tail plane", "20.0 points", "12.0", "| aircraft | zero-shot ", "52.0%", "60.0%"):
         assert said in text, said
 
 

@@ -59,7 +59,12 @@ def measured(weights: Path | None, home: Home, progress: Progress) -> Figures:
     fidelity, generated = judge(weights)
     progress.say("CLIP, unadapted and after the control")
     work = prepared_pairs(home, weights / CLIP)
-    control = control_weights(work, weights / CLIP, unadapted_spec("aircraft", clip).train)
+    train = unadapted_spec("aircraft", clip).train
+    batches = {"control": train.batch_size, "control_large": Recipe().clip_batch}
+    clips = {"shipped": clip} | {
+        name: str(control_weights(work, weights / CLIP, train, batch))
+        for name, batch in batches.items()
+    }
     pairs = torch.from_numpy(np.load(work / "pairs.npy"))
     domains = {}
     for domain in CLASSES:
@@ -74,7 +79,7 @@ def measured(weights: Path | None, home: Home, progress: Progress) -> Figures:
             # In a home of its own: no report shall show these runs.
             "clip": {
                 name: accuracies(domain, Home(work), folder, progress)
-                for name, folder in (("shipped", clip), ("control", str(control)))
+                for name, folder in clips.items()
             },
             "pool": retrieval_figures(domain, home, progress, clip),
         }

@@ -89,17 +89,17 @@ def unadapted_spec(domain: str, clip: str) -> RunSpec:
     return resolve("mini", task=domain, source="none", n=None, settings={"model": clip})
 
 
-def control_weights(work: Path, clip: Path, train: TrainSpec) -> Path:
+def control_weights(work: Path, clip: Path, train: TrainSpec, batch: int) -> Path:
     """Train CLIP on random pairs for as many steps as the longest fine-tuning; made once.
 
     Steps, warm-up and decay are those of fine-tuning, and batch statistics are frozen as
-    there; the loss is that of CLIP's own training, and so is the batch, which is what a pair is
-    told apart from.
+    there; the loss is that of CLIP's own training.
 
     Args:
         work: What `prepared_pairs` returned; the weights are kept in it.
         clip: The weights to start from.
         train: How studies fine-tune.
+        batch: Pairs a step, each told apart from all the others.
 
     Returns:
         A folder in open_clip's ``local-dir`` layout.
@@ -108,7 +108,7 @@ def control_weights(work: Path, clip: Path, train: TrainSpec) -> Path:
     train = msgspec.structs.replace(train, lr=CONTROL_RATE)
 
     def make(folder: Path) -> None:
-        step = ControlStep(work, clip, train, steps)
+        step = ControlStep(work, clip, train, steps, batch)
         for number in range(steps):
             step(number)
         shutil.copytree(clip, folder, dirs_exist_ok=True)
@@ -119,23 +119,22 @@ def control_weights(work: Path, clip: Path, train: TrainSpec) -> Path:
         }
         save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
-    return made_once(work / f"control-{digest([train, steps, SEED, Recipe().clip_batch])}", make)
+    return made_once(work / f"control-{digest([train, steps, SEED, batch])}", make)
 
 
 class ControlStep(ClipStep):
     """CLIP's own training, continued from finished weights in the manner of fine-tuning."""
 
-    def __init__(self, work: Path, clip: Path, train: TrainSpec, steps: int) -> None:
+    def __init__(self, work: Path, clip: Path, train: TrainSpec, steps: int, batch: int) -> None:
         super().__init__(load_clip(clip).model.requires_grad_(True), steps, work, Recipe())
         self.optimiser = make_optimiser(self.model, train)
-        self._train = train
+        self._train, self._batch = train, batch
 
     def __call__(self, step: int) -> Tensor:
         """Does one step on random pairs; returns the contrastive loss of its batch."""
         set_learning_rate(self.optimiser, learning_rate(self._train, step, self._steps))
         generator = step_generator(SEED, step)
-        size = (self._recipe.clip_batch,)
-        chosen = torch.randint(len(self._images), size, generator=generator)
+        chosen = torch.randint(len(self._images), (self._batch,), generator=generator)
         # The model stays in evaluation mode: it has no dropout, and its statistics are frozen.
         loss = self._loss(augmented(self._images[chosen], generator), self._tokens[chosen])
         self.optimiser.zero_grad()

@@ -221,9 +221,10 @@ GATES = (
         of_world=True,
     ),
     Gate(
-        "CLIP: gain from as many steps on random pairs",
+        "CLIP: gain from as many random pairs",
         _largest_gain,
-        "Otherwise gains from targeted images may be those of more training.",
+        "The steps and images of the longest fine-tuning, spent on pairs of the pool at random: "
+        "otherwise gains from targeted images may be those of more training.",
         high=0.02,
         form=_points,
     ),
