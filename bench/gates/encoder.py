@@ -29,7 +29,7 @@ from bench.run import pinned, run
 from bench.tasks import find_task
 from bench.types import RunSpec, TrainSpec, digest
 
-LARGEST_N = 1280
+LARGEST_N = 2560
 """The largest number of images in studies/mini-full.yaml."""
 LAST_SHARE = 0.25
 CONTROL_RATE = 1e-3
