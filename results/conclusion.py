@@ -130,6 +130,12 @@ def _exchange(
     found = equivalence(answers, a, b) if answers else None
     if found is None:
         return ""
+    if found.score <= found.unadapted:
+        return (
+            f"On {experiment.task}, {b} images at no n raise {evaluator} {metric} above the "
+            f"unadapted model's {100 * found.unadapted:.1f} %: they bought nothing that {a} ones "
+            "could be equivalent to, so there is no data-equivalence ratio."
+        )
     reach = (
         f"On {experiment.task}, {b} images do best at n = {format_size(found.n_b)}, with "
         f"{100 * found.score:.1f} % of {evaluator} {metric}"
@@ -138,18 +144,12 @@ def _exchange(
 
 
 def _worth(found: Equivalence, a: str) -> str:
-    unadapted = f"the unadapted model's {100 * found.unadapted:.1f} %"
-    if found.score <= found.unadapted:
-        return (
-            f"not more than {unadapted}: they bought nothing that {a} ones could be equivalent "
-            "to, so there is no data-equivalence ratio."
-        )
     over = f"over test images and {_count(found.seeds)}"
     lost = f"they bought nothing in {100 * found.without:.1f} % of bootstrap draws"
     if found.ratio is None or found.low is None or found.high is None:
         return (
-            f"not reliably more than {unadapted}: {lost} ({over}), so there is no "
-            "data-equivalence ratio."
+            f"not reliably more than the unadapted model's {100 * found.unadapted:.1f} %: {lost} "
+            f"({over}), so there is no data-equivalence ratio."
         )
     n_a = format_size(round(found.n_a if found.ratio.sign else _rounded(found.n_a)))
     reached = {

@@ -9,7 +9,7 @@ STUDY = Path(__file__).parents[2] / "studies" / "demo.yaml"
 
 @click.command()
 def command() -> None:
-    """Run the miniature aircraft study and print what it found."""
+    """Run a miniature study of cars, a few minutes, and print what it found."""
     from bench.errors import BenchError
     from bench.paths import Home
     from bench.progress import Progress
