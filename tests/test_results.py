@@ -247,7 +247,12 @@ def test_the_full_study_varies_nothing_but_hyper_parameters(home: Home) -> None:
     for spec in aircraft:
         # Validation prefers one learning rate and one tau.
         val = 0.5 + 0.1 * (spec.train.lr == 3e-3) + 0.2 * (spec.options.get("tau") == 0.4)
-        changes = {"val": val, "seed": spec.seed, "options": spec.options, "lr": spec.train.lr}
+        changes: dict[str, Any] = {
+            "val": val,
+            "seed": spec.seed,
+            "options": spec.options,
+            "lr": spec.train.lr,
+        }
         write_run(home, spec.source, 160, **changes)
     store.collect(home)
     with store.reading(home) as connection:
