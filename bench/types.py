@@ -191,6 +191,19 @@ class Split:
         return (self.read(index) for index in range(len(self)))
 
 
+class Query(Declared, frozen=True, kw_only=True):
+    """What a caption must say to name a class: one of `any`, and all of `with`."""
+
+    any: tuple[str, ...]
+    """Spellings and synonyms."""
+    with_: tuple[str, ...] = msgspec.field(default=(), name="with")
+    """Further texts, for a name that alone says too little: flower, for the class rose."""
+
+
+Queries = dict[str, str | tuple[str, ...] | Query]
+"""Class name to its caption query; a text or a list of texts stands for a query without `with`."""
+
+
 class Task(Declared, frozen=True, kw_only=True):
     """A classification task given by its class names; subclasses say where its images are."""
 
@@ -202,7 +215,7 @@ class Task(Declared, frozen=True, kw_only=True):
     """Prompts with one ``{}`` for the class name; ensembled for the zero-shot head."""
     domain_texts: tuple[str, ...]
     """Texts for the whole domain, for the threshold filter (002, section 3)."""
-    queries: dict[str, str] = {}
+    queries: Queries = {}
     """Class name to its caption query, where the two differ."""
     noun: str = "object"
     """What all classes are, e.g. ``car``; picks the backgrounds of written captions."""
@@ -220,9 +233,12 @@ class Task(Declared, frozen=True, kw_only=True):
         """What stands for the names, the prompts and the images: two tasks with one pin agree."""
         return f"{self.name}@{self.version}-{digest(self, 8)}"
 
-    def query(self, class_name: str) -> str:
-        """Return the text to look for in captions."""
-        return self.queries.get(class_name, class_name)
+    def query(self, class_name: str) -> Query:
+        """Return what to look for in captions: the class name, where nothing else is declared."""
+        query = self.queries.get(class_name, class_name)
+        if isinstance(query, Query):
+            return query
+        return Query(any=(query,) if isinstance(query, str) else query)
 
     def prompts(self, class_name: str) -> list[str]:
         """Return every template filled in with one class name."""

@@ -16,7 +16,7 @@ from bench.errors import RequestError
 from bench.files import fingerprint
 from bench.paths import Home
 from bench.shards import decode
-from bench.types import Declared, Json, Split, Task
+from bench.types import Declared, Json, Queries, Split, Task
 
 SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -25,7 +25,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 class _Declaration(Declared, frozen=True, kw_only=True):
     templates: tuple[str, ...] = ("a photo of a {}.",)
     domain_texts: tuple[str, ...] = ("a photo.",)
-    queries: dict[str, str] = {}
+    queries: Queries = {}
     metric: str = "accuracy"
 
 
