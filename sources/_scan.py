@@ -1,127 +1,154 @@
-"""Scan: one streaming pass over a pool's captions finds every pair that names a class.
+"""Scan: one pass over a pool's captions finds every pair that names a class, for all classes.
 
-The rule is the paper's (002, section 3): a pair is kept if its caption contains a class name as
-a substring, ignoring ASCII case, and takes that class's label. A caption that names several
-classes goes to the longest name, which settles names contained in one another; a tie is dropped.
+The rule is the paper's (002, section 3) where nothing else is asked for: a pair is kept if its
+caption contains a class name as a substring, ignoring case, and takes that class's label.
+`sources._rule` has the other rules.
 """
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import polars as pl
 
 from bench.errors import BenchError
 from bench.stage import Stage
-from bench.types import Context, Task
-from sources._pool import NSFW_DROPPED, Pool
+from bench.types import Context, Json, Task
+from sources._columns import UnfitFileError
+from sources._matches import Matches, match_file
+from sources._pool import Pool
+from sources._rule import MAX_CAPTION, Matcher, Rule
+from sources._several import Several, choose
 
-_WEB_ADDRESS = "(?i)^https?://"
 
-COLUMNS = {"url": "URL", "caption": "TEXT", "nsfw": "NSFW"}
-
-
-def scan(pool: Pool, task: Task, context: Context) -> Stage:
+def scan(
+    pool: Pool,
+    task: Task,
+    context: Context,
+    matcher: Matcher = "substring",
+    several: Several = "longest",
+) -> Stage:
     """Return the finished scan of a pool for a task's classes; one shard per Parquet file.
 
-    Each shard holds ``candidates.parquet`` (key, url, caption, label, class_name) and the counts
-    of what was matched and dropped.
+    Each shard holds ``candidates.parquet`` (key, url, caption, label, class_name; one row per pair
+    and class) and ``counts.parquet``, what was matched and dropped. A file that cannot be scanned
+    has no candidates; why is said, and noted in the stage's ``incomplete``.
+
+    Args:
+        pool: Where to look.
+        task: Its classes and queries.
+        context: What the source was given.
+        matcher: How queries are compared with captions.
+        several: What becomes of a caption that names several classes: it goes to the class of the
+            longest spelling, and a tie is dropped; it is dropped; or it goes to all.
+
+    Raises:
+        RequestError: If the task's queries or the pool are not usable.
     """
-    queries = {name: task.query(name).lower() for name in task.class_names}
+    rule = Rule(task, matcher)
     files = pool.files()
     stage = Stage(
         context.home.data,
         "scan",
         {
+            "version": 2,
             "pool": pool.pin,
             "classes": task.class_names,  # Their order makes the labels.
-            "queries": queries,
-            "rule": "web addresses, substring, longest name, ties dropped",
+            "queries": msgspec.to_builtins(rule.queries),
+            "matcher": matcher,
+            "several": several,
+            "caption": MAX_CAPTION,
         },
     )
 
     def make(index: int, folder: Path) -> None:
-        found = _matches(files[index], sorted(set(queries.values())))
-        fetchable = found.filter(pl.col("url").str.contains(_WEB_ADDRESS))
-        decided = _decide(fetchable, task)
-        flagged = pl.col("nsfw").is_in(NSFW_DROPPED).fill_null(False)
-        safe = decided.filter(~flagged)
-        safe.drop("nsfw").write_parquet(folder / "candidates.parquet")
-        counts = {
-            "rows": pl.scan_parquet(files[index]).select(pl.len()).collect().item(),
-            "matched": found.height,
-            "no web address": found.height - fetchable.height,
-            "several classes, no longest": fetchable.height - decided.height,
-            "flagged NSFW or UNSURE": decided.height - safe.height,
-        }
-        pl.DataFrame([counts]).write_parquet(folder / "counts.parquet")
+        problem = ""
+        with pool.local(files[index], folder) as path:
+            try:
+                matches = match_file(path, pool.columns, rule)
+            except UnfitFileError as error:
+                name = files[index].rpartition("/")[2]
+                problem = f"{name}: {' '.join(str(error).split())}"
+                matches = Matches.none()
+        chosen, counts = choose(matches, several)
+        rows = candidate_rows(chosen, task.class_names)
+        rows.write_parquet(folder / "candidates.parquet")
+        pl.DataFrame([{**counts, "problem": problem}]).write_parquet(folder / "counts.parquet")
 
     stage.run(len(files), make, context.progress, only=context.shards, summarise=_total_counts)
+    for problem in stage.info()["incomplete"]:
+        context.progress.say(f"left out of the scan: {problem}")
     return stage
 
 
-def candidates(stage: Stage) -> pl.DataFrame:
-    """Return the candidates of a finished scan, one row per URL, in order of key."""
-    rows = pl.concat(pl.read_parquet(shard / "candidates.parquet") for shard in stage.shards())
-    return rows.unique("key", keep="first", maintain_order=True).sort("key")
+def require_complete(stage: Stage) -> None:
+    """Make sure that every file of the pool was scanned.
 
-
-def _total_counts(shards: list[Path]) -> dict[str, Any]:
-    counts = pl.concat(pl.read_parquet(shard / "counts.parquet") for shard in shards)
-    return dict(counts.sum().row(0, named=True))
-
-
-def _matches(file: Path, queries: list[str]) -> pl.DataFrame:
-    """Return the pairs whose caption contains a query, with all the queries it contains."""
-    caption = pl.col("caption")
-    try:
-        return (
-            pl.scan_parquet(file)
-            .select(pl.col(column).alias(name) for name, column in COLUMNS.items())
-            .filter(caption.str.contains_any(queries, ascii_case_insensitive=True))
-            .with_columns(
-                caption.str.extract_many(queries, ascii_case_insensitive=True, overlapping=True)
-                .list.eval(pl.element().str.to_lowercase())
-                .list.unique()
-                .alias("found")
-            )
-            .collect(engine="streaming")
-        )
-    except (OSError, pl.exceptions.PolarsError) as error:
+    Raises:
+        BenchError: If one was not, with the remedy.
+    """
+    if missing := stage.info()["incomplete"]:
+        shown = "; ".join(missing[:3]) + ("; …" if len(missing) > 3 else "")
         raise BenchError(
-            f"cannot scan {file}: {error}", "a pool's files need the columns URL, TEXT and NSFW"
-        ) from error
+            f"{len(missing)} of the pool's files could not be scanned: {shown}",
+            "fetch them again or declare their columns in pool.yaml (docs/retrieval.md), "
+            "or go on without them: --allow-incomplete",
+        )
 
 
-def _decide(found: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """Give each pair the class of the longest query it contains; drop ties."""
-    classes: dict[str, list[str]] = {}
-    for name in task.class_names:
-        classes.setdefault(task.query(name).lower(), []).append(name)
-    # A query that two classes share is a tie by itself.
-    owner = {query: names[0] for query, names in classes.items() if len(names) == 1}
-    labels = {name: label for label, name in enumerate(task.class_names)}
-    length = pl.element().str.len_chars()
-    longest = pl.col("found").list.eval(pl.element().filter(length == length.max()))
-    return (
-        found.with_columns(longest.alias("found"))
-        .filter(pl.col("found").list.len() == 1)
-        .with_columns(
-            pl.col("found")
-            .list.first()
-            .replace_strict(list(owner), list(owner.values()), default=None, return_dtype=pl.String)
-        )
-        .rename({"found": "class_name"})
-        .drop_nulls("class_name")
-        .select(
-            pl.col("url").map_elements(_key, return_dtype=pl.String).alias("key"),
-            "url",
-            "caption",
-            pl.col("class_name").replace_strict(labels, return_dtype=pl.Int64).alias("label"),
-            "class_name",
-            "nsfw",
-        )
+def candidates(stage: Stage) -> pl.DataFrame:
+    """Return the candidates of a finished scan, one row per URL, in order of key.
+
+    A URL that has several classes is here under the one of the longest spelling.
+    """
+    return _all_rows(stage).unique("key", keep="first", maintain_order=True).sort("key")
+
+
+def labelled(stage: Stage, several: Several) -> pl.DataFrame:
+    """Return the candidates of a finished scan, one row per URL and class that it is kept for."""
+    if several != "all":
+        return candidates(stage)
+    rows = _all_rows(stage).unique(["key", "label"], keep="first", maintain_order=True)
+    return rows.sort("key", maintain_order=True)
+
+
+def with_labels(images: pl.DataFrame, stage: Stage, several: Several) -> pl.DataFrame:
+    """Return images with what their candidates say: url, caption, label and class_name.
+
+    Args:
+        images: One row per image, by ``key``.
+        stage: The scan that they come from.
+        several: What the scan did with several classes.
+
+    Returns:
+        One row per image and class; further classes of an image have keys of their own.
+    """
+    rows = images.join(labelled(stage, several), on="key", how="left", maintain_order="left_right")
+    own_key = pl.when(pl.col("key").is_first_distinct()).then("key")
+    return rows.with_columns(own_key.otherwise(pl.format("{}-{}", "key", "label")).alias("key"))
+
+
+def candidate_rows(chosen: pl.DataFrame, class_names: tuple[str, ...]) -> pl.DataFrame:
+    """Return chosen rows (url, caption, label) as candidates: with their key and class_name."""
+    names = dict(enumerate(class_names))
+    return chosen.select(
+        pl.col("url").map_elements(_key, return_dtype=pl.String).alias("key"),
+        "url",
+        "caption",
+        "label",
+        pl.col("label").replace_strict(names, return_dtype=pl.String).alias("class_name"),
     )
+
+
+def _all_rows(stage: Stage) -> pl.DataFrame:
+    return pl.concat(pl.read_parquet(shard / "candidates.parquet") for shard in stage.shards())
+
+
+def _total_counts(shards: list[Path]) -> Json:
+    counts = pl.concat(pl.read_parquet(shard / "counts.parquet") for shard in shards)
+    problems = counts["problem"].to_list()
+    totals = counts.drop("problem").sum().row(0, named=True)
+    return {**totals, "incomplete": [problem for problem in problems if problem]}
 
 
 def _key(url: str) -> str:
