@@ -1,0 +1,125 @@
+"""Why an image was not fetched: a small vocabulary, and never a server's own words.
+
+Servers choose their reason phrases, header values and certificate texts; none of these may end up
+in a record. So a failure is named here by its type, where it happens.
+"""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.client import HTTPException, IncompleteRead, InvalidURL
+from urllib.error import HTTPError, URLError
+
+import polars as pl
+
+UNREACHED = frozenset(
+    {
+        "timeout",
+        "connection refused",
+        "connection reset",
+        "no such host",
+        "name lookup failed",
+        "unreachable",
+    }
+)
+"""No server answered, as against one that answers with an error."""
+
+_ANSWERED = frozenset(
+    {
+        "refused address",
+        "bad address",
+        "bad answer",
+        "bad redirect",
+        "TLS",
+        "opted out",
+        "cut short",
+        "too large",
+        "not an image",
+        "other",
+    }
+)
+
+_HTTP = frozenset(f"http {code.value}" for code in HTTPStatus)
+_HTTP_CLASSES = frozenset(f"http {first}xx" for first in range(1, 10))
+
+KINDS = UNREACHED | _ANSWERED | _HTTP | _HTTP_CLASSES
+"""Everything that a failure can be called."""
+
+# A host that does not exist now will not exist in a minute.
+_TRANSIENT = UNREACHED - {"no such host"} | {"cut short", "http 408", "http 425", "http 429"}
+
+_OPTED_OUT = "Use of image disallowed by X-Robots-Tag directive"
+"""What img2dataset says of an image whose owner opted out."""
+
+
+class Failure(Exception):  # noqa: N818 (an image that is not there is no error of ours)
+    """An image is not fetched; its text is one of `KINDS`."""
+
+
+def is_transient(kind: str) -> bool:
+    """Return whether trying again may help."""
+    return kind in _TRANSIENT or kind.startswith("http 5")
+
+
+def kind_of_row(status: str, message: str | None) -> str | None:
+    """Return the kind of one row of img2dataset's report; None for an image that was fetched."""
+    if status == "success":
+        return None
+    if message in KINDS:
+        return message
+    if message == _OPTED_OUT:
+        return "opted out"
+    return "not an image" if status == "failed_to_resize" else "other"
+
+
+def count(failures: pl.Series) -> dict[str, int]:
+    """Return how often each kind occurs, the most frequent first."""
+    counted = failures.drop_nulls().value_counts(name="times").sort("times", descending=True)
+    return {str(kind): times for kind, times in counted.iter_rows()}
+
+
+@contextmanager
+def named() -> Iterator[None]:
+    """Turn what goes wrong on the way to an image into a `Failure`."""
+    try:
+        yield
+    except (OSError, HTTPException, ValueError) as error:
+        raise Failure(_kind_of(error)) from error
+
+
+# In order: the first that fits.
+_KIND_OF_TYPE: tuple[tuple[type[Exception], str], ...] = (
+    (URLError, "bad address"),
+    (InvalidURL, "bad address"),
+    (TimeoutError, "timeout"),
+    (socket.gaierror, "name lookup failed"),
+    (ssl.SSLError, "TLS"),
+    (IncompleteRead, "cut short"),
+    (ConnectionRefusedError, "connection refused"),
+    (ConnectionError, "connection reset"),
+    (OSError, "unreachable"),
+    (HTTPException, "bad answer"),
+    (ValueError, "bad address"),
+)
+
+_NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+
+
+def _kind_of(error: Exception) -> str:
+    match error:
+        case HTTPError(code=code):
+            return _kind_of_status(code)
+        case URLError(reason=OSError() as reason):
+            return _kind_of(reason)
+        case socket.gaierror(errno=code) if code in _NO_SUCH_HOST:
+            return "no such host"
+    return next(kind for type_, kind in _KIND_OF_TYPE if isinstance(error, type_))
+
+
+def _kind_of_status(code: int) -> str:
+    if 300 <= code < 400:
+        return "bad redirect"
+    exact = f"http {code}"
+    return exact if exact in _HTTP else f"http {str(code)[0]}xx"
