@@ -1,7 +1,7 @@
 """Describe: decode every image once, and keep what later steps need to know about it.
 
-Per image: size in pixels, CLIP similarity with the task's domain texts, and a perceptual hash;
-the CLIP embeddings are kept beside them (fp16), so that no later step decodes again.
+Per image: size in pixels, a perceptual hash and the embedding of one CLIP. It depends on the
+images and that CLIP's weights alone, so that other texts, thresholds and tasks embed nothing again.
 """
 
 from collections.abc import Sequence
@@ -9,30 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from PIL import Image
+from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.shards import decode, read_bytes, sha256
+from bench.shards import decode, read_bytes
 from bench.stage import Stage
 from bench.types import Context
-
-HASH_SIDE = 16
-"""A perceptual hash has 16 x 16 bits: at 32 pixels, 8 x 8 cannot tell poses apart."""
-
-HASH_WORDS = [f"hash_{index}" for index in range(HASH_SIDE**2 // 64)]
-
-
-def pixel_hash(image: Image.Image) -> str:
-    """Return a hash of an image's size and pixels, which only exact copies share."""
-    return sha256(repr(image.size).encode() + image.convert("RGB").tobytes())
-
-
-def perceptual_hash(image: Image.Image) -> list[int]:
-    """Return the DCT hash of an image as four signed 64-bit words."""
-    import imagehash
-
-    bits = imagehash.phash(image, hash_size=HASH_SIDE).hash
-    return np.packbits(bits).view(">i8").astype(np.int64).tolist()
+from sources._hash import HASH_SCHEMA, HASH_SIDE, LEAST_SIDE, perceptual_hash
 
 
 def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
@@ -41,20 +24,22 @@ def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
     Args:
         stage: A finished stage whose shards hold ``images.tar`` and ``index.parquet`` with the
             columns key, offset, size, sha256; rows without an offset have no image.
-        filter_model: Weights of the CLIP that scores the images.
+        filter_model: Weights of the CLIP that embeds the images.
         context: What the source was given.
 
     Each shard holds ``described.parquet``: the index's rows that decode, with ``shard`` (path
-    below the data folder), width, height, clip_score (the largest cosine with a domain text) and
-    the hash's words; and ``embeddings.npy``, float16 ``[rows, dim]``, row for row.
+    below the data folder), width, height and the hash's words; and ``embeddings.npy``, float16
+    ``[rows, dim]``, L2-normalised, row for row.
     """
     embedder = context.embedder(filter_model)
-    texts = list(context.task.domain_texts)
-    config = {"model": embedder.weights_hash, "texts": texts, "hash": f"phash {HASH_SIDE}"}
+    config = {
+        "model": embedder.weights_hash,
+        "hash": f"phash {HASH_SIDE}",
+        "least side": LEAST_SIDE,
+    }
     described = Stage(context.home.data, "describe", config, [stage.output])
     if described.done:
         return described
-    directions = embedder.texts(texts)
 
     def make(index: int, folder: Path) -> None:
         tar = stage.shard(index) / "images.tar"
@@ -63,17 +48,12 @@ def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
         embeddings = embedder.images(images)
         if len(embeddings) != len(images.facts):
             raise BenchError(f"{len(embeddings)} embeddings for {len(images.facts)} images")
-        schema = {"key": pl.String, "width": pl.Int32, "height": pl.Int32}
-        facts = pl.DataFrame(
-            images.facts, schema=schema | dict.fromkeys(HASH_WORDS, pl.Int64), orient="row"
-        )
-        scores = (embeddings @ directions.T).max(axis=1) if len(embeddings) else []
+        schema = {"key": pl.String, "width": pl.Int32, "height": pl.Int32} | HASH_SCHEMA
+        facts = pl.DataFrame(images.facts, schema=schema, orient="row")
         shard = tar.relative_to(context.home.data).as_posix()
-        facts.with_columns(
-            pl.Series("clip_score", scores, pl.Float32), pl.lit(shard).alias("shard")
-        ).join(rows, on="key", how="left", maintain_order="left").write_parquet(
-            folder / "described.parquet"
-        )
+        facts.with_columns(pl.lit(shard).alias("shard")).join(
+            rows, on="key", how="left", maintain_order="left"
+        ).write_parquet(folder / "described.parquet")
         np.save(folder / "embeddings.npy", embeddings.astype(np.float16))
 
     described.run(len(stage.shards()), make, context.progress, only=context.shards)
@@ -87,15 +67,10 @@ def described_rows(stages: Sequence[Stage]) -> pl.DataFrame:
     )
 
 
-def hash_words(rows: pl.DataFrame) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
-    """Return the perceptual hashes of described rows, uint64 ``[n, 4]``."""
-    return (
-        rows.select(HASH_WORDS)
-        .to_numpy()
-        .astype(np.int64)
-        .view(np.uint64)
-        .reshape(-1, len(HASH_WORDS))
-    )
+def embeddings(shard: Path) -> tuple[pl.DataFrame, NDArray[np.float16]]:
+    """Return a finished shard's described rows and their embeddings, memory-mapped, row for row."""
+    rows = pl.read_parquet(shard / "described.parquet")
+    return rows, np.load(shard / "embeddings.npy", mmap_mode="r")
 
 
 class _Decoded:

@@ -21,8 +21,11 @@ from bench.shards import Suffix, corrupt, decode, encode, members, read_bytes
 from bench.stage import Stage
 from bench.tasks._folder import class_folders
 from bench.types import Context, Declared, Json, Positive, Task
-from sources._dedup import drop_duplicates
-from sources._describe import HASH_SIDE, describe, described_rows, pixel_hash
+from sources._dedup import REFERENCE_DISTANCE, drop_duplicates
+from sources._describe import describe
+from sources._evidence import write_removed
+from sources._filter import domain_scored
+from sources._hash import HASH_BITS, pixel_hash
 from sources._tars import Packed, pack, reduced
 
 _MAX_LABEL_BYTES = 1_000_000
@@ -42,9 +45,9 @@ class Folder:
         image_size: Positive = 256
         """Longest side kept, in pixels."""
         suffix: Suffix = ".jpg"
-        max_distance: Annotated[int, msgspec.Meta(ge=0, le=HASH_SIDE**2)] = 0
-        """Bits of perceptual hash within which two images count as copies; equal pixels always
-        do."""
+        max_distance: Annotated[int, msgspec.Meta(ge=0, le=HASH_BITS)] = REFERENCE_DISTANCE
+        """Bits of perceptual hash within which an image counts as a copy of a val or test image;
+        equal pixels always do."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -84,10 +87,10 @@ class Folder:
 
         pack(stage, len(found), images, context)
         described = describe(stage, options.filter_model, context)
-        readable = described_rows([described])
-        rows, duplicates = drop_duplicates(readable, context, options.max_distance)
+        readable = domain_scored([described], options.filter_model, context)
+        unique = drop_duplicates(readable, context, options.max_distance)
         names = list(context.task.class_names)
-        rows = rows.with_columns(
+        rows = unique.rows.with_columns(
             pl.col("label").replace_strict(range(len(names)), names).alias("class_name"),
             origin=pl.lit("folder"),
             caption=pl.lit(None, pl.String),
@@ -95,11 +98,13 @@ class Folder:
             seed=pl.lit(None, pl.Int64),
         )
         yields: Json = {"matched": len(found), "fetched": readable.height}
-        yields |= {"unreadable": len(found) - readable.height, "duplicates": duplicates}
+        yields |= {"unreadable": len(found) - readable.height, "duplicates": unique.yields}
         yields |= {"kept": rows.height}
-        return ImageSet.write(
+        own = ImageSet.write(
             context.home.data, rows, context.task, "folder", {"path": options.path}, yields
         )
+        write_removed(own, readable, unique.removed, context)
+        return own
 
 
 class _Item(msgspec.Struct, frozen=True):

@@ -16,7 +16,9 @@ from bench.stage import Stage
 from bench.types import Context, Json, Positive
 from sources._captions import KINDS, caption_rows, captions
 from sources._dedup import drop_duplicates
-from sources._describe import describe, described_rows
+from sources._describe import describe
+from sources._evidence import write_removed
+from sources._filter import domain_scored
 from sources._generate import GeneratorOptions, generate
 
 
@@ -62,13 +64,14 @@ class Synthetic:
             drawn = generate(captioned, options, context)
             written.append(captioned)
             described.append(describe(drawn, options.filter_model, context))
-            images = described_rows(described)
-            kept, duplicates = drop_duplicates(images, context)
+            images = domain_scored(described, options.filter_model, context)
+            unique = drop_duplicates(images, context)
+            kept = unique.rows
             if kept.height >= needed:
                 break
             if kept.height < images.height / 2:
                 raise BenchError(
-                    f"most generated images are copies: {duplicates}",
+                    f"most generated images are copies: {unique.yields}",
                     "the generator's images hardly differ; look at them",
                 )
         texts = pl.concat(caption_rows(stage) for stage in written)
@@ -79,15 +82,17 @@ class Synthetic:
             "matched": texts.height,
             "kinds of caption": dict(KINDS),
             "fetched": images.height,
-            "duplicates": duplicates,
+            "duplicates": unique.yields,
             "kept": kept.height,
             "fidelity": _fidelity(options.generator, context.home),
         }
         described_by = {"generator": options.generator, "steps": options.steps}
         described_by |= {"guidance": options.guidance}
-        return ImageSet.write(
+        made = ImageSet.write(
             context.home.data, rows, context.task, "synthetic", described_by, yields
         )
+        write_removed(made, images, unique.removed, context)
+        return made
 
 
 def _fidelity(generator: str, home: Home) -> Json:
