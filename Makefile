@@ -1,10 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test check docs
+.PHONY: help setup demo test check docs knn-env
 
 help:  ## list what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: .venv/ready  ## the environment, in .venv
 
@@ -29,3 +29,10 @@ test: check  ## every check, then every test
 
 docs: setup  ## rewrite the generated parts of docs/
 	$(BIN)/python -m docs.generate
+
+knn-env: .venv-knn/ready  ## clip-retrieval, in .venv-knn (minutes; docs/retrieval.md)
+
+.venv-knn/ready: constraints-knn.txt
+	$(PYTHON) -m venv .venv-knn
+	.venv-knn/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
