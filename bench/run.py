@@ -44,6 +44,21 @@ def pinned(spec: RunSpec, home: Home) -> RunSpec:
     return msgspec.structs.replace(spec, pins=pins)
 
 
+def context_of(
+    spec: RunSpec, home: Home, progress: Progress, shards: range | None = None
+) -> Context:
+    """Return what a spec's source is given."""
+    return Context(
+        home=home,
+        task=find_task(spec.task),
+        n=spec.n,
+        seed=spec.seed,
+        embedder=lambda name: _embedder(home.find_weights(name)),
+        progress=progress,
+        shards=shards,
+    )
+
+
 def collect_images(
     spec: RunSpec, home: Home, progress: Progress, shards: range | None = None
 ) -> ImageSet:
@@ -52,16 +67,7 @@ def collect_images(
     Raises:
         BenchError: If the source fails.
     """
-    task = find_task(spec.task)
-    context = Context(
-        home=home,
-        task=task,
-        n=spec.n,
-        seed=spec.seed,
-        embedder=lambda name: _embedder(home.find_weights(name)),
-        progress=progress,
-        shards=shards,
-    )
+    context = context_of(spec, home, progress, shards)
     images = source_of(spec.source, spec.options).collect(context)
     empty = [name for name, count in images.manifest.counts.items() if not count]
     if spec.source != "none" and empty and len(images):

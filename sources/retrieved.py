@@ -1,60 +1,83 @@
 """Real images retrieved from the generator's own upstream pool (002, section 3).
 
-scan → download → describe → filter by similarity with the domain → de-duplicate.
+scan → download → describe → filter by similarity with the domain → de-duplicate. Before the
+download, an index's nearest images may join or replace what the scan found.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 import polars as pl
 
 from bench.files import fingerprint
 from bench.manifest import ImageSet
 from bench.paths import Home
 from bench.plugins import sources
+from bench.stage import Stage
 from bench.types import Context
 from sources._dedup import drop_duplicates
-from sources._describe import describe, described_rows
-from sources._download import DownloadOptions, download
-from sources._pool import Pool
-from sources._scan import candidates, scan
+from sources._describe import describe
+from sources._download import download, failures
+from sources._download_options import check_distributor
+from sources._evidence import write_filtering, write_removed
+from sources._filter import passes, scored
+from sources._knn import knn_pins, with_nearest
+from sources._knn_options import KnnOptions
+from sources._pool import MINIWORLD, Pool
+from sources._rule import Matcher
+from sources._scan import candidates, require_complete, scan, with_labels
+from sources._several import Several
+from sources._yields import by_class
 
 
 @sources.register("retrieved")
 class Retrieved:
     """Pairs whose caption names a class and whose image looks like the domain."""
 
-    class Options(DownloadOptions, frozen=True, kw_only=True):
+    class Options(KnnOptions, frozen=True, kw_only=True):
         """Which pool, which filter."""
 
         pool: str
-        """Name or path of a folder of Parquet files."""
-        filter_model: str
-        """Weights of the CLIP that scores images; may differ from the adapted one."""
-        tau: Annotated[float, msgspec.Meta(ge=-1, le=1)] = 0.2
-        """Images are kept above this cosine with a domain text (002, section 3)."""
+        """Name, path or URL of a folder of Parquet files; retrieval=knn does not read it."""
+        matcher: Matcher = "substring"
+        """How queries are compared with captions; substring is the paper's (002, section 3)."""
+        several: Several = "longest"
+        """What becomes of a caption that names several classes."""
+        allow_incomplete: bool = False
+        """Go on without the files that could not be scanned; the yields name them."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
 
     def pins(self, home: Home) -> dict[str, str]:
-        """Return the fingerprints of the pool and of the filter's weights."""
-        return {
-            "pool": Pool.find(self.options.pool, home).pin,
-            "filter_model": fingerprint(home.find_weights(self.options.filter_model)),
-        }
+        """Return the fingerprints of the pool, of the index and of the weights."""
+        check_distributor(self.options)
+        pins = {"filter_model": fingerprint(home.find_weights(self.options.filter_model))}
+        if self.options.retrieval != "knn":
+            pins |= {"pool": Pool.find(self.options.pool, home).pin}
+        if self.options.retrieval != "captions":
+            pins |= knn_pins(self.options, home)
+        return pins
+
+    def scan(self, context: Context) -> Stage:
+        """Return the finished scan of the pool, complete or not."""
+        pool = Pool.find(self.options.pool, context.home)
+        return scan(pool, context.task, context, self.options.matcher, self.options.several)
 
     def collect(self, context: Context) -> ImageSet:
-        """Return every pair that passes."""
-        pool = Pool.find(self.options.pool, context.home)
-        scanned = scan(pool, context.task, context)
+        """Return every pair that passes.
+
+        Raises:
+            BenchError: If files of the pool could not be scanned, and that is not allowed.
+        """
+        pool, scanned = self._pool(context.home), self._candidates(context)
         fetched = download(pool, scanned, self.options, context)
         described = describe(fetched, self.options.filter_model, context)
         matched = candidates(scanned)
-        images = described_rows([described])
-        near_domain = images.filter(pl.col("clip_score") > self.options.tau)
-        kept, duplicates = drop_duplicates(near_domain, context)
-        rows = kept.join(matched, on="key", how="left").with_columns(
+        images = scored([described], self.options, context, matched.select("key", "label"))
+        passing = passes(images, self.options)
+        unique = drop_duplicates(images.filter(passing), context)
+        kept = unique.rows
+        rows = with_labels(kept.drop("label"), scanned, self.options.several).with_columns(
             origin=pl.lit("retrieved"), seed=pl.lit(None, pl.Int64)
         )
         yields: dict[str, Any] = {
@@ -62,9 +85,33 @@ class Retrieved:
             "matched": matched.height,
             **fetched.info(),
             "decodable": images.height,
-            "below tau": images.height - near_domain.height,
-            "duplicates": duplicates,
-            "kept": kept.height,
+            self.options.complaint: images.height - int(passing.sum()),
+            "duplicates": unique.yields,
+            "kept": rows.height,
+            "classes": by_class(
+                context.task.class_names, matched, failures(fetched), decodable=images, kept=kept
+            ),
         }
-        options = {"pool": self.options.pool, "tau": self.options.tau}
-        return ImageSet.write(context.home.data, rows, context.task, "retrieved", options, yields)
+        retrieval = self.options.retrieval
+        options = {"pool": self.options.pool, "retrieval": retrieval, **self.options.rule}
+        found = ImageSet.write(context.home.data, rows, context.task, "retrieved", options, yields)
+        write_filtering(found, images, passing)
+        write_removed(found, images, unique.removed, context)
+        return found
+
+    def _pool(self, home: Home) -> Pool:
+        name = self.options.pool
+        if self.options.retrieval == "knn" and name != MINIWORLD:
+            return Pool(name, home.root)  # Its files are not read, and need not be there.
+        return Pool.find(name, home)
+
+    def _candidates(self, context: Context) -> Stage:
+        """Return the stage that holds what to download."""
+        scanned = None
+        if self.options.retrieval != "knn":
+            scanned = self.scan(context)
+            if not self.options.allow_incomplete:
+                require_complete(scanned)
+            if self.options.retrieval == "captions":
+                return scanned
+        return with_nearest(scanned, self.options, self.options.several, context)

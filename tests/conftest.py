@@ -161,10 +161,12 @@ class Web:
     Attributes:
         world: The folder with the server's truth.
         pool: The folder of the pool's Parquet files; their URLs name the running server.
+        host: Where the server runs, ADDRESS:PORT.
     """
 
     world: Path
     pool: Path
+    host: str
 
 
 @pytest.fixture(scope="session")
@@ -184,4 +186,4 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
             pl.read_parquet(file).with_columns(
                 pl.col("URL").str.replace(PLACEHOLDER_HOST, running.host, literal=True)
             ).write_parquet(pool / file.name)
-        yield Web(world, pool)
+        yield Web(world, pool, running.host)

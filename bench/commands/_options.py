@@ -25,6 +25,11 @@ def run_options(command: F) -> F:
         click.option(
             "--set", "settings", multiple=True, metavar="NAME=VALUE", help="train.lr=1e-5"
         ),
+        click.option(
+            "--allow-incomplete",
+            is_flag=True,
+            help="Short for --set source.allow_incomplete=true: some files of a pool may fail.",
+        ),
         click.option("--plugin", type=click.Path(path_type=Path), help="A .py file of your own."),
     )
     for option in reversed(options):
@@ -41,6 +46,7 @@ def prepared(  # noqa: PLR0913 (the command line's options)
     preset: str,
     objective: str | None,
     settings: tuple[str, ...],
+    allow_incomplete: bool,
     plugin: Path | None,
 ) -> Any:  # noqa: ANN401 (a RunSpec; naming its type would import it)
     """Return the complete spec of the run that the options describe."""
@@ -50,5 +56,9 @@ def prepared(  # noqa: PLR0913 (the command line's options)
 
     if plugin is not None:
         load_plugin(plugin)
-    chosen = (*settings, f"objective={objective}") if objective else settings
+    chosen = list(settings)
+    if objective:
+        chosen.append(f"objective={objective}")
+    if allow_incomplete:
+        chosen.append("source.allow_incomplete=true")
     return resolve(preset, task=task, source=source, n=parse_size(n), seed=seed, settings=chosen)
