@@ -260,6 +260,16 @@ def yields(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFra
     ).df()
 
 
+def image_sets(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
+    """Return which sets of images (``label``, ``source``, ``image_set``) the selected runs used."""
+    return connection.execute(
+        """SELECT DISTINCT label, source, image_set FROM selected
+        WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
+        ORDER BY ALL""",
+        experiment._asdict(),
+    ).df()
+
+
 def fidelity(connection: DuckDBPyConnection, experiment: Experiment) -> Json:
     """Return the measured fidelity of the generator, as its latest run recorded it."""
     row = connection.execute(

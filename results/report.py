@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.files import write_atomic
 from bench.paths import Home
 from bench.size import format_size
-from results import queries, store, tables
+from results import queries, retrieval, store, tables
 from results.conclusion import conclusions, left_out
 from results.fidelity import describe
 from results.queries import Experiment
@@ -60,6 +60,7 @@ def write_report(home: Home, out: Path) -> ReportPaths:
         names = _file_names(queries.experiments(connection))
         sections = [
             _section(connection, experiment, out / name, paths)
+            | {"image_sets": retrieval.shown(home, queries.image_sets(connection, experiment))}
             for experiment, name in names.items()
         ]
         page = _template().render(
