@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from bench.manifest import ImageSet
 
 DOMAINS = ("aircraft", "cars", "flowers")
-TAUS = (-1.0, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 
 
 @click.group()
@@ -29,21 +28,24 @@ def train(work: Path, out: Path) -> None:
 
 
 @command.command()
-@click.argument("domain", type=click.Choice(DOMAINS))
-def truth(domain: str) -> None:
-    """Print the precision and recall of retrieval, which only this world can know."""
-    from bench.miniworld.pool import WORLD
-    from bench.miniworld.truth import retrieval_curve
+@click.argument("domains", nargs=-1, type=click.Choice(DOMAINS))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for retrieval.md and retrieval.png.",
+)
+def truth(domains: tuple[str, ...], out: Path | None) -> None:
+    """Print yields, precision and recall of retrieval, which only this world can know (minutes)."""
+    from bench.gates.truth import retrieval_truth, truth_page, write_truth
     from bench.paths import Home
+    from bench.progress import Progress
 
-    index = _images(domain, "retrieved", None, {"source.tau": TAUS[0]}).index()
-    world = Home.from_environment().data / WORLD
-    for row in retrieval_curve(index, domain, world, TAUS).iter_rows(named=True):
-        click.echo(
-            f"tau {row['tau']:5.2f}: {row['kept']:5d} images, right domain "
-            f"{row['domain_precision']:.1%}, right class {row['class_precision']:.1%}, "
-            f"recall {row['recall']:.1%}"
-        )
+    home = Home.from_environment()
+    home.make_writable()
+    rows = retrieval_truth(domains or DOMAINS, home, Progress())
+    click.echo(truth_page(rows), nl=False)
+    if out is not None:
+        write_truth(rows, out)
 
 
 @command.command()

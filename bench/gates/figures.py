@@ -73,7 +73,7 @@ def write_figures(figures: Figures, folder: Path) -> list[Path]:
             "tau": tau_curves(figures["domains"]),
             "confusion": confusions(figures["domains"]),
         }
-        return [_saved(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+        return [saved(figure, folder / f"{name}.png") for name, figure in drawn.items()]
 
 
 def learning_curves(world: Figures) -> Figure:
@@ -180,7 +180,8 @@ def _percent(rows: list[dict[str, float]], column: str) -> list[float]:
     return [100 * row[column] for row in rows]
 
 
-def _saved(figure: Figure, path: Path) -> Path:
+def saved(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, and return its path."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=160)
     write_atomic(path, content.getvalue())
