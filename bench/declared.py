@@ -27,7 +27,7 @@ def read_yaml(path: Path) -> Json:
         values = yaml.safe_load(content)
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RequestError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise RequestError(f"{path} does not hold a mapping")
@@ -70,8 +70,8 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
         raise RequestError(f"--set {text!r} sets nothing", "write --set train.lr=1e-5")
     try:
         return path.strip().split("."), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RequestError(f"--set {text!r}: the value is not YAML") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RequestError(f"--set {text[:100]!r}: the value is not YAML") from error
 
 
 def assign(values: Json, path: list[str], value: object) -> None:

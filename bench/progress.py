@@ -13,6 +13,11 @@ T = TypeVar("T")
 _SECONDS_BETWEEN_LOG_LINES = 60.0
 
 
+def printable(text: str) -> str:
+    """Return a text from outside as one line that a terminal shows and does not obey."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
 class Bar:
     """One piece of work being counted off."""
 

@@ -100,6 +100,8 @@ def _steps(images: ImageSet) -> list[list[str]]:
     for step, value in images.manifest.yields.items():
         if isinstance(value, int):
             found.append([step, f"{value:,}"])
+        elif step == "incomplete" and value:
+            found.append(["files of the pool that could not be scanned", f"{len(value):,}"])
         elif step == "failed":
             found += [[f"failed: {kind}", f"{times:,}"] for kind, times in value.items()]
     return found

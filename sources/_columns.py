@@ -48,8 +48,12 @@ def columns_of(schema: Mapping[str, Any], declared: Columns | None) -> Columns:
         if schema.get(name) != pl.String:
             found = f"is {schema[name]}, not text" if name in schema else "is not there"
             raise UnfitFileError(f"its column {name!r} {found}")
-    if columns.nsfw is not None and columns.nsfw not in schema:
-        raise UnfitFileError(f"its column {columns.nsfw!r} is not there")
+    if columns.nsfw is not None:
+        # A number or a truth value would read as a flag that is never set.
+        kind = schema.get(columns.nsfw)
+        if not isinstance(kind, pl.String | pl.Categorical | pl.Enum | pl.Null):
+            found = "is not there" if kind is None else f"is {kind}, not text"
+            raise UnfitFileError(f"its column {columns.nsfw!r} {found}")
     return columns
 
 

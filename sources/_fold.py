@@ -11,12 +11,15 @@ from functools import cache
 import polars as pl
 
 _ACCENTS = range(0x300, 0x370)
+_LETTERS = (*range(0x80, 0xD800), *range(0xE000, 0x10000), *range(0x1D400, 0x1F200))
+"""What is folded: the basic plane, and beyond it the mathematical and the framed letters."""
 _SAME = {
-    "-": "\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d",
+    "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d",
     "'": "\u00b4\u02b9\u02bb\u02bc\u02c8\u2018\u2019\u201a\u201b\u2032\uff07",
     '"': "\u201c\u201d\u201e\u201f\u2033\uff02",
-    # Trade marks, zero-width characters, and the mark that `sources._rule` puts around words.
-    "": "\u2120\u2122\u200b\u200c\u200d\u2060\ufeff\uffff",
+    # Trade marks, soft hyphens, zero-width characters, and the mark that `sources._rule` puts
+    # around words.
+    "": "\u00ad\u2120\u2122\u200b\u200c\u200d\u2060\ufeff\uffff",
 }
 
 
@@ -28,9 +31,8 @@ def fold(texts: pl.Series) -> pl.Series:
 
 @cache
 def _table() -> dict[str, str]:
-    """Return what every character of the basic plane folds to, where that is another text."""
-    letters = (chr(code) for code in range(0x80, 0x10000) if not 0xD800 <= code < 0xE000)
-    table = {letter: _folded(letter) for letter in letters}
+    """Return what every character folds to, where that is another text."""
+    table = {letter: _folded(letter) for letter in map(chr, _LETTERS)}
     table |= {odd: plain for plain, odds in _SAME.items() for odd in odds}
     return {letter: folded for letter, folded in table.items() if letter != folded}
 

@@ -39,7 +39,12 @@ class IndexFolder:
                 f"{folder} has no image.index beside metadata/*.parquet",
                 "give the folder that `clip-retrieval index` wrote",
             )
-        self._columns = _columns(self._metadata[0])
+        self._columns, *others = dict.fromkeys(map(_columns, self._metadata))
+        if others:
+            raise RequestError(
+                f"the files of {folder / 'metadata'} differ in their columns",
+                "build the index again",
+            )
         if find_spec("faiss") is None:
             raise RequestError(
                 "faiss, which reads knn_index, is not installed",

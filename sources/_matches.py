@@ -8,6 +8,7 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow
 import pyarrow.parquet
+from polars.exceptions import PanicException
 
 from sources._columns import Columns, UnfitFileError, columns_of
 from sources._rule import MAX_CAPTION, Rule
@@ -70,7 +71,11 @@ def _reading() -> Iterator[None]:
     """Say of a file that cannot be read that it is unfit; a missing one stays an error of ours."""
     try:
         yield
-    except (pl.exceptions.PolarsError, pyarrow.ArrowException) as error:
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise UnfitFileError(str(error)) from error
+    except (pl.exceptions.PolarsError, PanicException, pyarrow.ArrowException) as error:
         raise UnfitFileError(str(error)) from error
 
 

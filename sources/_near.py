@@ -60,15 +60,19 @@ def pairs_within(hashes: Hashes, max_distance: int) -> tuple[Indices, Indices, I
         for count in range(max_distance // _BANDS + 1)
         for bits in combinations(range(_BAND_BITS), count)
     ]
-    found = [np.empty((0, 3), np.int64)]
+    # A pair as one number: it is found again in other bands, and kept once.
+    codes = np.empty(0, np.int64)
     for band in bands.T:
         order = np.argsort(band, kind="stable")
         starts = np.searchsorted(band[order], np.arange(2**_BAND_BITS + 1))
         for flip in flips:
-            for left, right in _candidates(band ^ np.uint16(flip), starts, order):
-                found.append(_close(hashes, left, right, max_distance))
-    pairs = np.unique(np.concatenate(found), axis=0)
-    return pairs[:, 0], pairs[:, 1], pairs[:, 2]
+            found = [
+                _close(hashes, left, right, max_distance)
+                for left, right in _candidates(band ^ np.uint16(flip), starts, order)
+            ]
+            codes = np.unique(np.concatenate([codes, *found]))
+    left, right = np.divmod(codes, len(hashes))
+    return left, right, _distances(hashes, left, right)
 
 
 def _bands(hashes: Hashes) -> NDArray[np.uint16]:
@@ -99,15 +103,22 @@ def _candidates(
         start = stop
 
 
-def _close(hashes: Hashes, left: Indices, right: Indices, max_distance: int) -> NDArray[np.int64]:
-    """Return the pairs within a distance, and their distance, ``[n, 3]``."""
+def _close(hashes: Hashes, left: Indices, right: Indices, max_distance: int) -> Indices:
+    """Return the pairs (i, j) within a distance as numbers i * n + j."""
     apart = np.zeros(len(left), np.int64)
     for word in hashes.T:
         apart += np.bitwise_count(word[left] ^ word[right])
         # Of unrelated pairs few are left after the second of four words.
         near = apart <= max_distance
         left, right, apart = left[near], right[near], apart[near]
-    return np.stack([left, right, apart], axis=1)
+    return left * len(hashes) + right
+
+
+def _distances(hashes: Hashes, left: Indices, right: Indices) -> Indices:
+    apart = np.zeros(len(left), np.int64)
+    for word in hashes.T:
+        apart += np.bitwise_count(word[left] ^ word[right])
+    return apart
 
 
 def _signs(hashes: Hashes) -> NDArray[np.float32]:

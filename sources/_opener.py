@@ -137,7 +137,7 @@ class _Bounded(http.client.HTTPConnection):
         self._create_connection = partial(_connect, allowed=allowed)
 
 
-class _BoundedTls(http.client.HTTPSConnection, _Bounded):
+class _BoundedTls(_Bounded, http.client.HTTPSConnection):
     """The same within TLS."""
 
 
@@ -153,7 +153,7 @@ class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
 
     def https_open(self, req: urllib.request.Request) -> Any:  # noqa: ANN401
         allowed = self._allowed(req)
-        return self.do_open(_BoundedTls, req, context=self._tls, allowed=allowed)
+        return self.do_open(_BoundedTls, req, context=self._tls, allowed=allowed)  # type: ignore[arg-type]
 
     def _allowed(self, request: urllib.request.Request) -> Collection[Place] | None:
         if not (request.has_proxy() or getattr(request, "_tunnel_host", None)):

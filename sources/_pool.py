@@ -13,7 +13,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from bench.declared import declared, read_yaml
-from bench.errors import RequestError
+from bench.errors import BenchError, RequestError
 from bench.files import fingerprint
 from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
 from bench.miniworld.server import MiniWeb
@@ -175,7 +175,13 @@ class RemotePool(Pool):
     @contextmanager
     def local(self, file: str, folder: Path) -> Iterator[Path]:
         """Yield one of the pool's files as a local one, fetched for as long as the block lasts."""
+        size = next(listed.size for listed in self.listing if listed.url == file)
         with fetched(file, folder) as path:
+            if size and path.stat().st_size != size:
+                raise BenchError(
+                    f"{file} arrived with {path.stat().st_size:,} of {size:,} bytes",
+                    "the same command fetches it again",
+                )
             yield path
 
 

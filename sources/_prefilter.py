@@ -11,6 +11,8 @@ import hyperscan
 import numpy as np
 import polars as pl
 
+PIECE = 2**30
+"""Bytes that are looked through at once; Hyperscan counts them in 32 bits."""
 HEAD = 64
 """Characters of each text that are looked for; Hyperscan's literals have a limit."""
 
@@ -34,16 +36,27 @@ class Prefilter:
         _, starts, content = table.buffers()
         if content is None:
             return pl.Series([], dtype=pl.UInt32)
-        ends: list[int] = []
-
-        def note(_id: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            ends.append(end)
-
-        # The captions lie behind one another; a text across a border is one more that may not.
-        self._database.scan(
-            memoryview(content),  # type: ignore[type-var]  # It takes any buffer.
-            match_event_handler=note,
-        )
         offsets = np.frombuffer(starts, dtype=np.int64, count=len(table) + 1)
+        ends: list[int] = []
+        first = 0
+        while first < len(table):
+            last = int(np.searchsorted(offsets, offsets[first] + PIECE, side="right")) - 1
+            last = max(last, first + 1)
+            self._look(memoryview(content), int(offsets[first]), int(offsets[last]), ends)
+            first = last
         places = np.unique(np.searchsorted(offsets, np.array(ends, dtype=np.int64)) - 1)
         return pl.Series(places, dtype=pl.UInt32)
+
+    def _look(self, content: memoryview, start: int, stop: int, ends: list[int]) -> None:
+        """Note where each text that is found in a piece ends.
+
+        The captions lie behind one another; a text across a border is one more that may not match.
+        """
+
+        def note(_id: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            ends.append(start + end)
+
+        self._database.scan(
+            content[start:stop],  # type: ignore[type-var]  # It takes any buffer.
+            match_event_handler=note,
+        )

@@ -39,7 +39,7 @@ def list_files(url: str) -> list[RemoteFile]:
     try:
         system, path = fsspec.core.url_to_fs(url)
         found = system.ls(path, detail=True)
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:
         raise RequestError(
             f"cannot list {url}: {error}",
             "check the address and your credentials, or put the files into a local folder",
@@ -72,7 +72,7 @@ def fetched(url: str, folder: Path) -> Iterator[Path]:
             shutil.copyfileobj(remote, local, 2**22)
     except FileNotFoundError as error:
         raise BenchError(f"{url} is gone", "start again: the pool has changed") from error
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise BenchError(f"cannot fetch {url}: {error}", "the same command continues") from error
     try:
         yield path

@@ -38,12 +38,21 @@ class CheckedResizer:
         return resized
 
 
+MAX_SCANS = 100
+"""Scans of one JPEG; a progressive one has about ten. Each costs the time of the whole image and a
+few bytes: a small file could keep a worker busy for hours."""
+
+_START_OF_SCAN = b"\xff\xda"  # Within coded data, a zero follows every 255.
+
+
 def complaint(stream: io.BytesIO) -> str | None:
     """Return why some bytes are no image that may be kept; None if they are."""
     try:
         with Image.open(stream, formats=FORMATS) as image:
             blended = image.has_transparency_data
             if image.width * image.height > (MAX_BLENDED_PIXELS if blended else MAX_PIXELS):
+                return "too large"
+            if image.format == "JPEG" and stream.getvalue().count(_START_OF_SCAN) > MAX_SCANS:
                 return "too large"
             # A JPEG is decoded at an eighth of its size: every byte is read, few pixels are made.
             image.draft("RGB", (1, 1))

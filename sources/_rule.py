@@ -124,7 +124,7 @@ def _texts(name: str, query: Query) -> tuple[str, ...]:
     for text in (*query.any, *query.with_):
         if not any(letter.isalnum() for letter in text) or "\0" in text:
             raise RequestError(
-                f"the query {text!r} of class {name!r} has no letter or digit, or NUL"
+                f"the query {text!r} of class {name!r} has no letter or digit, or a NUL"
             )
     if not query.any:
         raise RequestError(f"the query of class {name!r} is empty", "give it one text or more")

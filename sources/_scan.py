@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from bench.errors import BenchError
+from bench.progress import printable
 from bench.stage import Stage
 from bench.types import Context, Json, Task
 from sources._columns import UnfitFileError
@@ -51,7 +52,7 @@ def scan(
         context.home.data,
         "scan",
         {
-            "version": 2,
+            "version": 3,
             "pool": pool.pin,
             "classes": task.class_names,  # Their order makes the labels.
             "queries": msgspec.to_builtins(rule.queries),
@@ -68,7 +69,7 @@ def scan(
                 matches = match_file(path, pool.columns, rule)
             except UnfitFileError as error:
                 name = files[index].rpartition("/")[2]
-                problem = f"{name}: {' '.join(str(error).split())}"
+                problem = printable(f"{name}: {error}")
                 matches = Matches.none()
         chosen, counts = choose(matches, several)
         rows = candidate_rows(chosen, task.class_names)
@@ -99,7 +100,7 @@ def require_complete(stage: Stage) -> None:
 def candidates(stage: Stage) -> pl.DataFrame:
     """Return the candidates of a finished scan, one row per URL, in order of key.
 
-    A URL that has several classes is here under the one of the longest spelling.
+    A URL is here under the longest spelling in the first row that has it.
     """
     return _all_rows(stage).unique("key", keep="first", maintain_order=True).sort("key")
 
@@ -145,9 +146,11 @@ def _all_rows(stage: Stage) -> pl.DataFrame:
 
 
 def _total_counts(shards: list[Path]) -> Json:
+    rows = [pl.read_parquet(shard / "candidates.parquet", columns=["key"]) for shard in shards]
     counts = pl.concat(pl.read_parquet(shard / "counts.parquet") for shard in shards)
     problems = counts["problem"].to_list()
     totals = counts.drop("problem").sum().row(0, named=True)
+    totals["equal addresses"] = totals.pop("pairs") - pl.concat(rows)["key"].n_unique()
     return {**totals, "incomplete": [problem for problem in problems if problem]}
 
 

@@ -44,6 +44,7 @@ def choose(matches: Matches, several: Several) -> tuple[pl.DataFrame, dict[str, 
         "several classes": _pairs(fetchable.filter(classes > 1)),
         "several classes, dropped": reachable - unambiguous,
         "flagged NSFW or UNSURE": unambiguous - _pairs(safe),
+        "pairs": _pairs(safe),
     }
 
 

@@ -240,7 +240,10 @@ def test_defaults_are_written_out(preset: Path) -> None:
     assert spec.task == "mini-aircraft"
 
 
-@pytest.mark.parametrize("content", ["- a list", "a: [", "\0", "x" * 2_000_000, None])
+@pytest.mark.parametrize(
+    "content",
+    ["- a list", "a: [", "\0", "x" * 2_000_000, "a: 2020-99-99", "a: 0x_", "[" * 9_999, None],
+)
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "file.yaml"
     if content is not None:

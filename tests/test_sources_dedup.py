@@ -159,6 +159,21 @@ def test_all_pairs_within_a_distance_are_found(changes: list[list[int]], most: i
     assert found == expected
 
 
+def test_many_variants_of_one_picture_are_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    base = int.from_bytes(rng.bytes(32), "little")
+    changes = {sum(1 << int(bit) for bit in rng.choice(256, 6, replace=False)) for _ in range(150)}
+    numbers = sorted(base ^ change for change in changes)
+    hashes = as_hashes([[n >> 64 * w & 2**64 - 1 for w in range(4)] for n in numbers])
+    left, right, apart = pairs_within(hashes, 31)
+    assert (
+        len(set(zip(left, right, strict=True)))
+        == len(left)
+        == len(numbers) * (len(numbers) - 1) // 2
+    )
+    assert apart.max() <= 12
+
+
 def test_searching_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     hashes = np.unique(rng.integers(0, 2**3, (60, 4)).astype(np.uint64), axis=0)

@@ -56,6 +56,15 @@ def header_of_a_bomb() -> bytes:
     return PNG[:8] + struct.pack(">I", 13) + header + crc + PNG[33:]
 
 
+def scan_bomb() -> bytes:
+    """A JPEG whose last scan comes a hundred times more, each time to be decoded in full."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), 128).save(stream, "JPEG", progressive=True)
+    whole = stream.getvalue()
+    start = whole.rindex(b"\xff\xda")
+    return whole[:start] + whole[start:-2] * 100 + whole[-2:]
+
+
 def encode_rgba(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "PNG", compress_level=1)
@@ -67,6 +76,7 @@ BODIES = {
     "small": encode(Image.new("RGB", (10, 10), "red"), ".png"),
     "html": b"<!doctype html><title>Moved</title>",
     "empty": b"",
+    "scans": scan_bomb(),
     "half.png": PNG[: len(PNG) // 2],
     "half.jpg": JPEG[: len(JPEG) // 2],
     "bomb": encode(Image.new("1", (8001, 8000)), ".png"),
@@ -271,6 +281,7 @@ WITHIN = {
     "half.png": "not an image",
     "half.jpg": "not an image",
     "bomb": "too large",
+    "scans": "too large",
     "claim": "too large",
     "see-through": "too large",
     "program": "not an image",

@@ -9,9 +9,9 @@ from bench.commands._options import prepared, run_options
 
 @click.command()
 @run_options
-@click.option("--shards", help="Only these shards of each stage, e.g. 3-7.")
+@click.option("--shards", help="Only these shards of each stage, e.g. 3-7; all by default.")
 def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
-    """Make a source's images; any number of these may run at once."""
+    """Make a source's images; any number of these may run at once, and share the shards."""
     from bench.paths import Home
     from bench.progress import Progress
     from bench.run import collect_images, pinned

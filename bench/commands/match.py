@@ -88,10 +88,10 @@ def _classes(rows: "pl.DataFrame", names: tuple[str, ...], examples: bool) -> "d
 
 
 def _printable(caption: str) -> str:
-    """Return a caption that a terminal shows and does not obey."""
-    start = caption[: WIDTH + 1]
-    shown = "".join(letter if letter.isprintable() else " " for letter in start)
-    return shown if len(caption) <= WIDTH else f"{shown[:WIDTH]}…"
+    from bench.progress import printable
+
+    shown = printable(caption[:WIDTH])
+    return shown if len(caption) <= WIDTH else f"{shown}…"
 
 
 def _text(found: "Json") -> str:
