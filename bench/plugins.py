@@ -12,9 +12,10 @@ import msgspec
 
 from bench.declared import declared
 from bench.registry import Registry
-from bench.types import Declared, Evaluator, Json, Objective, Source, Task
+from bench.types import CaptionWriter, Declared, Evaluator, Json, Objective, Source, Task
 
 sources: Registry[type[Source]] = Registry("source", "sources")
+writers: Registry[type[CaptionWriter]] = Registry("writer", "sources.writers")
 objectives: Registry[type[Objective]] = Registry("objective", "adapt.objectives")
 evaluators: Registry[type[Evaluator]] = Registry("evaluator", "eval")
 tasks: Registry[Task] = Registry("task", "bench.tasks")
@@ -36,8 +37,14 @@ def evaluator_of(name: str, options: Json) -> Evaluator:
     return kind(declared(_options(kind), options, f"the evaluator {name}"))
 
 
+def writer_of(name: str, options: Json) -> CaptionWriter:
+    """Return a caption writer with its options checked; raises as `source_of` does."""
+    kind = writers.get(name)
+    return kind(declared(_options(kind), options, f"the writer {name}"))
+
+
 def full_options(registry: Registry[Any], name: str, given: Json) -> Json:
-    """Return the options of a source or evaluator with every default filled in."""
+    """Return the options of a source, writer or evaluator with every default filled in."""
     kind = _options(registry.get(name))
     return dict(msgspec.to_builtins(declared(kind, given, f"the {registry.kind} {name}")))
 

@@ -1,7 +1,8 @@
 """Names to things: a name is a file, and a decorator in that file registers the thing.
 
 `--source synthetic` is ``sources/synthetic.py``. Third parties add an entry point in the group
-``bench.sources`` (``.tasks``, ``.objectives``, ``.evaluators``) or a file given by ``--plugin``.
+``bench.sources`` (``.tasks``, ``.writers``, ``.objectives``, ``.evaluators``) or a file given by
+``--plugin``.
 """
 
 import importlib
@@ -79,7 +80,7 @@ class Registry(Generic[T]):
 
     def _built_in(self) -> set[str]:
         package = importlib.import_module(self.package)
-        modules = (module.name for module in iter_modules(package.__path__))
+        modules = (module.name for module in iter_modules(package.__path__) if not module.ispkg)
         return {name.replace("_", "-") for name in modules if not name.startswith("_")}
 
     def _outside(self) -> dict[str, importlib.metadata.EntryPoint]:

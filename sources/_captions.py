@@ -1,62 +1,64 @@
-"""Captions for a generator: a seeded grammar of the paper's three kinds (002, appendix A.1)."""
+"""The captions of a synthetic image set, as they lie on disk once they are written."""
 
-import random
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import polars as pl
 
-from bench.declared import read_yaml
 from bench.stage import Stage
-from bench.types import Context, Json, Task, digest
+from bench.types import Json
 
-KINDS = {"class": 0.44, "relation": 0.11, "background": 0.45}
-"""Shares of the three kinds, as in the authors' code (PROTOCOL: synthesize_text.py:206-215)."""
+SCHEMA = pl.Schema(
+    {
+        "key": pl.String(),
+        "label": pl.Int64(),
+        "class_name": pl.String(),
+        "kind": pl.String(),
+        "caption": pl.String(),
+        "relation": pl.String(),
+        "background": pl.String(),
+        "examples": pl.List(pl.String()),
+        "pair": pl.String(),
+        "writer": pl.String(),
+        "seed": pl.Int64(),
+        "draw": pl.Int64(),
+        "refused": pl.List(pl.String()),
+        "fault": pl.String(),
+    }
+)
+"""One row per item: why earlier draws of it were refused (``refused``), and what is wrong with the
+last one (``fault``; null for nothing)."""
 
-_PHRASES = Path(__file__).with_name("captions.yaml")
-
-
-def captions(block: int, size: int, seed: int, context: Context) -> Stage:
-    """Return the finished captions of one block.
-
-    Its one shard holds ``captions.parquet``: key, label, class_name, kind, caption, seed. An item
-    depends on the seed and its key alone, never on the items around it.
-    """
-    task, phrases = context.task, read_yaml(_PHRASES)
-    config: Json = {"classes": task.class_names, "noun": task.noun, "phrases": digest(phrases)}
-    config |= {"block": block, "size": size, "seed": seed}
-    stage = Stage(context.home.data, "captions", config)
-
-    def make(_: int, folder: Path) -> None:
-        rows = [_caption(f"b{block:05d}-{item:06d}", seed, task, phrases) for item in range(size)]
-        pl.DataFrame(rows).write_parquet(folder / "captions.parquet")
-
-    stage.run(1, make, context.progress)
-    return stage
+COPY = "copy"
+"""The fault of a caption that an earlier item has, word by word."""
 
 
 def caption_rows(stage: Stage) -> pl.DataFrame:
-    """Return the rows of finished captions."""
+    """Return the rows of finished captions, in the order of their keys."""
     return pl.read_parquet(stage.shard(0) / "captions.parquet")
 
 
-def _caption(key: str, seed: int, task: Task, phrases: dict[str, Any]) -> dict[str, object]:
-    item_seed = int(digest([seed, key], 15), 16)
-    rng = random.Random(item_seed)  # noqa: S311
-    label = rng.randrange(len(task.class_names))
-    kind = rng.choices(list(KINDS), weights=list(KINDS.values()))[0]
-    noun = task.noun if task.noun in phrases["backgrounds"] else "object"
-    text = rng.choice(phrases[kind]).format(
-        name=task.class_names[label],
-        relation=rng.choice(phrases["relations"]),
-        thing=rng.choice(phrases["things"][noun]),
-        background=rng.choice(phrases["backgrounds"][noun]),
-    )
+def caption_yields(stages: Sequence[Stage]) -> Json:
+    """Return what became of the captions of some blocks, kind by kind.
+
+    Returns:
+        Kind to ``asked``, ``refused`` (reason to number of draws that were refused for it and drawn
+        anew), ``given up`` (reason to number of items whose last draw was refused too; they are
+        left out) and ``copies kept``.
+    """
+    kept = pl.concat(caption_rows(stage) for stage in stages)
+    lost = pl.concat(pl.read_parquet(stage.shard(0) / "given-up.parquet") for stage in stages)
+    rows = pl.concat([kept, lost])
+    copies = kept.filter(pl.col("fault") == COPY)
     return {
-        "key": key,
-        "label": label,
-        "class_name": task.class_names[label],
-        "kind": kind,
-        "caption": text,
-        "seed": item_seed,
+        kind: {
+            "asked": part.height,
+            "refused": _count(part["refused"].explode().drop_nulls()),
+            "given up": _count(lost.filter(pl.col("kind") == kind)["fault"]),
+            "copies kept": copies.filter(pl.col("kind") == kind).height,
+        }
+        for (kind,), part in rows.sort("kind").group_by("kind", maintain_order=True)
     }
+
+
+def _count(reasons: pl.Series) -> dict[str, int]:
+    return dict(sorted(reasons.value_counts().iter_rows()))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 import polars as pl
@@ -10,7 +9,7 @@ from httpx import Client
 
 from bench.errors import BenchError, RequestError, unknown_name
 from bench.types import FloatArray, Json
-from sources._http import ask, client
+from sources._http import ask, client, server_address
 from sources._rule import MAX_CAPTION
 
 _SCHEMA = {
@@ -48,7 +47,7 @@ class Server:
     """
 
     def __init__(self, url: str, name: str | None) -> None:
-        self._url = _address(url)
+        self._url = server_address(url, "knn_url")
         names = self._names()
         if name is None and len(names) != 1:
             raise RequestError(
@@ -138,18 +137,3 @@ def _caption(row: _Answer) -> str:
 
 def _lowered(row: Mapping[str, Any]) -> Json:
     return {name.lower(): value for name, value in row.items()}
-
-
-def _address(url: str) -> str:
-    """Return a server's address without a slash at its end."""
-    wrong = RequestError(
-        f"knn_url={url!r} is no address of a server", "write it as http://HOST:PORT"
-    )
-    try:
-        parts = urlsplit(url)
-        complete = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        raise wrong from None
-    if not complete or parts.query or parts.fragment or parts.username:
-        raise wrong
-    return url.rstrip("/")

@@ -11,39 +11,41 @@ from bench.errors import BenchError, RequestError
 from bench.files import fingerprint
 from bench.manifest import ImageSet
 from bench.paths import Home
-from bench.plugins import sources
+from bench.plugins import sources, writer_of
 from bench.stage import Stage
-from bench.types import Context, Json, Positive
-from sources._captions import KINDS, caption_rows, captions
+from bench.types import Context, Json, Positive, digest
+from sources._caption_options import CaptionOptions
+from sources._captions import caption_rows, caption_yields
 from sources._dedup import drop_duplicates
 from sources._describe import describe
 from sources._evidence import write_removed
 from sources._filter import domain_scored
-from sources._generate import GeneratorOptions, generate
+from sources._generate import generate
+from sources._phrases import read_phrases
+from sources._write_captions import captions
 
 
 @sources.register("synthetic")
 class Synthetic:
     """One image per written caption."""
 
-    class Options(GeneratorOptions, frozen=True, kw_only=True):
-        """Which generator, how many images."""
+    class Options(CaptionOptions, frozen=True, kw_only=True):
+        """Which captions, which generator, how many images."""
 
         filter_model: str
         """Weights of the CLIP that scores the images."""
         size: Positive | None = None
         """Images to generate; None for the n of the run. A study sets its largest n, so that all
         its runs draw their subsets from one set, as the retrieved arm does."""
-        block_size: Positive = 10_000
-        seed: int = 0
-        """Seed of captions and images; not the run's seed, which picks the subset."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.writer = writer_of(options.writer, options.writing)
 
     def pins(self, home: Home) -> dict[str, str]:
-        """Return the fingerprints of the generator and of the scoring weights."""
-        return {
+        """Return fingerprints of the captions' origin, the generator and the scoring weights."""
+        told = [self.writer.config(home), read_phrases(self.options.phrases)]
+        return {"captions": digest(told)} | {
             name: fingerprint(home.find_weights(getattr(self.options, name)))
             for name in ("generator", "filter_model")
         }
@@ -60,7 +62,7 @@ class Synthetic:
         written: list[Stage] = []
         described: list[Stage] = []
         while True:
-            captioned = captions(len(written), options.block_size, options.seed, context)
+            captioned = captions(options, self.writer, context, written)
             drawn = generate(captioned, options, context)
             written.append(captioned)
             described.append(describe(drawn, options.filter_model, context))
@@ -80,7 +82,7 @@ class Synthetic:
         )
         yields: Json = {
             "matched": texts.height,
-            "kinds of caption": dict(KINDS),
+            "captions": {"writer": options.writer, **caption_yields(written)},
             "fetched": images.height,
             "duplicates": unique.yields,
             "kept": kept.height,

@@ -28,7 +28,6 @@ from bench.shards import decode, encode
 from bench.stage import Stage, UnfinishedError
 from bench.tasks import find_task
 from bench.types import Context, Json, Task
-from sources._captions import KINDS, caption_rows, captions
 from sources._download import download
 from sources._download_options import DownloadOptions
 from sources._pool import Pool
@@ -583,35 +582,6 @@ def test_real_images_may_have_long_and_strange_names(home: Home, tmp_path: Path)
 # ---------------------------------------------------------------- synthetic
 
 
-def written(home: Home, task: Task = MINI, block: int = 0, size: int = 40, seed: int = 0) -> Any:
-    return caption_rows(captions(block, size, seed, context(home, task)))
-
-
-def test_a_caption_depends_on_its_key_and_seed_alone(home: Home) -> None:
-    few, many = written(home, size=10), written(home, size=40)
-    assert many[:10].equals(few)
-    assert not written(home, size=10, seed=1)["caption"].equals(few["caption"])
-    assert set(written(home, block=1)["key"]).isdisjoint(many["key"])
-    assert not written(home, block=1, size=10)["caption"].equals(few["caption"])
-
-
-def test_captions_are_the_same_in_another_home(home: Home, tmp_path: Path) -> None:
-    assert written(home).equals(written(Home(tmp_path / "other")))
-
-
-def test_captions_name_their_class_and_keep_the_shares_of_their_kinds(home: Home) -> None:
-    rows = written(home, size=4000)
-    for name, label, caption in rows.select("class_name", "label", "caption").iter_rows():
-        assert name in caption
-        assert MINI.class_names[label] == name
-    for kind, share in KINDS.items():
-        # Four standard deviations of a binomial with 4000 draws.
-        assert abs((rows["kind"] == kind).mean() - share) < 4 * (share * (1 - share) / 4000) ** 0.5
-    per_class = rows.group_by("label").len()["len"]
-    assert per_class.min() > 400
-    assert rows["seed"].n_unique() == 4000
-
-
 def generated(home: Home, tiny_clip: Path, **more: object) -> ImageSet:
     options: Json = {
         "generator": "stable-diffusion", "filter_model": str(tiny_clip), "steps": 2, "height": 32,
@@ -643,10 +613,12 @@ def test_an_image_depends_on_its_seed_and_not_on_its_batch(
 
 
 def test_more_generated_images_change_none(home: Home, tiny_clip: Path) -> None:
-    few = generated(home, tiny_clip).index()
-    many = generated(home, tiny_clip, size=10).index()
-    assert many.height >= 10 > few.height
-    assert set(few["sha256"]) <= set(many["sha256"])
+    few, many = generated(home, tiny_clip), generated(home, tiny_clip, size=10)
+    assert len(many) >= 10 > len(few)
+    assert set(few.index()["sha256"]) <= set(many.index()["sha256"])
+    written = dict(many.manifest.yields["captions"])
+    assert written.pop("writer") == "grammar"
+    assert sum(kind["asked"] for kind in written.values()) == many.manifest.yields["matched"]
 
 
 def test_a_generator_has_no_end(home: Home, tiny_clip: Path) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-KINDS = ("tasks", "sources", "objectives", "evaluators", "presets")
+KINDS = ("tasks", "sources", "writers", "objectives", "evaluators", "presets")
 
 
 @click.command(name="list")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name")
 def command(name: str) -> None:
-    """Show a task, preset, source, objective or evaluator, or a run's record."""
+    """Show a task, preset, source, writer, objective or evaluator, or a run's record."""
     import inspect
 
     import msgspec
@@ -32,7 +32,8 @@ def command(name: str) -> None:
         click.echo(msgspec.yaml.encode(plugins.tasks.get(name)).decode().rstrip())
         return
     known = set(preset.names()) | set(plugins.tasks.names())
-    for registry in (plugins.sources, plugins.objectives, plugins.evaluators):
+    kinds = (plugins.sources, plugins.writers, plugins.objectives, plugins.evaluators)
+    for registry in kinds:
         known |= set(registry.names())
         if name in registry.names():
             thing: type = registry.get(name)

@@ -1,0 +1,75 @@
+"""The lists that captions are made of: ``sources/phrases/NAME.yaml``, or a file of one's own."""
+
+from pathlib import Path
+from string import Formatter
+from typing import Annotated
+
+import msgspec
+
+from bench.declared import declared, read_yaml
+from bench.errors import RequestError, unknown_name
+from bench.types import Declared, Json
+
+_FOLDER = Path(__file__).with_name("phrases")
+_NAMES = {"name", "subject", "a_subject"}
+_SLOTS = {
+    "class": {*_NAMES, "quality", "view"},
+    "relation": {*_NAMES, "relation", "thing"},
+    "background": {*_NAMES, "background"},
+}
+
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+_Texts = Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
+
+
+class _Phrases(Declared, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """What a phrase file holds; the lists by noun need one for ``object``, which is any other."""
+
+    class_: _Texts
+    relation: _Texts
+    background: _Texts
+    relations: _Texts
+    qualities: _Texts
+    views: _Texts
+    things: dict[str, _Texts]
+    backgrounds: dict[str, _Texts]
+    say_noun: tuple[_Text, ...] = ()
+    """Nouns that are put behind a class's name, as in "737-200 aircraft" (PROTOCOL: the authors'
+    code does so for cars and aircraft)."""
+
+
+def read_phrases(name: str) -> Json:
+    """Return the lists of a phrase file by name or by path.
+
+    Raises:
+        RequestError: If there is none, or it is malformed.
+    """
+    names = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    path = _FOLDER / f"{name}.yaml" if name in names else Path(name)
+    if path.suffix != ".yaml" or not path.is_file():
+        raise unknown_name("list of phrases", name, names)
+    found: Json = msgspec.to_builtins(declared(_Phrases, read_yaml(path), str(path)))
+    for kind, slots in _SLOTS.items():
+        for template in found[kind]:
+            _check(template, slots, f"{path}: {kind}")
+    for lists in ("things", "backgrounds"):
+        if "object" not in found[lists]:
+            raise RequestError(f"{path}: {lists} has no list for object", "add one")
+    return found
+
+
+def of_noun(lists: dict[str, list[str]], noun: str) -> list[str]:
+    """Return the list for what all classes of a task are, or else the general one."""
+    return lists.get(noun, lists["object"])
+
+
+def _check(template: str, slots: set[str], where: str) -> None:
+    try:
+        found = {slot for _, slot, _, _ in Formatter().parse(template) if slot is not None}
+    except ValueError:
+        found = {"{"}
+    if found - slots or not found & _NAMES:
+        raise RequestError(
+            f"{where}: {template!r} cannot be filled in",
+            f"it needs one of {', '.join(sorted(_NAMES))}; it may hold {', '.join(sorted(slots))}",
+        )

@@ -1,0 +1,1 @@
+"""Caption writers; a file here is a value of ``source.writer``."""

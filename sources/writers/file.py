@@ -1,0 +1,40 @@
+"""Captions of one's own, from a CSV, JSON Lines or Parquet file."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.files import fingerprint
+from bench.paths import Home
+from bench.plugins import writers
+from bench.types import Caption, CaptionBrief, CaptionOrder, Declared, Json, digest
+from sources._caption_file import read_captions
+
+
+@writers.register("file")
+class FromFile:
+    """A file's captions in a seeded order, each once before any comes back."""
+
+    fixed = True
+
+    class Options(Declared, frozen=True, kw_only=True):
+        """Which file."""
+
+        path: str
+        """A .csv, .jsonl or .parquet file with the columns caption, and class or label."""
+
+    def __init__(self, options: Options) -> None:
+        self._path = Path(options.path)
+        self._captions: list[Caption] = []
+
+    def config(self, home: Home) -> Json:
+        """Return the file's fingerprint."""
+        return {"file": fingerprint(self._path)}
+
+    def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
+        """Return the caption at each order's place."""
+        if not self._captions:
+            self._captions = read_captions(self._path, brief.task)
+            seed = int(digest([fingerprint(self._path)], 15), 16)
+            random.Random(seed).shuffle(self._captions)  # noqa: S311
+        return [self._captions[order.number % len(self._captions)] for order in orders]

@@ -1,0 +1,44 @@
+"""A seeded grammar: templates filled in, no model. The default, for it needs nothing."""
+
+from collections.abc import Sequence
+
+from bench.paths import Home
+from bench.plugins import writers
+from bench.types import Caption, CaptionBrief, CaptionOrder, Declared, Json
+from sources._article import with_article
+from sources._ideas import Idea, imagine
+
+
+@writers.register("grammar")
+class Grammar:
+    """Templates of the paper's three kinds (002, appendix A.1), filled in at random."""
+
+    fixed = False
+
+    class Options(Declared, frozen=True, kw_only=True):
+        """None: `source.phrases` says what it puts together."""
+
+    def __init__(self, options: Options) -> None:
+        """Take no options."""
+
+    def config(self, home: Home) -> Json:
+        """Return nothing: all depends on the brief."""
+        return {}
+
+    def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
+        """Fill in one template per order."""
+        return [_filled(imagine(order, brief), brief) for order in orders]
+
+
+def _filled(idea: Idea, brief: CaptionBrief) -> Caption:
+    text = idea.template.format(
+        name=brief.task.class_names[idea.label],
+        subject=idea.subject,
+        a_subject=with_article(idea.subject),
+        relation=idea.relation,
+        thing=idea.thing,
+        background=idea.background,
+        quality=idea.quality,
+        view=idea.view,
+    )
+    return idea.caption(text)

@@ -1,0 +1,54 @@
+"""Minimal pairs: captions that differ in one word, the class, as SuperStableRep's prompts do."""
+
+from collections.abc import Sequence
+
+from bench.paths import Home
+from bench.plugins import writers
+from bench.types import Caption, CaptionBrief, CaptionOrder, Declared, Json
+
+TEMPLATES = (
+    "the {} next to an old oak",
+    "the {} in front of a red barn",
+    "the {} on a wide grey square",
+    "the {} under a heavy sky",
+    "the {} behind a low hedge",
+    "the {} in the last light of the day",
+    "the {} in front of snowy hills",
+    "the {} seen from far away",
+    "a good photo of one {}",
+    "a drawing of one {}",
+)
+"""Ours, as many as SuperStableRep's code has. None has ``a`` or ``an`` before the class, which
+would differ with it."""
+
+
+@writers.register("minimal-pairs")
+class MinimalPairs:
+    """Each template is filled in with every class in turn, so that two rows differ in the class.
+
+    A template's round over all classes is one ``pair``: any two rows of it are a minimal pair. The
+    rounds go on for as long as captions are wanted, and so the same prompts come back: several
+    images of one prompt are what the method is about.
+    """
+
+    fixed = True
+
+    class Options(Declared, frozen=True, kw_only=True):
+        """None: the templates are fixed."""
+
+    def __init__(self, options: Options) -> None:
+        """Take no options."""
+
+    def config(self, home: Home) -> Json:
+        """Return the templates."""
+        return {"templates": TEMPLATES}
+
+    def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
+        """Fill in the template of each order's round with the class of its turn."""
+        return [_caption(order, brief.task.class_names) for order in orders]
+
+
+def _caption(order: CaptionOrder, class_names: tuple[str, ...]) -> Caption:
+    turn, label = divmod(order.number, len(class_names))
+    text = TEMPLATES[turn % len(TEMPLATES)].format(class_names[label])
+    return Caption(label, "minimal-pair", text, pair=f"p{turn:06d}")

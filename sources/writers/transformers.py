@@ -1,0 +1,88 @@
+"""Captions from a causal language model on this machine, by transformers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from bench.errors import RequestError
+from bench.files import fingerprint
+from bench.paths import Home
+from bench.plugins import writers
+from bench.types import Caption, CaptionBrief, CaptionOrder, Json, Positive
+from sources._causal import CausalModel
+from sources._ideas import seed_of
+from sources._prompts import first_line, prompted
+from sources._sampling import Sampling
+
+_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.txt"]
+
+
+@writers.register("transformers")
+class Transformers:
+    """A language model, shown three examples, writes the fourth line."""
+
+    fixed = False
+
+    class Options(Sampling, frozen=True, kw_only=True):
+        """Which model, and how it is run."""
+
+        model: str
+        """A folder of safetensors, by fetched name or path, or a model of the Hugging Face Hub."""
+        revision: str | None = None
+        """A commit of the Hub's model; None for the one at hand."""
+        download: bool = False
+        """Whether the Hub may be asked for what is not here."""
+        dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
+        batch_size: Positive = 16
+        """Captions written at once; changes speed, not seeds."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._model: CausalModel | None = None
+
+    def config(self, home: Home) -> Json:
+        """Return the model's fingerprint and how it is sampled."""
+        names = ("temperature", "top_p", "max_tokens", "dtype")
+        config: Json = {name: getattr(self._options, name) for name in names}
+        return config | {"model": fingerprint(self._folder(home))}
+
+    def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
+        """Write one caption per order, each drawn by its own seed."""
+        if self._model is None:
+            self._model = CausalModel(self._folder(brief.home), self._options.dtype)
+        found = []
+        for start in range(0, len(orders), self._options.batch_size):
+            batch = orders[start : start + self._options.batch_size]
+            asked = [prompted(order, brief) for order in batch]
+            prompts, seeds = [prompt for _, prompt, _ in asked], [seed_of(order) for order in batch]
+            texts = self._model.complete(prompts, seeds, self._options)
+            found += [
+                idea.caption(first_line(text), examples)
+                for (idea, _, examples), text in zip(asked, texts, strict=True)
+            ]
+        return found
+
+    def _folder(self, home: Home) -> Path:
+        name = self._options.model
+        try:
+            return home.find_weights(name)
+        except RequestError:
+            return _from_hub(name, self._options.revision, self._options.download)
+
+
+def _from_hub(name: str, revision: str | None, download: bool) -> Path:
+    import httpx
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(
+            snapshot_download(
+                name, revision=revision, local_files_only=not download, allow_patterns=_FILES
+            )
+        )
+    except (OSError, HfHubHTTPError, HFValidationError, httpx.HTTPError) as error:
+        raise RequestError(
+            f"the language model {name!r} is not here",
+            "give a folder, or let the Hub be asked: --set source.writing.download=true",
+        ) from error
