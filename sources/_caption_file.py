@@ -89,7 +89,9 @@ def _csv(path: Path) -> Iterator[tuple[int, _Row]]:
             for row in reader:
                 yield reader.line_num, row
         except csv.Error as error:
-            raise RequestError(f"{path} line {reader.line_num} is not CSV: {error}") from error
+            raise RequestError(
+                f"{path} is not CSV after line {reader.line_num}: {error}"
+            ) from error
 
 
 def _jsonl(path: Path) -> Iterator[tuple[int, _Row]]:

@@ -53,7 +53,7 @@ class CausalModel:
             output = self._model.generate(
                 **inputs.to(self._model.device),
                 generation_config=self._generation(sampling.max_tokens),
-                logits_processor=[_OwnDraws(seeds, sampling)],
+                logits_processor=[OwnDraws(seeds, sampling)],
                 stopping_criteria=[self._ended],
             )
         texts: list[str] = self._tokenizer.batch_decode(
@@ -64,7 +64,7 @@ class CausalModel:
     def _generation(self, max_tokens: int) -> Any:  # noqa: ANN401 (a GenerationConfig)
         from transformers import GenerationConfig
 
-        # Not the model's own, which may add to the paper's sampling. `_OwnDraws` leaves one token a
+        # Not the model's own, which may add to the paper's sampling. `OwnDraws` leaves one token a
         # row, so that the search for the best one finds the drawn one.
         return GenerationConfig(
             max_new_tokens=max_tokens,
@@ -85,7 +85,7 @@ class CausalModel:
             )
 
 
-class _OwnDraws:
+class OwnDraws:
     """Temperature and nucleus sampling, one generator a row: all but the drawn token are ruled out.
 
     Args:

@@ -18,7 +18,7 @@ from bench.stage import Stage
 from bench.types import Caption, CaptionBrief, CaptionOrder, CaptionWriter, Context, Json, digest
 from sources._caption_check import CaptionCheck
 from sources._caption_options import CaptionOptions
-from sources._captions import COPY, SCHEMA, caption_rows
+from sources._captions import COPY, SCHEMA, caption_texts
 from sources._phrases import read_phrases
 
 
@@ -47,7 +47,7 @@ def captions(
     def make(_: int, folder: Path) -> None:
         rows = pl.concat(pl.read_parquet(part / "drafts.parquet") for part in drafts.shards())
         before = pl.concat(
-            [pl.Series(dtype=pl.String), *(caption_rows(block)["caption"] for block in earlier)]
+            [pl.Series(dtype=pl.String), *(caption_texts(block) for block in earlier)]
         )
         fit = rows.filter(pl.col("fault").is_null())
         desk.without_copies(fit, before).write_parquet(folder / "captions.parquet")

@@ -1,6 +1,7 @@
 """Captions from a causal language model on this machine, by transformers."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -70,6 +71,7 @@ class Transformers:
             return _from_hub(name, self._options.revision, self._options.download)
 
 
+@cache
 def _from_hub(name: str, revision: str | None, download: bool) -> Path:
     import httpx
     from huggingface_hub import snapshot_download
