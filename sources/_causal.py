@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from bench.errors import RequestError
 from sources._sampling import Sampling
 
 if TYPE_CHECKING:
     import torch
+
+_UNFIT = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
+"""What loading a folder ends in that is cut short, mixed up or malformed."""
 
 
 class CausalModel:
@@ -118,7 +123,6 @@ class OwnDraws:
 
 def _load(folder: Path, dtype: str) -> tuple[Any, Any]:
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -128,10 +132,12 @@ def _load(folder: Path, dtype: str) -> tuple[Any, Any]:
     own = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **own)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=kinds[dtype], use_safetensors=True, **own
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=kinds[dtype], use_safetensors=True, output_loading_info=True, **own
         )
-    except (OSError, ValueError, SafetensorError) as error:
+        if found["missing_keys"]:  # They would be random, and nobody would know.
+            raise ValueError(f"{len(found['missing_keys'])} of its weights are missing")
+    except _UNFIT as error:
         raise RequestError(
             f"the language model {folder} does not load: {error}",
             "give a folder that transformers wrote, its weights as safetensors",

@@ -75,7 +75,8 @@ def server_address(url: str, option: str) -> str:
     try:
         parts = urlsplit(url)
         complete = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
+        httpx.URL(url).host.encode("idna")
+    except (ValueError, httpx.InvalidURL):
         raise wrong from None
     if not complete or parts.query or parts.fragment or parts.username:
         raise wrong

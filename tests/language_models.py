@@ -25,13 +25,12 @@ SHAPES = Task(
 WORDS = ["[UNK]", "[END]", "\n", "abcdef", "a", "big", "red", "blue", *SHAPES.class_names]
 
 
-def write_tiny_llm(folder: Path, *, reads: int = 256, safetensors: bool = True) -> Path:
+def write_tiny_llm(folder: Path, *, reads: int = 256) -> Path:
     """Write a Llama of random weights whose words are nearly equally likely.
 
     Args:
         folder: Where to.
         reads: Tokens that it can read.
-        safetensors: Whether its weights are written as such.
     """
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -55,9 +54,6 @@ def write_tiny_llm(folder: Path, *, reads: int = 256, safetensors: bool = True) 
     model.generation_config.do_sample = True
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
-    if not safetensors:
-        torch.save(model.state_dict(), folder / "pytorch_model.bin")
-        (folder / "model.safetensors").unlink()
     return folder
 
 
@@ -106,9 +102,9 @@ class _Server(ThreadingHTTPServer):
 
 
 def obliging(handler: Handler, question: dict[str, Any]) -> None:
-    """Name the thing that the prompt ends with, differently for each of 50 seeds."""
+    """Name the thing that the prompt ends with, differently for most seeds."""
     subject = question["prompt"].splitlines()[-1].partition(" =>")[0].partition(",")[0]
-    handler.say(f" a {subject} of mood {question['seed'] % 50}\nand a second line")
+    handler.say(f" a {subject} of mood {question['seed'] % 200}\nand a second line")
 
 
 @dataclass

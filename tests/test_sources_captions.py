@@ -15,6 +15,7 @@ from bench.errors import RequestError
 from bench.paths import Home
 from bench.plugins import writer_of
 from bench.progress import Progress
+from bench.registry import load_plugin
 from bench.stage import Stage
 from bench.tasks import find_task
 from bench.types import Caption, Context, Json, Query, Task
@@ -298,3 +299,37 @@ def test_the_writers_are_listed_and_shown(bench: Bench) -> None:
     assert names == ["file", "grammar", "minimal-pairs", "openai", "transformers"]
     assert "writers" not in bench("list", "sources").out.split()
     assert "  temperature = 0.8" in bench("show", "openai").out.splitlines()
+
+
+OUTSIDE = """
+from bench.plugins import writers
+from bench.types import Caption, Declared
+
+
+@writers.register("shouting")
+class Shouting:
+    fixed = False
+
+    class Options(Declared, frozen=True, kw_only=True):
+        mark: str = "!"
+
+    def __init__(self, options):
+        self.mark = options.mark
+
+    def config(self, home):
+        return {"mark": self.mark}
+
+    def write(self, orders, brief):
+        name = brief.task.class_names[0]
+        return [Caption(0, "shout", f"{name} {order.number}{self.mark}") for order in orders]
+"""
+
+
+def test_a_writer_of_one_s_own_needs_one_class(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "shouting.py"
+    path.write_text(OUTSIDE)
+    load_plugin(path)
+    first = written(home, writer="shouting", writing={"mark": "?"}, block_size=3)
+    second = rows(home, earlier=[first], writer="shouting", writing={"mark": "?"}, block_size=3)
+    name = MINI.class_names[0]
+    assert second["caption"].to_list() == [f"{name} {number}?" for number in (3, 4, 5)]

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +84,14 @@ def test_a_model_s_captions_are_its_own_lines_and_name_their_class(
 def test_a_caption_of_a_model_depends_on_its_own_seed_and_not_on_its_batch(
     home: Home, tmp_path: Path, tiny_llm: Path
 ) -> None:
-    whole = caption_rows(by_model(home, tiny_llm))
-    for batch, shard in ((1, 24), (5, 7)):
+    whole = caption_rows(by_model(home, tiny_llm, block_size=12))
+    for batch, shard in ((1, 12), (5, 7)):
         other = Home(tmp_path / f"batches-of-{batch}")
-        cut = by_model(other, tiny_llm, {"batch_size": batch}, caption_shard_size=shard)
+        cut = by_model(
+            other, tiny_llm, {"batch_size": batch}, block_size=12, caption_shard_size=shard
+        )
         assert caption_rows(cut).equals(whole)
-    again = caption_rows(by_model(Home(tmp_path / "seed"), tiny_llm, seed=1))
+    again = caption_rows(by_model(Home(tmp_path / "seed"), tiny_llm, block_size=12, seed=1))
     assert not again["caption"].equals(whole["caption"])
 
 
@@ -118,18 +120,50 @@ def test_a_model_that_never_names_a_class_ends_in_one_line(home: Home, tiny_llm:
     assert not list(home.data.glob("captions-*"))
 
 
+def unpickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def cut_short(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def without_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+
+
+def configured(**changes: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return change
+
+
 @pytest.mark.parametrize(
-    ("broken", "complaint"),
+    ("spoil", "complaint"),
     [
-        ({"safetensors": False}, "does not load: .* give a folder that transformers wrote"),
-        ({"reads": 64}, "reads 64 tokens; a prompt and its caption have"),
+        (unpickled, "no file named model.safetensors"),
+        (cut_short, "deserializing"),
+        (without_tokenizer, ""),
+        (configured(model_type="nobody's"), "nobody's"),
+        (configured(hidden_size=32), ""),
+        (configured(num_hidden_layers=3), "9 of its weights are missing"),
     ],
 )
-def test_a_model_that_cannot_write_is_a_wrong_request(
-    home: Home, tmp_path: Path, broken: Any, complaint: str
+def test_a_folder_that_holds_no_whole_model_is_a_wrong_request(
+    home: Home, tmp_path: Path, spoil: Callable[[Path], None], complaint: str
 ) -> None:
-    folder = write_tiny_llm(tmp_path / "llm", **broken)
-    with pytest.raises(RequestError, match=complaint):
+    folder = write_tiny_llm(tmp_path / "llm")
+    spoil(folder)
+    with pytest.raises(RequestError, match=f"llm does not load: .*{complaint}.* as safetensors"):
+        by_model(home, folder)
+
+
+def test_a_model_that_reads_too_little_is_a_wrong_request(home: Home, tmp_path: Path) -> None:
+    folder = write_tiny_llm(tmp_path / "llm", reads=64)
+    with pytest.raises(RequestError, match="reads 64 tokens; a prompt and its caption have"):
         by_model(home, folder)
 
 
@@ -314,9 +348,16 @@ def test_a_request_that_no_server_can_meet_ends_at_once(bench: Bench, server: Fa
     outcome = bench(*asking(server.url))
     assert outcome.code == 2
     assert "/v1/completions: status 404; start the server, or check" in outcome.complaint
-    outcome = bench(*asking("ftp://somewhere"))
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://host", "host:80", "http://", "http://u:p@host", "http://a\nb", "http://a..b/v1"]
+)
+def test_an_address_that_is_none_ends_before_any_work(bench: Bench, home: Home, url: str) -> None:
+    outcome = bench(*asking(json.dumps(url)))
     assert outcome.code == 2
-    assert "url='ftp://somewhere' is no address of a server" in outcome.complaint
+    assert "is no address of a server; write it as http://HOST:PORT" in outcome.complaint
+    assert not home.runs.exists()
 
 
 def test_the_key_comes_from_the_environment_and_goes_to_the_server_alone(
@@ -356,7 +397,7 @@ from tests.language_models import FakeServer
 from tests.test_sources_captions_models import by_server
 home, url, concurrency = sys.argv[1:]
 server = FakeServer(url=url)
-by_server(Home(Path(home)), server, {"concurrency": int(concurrency)}, block_size=120)
+by_server(Home(Path(home)), server, {"concurrency": int(concurrency)}, block_size=80)
 """
 
 
@@ -368,7 +409,7 @@ def worker(home: Home, server: FakeServer, concurrency: int) -> "subprocess.Pope
 def test_workers_that_are_killed_and_replaced_write_the_same_captions(
     home: Home, tmp_path: Path, server: FakeServer
 ) -> None:
-    calm = caption_rows(by_server(Home(tmp_path / "calm"), server, block_size=120))
+    calm = caption_rows(by_server(Home(tmp_path / "calm"), server, block_size=80))
     server.reply = slowly(0.03)
     rng = random.Random(0)
     for concurrency in (1, 2):
@@ -383,10 +424,10 @@ def test_workers_that_are_killed_and_replaced_write_the_same_captions(
             one.communicate()
     last = worker(home, server, 8)
     assert last.wait() == 0, last.communicate()
-    stage = by_server(home, server, block_size=120)
+    stage = by_server(home, server, block_size=80)
     found = caption_rows(stage)
     assert found.equals(calm)
-    assert found["key"].n_unique() == found.height == 120
+    assert found["key"].n_unique() == found.height == 80
     assert not list(home.data.rglob(".0*-*"))  # Nothing of the dead is left.
 
 
