@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.declared import read_yaml
-from bench.types import CaptionBrief, CaptionOrder, Json
+from bench.types import CaptionBrief, CaptionOrder, Json, digest
 from sources._ideas import Idea, imagine
 
 SHOTS = 3
@@ -42,6 +42,11 @@ def example_lines() -> dict[str, list[str]]:
         kind: [_line(kind, example) for example in examples]
         for kind, examples in read_yaml(_EXAMPLES).items()
     }
+
+
+def prompts_digest() -> str:
+    """Return what stands for the instructions and the examples: other ones write other captions."""
+    return digest([INSTRUCTIONS, SHOTS, example_lines()])
 
 
 def first_line(completion: str) -> str:

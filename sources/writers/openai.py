@@ -16,7 +16,7 @@ from bench.plugins import writers
 from bench.types import AboveZero, Caption, CaptionBrief, CaptionOrder, Json, Positive
 from sources._http import Bounds, NoAnswerError, ask, client, server_address
 from sources._ideas import seed_of
-from sources._prompts import first_line, prompted
+from sources._prompts import first_line, prompted, prompts_digest
 from sources._sampling import Sampling
 
 MAX_BYTES = 2**20
@@ -27,7 +27,8 @@ _PREFLIGHT_TRIES = 2
 
 
 class _Message(msgspec.Struct):
-    content: str
+    content: str | None = None
+    """Nothing where a model declines, or has thought for all of its tokens."""
 
 
 class _Choice(msgspec.Struct):
@@ -75,7 +76,8 @@ class OpenAI:
     def config(self, home: Home) -> Json:
         """Return the model's name and how it is asked; not where: a server may move."""
         names = ("model", "endpoint", "temperature", "top_p", "max_tokens")
-        return {name: getattr(self._options, name) for name in names}
+        config: Json = {name: getattr(self._options, name) for name in names}
+        return config | {"prompts": prompts_digest()}
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
         """Ask for one caption per order; the first request of all is a trial."""
@@ -127,7 +129,7 @@ class OpenAI:
                 f"{self._url} answers in another form: {error}",
                 "look at the server's log; the same command continues",
             ) from error
-        text = choice.message.content if choice.message else choice.text
+        text = (choice.message.content or "") if choice.message else choice.text
         if text is None:
             raise BenchError(f"{self._url} answers without a text", "check source.writing.endpoint")
         return text

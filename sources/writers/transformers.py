@@ -12,7 +12,7 @@ from bench.plugins import writers
 from bench.types import Caption, CaptionBrief, CaptionOrder, Json, Positive
 from sources._causal import CausalModel
 from sources._ideas import seed_of
-from sources._prompts import first_line, prompted
+from sources._prompts import first_line, prompted, prompts_digest
 from sources._sampling import Sampling
 
 _FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.txt"]
@@ -45,7 +45,8 @@ class Transformers:
         """Return the model's fingerprint and how it is sampled."""
         names = ("temperature", "top_p", "max_tokens", "dtype")
         config: Json = {name: getattr(self._options, name) for name in names}
-        return config | {"model": fingerprint(self._folder(home))}
+        weights = fingerprint(self._folder(home))
+        return config | {"model": weights, "prompts": prompts_digest()}
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
         """Write one caption per order, each drawn by its own seed."""
