@@ -12,10 +12,11 @@ from bench.types import Declared, Json
 
 _FOLDER = Path(__file__).with_name("phrases")
 _NAMES = {"name", "subject", "a_subject"}
+_ANYWHERE = {*_NAMES, "quality", "view"}
 _SLOTS = {
-    "class": {*_NAMES, "quality", "view"},
-    "relation": {*_NAMES, "relation", "thing"},
-    "background": {*_NAMES, "background"},
+    "class": _ANYWHERE,
+    "relation": _ANYWHERE | {"relation", "thing"},
+    "background": _ANYWHERE | {"background"},
 }
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
