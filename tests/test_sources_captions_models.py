@@ -460,7 +460,7 @@ def test_transformers_serve_writes_captions(home: Home, tmp_path: Path, tiny_llm
             stderr=stream,
         )
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while True:
             try:
                 httpx.get(f"http://127.0.0.1:{port}/health")
