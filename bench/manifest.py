@@ -71,12 +71,16 @@ class ImageSet:
 
         Args:
             data: The data folder; the set goes to a folder named by its hash below it.
-            rows: One row per image, with the columns of `INDEX_SCHEMA`.
+            rows: One row per image, with the columns of `INDEX_SCHEMA`. Images of one caption share
+                its ``caption_id``; where that is missing, each image's key stands for it.
             task: The task whose classes the labels index.
             source: The source's name.
             options: The source's options.
             yields: What each stage kept.
         """
+        if "caption_id" not in rows.columns:
+            rows = rows.with_columns(caption_id="key")
+        rows = rows.with_columns(pl.col("caption_id").fill_null(pl.col("key")))
         rows = rows.select(pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items())
         rows = rows.sort("key")
         per_class = dict(rows.group_by("class_name").len().iter_rows())
@@ -120,7 +124,8 @@ class ImageSet:
     def select(self, n: int | None, seed: int, order: str) -> pl.DataFrame:
         """Return the first n rows in an order that depends on nothing but the seed and the keys.
 
-        Subsets of one seed are nested. In ``balanced`` order the classes take turns.
+        Subsets of one seed are nested, and images of one caption come together. In ``balanced``
+        order the classes take turns.
 
         Raises:
             RequestError: If there are fewer than n images.
@@ -133,8 +138,8 @@ class ImageSet:
                 f"ask for --n {have} or fewer, or --n all" if have else "look at its yields",
             )
         rows = self.index()
-        ranks = [_rank(seed, key) for key in rows["key"]]
-        rows = rows.with_columns(pl.Series("rank", ranks)).sort("rank")
+        ranks = [_rank(seed, caption) for caption in rows["caption_id"]]
+        rows = rows.with_columns(pl.Series("rank", ranks)).sort("rank", "key")
         if order == "balanced":
             turn = pl.col("rank").rank("ordinal").over("label")
             rows = rows.with_columns(turn.alias("turn")).sort("turn", "rank").drop("turn")

@@ -1,12 +1,21 @@
 """Where things are kept: everything a run writes lives under one home folder."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import RequestError
 
 _PACKAGED_WEIGHTS = Path(__file__).parent / "miniworld" / "weights"
+
+_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([A-Za-z0-9][\w.-]*))?")
+
+
+def hub_id(name: str) -> tuple[str | None, str | None]:
+    """Return repository and revision of ``ORG/NAME@REVISION``; None for what is not there."""
+    found = _HUB_ID.fullmatch(name)
+    return (found[1], found[2]) if found else (None, None)
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,8 @@ def _judges(chosen: object) -> dict[str, Json]:
 def source_options(preset: Preset, source: str, given: Json) -> Json:
     """Return a source's options with every default filled in, its parts' options included."""
     options = full_options(sources, source, given)
-    for part in options.get("parts", {}):
+    of = [options["of"]] if "of" in options else []
+    for part in (*options.get("parts", {}), *of):
         if part == source:
             raise RequestError(f"{source!r} cannot be a part of itself")
         # A source made of sources carries their options, so that its hash covers them.

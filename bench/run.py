@@ -21,7 +21,17 @@ from bench.paths import Home
 from bench.plugins import evaluator_of, objectives, source_of
 from bench.progress import Progress
 from bench.tasks import find_task
-from bench.types import Context, Counts, Embedder, Evaluation, Json, RunRecord, RunSpec, Task
+from bench.types import (
+    Context,
+    Counts,
+    Embedder,
+    Estimates,
+    Evaluation,
+    Json,
+    RunRecord,
+    RunSpec,
+    Task,
+)
 
 if TYPE_CHECKING:
     from adapt.finetune import Adapted
@@ -73,6 +83,14 @@ def collect_images(
     if spec.source != "none" and empty and len(images):
         progress.say(f"{len(empty)} classes have no images: {', '.join(empty[:5])}")
     return images
+
+
+def estimate(spec: RunSpec, home: Home, progress: Progress) -> Json | None:
+    """Return what a spec's source will cost; None if it is not of the kind that says."""
+    source = source_of(spec.source, spec.options)
+    if not isinstance(source, Estimates):
+        return None
+    return source.estimate(context_of(spec, home, progress))
 
 
 def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -> RunRecord:

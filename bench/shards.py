@@ -34,6 +34,7 @@ INDEX_SCHEMA = pl.Schema(
         "label": pl.Int64,
         "class_name": pl.String,
         "caption": pl.String,
+        "caption_id": pl.String,
         "origin": pl.String,
         "url": pl.String,
         "seed": pl.Int64,

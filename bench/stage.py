@@ -82,6 +82,7 @@ class Stage:
         progress: Progress,
         *,
         only: range | None = None,
+        wait: bool = True,
         summarise: Callable[[list[Path]], dict[str, Any]] = lambda _: {},
     ) -> None:
         """Make the missing shards, and the stage's last word when none is missing.
@@ -91,10 +92,11 @@ class Stage:
             make: Fills an empty folder with the content of one shard.
             progress: Where to report.
             only: Make only these; None for all.
+            wait: Whether to wait for shards that other workers are making.
             summarise: What to note about the finished stage.
 
         Raises:
-            UnfinishedError: If shards that were not asked for are missing.
+            UnfinishedError: If shards that were not asked for, or not waited for, are missing.
         """
         if self.done:
             return
@@ -103,7 +105,7 @@ class Stage:
         missing = [index for index in wanted if not self.shard(index).is_dir()]
         with progress.bar(self.name, len(missing), "shard") as bar:
             busy = [index for index in missing if not self._make(index, make, bar, wait=False)]
-            for index in busy:
+            for index in busy if wait else ():
                 self._make(index, make, bar, wait=True)
         if all(self.shard(index).is_dir() for index in range(total)):
             made = [self.shard(index) for index in range(total)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -421,6 +421,14 @@ class CaptionWriter(Protocol):
             RequestError: If it cannot begin.
             BenchError: If it cannot go on.
         """
+
+
+@runtime_checkable
+class Estimates(Protocol):
+    """A source that can say what it will cost; others need not have the method."""
+
+    def estimate(self, context: Context) -> Json:
+        """Return the amounts of work, time and disk by name; nothing is written."""
 
 
 class ModelView(Protocol):

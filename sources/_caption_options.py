@@ -4,10 +4,10 @@ import msgspec
 
 from bench.plugins import full_options, writers
 from bench.types import Json, Natural, Positive
-from sources._generate import GeneratorOptions
+from sources._screening import ScreeningOptions
 
 
-class CaptionOptions(GeneratorOptions, frozen=True, kw_only=True):
+class CaptionOptions(ScreeningOptions, frozen=True, kw_only=True):
     """Which writer, about what, and how often it may try again."""
 
     writer: str = "grammar"
@@ -21,9 +21,11 @@ class CaptionOptions(GeneratorOptions, frozen=True, kw_only=True):
     caption_shard_size: Positive = 1000
     """Captions that a kill may cost."""
     block_size: Positive = 10_000
+    """Captions in a block."""
     seed: int = 0
     """Seed of captions and images; not the run's seed, which picks the subset."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         full = full_options(writers, self.writer, self.writing)
         msgspec.structs.force_setattr(self, "writing", full)

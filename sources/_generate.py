@@ -1,193 +1,123 @@
-"""Generate: a text-to-image diffusion model draws one image per caption."""
+"""Generate: a diffusion model draws images, in shards that any number of workers share."""
 
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-import numpy as np
 import polars as pl
 from PIL import Image
 
-from bench.errors import RequestError
 from bench.files import fingerprint
-from bench.shards import ShardWriter, Suffix, encode
+from bench.paths import Home
+from bench.shards import ShardWriter
 from bench.stage import Stage
-from bench.types import Context, Declared, Positive, digest
-from sources._captions import caption_rows
-from sources._tars import reduced
-
-if TYPE_CHECKING:
-    import torch
-
-MAX_DRAWS = 3
-"""Times an image is drawn anew, with the next seed, when it comes out black, constant or NaN."""
+from bench.types import Context, Json, digest
+from sources._drawing import Drawing, Row
+from sources._generator_folder import check_generator
+from sources._generator_options import GeneratorOptions
+from sources._painter import Painter
 
 
-class GeneratorOptions(Declared, frozen=True, kw_only=True):
-    """How images are generated; the defaults are the paper's (002, appendix A.1)."""
+class Generator:
+    """A generator and how it is to draw; its weights are loaded when the first image is.
 
-    generator: str
-    """Name or path of a diffusers pipeline folder."""
-    steps: Positive = 50
-    guidance: Annotated[float, msgspec.Meta(ge=0)] = 2.5
-    height: Positive = 512
-    """Side of the square that is generated, in pixels."""
-    image_size: Positive = 256
-    """Longest side kept, in pixels."""
-    suffix: Suffix = ".jpg"
-    dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
-    batch_size: Positive = 16
-    """Images drawn at once; changes speed, not seeds."""
-    shard_size: Positive = 1000
+    Args:
+        options: Which generator, and how it draws.
+        home: Where weights are.
+        strength: Of the noise laid over images that it starts from; None to start from noise.
 
-
-def generate(captioned: Stage, options: GeneratorOptions, context: Context) -> Stage:
-    """Return the finished images of a block of captions.
-
-    Each shard holds ``images.tar`` and ``index.parquet`` (key, offset, size, sha256, draws); an
-    image that failed every draw has no offset.
+    Attributes:
+        folder: The pipeline's folder.
+        config: All that decides what an item's image is, rounding apart.
 
     Raises:
-        RequestError: If the generator's folder holds no pipeline, or it cannot draw that height.
+        RequestError: If it is not here or cannot do what is asked.
     """
-    folder = context.home.find_weights(options.generator)
-    rows = caption_rows(captioned)
-    config = {
-        name: getattr(options, name)
-        for name in ("steps", "guidance", "height", "image_size", "suffix", "dtype", "shard_size")
-    }
-    config["generator"] = fingerprint(folder)
-    stage = Stage(context.home.data, "generate", config, [captioned.output])
-    painter: list[_Painter] = []
 
-    def make(index: int, target: Path) -> None:
-        if not painter:
-            painter.append(_Painter(folder, options))
-        part = rows.slice(index * options.shard_size, options.shard_size)
-        with context.progress.bar("generate", part.height, "image") as bar:
-            found = []
-            with ShardWriter(target / "images.tar") as writer:
-                for start in range(0, part.height, options.batch_size):
-                    batch = part.slice(start, options.batch_size)
-                    found += _write(painter[0].paint(batch), batch, writer, options)
-                    bar.advance(batch.height)
-        schema = {"key": pl.String, "draws": pl.Int64, "offset": pl.Int64, "size": pl.Int64}
-        pl.DataFrame(found, schema=schema | {"sha256": pl.String}, orient="row").write_parquet(
-            target / "index.parquet"
-        )
-
-    shards = -(-rows.height // options.shard_size)
-    stage.run(shards, make, context.progress, only=context.shards)
-    return stage
-
-
-def _write(
-    drawn: list[tuple[Image.Image | None, int]],
-    batch: pl.DataFrame,
-    writer: ShardWriter,
-    options: GeneratorOptions,
-) -> list[dict[str, Any]]:
-    found = []
-    for key, (image, draws) in zip(batch["key"], drawn, strict=True):
-        place = {}
-        if image is not None:
-            content = encode(reduced(image, options.image_size), options.suffix)
-            place = writer.add(key, content, options.suffix)
-        found.append({"key": key, "draws": draws, **place})
-    return found
-
-
-def _load(folder: Path, dtype: str) -> Any:  # noqa: ANN401 (a diffusers pipeline)
-    import torch
-    from diffusers import StableDiffusionPipeline
-    from diffusers.utils import logging
-    from safetensors import SafetensorError
-    from transformers.utils import logging as transformers_logging
-
-    for library in (logging, transformers_logging):
-        library.disable_progress_bar()
-        library.set_verbosity_error()
-    kinds = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    try:
-        return StableDiffusionPipeline.from_pretrained(
-            folder,
-            dtype=kinds[dtype],
-            safety_checker=None,
-            requires_safety_checker=False,
-            local_files_only=True,
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise RequestError(
-            f"the generator {folder} does not load: {error}",
-            "give a folder that diffusers wrote for a Stable Diffusion pipeline",
-        ) from error
-
-
-class _Painter:
-    """A diffusion pipeline, loaded once, that draws every image from its own seed."""
-
-    def __init__(self, folder: Path, options: GeneratorOptions) -> None:
-        import torch
-        from diffusers import DDIMScheduler
-
-        pipeline = _load(folder, options.dtype)
-        # Latents are that much smaller; the pipeline itself asks for 8.
-        factor = max(pipeline.vae_scale_factor, 8)
-        if options.height % factor:
-            raise RequestError(
-                f"{options.generator!r} cannot draw images {options.height} pixels high",
-                f"give a height that {factor} divides",
-            )
-        # DDIM, eta 0 (002, appendix A.1).
-        pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
-        pipeline.set_progress_bar_config(disable=True)
-        self._pipeline = pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(
+        self, options: GeneratorOptions, home: Home, strength: float | None = None
+    ) -> None:
+        self.folder = check_generator(options, home)
+        self.config: Json = {**options.recipe, "generator": fingerprint(self.folder)}
+        if strength is not None:
+            self.config["strength"] = strength
         self._options = options
+        self._strength = strength
 
-    def paint(self, batch: pl.DataFrame) -> list[tuple[Image.Image | None, int]]:
-        """Draw one image per caption; return each with the number of draws it took."""
-        captions, seeds = batch["caption"].to_list(), batch["seed"].to_list()
-        drawn: list[tuple[Image.Image | None, int]] = [(None, 0)] * len(captions)
-        missing = list(range(len(captions)))
-        for draw in range(MAX_DRAWS):
-            seeds_now = [int(digest([seeds[item], draw], 15), 16) for item in missing]
-            images = self._draw([captions[item] for item in missing], seeds_now)
-            for item, image in zip(missing, images, strict=True):
-                drawn[item] = (image, draw + 1)
-            missing = [item for item in missing if drawn[item][0] is None]
-            if not missing:
-                break
-        return drawn
+    @cached_property
+    def painter(self) -> Painter:
+        """The loaded pipeline."""
+        return Painter(self.folder, self._options, self._strength)
 
-    def _draw(self, captions: list[str], seeds: list[int]) -> list[Image.Image | None]:
-        import torch
+    def draw(
+        self,
+        stage: Stage,
+        rows: pl.DataFrame,
+        context: Context,
+        *,
+        image_of: Callable[[Row], Image.Image] | None = None,
+        wait: bool = True,
+    ) -> None:
+        """Run a stage that draws one image per row.
 
-        options, pipeline = self._options, self._pipeline
-        side = options.height // pipeline.vae_scale_factor
-        shape = (pipeline.unet.config.in_channels, side, side)
-        latents = torch.stack([self._noise(shape, seed) for seed in seeds])
-        with torch.inference_mode():
-            pixels = pipeline(
-                captions,
-                height=options.height,
-                width=options.height,
-                num_inference_steps=options.steps,
-                guidance_scale=options.guidance,
-                latents=latents.to(pipeline.device, pipeline.unet.dtype),
-                output_type="np",
-            ).images
-        return [_image(frame) for frame in pixels]
+        Each shard holds ``images.tar``, ``index.parquet`` (see `sources._drawing.DRAWN_SCHEMA`)
+        and ``memory.json``: how often the batch was halved.
 
-    @staticmethod
-    def _noise(shape: tuple[int, int, int], seed: int) -> "torch.Tensor":
-        import torch
+        Args:
+            stage: Named by `config` and by what the rows depend on.
+            rows: Key, caption and seed of each image, and what `image_of` needs.
+            context: What the source was given.
+            image_of: What an image starts from; None for noise.
+            wait: Whether to wait for shards that other workers are drawing.
+        """
+        size = self._options.shard_size
 
-        # Drawn on the CPU, image by image: the same on any device, in any batch, on any shard.
-        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        def make(index: int, folder: Path) -> None:
+            part, painter = rows.slice(index * size, size), self.painter
+            before = painter.halved
+            with (
+                ShardWriter(folder / "images.tar") as writer,
+                context.progress.bar(stage.name, part.height, "image") as bar,
+            ):
+                drawing = Drawing(painter, self._options, writer)
+                drawn = drawing.draw(part.to_dicts(), bar, image_of)
+            drawn.write_parquet(folder / "index.parquet")
+            halved = {"halved": painter.halved - before}
+            (folder / "memory.json").write_bytes(msgspec.json.encode(halved))
+
+        shards = -(-rows.height // size)
+        stage.run(shards, make, context.progress, only=context.shards, wait=wait, summarise=_halved)
 
 
-def _image(frame: np.ndarray[Any, np.dtype[np.float32]]) -> Image.Image | None:
-    """Return a frame as an image, or None if it is black, constant or not finite."""
-    if not np.isfinite(frame).all() or frame.std() < 1 / 255:
-        return None
-    return Image.fromarray((frame * 255).round().astype(np.uint8))
+def image_rows(captions: pl.DataFrame, per_caption: int) -> pl.DataFrame:
+    """Return a row per image: its caption's, with ``caption_id``, a key and a seed of its own.
+
+    The first image of a caption has the caption's key and seed; a further one has both, and their
+    hash as its seed, so that asking for more images changes none.
+
+    Args:
+        captions: Key, caption, seed and more of each caption.
+        per_caption: Images of each caption (SynCLR: 4).
+    """
+    copies = pl.int_ranges(per_caption, dtype=pl.Int64).alias("copy")
+    rows = captions.with_columns(copies, caption_id="key").explode("copy")
+    key = pl.when(pl.col("copy") == 0).then("key").otherwise(pl.format("{}-{}", "key", "copy"))
+    seeds = [
+        int(digest([seed, f"{key}#{copy}"], 15), 16) if copy else seed
+        for key, copy, seed in rows.select("key", "copy", "seed").iter_rows()
+    ]
+    return rows.with_columns(key.alias("key"), pl.Series("seed", seeds, pl.Int64)).drop("copy")
+
+
+def drawn_rows(stages: Sequence[Stage]) -> pl.DataFrame:
+    """Return what became of every image of finished stages."""
+    return pl.concat(
+        pl.read_parquet(shard / "index.parquet") for stage in stages for shard in stage.shards()
+    )
+
+
+def _halved(shards: list[Path]) -> dict[str, Any]:
+    notes = [msgspec.json.decode((shard / "memory.json").read_bytes()) for shard in shards]
+    return {"halved": sum(note["halved"] for note in notes)}

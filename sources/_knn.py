@@ -170,7 +170,7 @@ def _choose(hits: pl.DataFrame, several: Several) -> tuple[pl.DataFrame, dict[st
     )
     flagged = hits.is_empty() or hits["nsfw"].null_count() < hits.height
     chosen, counts = choose(Matches(hits.height, flagged, found), several)
-    return chosen, {name: count for name, count in counts.items() if name != "rows"}
+    return chosen, {name: count for name, count in counts.items() if name not in ("rows", "pairs")}
 
 
 def _merged(named: pl.DataFrame, near: pl.DataFrame, several: Several) -> pl.DataFrame:

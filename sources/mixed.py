@@ -62,7 +62,8 @@ class Mixed:
             counts = _most({name: len(images) for name, images in sets.items()}, self.shares)
         rows = [
             images.select(counts[name], context.seed, "random").with_columns(
-                pl.format("{}-{}", pl.lit(name), "key").alias("key")
+                pl.format("{}-{}", pl.lit(name), column).alias(column)
+                for column in ("key", "caption_id")
             )
             for name, images in sets.items()
             if counts[name]

@@ -1,8 +1,11 @@
 """Images generated for the task by a model trained on the upstream pool (002, section 3).
 
-captions → generate → describe → de-duplicate, in blocks of a fixed size: a larger n adds blocks
-and changes none.
+captions → generate → describe → score, filter and de-duplicate, in blocks of a fixed size: a larger
+n adds blocks and changes none.
 """
+
+import os
+from collections.abc import Sequence
 
 import msgspec
 import polars as pl
@@ -12,28 +15,28 @@ from bench.files import fingerprint
 from bench.manifest import ImageSet
 from bench.paths import Home
 from bench.plugins import sources, writer_of
-from bench.stage import Stage
+from bench.stage import Stage, UnfinishedError
 from bench.types import Context, Json, Positive, digest
 from sources._caption_options import CaptionOptions
 from sources._captions import caption_rows, caption_yields
-from sources._dedup import drop_duplicates
 from sources._describe import describe
-from sources._evidence import write_removed
-from sources._filter import domain_scored
-from sources._generate import generate
+from sources._estimate import Workload, estimate
+from sources._generate import Generator, image_rows
+from sources._generator_folder import check_generator, generator_folder
 from sources._phrases import read_phrases
+from sources._screening import screen, write_evidence, yields_of
 from sources._write_captions import captions
 
 
 @sources.register("synthetic")
 class Synthetic:
-    """One image per written caption."""
+    """Images of written captions."""
 
     class Options(CaptionOptions, frozen=True, kw_only=True):
         """Which captions, which generator, how many images."""
 
-        filter_model: str
-        """Weights of the CLIP that scores the images."""
+        images_per_caption: Positive = 1
+        """Images of each caption: 1 in 002, 4 in SynCLR (001, section 3.2)."""
         size: Positive | None = None
         """Images to generate; None for the n of the run. A study sets its largest n, so that all
         its runs draw their subsets from one set, as the retrieved arm does."""
@@ -45,59 +48,122 @@ class Synthetic:
     def pins(self, home: Home) -> dict[str, str]:
         """Return fingerprints of the captions' origin, the generator and the scoring weights."""
         told = [self.writer.config(home), read_phrases(self.options.phrases)]
-        return {"captions": digest(told)} | {
-            name: fingerprint(home.find_weights(getattr(self.options, name)))
-            for name in ("generator", "filter_model")
+        filter_model = home.find_weights(self.options.filter_model)
+        return {
+            "captions": digest(told),
+            "generator": fingerprint(check_generator(self.options, home)),
+            "filter_model": fingerprint(filter_model),
         }
 
+    def estimate(self, context: Context) -> Json:
+        """Return images, forwards, hours and bytes, from the measured speed of a few batches."""
+        task, options = context.task, self.options
+        captions_needed = self._blocks(self._needed(context)) * options.block_size
+        prompts = [prompt for name in task.class_names for prompt in task.prompts(name)]
+        work = Workload(captions_needed * options.images_per_caption, options.steps, prompts)
+        return estimate(Generator(options, context.home), options, work)
+
     def collect(self, context: Context) -> ImageSet:
-        """Return as many images as the run or the study needs."""
+        """Return as many images as the run or the study needs.
+
+        Raises:
+            RequestError: If it is not said how many.
+            BenchError: If the generator's images are no good, or copies of each other.
+        """
         options = self.options
-        if context.n is None and options.size is None:
+        needed = self._needed(context)
+        generator = Generator(options, context.home)
+        blocks = self._blocks(needed)
+        kept = pl.DataFrame()
+        written: list[Stage] = []
+        drawn: list[Stage] = []
+        described: list[Stage] = []
+        while True:
+            while len(written) < blocks:
+                written.append(captions(options, self.writer, context, written))
+            stages = self._draw(written[len(drawn) :], generator, context)
+            drawn += stages
+            described += [describe(stage, options.filter_model, context) for stage in stages]
+            asked = pl.concat(map(self._rows, written))
+            screened = screen(described, options, context, asked.select("key", "label"))
+            before, kept = kept, screened.unique.rows
+            if kept.height >= needed:
+                break
+            if kept.height <= before.height:
+                raise BenchError(
+                    f"{kept.height} images are left of {asked.height}, and more add none",
+                    "ask for fewer, or look at source.cap",
+                )
+            # As many more as would do, if as many of them were kept.
+            blocks += -(-(needed - kept.height) * blocks // kept.height)
+        rows = kept.drop("label").join(asked, on="key", how="left", maintain_order="left")
+        rows = rows.with_columns(origin=pl.lit("synthetic"), url=pl.lit(None, pl.String))
+        yields: Json = {
+            **yields_of(asked, drawn, screened, context),
+            "captions": {"writer": options.writer, **caption_yields(written)},
+            "fidelity": _fidelity(options.generator, context.home),
+        }
+        made = ImageSet.write(
+            context.home.data, rows, context.task, "synthetic", options.described, yields
+        )
+        write_evidence(made, screened, options.rule, context)
+        return made
+
+    def _needed(self, context: Context) -> int:
+        if context.n is None and self.options.size is None:
             raise RequestError(
                 "a generator has no end, so --n all means nothing to it",
                 "give a number, or --set source.size=NUMBER",
             )
-        needed = max(context.n or 0, options.size or 0)
-        written: list[Stage] = []
-        described: list[Stage] = []
-        while True:
-            captioned = captions(options, self.writer, context, written)
-            drawn = generate(captioned, options, context)
-            written.append(captioned)
-            described.append(describe(drawn, options.filter_model, context))
-            images = domain_scored(described, options.filter_model, context)
-            unique = drop_duplicates(images, context)
-            kept = unique.rows
-            if kept.height >= needed:
-                break
-            if kept.height < images.height / 2:
-                raise BenchError(
-                    f"most generated images are copies: {unique.yields}",
-                    "the generator's images hardly differ; look at them",
-                )
-        texts = pl.concat(caption_rows(stage) for stage in written)
-        rows = kept.join(texts, on="key", how="left", maintain_order="left").with_columns(
-            origin=pl.lit("synthetic"), url=pl.lit(None, pl.String)
-        )
-        yields: Json = {
-            "matched": texts.height,
-            "captions": {"writer": options.writer, **caption_yields(written)},
-            "fetched": images.height,
-            "duplicates": unique.yields,
-            "kept": kept.height,
-            "fidelity": _fidelity(options.generator, context.home),
-        }
-        described_by = {"generator": options.generator, "steps": options.steps}
-        described_by |= {"guidance": options.guidance}
-        made = ImageSet.write(
-            context.home.data, rows, context.task, "synthetic", described_by, yields
-        )
-        write_removed(made, images, unique.removed, context)
-        return made
+        return max(context.n or 0, self.options.size or 0)
+
+    def _blocks(self, images: int) -> int:
+        """Return the least number of blocks that may hold so many images."""
+        return max(1, -(-images // (self.options.block_size * self.options.images_per_caption)))
+
+    def _rows(self, captioned: Stage) -> pl.DataFrame:
+        return image_rows(caption_rows(captioned), self.options.images_per_caption)
+
+    def _draw(
+        self, written: Sequence[Stage], generator: Generator, context: Context
+    ) -> list[Stage]:
+        """Return the finished stages that drew the images of some blocks."""
+        config = generator.config | {"images_per_caption": self.options.images_per_caption}
+        rows = [self._rows(block) for block in written]
+        stages = [Stage(context.home.data, "generate", config, [one.output]) for one in written]
+        # First whatever nobody is at, each worker from a block of its own; then wait for the rest.
+        unfinished = _rotated(range(len(stages)), os.getpid())
+        for wait in (False, True):
+            unfinished = [
+                place
+                for place in unfinished
+                if not _finished(generator, stages[place], rows[place], context, wait=wait)
+            ]
+        if unfinished:
+            raise UnfinishedError(
+                f"{stages[unfinished[0]].key} and {len(unfinished) - 1} other stages: some shards "
+                "are still to be made"
+            )
+        return stages
+
+
+def _rotated(places: Sequence[int], by: int) -> list[int]:
+    start = by % max(1, len(places))
+    return [*places[start:], *places[:start]]
+
+
+def _finished(
+    generator: Generator, stage: Stage, rows: pl.DataFrame, context: Context, *, wait: bool
+) -> bool:
+    """Draw what is missing of a stage; return whether nothing is."""
+    try:
+        generator.draw(stage, rows, context, wait=wait)
+    except UnfinishedError:
+        return False
+    return True
 
 
 def _fidelity(generator: str, home: Home) -> Json:
     """Return the fidelity that was measured for a generator, where it ships with one."""
-    path = home.find_weights(generator).with_name("fidelity.json")
+    path = generator_folder(generator, home).with_name("fidelity.json")
     return dict(msgspec.json.decode(path.read_bytes(), type=Json)) if path.is_file() else {}

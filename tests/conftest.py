@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from bench.paths import Home
+
+if TYPE_CHECKING:
+    from tests.tiny_generation import World
 
 ROOT = Path(__file__).parents[1]
 
@@ -187,3 +190,23 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
                 pl.col("URL").str.replace(PLACEHOLDER_HOST, running.host, literal=True)
             ).write_parquet(pool / file.name)
         yield Web(world, pool, running.host)
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny pipeline folders of every family, under their names."""
+    from tests.tiny_generation import FAMILIES
+    from tests.tiny_pipelines import write_pipeline
+
+    root = tmp_path_factory.mktemp("pipelines")
+    for family in ("sd", *FAMILIES):
+        write_pipeline(family, root / family)
+    return root
+
+
+@pytest.fixture
+def world(home: Home, tiny_clip: Path, pipelines: Path) -> "World":
+    """A home to generate in, with a small CLIP and the tiny pipelines."""
+    from tests.tiny_generation import World
+
+    return World(home, tiny_clip, pipelines)

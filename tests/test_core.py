@@ -108,7 +108,7 @@ def test_a_plug_in_cannot_take_a_built_in_name(tmp_path: Path) -> None:
 
 
 def test_every_built_in_source_loads_under_its_file_name() -> None:
-    built_in = {"folder", "mixed", "none", "real", "retrieved", "synthetic"}
+    built_in = {"denoised", "folder", "mixed", "none", "real", "retrieved", "synthetic"}
     assert built_in <= set(sources.names())
     assert {sources.get(name).__module__ for name in built_in} == {f"sources.{n}" for n in built_in}
 

@@ -35,7 +35,13 @@ FLOWERS = find_task("flowers")
 
 def written(home: Home, task: Task = MINI, earlier: Any = (), **more: Any) -> Stage:
     """Return the next block of captions."""
-    given_ = {"generator": "g", "block_size": 40, "caption_shard_size": 40, "phrases": "mini"}
+    given_ = {
+        "generator": "g",
+        "filter_model": "c",
+        "block_size": 40,
+        "caption_shard_size": 40,
+        "phrases": "mini",
+    }
     options = declared(CaptionOptions, {**given_, **more}, "captions")
     writer = writer_of(options.writer, options.writing)
     context = Context(home, task, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]

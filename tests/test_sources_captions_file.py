@@ -70,7 +70,12 @@ def test_each_format_holds_the_same_captions(tmp_path: Path, write: Write) -> No
 
 
 def by_file(home: Home, path: Path, size: int = 10, blocks: int = 1) -> list[Stage]:
-    values = {"generator": "g", "writer": "file", "writing": {"path": str(path)}}
+    values = {
+        "generator": "g",
+        "filter_model": "c",
+        "writer": "file",
+        "writing": {"path": str(path)},
+    }
     options = declared(CaptionOptions, {**values, "block_size": size}, "captions")
     context = Context(home, SHAPES, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
     written: list[Stage] = []

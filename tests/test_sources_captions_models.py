@@ -48,7 +48,14 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def written(home: Home, writer: str, writing: dict[str, Any], **more: Any) -> Stage:
     sizes = {"block_size": 24, "caption_shard_size": 10}
-    given = {"generator": "g", **sizes, "writer": writer, "writing": writing, **more}
+    given = {
+        "generator": "g",
+        "filter_model": "c",
+        **sizes,
+        "writer": writer,
+        "writing": writing,
+        **more,
+    }
     options = declared(CaptionOptions, given, "captions")
     context = Context(home, SHAPES, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
     return captions(options, writer_of(options.writer, options.writing), context)

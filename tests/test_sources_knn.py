@@ -540,7 +540,7 @@ def test_images_found_by_nearness_are_fetched_and_kept(built: Built, web: Web, h
     found = source.collect(context(home, MINI))
     said = found.manifest.yields["knn"]
     assert said["asked"] == said["found"] == 5 * len(MINI.templates) * len(MINI.class_names)
-    assert said["matched"] >= found.manifest.yields["matched"] >= len(found) > 0
+    assert said["named"] >= found.manifest.yields["matched"] >= len(found) > 0
     rows = found.index()
     assert set(rows["origin"]) == {"retrieved"}
     # Nearness in this CLIP's space knows the classes: far more often right than by chance.

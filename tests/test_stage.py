@@ -69,6 +69,19 @@ def test_a_finished_stage_does_nothing_the_second_time(tmp_path: Path) -> None:
     assert stage.info() == {"parts": SHARDS * WRITES_PER_SHARD}
 
 
+def test_a_worker_that_does_not_wait_leaves_what_others_are_at(tmp_path: Path) -> None:
+    stage, other = Stage(tmp_path, "work", {}), Stage(tmp_path, "work", {})
+
+    def make(index: int, _: Path) -> None:
+        if index == 0:
+            with pytest.raises(UnfinishedError):
+                other.run(3, lambda *_: None, QUIET, wait=False)
+            assert [other.shard(i).is_dir() for i in range(3)] == [False, True, True]
+
+    stage.run(3, make, QUIET)
+    assert stage.done
+
+
 def test_a_stage_is_done_only_when_every_shard_is_there(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "work", {})
     for index in range(2):

@@ -11,6 +11,9 @@ MODELS = {
 }
 _FILES = ["*.json", "*.txt", "open_clip_model.safetensors", "*/diffusion_pytorch_model.safetensors"]
 _FILES += ["text_encoder/model.safetensors"]
+_PIPELINE_FILES = ["*.json", "*.txt", "*.model", "*/*.safetensors"]
+_VARIANTS = ["*.fp16.*", "*.non_ema.*", "*.bf16.*"]
+"""Second copies of the weights."""
 
 _CARS = (
     "Stanford Cars has no official address any more; get the images and the devkit by hand "
@@ -19,7 +22,7 @@ _CARS = (
 
 
 @click.command()
-@click.option("--model", help=f"One of: {', '.join(MODELS)}.")
+@click.option("--model", help=f"One of: {', '.join(MODELS)}; or ORG/NAME@REVISION.")
 @click.option("--task", help="aircraft or flowers.")
 def command(model: str | None, task: str | None) -> None:
     """Download a model's weights or a task's images into the home folder."""
@@ -41,21 +44,32 @@ def _fetch_model(name: str, folder: Path) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     from bench.errors import BenchError, unknown_name
+    from bench.paths import hub_id
 
-    if name not in MODELS:
-        raise unknown_name("model to fetch", name, MODELS)
+    repository, revision = hub_id(name)
+    files = _PIPELINE_FILES
+    if name in MODELS:
+        repository, files = MODELS[name], _FILES
+    elif repository is None or revision is None:
+        raise unknown_name("model to fetch", name, [*MODELS, "ORG/NAME@REVISION"])
     if folder.is_dir():
         click.echo(f"{folder} is there")
         return
     # The final name means complete; until then the download continues under another.
     partial = folder.with_name(f".{folder.name}.partial")
     try:
-        snapshot_download(MODELS[name], local_dir=partial, allow_patterns=_FILES)
+        snapshot_download(
+            repository,
+            revision=revision,
+            local_dir=partial,
+            allow_patterns=files,
+            ignore_patterns=_VARIANTS,
+        )
         partial.rename(folder)
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         why = str(error).splitlines()[0]
         raise BenchError(
-            f"cannot fetch {MODELS[name]}: {why}", "run it where there is a network; it continues"
+            f"cannot fetch {repository}: {why}", "run it where there is a network; it continues"
         ) from error
     click.echo(f"{folder}")
 

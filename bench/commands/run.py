@@ -10,7 +10,7 @@ from bench.commands._options import prepared, run_options
 @click.command()
 @run_options
 @click.option("--fresh", is_flag=True, help="Run again even if it is done; stages are kept.")
-@click.option("--dry-run", is_flag=True, help="Print the complete spec; do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the complete spec and what it costs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object.")
 def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401
     """Collect images, adapt CLIP to them, and judge it."""
@@ -18,13 +18,15 @@ def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None: 
 
     from bench.paths import Home
     from bench.progress import Progress
-    from bench.run import pinned, run
+    from bench.run import estimate, pinned, run
     from results.fidelity import describe, recorded
 
     home = Home.from_environment()
     spec = pinned(prepared(**options), home)
     if dry_run:
-        click.echo(msgspec.json.format(msgspec.json.encode({"run_id": spec.run_id, "spec": spec})))
+        cost = estimate(spec, home, Progress())
+        plan = {"run_id": spec.run_id, "spec": spec} | ({"estimate": cost} if cost else {})
+        click.echo(msgspec.json.format(msgspec.json.encode(plan)))
         return
     home.make_writable()
     record = run(spec, home, Progress(), fresh=fresh)

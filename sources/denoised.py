@@ -1,0 +1,144 @@
+"""Images of another source, noised and denoised by a generator: the authors' later ablation.
+
+images → noise of a given strength → denoise with a prompt → describe → score, filter and
+de-duplicate. What the generator changes is all that sets them apart from the images they began as.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+import polars as pl
+from PIL import Image
+
+from bench.errors import RequestError
+from bench.files import fingerprint
+from bench.manifest import ImageSet, read_image
+from bench.paths import Home
+from bench.plugins import source_of, sources
+from bench.stage import Stage
+from bench.types import Context, Json, Positive, digest
+from sources._describe import describe
+from sources._estimate import Workload, estimate
+from sources._generate import Generator
+from sources._generator_folder import check_generator
+from sources._screening import ScreeningOptions, screen, write_evidence, yields_of
+
+
+@sources.register("denoised")
+class Denoised:
+    """One image per image of another source."""
+
+    class Options(ScreeningOptions, frozen=True, kw_only=True):
+        """Which images, and how much noise."""
+
+        of: str = "retrieved"
+        """The source whose images are taken."""
+        options: dict[str, Json] = {}
+        """Options of that source, under its name; the preset's where none are given."""
+        strength: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.1
+        """Share of the noise schedule that is laid over an image and taken off again; so many of
+        the steps are done (the authors' code: img2img_noise_denoise.py, 0.1)."""
+        prompt: Literal["class", "caption"] = "class"
+        """What the generator is told: the template with the class name, or the image's caption."""
+        template: str = "{}"
+        """Has one ``{}`` for the class name (the authors' code: the name alone)."""
+        size: Positive | None = None
+        """Images to take; None for all there are."""
+        seed: int = 0
+        """Seed of the noise and, with size, of which images are taken."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if int(self.steps * self.strength) < 1:
+                raise ValueError(
+                    f"{self.steps} steps of strength {self.strength} are less than one step"
+                )
+            if self.template.count("{}") != 1:
+                raise ValueError(f"the template {self.template!r} needs one {{}}")
+
+    def __init__(self, options: Options) -> None:
+        if options.of in ("none", "denoised"):
+            raise RequestError(f"{options.of!r} has no images to denoise", "choose another source")
+        self.options = options
+        self.inner = source_of(options.of, options.options.get(options.of, {}))
+
+    def pins(self, home: Home) -> dict[str, str]:
+        """Return the fingerprints of generator and scoring weights, and the inner source's."""
+        inner = {f"{self.options.of}.{key}": pin for key, pin in self.inner.pins(home).items()}
+        filter_model = home.find_weights(self.options.filter_model)
+        return {
+            "generator": fingerprint(check_generator(self.options, home)),
+            "filter_model": fingerprint(filter_model),
+            **inner,
+        }
+
+    def estimate(self, context: Context) -> Json:
+        """Return images, forwards, hours and bytes, from the measured speed of a few batches.
+
+        Raises:
+            RequestError: If neither the run nor ``size`` says how many images there are.
+        """
+        options = self.options
+        images = options.size or context.n
+        if images is None:
+            raise RequestError(
+                "how many images there are is known when they are there",
+                "give --n or --set source.size=NUMBER",
+            )
+        prompts = [options.template.format(name) for name in context.task.class_names]
+        grey = Image.new("RGB", (options.height, options.height), "grey")
+        work = Workload(images, options.steps, prompts, grey, options.strength)
+        return estimate(self._generator(context), options, work)
+
+    def collect(self, context: Context) -> ImageSet:
+        """Return the images that could be denoised and are no copies.
+
+        Raises:
+            RequestError: If captions are to be the prompts and images have none.
+            BenchError: As the inner source, or if the images are no good.
+        """
+        options, data = self.options, context.home.data
+        found = self.inner.collect(context)
+        taken = self._prompted(found.select(options.size, options.seed, "random").sort("key"))
+        generator = self._generator(context)
+        prompts = digest(taken.select("key", "caption", "sha256", "seed").to_dict(as_series=False))
+        stage = Stage(data, "denoise", generator.config, [found.manifest.content, prompts])
+
+        def image_of(row: dict[str, Any]) -> Image.Image:
+            return read_image(data, row["shard"], row["offset"], row["size"], row["sha256"])
+
+        generator.draw(stage, taken, context, image_of=image_of)
+        described = describe(stage, options.filter_model, context)
+        screened = screen([described], options, context, taken.select("key", "label"))
+        facts = taken.select("key", "label", "class_name", "caption", "caption_id", "url", "seed")
+        rows = screened.unique.rows.drop("label").join(
+            facts, on="key", how="left", maintain_order="left"
+        )
+        yields = {
+            **yields_of(taken, [stage], screened, context),
+            options.of: found.manifest.yields,
+        }
+        described_by = {**options.described, "of": options.of, "strength": options.strength}
+        described_by |= {"prompt": options.prompt}
+        rows = rows.with_columns(origin=pl.lit("denoised"))
+        made = ImageSet.write(data, rows, context.task, "denoised", described_by, yields)
+        write_evidence(made, screened, options.rule, context)
+        return made
+
+    def _generator(self, context: Context) -> Generator:
+        return Generator(self.options, context.home, self.options.strength)
+
+    def _prompted(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return images with the prompt as caption, and seeds of their own."""
+        options = self.options
+        seeds = [int(digest([options.seed, key], 15), 16) for key in rows["key"]]
+        rows = rows.with_columns(pl.Series("seed", seeds, pl.Int64))
+        if options.prompt == "class":
+            named = [options.template.format(name) for name in rows["class_name"]]
+            return rows.with_columns(pl.Series("caption", named, pl.String))
+        if rows["caption"].null_count():
+            raise RequestError(
+                f"images of the source {options.of!r} have no captions",
+                "take --set source.prompt=class",
+            )
+        return rows
