@@ -71,6 +71,19 @@ def fingerprint(path: Path, edge: int = 2**20) -> str:
     return hasher.hexdigest()[:12]
 
 
+def content_hash(path: Path) -> str:
+    """Return a short hash of every byte of a file.
+
+    Raises:
+        RequestError: If it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror}") from error
+
+
 def _visible(path: Path) -> list[tuple[str, Path]]:
     if not path.is_dir():
         return [("", path)]

@@ -130,14 +130,25 @@ def _judges(chosen: object) -> dict[str, Json]:
     return {name: full_options(evaluators, name, given) for name, given in chosen.items()}
 
 
-def source_options(preset: Preset, source: str, given: Json) -> Json:
-    """Return a source's options with every default filled in, its parts' options included."""
+def source_options(preset: Preset, source: str, given: Json, within: tuple[str, ...] = ()) -> Json:
+    """Return a source's options with every default filled in, its parts' options included.
+
+    Args:
+        preset: Where the parts' options come from, if they are not given.
+        source: The source's name.
+        given: What was said about it.
+        within: The sources that it is a part of.
+
+    Raises:
+        RequestError: If options do not fit, or a source is a part of itself.
+    """
+    within = (*within, source)
     options = full_options(sources, source, given)
     of = [options["of"]] if "of" in options else []
     for part in (*options.get("parts", {}), *of):
-        if part == source:
-            raise RequestError(f"{source!r} cannot be a part of itself")
+        if part in within:
+            raise RequestError(f"{part!r} cannot be a part of itself")
         # A source made of sources carries their options, so that its hash covers them.
         inner = {**preset.sources.get(part, {}), **options["options"].get(part, {})}
-        options["options"][part] = source_options(preset, part, inner)
+        options["options"][part] = source_options(preset, part, inner, within)
     return dict(options)

@@ -66,7 +66,12 @@ def of_noun(lists: dict[str, list[str]], noun: str) -> list[str]:
 
 def _check(template: str, slots: set[str], where: str) -> None:
     try:
-        found = {slot for _, slot, _, _ in Formatter().parse(template) if slot is not None}
+        # A format or a conversion could fail, or fill a disk.
+        found = {
+            "{" if form or conversion else slot
+            for _, slot, form, conversion in Formatter().parse(template)
+            if slot is not None
+        }
     except ValueError:
         found = {"{"}
     if found - slots or not found & _NAMES:

@@ -49,9 +49,13 @@ def prompts_digest() -> str:
     return digest([INSTRUCTIONS, SHOTS, example_lines()])
 
 
+MAX_LINE = 1_000
+"""Characters of a line that are kept: more than a caption may have, so that it is refused."""
+
+
 def first_line(completion: str) -> str:
     """Return the caption at the beginning of what a model wrote after a prompt."""
-    return completion.strip().partition("\n")[0].strip()
+    return completion.strip().partition("\n")[0].strip()[:MAX_LINE]
 
 
 def _line(kind: str, example: Json) -> str:

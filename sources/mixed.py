@@ -9,7 +9,7 @@ from bench.errors import RequestError
 from bench.manifest import ImageSet
 from bench.paths import Home
 from bench.plugins import source_of, sources
-from bench.types import Context, Declared, Json
+from bench.types import Context, Declared, Estimates, Json, Source
 
 
 @sources.register("mixed")
@@ -43,15 +43,30 @@ class Mixed:
             for key, value in part.pins(home).items()
         }
 
+    def estimate(self, context: Context) -> Json:
+        """Return what each part will cost, or that it cannot say."""
+        return {
+            name: part.estimate(wanted) if isinstance(part, Estimates) else "unknown"
+            for name, part, wanted in self._wanted(context)
+        }
+
+    def _wanted(self, context: Context) -> list[tuple[str, Source, Context]]:
+        """Return the parts that are asked for images, with their contexts."""
+        if context.n is None:
+            return [(name, part, context) for name, part in self.parts.items()]
+        counts = apportion(context.n, self.shares)
+        return [
+            (name, part, context.wanting(counts[name]))
+            for name, part in self.parts.items()
+            if counts[name]
+        ]
+
     def collect(self, context: Context) -> ImageSet:
         """Return exactly ``context.n`` images, or all that keep the proportions."""
-        n = context.n
-        counts = None if n is None else apportion(n, self.shares)
-        sets = {
-            name: part.collect(context.wanting(None if counts is None else counts[name]))
-            for name, part in self.parts.items()
-        }
-        if counts is None:
+        sets = {name: part.collect(wanted) for name, part, wanted in self._wanted(context)}
+        if context.n is not None:
+            counts = apportion(context.n, self.shares)
+        else:
             for name, images in sets.items():
                 if not len(images):
                     raise RequestError(

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -256,6 +257,16 @@ def test_a_mixture_cannot_hold_itself(tmp_path: Path, preset: Path) -> None:
     looped = tmp_path / "looped.yaml"
     looped.write_text(preset.read_text().replace("folder: 0.5", "mixed: 0.5"))
     with pytest.raises(RequestError, match="part of itself"):
+        resolve(str(looped), task="aircraft", source="mixed", n=8)
+
+
+def test_sources_cannot_hold_each_other(tmp_path: Path, preset: Path) -> None:
+    looped = tmp_path / "looped.yaml"
+    text = preset.read_text().replace("folder: 0.5", "denoised: 0.5")
+    content = yaml.safe_load(text)
+    content["sources"]["denoised"] = {"of": "mixed", "generator": "g", "filter_model": "c"}
+    looped.write_text(yaml.safe_dump(content))
+    with pytest.raises(RequestError, match="'mixed' cannot be a part of itself"):
         resolve(str(looped), task="aircraft", source="mixed", n=8)
 
 

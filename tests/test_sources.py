@@ -27,7 +27,7 @@ from bench.progress import Progress
 from bench.shards import decode, encode
 from bench.stage import Stage, UnfinishedError
 from bench.tasks import find_task
-from bench.types import Context, Json, Task
+from bench.types import Context, Estimates, Json, Task
 from sources._download import download
 from sources._download_options import DownloadOptions
 from sources._pool import Pool
@@ -327,6 +327,18 @@ def test_an_empty_part_is_named(
     options = {"parts": {"real": 1, "folder": 1}, "options": {"real": {}, "folder": folder}}
     with pytest.raises(RequestError, match=r"'folder' (has 0|of the mixture has no images)"):
         source_of("mixed", options).collect(context(home, task, n))
+
+
+def test_a_part_of_no_images_is_not_made_and_costs_nothing(home: Home, colours: Path) -> None:
+    absent = {"generator": "nowhere", "filter_model": "nowhere"}
+    options = {
+        "parts": {"real": 0.9, "synthetic": 0.1},
+        "options": {"real": {}, "synthetic": absent},
+    }
+    source = source_of("mixed", options)
+    assert isinstance(source, Estimates)
+    assert len(source.collect(context(home, find_task(str(colours)), 2))) == 2
+    assert source.estimate(context(home, find_task(str(colours)), 2)) == {"real": "unknown"}
 
 
 def test_a_part_with_too_few_images_says_so(mixture: Any) -> None:

@@ -97,6 +97,17 @@ def test_every_caption_is_used_once_before_any_comes_back(home: Home, tmp_path: 
     assert found[:10]["label"].n_unique() == 3
 
 
+def test_a_word_that_is_changed_anywhere_makes_other_captions(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    rows = [f"star,star {at:06d} {'x' * 90}" for at in range(24_000)]
+    pins = []
+    for word in ("calm", "wild"):
+        rows[12_000] = f"star,a {word} star"
+        path.write_text("class,caption\n" + "\n".join(rows))
+        pins.append(writer_of("file", {"path": str(path)}).config(home))
+    assert pins[0] != pins[1]
+
+
 def test_a_caption_that_does_not_name_its_class_is_left_out_and_counted(
     home: Home, tmp_path: Path
 ) -> None:

@@ -361,7 +361,16 @@ def test_a_request_that_no_server_can_meet_ends_at_once(bench: Bench, server: Fa
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://host", "host:80", "http://", "http://u:p@host", "http://a\nb", "http://a..b/v1"]
+    "url",
+    [
+        "ftp://host",
+        "host:80",
+        "http://",
+        "http://u:p@host",
+        "http://:p@host",
+        "http://a\nb",
+        "http://a..b/v1",
+    ],
 )
 def test_an_address_that_is_none_ends_before_any_work(bench: Bench, home: Home, url: str) -> None:
     outcome = bench(*asking(json.dumps(url)))
@@ -391,6 +400,9 @@ def test_the_key_comes_from_the_environment_and_goes_to_the_server_alone(
     assert server.keys[-1] == f"Bearer {KEY}"
     with FakeServer().running() as elsewhere:
         server.reply = lambda handler, _: handler.send(b"", 307, Location=elsewhere.url)
+        assert bench(*words).code == 2
+        monkeypatch.setenv("http_proxy", elsewhere.url)
+        monkeypatch.setenv("no_proxy", "")
         assert bench(*words).code == 2
         assert not elsewhere.asked
     monkeypatch.setenv("MY_KEY", f"{KEY}\nX-Injected: 1")

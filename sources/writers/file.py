@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.files import fingerprint
+from bench.files import content_hash
 from bench.paths import Home
 from bench.plugins import writers
 from bench.types import Caption, CaptionBrief, CaptionOrder, Declared, Json, digest
@@ -28,13 +28,13 @@ class FromFile:
         self._captions: list[Caption] = []
 
     def config(self, home: Home) -> Json:
-        """Return the file's fingerprint."""
-        return {"file": fingerprint(self._path)}
+        """Return a hash of the file: a word that is changed makes other captions."""
+        return {"file": content_hash(self._path)}
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
         """Return the caption at each order's place."""
         if not self._captions:
             self._captions = read_captions(self._path, brief.task)
-            seed = int(digest([fingerprint(self._path)], 15), 16)
+            seed = int(digest([content_hash(self._path)], 15), 16)
             random.Random(seed).shuffle(self._captions)  # noqa: S311
         return [self._captions[order.number % len(self._captions)] for order in orders]
