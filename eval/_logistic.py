@@ -1,32 +1,42 @@
 """Multinomial logistic regression for a whole path of penalties, each start near its solution.
 
 The objective is the summed cross-entropy plus half of lambda times the squared weights; intercepts
-are free. Three things make it fast, and none of them changes the optimum: features are centred and
-rotated to their principal axes, where the Hessian is close to its diagonal; L-BFGS starts from that
-diagonal; and penalties are taken from the largest down, each starting where the line through the
-two solutions before it leads.
+are free. What makes it fast changes nothing about the optimum:
+
+- features are centred and rotated to their principal axes, where the Hessian is near its diagonal,
+  which L-BFGS starts from;
+- penalties are taken from the largest down; each starts at the best point of the line through the
+  two solutions before it, with L-BFGS's memory of those, corrected for the change of penalty;
+- scores are linear in the coefficients, so a line is searched without a product of matrices.
 """
 
 import math
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-TOLERANCE = 2e-5
-"""Stop when half the Newton decrement, an estimate of what is left to gain, is this small a share
-of the objective; the objective is then within 1e-4 of the optimum (tests/test_eval_logistic.py)."""
+from eval._lbfgs import Memory, dot
 
-MEMORY = 10
-"""Correction pairs that L-BFGS keeps."""
+TOLERANCE = 4e-6
+"""Stop when half the Newton decrement, an estimate of what is left to gain, is this small a share
+of the objective and of what was gained since zero; the objective is then within 1e-4 of the optimum
+(tests/test_eval_probe.py)."""
 
 MAX_STEPS = 1000
 
+_REFRESH = 5.0
+"""The Hessian's diagonal is computed anew when the penalty has fallen by this factor."""
+
 _SUFFICIENT = 1e-4
 """Share of the expected decrease that a step must bring (Nocedal and Wright, section 3.1)."""
+
+_FLAT = 0.25
+"""A line is searched until its slope is this share of what it was, or less."""
+
+_TRIALS = 12
 
 _ROUNDING = 1e-6
 """Share of the objective that rounding may add to it, in float32."""
@@ -55,15 +65,17 @@ class _Point:
 
     Attributes:
         coefficients: float32 ``[dim + 1, classes]``, the intercepts last.
-        value: The objective.
-        gradient: Of the objective, like the coefficients.
+        scores: The inputs times the coefficients, float32 ``[n, classes]``.
         residual: Probability minus one-hot label, float32 ``[n, classes]``.
+        loss: The summed cross-entropy.
+        value: The objective: the loss and the penalty.
     """
 
     coefficients: Tensor
-    value: float
-    gradient: Tensor
+    scores: Tensor
     residual: Tensor
+    loss: float
+    value: float
 
 
 class Regression:
@@ -83,96 +95,114 @@ class Regression:
         self._classes = int(labels.max()) + 1
         self._penalised = torch.ones_like(self._inputs[0])[:, None]
         self._penalised[-1] = 0.0
+        self._worst = len(features) * math.log(self._classes)
 
     def path(self, penalties: Sequence[float]) -> Iterator[Linear]:
         """Yield the solution for each penalty; they must fall from one to the next."""
-        solution = before = self._penalised.new_zeros(len(self._penalised), self._classes)
-        for index, penalty in enumerate(penalties):
-            ahead = 0.0
-            if index >= 2:
-                ahead = math.log(penalty / penalties[index - 1]) / math.log(
-                    penalties[index - 1] / penalties[index - 2]
-                )
-            start = solution + ahead * (solution - before)
-            before, solution = solution, self._minimise(start, penalty)
-            yield self._to_linear(solution)
+        n, dim = self._inputs.shape
+        zeros = self._inputs.new_zeros(dim, self._classes), self._inputs.new_zeros(n, self._classes)
+        solution, before = self._at(*zeros, 0.0), None
+        memory, curvature, curved_at = Memory(), zeros[0], math.inf
+        for penalty in penalties:
+            point = last = self._under(solution, penalty)
+            if before is not None:
+                ahead = last.coefficients - before.coefficients, last.scores - before.scores
+                point = self._search(last, *ahead, penalty) or last
+            if curved_at > _REFRESH * penalty:
+                curvature, curved_at = self._curvature(point), penalty
+            memory.start(curvature, self._penalised, penalty)
+            before, solution = solution, self._minimise(point, memory, penalty)
+            yield self._to_linear(solution.coefficients)
 
     def _to_linear(self, coefficients: Tensor) -> Linear:
         weight = (self._axes @ coefficients[:-1]).T
         return Linear(weight, coefficients[-1] - weight @ self._mean)
 
-    def _evaluate(self, coefficients: Tensor, penalty: float) -> _Point:
-        scores = self._inputs @ coefficients
-        # Relative to the true class, so that losses far below 1e-7 keep their digits.
-        margins = scores - scores.gather(1, self._labels)
-        margins.scatter_(1, self._labels, -math.inf)
-        against = margins.logsumexp(dim=1, keepdim=True)
-        losses = functional.softplus(against)
-        residual = torch.exp(margins - losses)
-        residual.scatter_(1, self._labels, -torch.exp(against - losses))
-        shrunk = penalty * self._penalised * coefficients
-        value = losses.sum(dtype=torch.float64) + 0.5 * (shrunk * coefficients).sum()
-        gradient = torch.addmm(shrunk, self._inputs.T, residual)
-        return _Point(coefficients, float(value), gradient, residual)
-
-    def _hessian_diagonal(self, point: _Point, penalty: float) -> Tensor:
-        share = point.residual.abs()
-        curvature = self._inputs.square().T @ (share * (1 - share))
-        # A floor for intercepts that no image pulls at any more.
-        return (curvature + penalty * self._penalised).clamp_min(1e-12)
-
-    def _minimise(self, start: Tensor, penalty: float) -> Tensor:
-        """Return the optimal coefficients: L-BFGS on the diagonal Hessian at the start."""
-        point = self._evaluate(start, penalty)
-        inverse = 1 / self._hessian_diagonal(point, penalty)
-        pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=MEMORY)
-        for taken in range(MAX_STEPS):
-            direction = _lbfgs_direction(point.gradient, inverse, pairs)
-            decrement = _dot(point.gradient, direction)
-            # One step at least: under a large penalty there is little to gain, but it is the
-            # direction of the weights, not their length, that decides what is predicted.
-            if taken and decrement <= 2 * TOLERANCE * point.value:
+    def _minimise(self, point: _Point, memory: Memory, penalty: float) -> _Point:
+        gradient = self._gradient(point, penalty)
+        for _ in range(MAX_STEPS):
+            step = -memory.times_inverse_hessian(gradient)
+            # Under a large penalty there is little to gain; but it is the direction of the weights,
+            # not their length, that decides what is predicted.
+            enough = min(point.value, self._worst - point.value)
+            if -dot(gradient, step) <= 2 * TOLERANCE * enough:
                 break
-            new = self._line_search(point, direction, decrement, penalty)
+            new = self._search(point, step, self._inputs @ step, penalty)
             if new is None:
                 break
-            step, change = new.coefficients - point.coefficients, new.gradient - point.gradient
-            curvature = _dot(step, change)
-            if curvature > 0:
-                pairs.append((step, change, curvature))
-            point = new
-        return point.coefficients
+            new_gradient = self._gradient(new, penalty)
+            memory.add(new.coefficients - point.coefficients, new_gradient - gradient)
+            point, gradient = new, new_gradient
+        return point
 
-    def _line_search(
-        self, point: _Point, direction: Tensor, decrement: float, penalty: float
-    ) -> _Point | None:
-        """Return a point that is lower enough, or None where rounding hides any decrease."""
-        length, slack = 1.0, _ROUNDING * point.value
-        while length > 1e-6:
-            new = self._evaluate(point.coefficients - length * direction, penalty)
-            if new.value <= point.value + slack - _SUFFICIENT * length * decrement:
-                return new
-            # The minimum of the parabola through both values, kept within bounds.
-            excess = new.value - point.value + length * decrement
-            best = 0.5 * length**2 * decrement / excess
-            length = min(max(best, 0.1 * length), 0.5 * length)
-        return None
+    def _at(self, coefficients: Tensor, scores: Tensor, penalty: float) -> _Point:
+        # Relative to the true class, so that losses far below 1e-7 keep their digits.
+        odds = scores - scores.gather(1, self._labels)
+        shift = odds.amax(dim=1, keepdim=True)
+        odds.sub_(shift).exp_().scatter_(1, self._labels, 0.0)
+        own, others = torch.exp(-shift), odds.sum(dim=1, keepdim=True)
+        total = own + others
+        losses = torch.where(shift > 0, shift + total.log(), others.log1p())
+        residual = odds.div_(total).scatter_(1, self._labels, -others / total)
+        loss = float(losses.sum(dtype=torch.float64))
+        return self._under(_Point(coefficients, scores, residual, loss, loss), penalty)
 
+    def _under(self, point: _Point, penalty: float) -> _Point:
+        """Return a point with the objective that another penalty makes of it."""
+        squared = float((self._penalised * point.coefficients.square()).sum())
+        return replace(point, value=point.loss + 0.5 * penalty * squared)
 
-def _lbfgs_direction(
-    gradient: Tensor, inverse: Tensor, pairs: deque[tuple[Tensor, Tensor, float]]
-) -> Tensor:
-    """Return the inverse Hessian's estimate times the gradient (Nocedal and Wright, 7.4)."""
-    direction = gradient.clone()
-    factors = []
-    for step, change, curvature in reversed(pairs):
-        factors.append(_dot(step, direction) / curvature)
-        direction.add_(change, alpha=-factors[-1])
-    direction *= inverse
-    for (step, change, curvature), factor in zip(pairs, reversed(factors), strict=True):
-        direction.add_(step, alpha=factor - _dot(change, direction) / curvature)
-    return direction
+    def _gradient(self, point: _Point, penalty: float) -> Tensor:
+        shrunk = penalty * self._penalised * point.coefficients
+        return torch.addmm(shrunk, self._inputs.T, point.residual)
 
+    def _curvature(self, point: _Point) -> Tensor:
+        """Return the diagonal of the cross-entropy's Hessian, shaped like the coefficients."""
+        share = point.residual.abs()
+        return self._inputs.square().T @ (share * (1 - share))
 
-def _dot(left: Tensor, right: Tensor) -> float:
-    return float(torch.dot(left.flatten(), right.flatten()))
+    def _search(self, point: _Point, step: Tensor, change: Tensor, penalty: float) -> _Point | None:
+        """Return a point far down a line, or None where rounding hides any decrease.
+
+        The slopes' signs close in on the minimum; within, it is where the line through two slopes
+        crosses zero.
+
+        Args:
+            point: Where the line starts.
+            step: Its direction, in coefficients.
+            change: Its direction, in scores.
+            penalty: The penalty.
+        """
+
+        def slope(at: _Point) -> float:
+            shrunk = penalty * self._penalised * at.coefficients
+            return dot(at.residual, change) + dot(shrunk, step)
+
+        found, length = None, 1.0
+        low, low_slope, high = 0.0, (steepness := slope(point)), math.inf
+        if steepness >= 0:
+            return None
+        for _ in range(_TRIALS):
+            new = self._at(
+                torch.add(point.coefficients, step, alpha=length),
+                torch.add(point.scores, change, alpha=length),
+                penalty,
+            )
+            new_slope = slope(new)
+            lower = (1 + _ROUNDING) * point.value + _SUFFICIENT * length * steepness
+            if new.value <= lower and (found is None or new.value < found.value):
+                found = new
+            if found is new and abs(new_slope) <= -_FLAT * steepness:
+                break
+            bend = (new_slope - low_slope) / (length - low)
+            crossing = low - low_slope / bend if bend > 0 else math.inf
+            if new_slope < 0 and found is new:
+                low, low_slope = length, new_slope
+                length = min(max(crossing, 1.1 * low), 4 * low)
+            else:
+                high = length
+                length = crossing
+            if high < math.inf:
+                inset = 0.1 * (high - low)
+                length = min(max(length, low + inset), high - inset)
+        return found
