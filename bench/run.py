@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import polars as pl
 from filelock import FileLock, Timeout
 
@@ -22,6 +23,7 @@ from bench.plugins import evaluator_of, objectives, source_of
 from bench.progress import Progress
 from bench.tasks import find_task
 from bench.types import (
+    Choosy,
     Context,
     Counts,
     Embedder,
@@ -34,6 +36,8 @@ from bench.types import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from adapt.finetune import Adapted
     from adapt.models import Classifier, Clip
     from eval._features import ModelFeatures, TaskImages
@@ -47,6 +51,10 @@ def pinned(spec: RunSpec, home: Home) -> RunSpec:
     """
     task = find_task(spec.task)
     objectives.get(spec.objective)
+    for name, options in spec.evaluators.items():
+        judge = evaluator_of(name, options)
+        if isinstance(judge, Choosy):
+            judge.check(task)
     outside = source_of(spec.source, spec.options).pins(home)
     model = fingerprint(home.find_weights(spec.model))
     task.check(home)
@@ -211,7 +219,8 @@ class _Run:
         found = []
         for name, options in self.spec.evaluators.items():
             judge = evaluator_of(name, options)
-            found += [(name, "val", judge.validate(view)), (name, "test", judge.test(view))]
+            for split, verdict in (("val", judge.validate(view)), ("test", judge.test(view))):
+                found += [(part, split, own) for part, own in verdict.scored(name).items()]
         return found
 
     def _view(self, clip: "Clip", classifier: "Classifier") -> "ModelFeatures":
@@ -219,7 +228,14 @@ class _Run:
 
         # Only the unadapted model comes back in other runs.
         cache = self.home.data / "features" if self.spec.n == 0 else None
-        return ModelFeatures(classifier, self._task_images(), cache, clip.weights_hash)
+        model = str(self.home.find_weights(self.spec.model))
+        return ModelFeatures(
+            classifier,
+            self._task_images(),
+            lambda: _text_head(self.spec.task, model),
+            cache=cache,
+            weights_hash=clip.weights_hash,
+        )
 
     def _task_images(self) -> "TaskImages":
         model = str(self.home.find_weights(self.spec.model))
@@ -227,19 +243,23 @@ class _Run:
 
     def _write_predictions(self, found: list[tuple[str, str, Evaluation]]) -> None:
         images = self._task_images()
-        tables = [
-            pl.DataFrame(
-                {
-                    "evaluator": [name] * len(verdict.labels),
-                    "split": [split] * len(verdict.labels),
-                    "key": list(images.split(split).keys),
-                    "label": verdict.labels,
-                    "predicted": verdict.predicted,
-                }
+        tables = []
+        for name, split, verdict in found:
+            if split != "test":
+                continue
+            draws = np.atleast_2d(verdict.predicted)
+            keys = list(images.split(verdict.split or split).keys)
+            tables.append(
+                pl.DataFrame(
+                    {
+                        "evaluator": [name] * draws.size,
+                        "split": [split] * draws.size,
+                        "key": keys * len(draws),
+                        "label": np.tile(verdict.labels, len(draws)),
+                        "predicted": draws.ravel(),
+                    }
+                )
             )
-            for name, split, verdict in found
-            if split == "test"
-        ]
         path = self.folder / "predictions.parquet"
         temporary = temporary_name(path)
         pl.concat(tables).write_parquet(temporary)
@@ -278,6 +298,11 @@ class _Run:
             peak_memory_mb=round(provenance.peak_memory_mb(), 1),
             device=provenance.device(),
             weights=clip.weights_hash,
+            details={
+                name: verdict.details
+                for name, split, verdict in verdicts
+                if split == "test" and verdict.details
+            },
             fidelity=fidelity,
             versions=provenance.versions(),
             git=provenance.git(),
@@ -354,6 +379,13 @@ def _task_images(name: str, home: Home, model: str) -> "TaskImages":
     from eval._features import TaskImages
 
     return TaskImages(find_task(name), home, _clip(model).preprocess_val)
+
+
+@lru_cache(maxsize=4)
+def _text_head(name: str, model: str) -> "Tensor":
+    from adapt.models import text_head
+
+    return text_head(_clip(model), find_task(name))
 
 
 def _embedder(folder: Path) -> Embedder:

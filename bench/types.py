@@ -7,8 +7,8 @@ source, a caption writer, an objective and an evaluator must offer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -121,6 +121,8 @@ class Score(Declared, frozen=True, kw_only=True):
     ci_high: float
     chosen: Json = {}
     """What was selected on validation data to get here (regularisation, epoch, …)."""
+    draws: list[float] = []
+    """The value of each draw, where an evaluator made several; the value is then their mean."""
 
 
 class Counts(Declared, frozen=True, kw_only=True):
@@ -155,6 +157,8 @@ class RunRecord(Declared, frozen=True, kw_only=True):
     device: str = ""
     weights: str = ""
     """SHA-256 of the weights that were adapted."""
+    details: Json = {}
+    """Evaluator to what it says of the test split beyond its scores."""
     fidelity: Json = {}
     """The generator's measured fidelity, where one is shipped with its weights."""
     versions: dict[str, str] = {}
@@ -166,13 +170,15 @@ class RunRecord(Declared, frozen=True, kw_only=True):
 
 # ---------------------------------------------------------------- tasks
 
+SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Split:
     """The labelled images of one split; images are opened one at a time.
 
     Attributes:
-        name: ``train``, ``val`` or ``test``.
+        name: ``train``, ``val``, ``test`` or a shifted split's.
         keys: One unique name per image.
         labels: Class indices, int64 ``[n]``.
         read: Returns the image at an index.
@@ -232,6 +238,11 @@ class Task(Declared, frozen=True, kw_only=True):
     def pin(self) -> str:
         """What stands for the names, the prompts and the images: two tasks with one pin agree."""
         return f"{self.name}@{self.version}-{digest(self, 8)}"
+
+    @property
+    def shifted(self) -> tuple[str, ...]:
+        """Names of the splits besides train, val and test: test images of another kind."""
+        return tuple(name for name in self.split_sizes if name not in SPLITS)
 
     def query(self, class_name: str) -> Query:
         """Return what to look for in captions: the class name, where nothing else is declared."""
@@ -439,11 +450,20 @@ class ModelView(Protocol):
     def features(self, split: str) -> FloatArray:
         """Return L2-normalised features, float32 ``[n, dim]``, computed once per split."""
 
+    def penultimate(self, split: str) -> FloatArray:
+        """Return the features before the projection, float32 ``[n, width]``, as they come."""
+
     def labels(self, split: str) -> LabelArray:
         """Return the labels, int64 ``[n]``."""
 
     def head_logits(self, split: str) -> FloatArray:
         """Return the classification head's logits, float32 ``[n, classes]``."""
+
+    def text_logits(self, split: str) -> FloatArray:
+        """Return the logits of the head that the prompts give, never trained, likewise."""
+
+    def head(self) -> tuple[FloatArray, FloatArray]:
+        """Return the classification head's weight ``[classes, dim]`` and bias ``[classes]``."""
 
 
 @dataclass(frozen=True)
@@ -451,14 +471,31 @@ class Evaluation:
     """What an evaluator found on one split.
 
     Attributes:
-        predicted: Class indices, int64 ``[n]``.
+        predicted: Class indices, int64 ``[n]``, or ``[draws, n]`` where it made several draws.
         labels: True class indices, int64 ``[n]``.
         chosen: Hyper-parameters selected on validation data.
+        details: What there is to say beyond scores, for the record.
+        parts: Evaluations that are scored in this one's place, each as EVALUATOR-PART; this one
+            sums them up for whoever needs one number.
+        split: The split whose images these are, where it is not the one that was asked for.
     """
 
     predicted: LabelArray
     labels: LabelArray
     chosen: Json
+    details: Json = field(default_factory=dict)
+    parts: Mapping[str, Evaluation] = field(default_factory=dict)
+    split: str = ""
+
+    @property
+    def hits(self) -> NDArray[np.float64]:
+        """Per image, the share of draws that were right, float64 ``[n]``."""
+        share: NDArray[np.float64] = np.atleast_2d(self.predicted == self.labels).mean(axis=0)
+        return share
+
+    def scored(self, name: str) -> dict[str, Evaluation]:
+        """Return what is scored of this, by name."""
+        return {f"{name}-{part}": inner for part, inner in self.parts.items()} or {name: self}
 
 
 class Objective(Protocol):
@@ -489,3 +526,15 @@ class Evaluator(Protocol):
 
     def test(self, model: ModelView) -> Evaluation:
         """Judge on the test split, every choice having been made on validation data."""
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """An evaluator that not every task suits."""
+
+    def check(self, task: Task) -> None:
+        """Make sure that the task has what the evaluator needs.
+
+        Raises:
+            RequestError: If it has not; no work has been done.
+        """

@@ -1,7 +1,10 @@
 """What evaluators see of a model: its features on a task's splits, computed once."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -10,17 +13,21 @@ import safetensors.numpy
 import torch
 from PIL.Image import Image
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.files import write_atomic
 from bench.paths import Home
 from bench.types import FloatArray, LabelArray, Split, Task, digest
+from eval._penultimate import penultimate
 
 KEPT_BYTES = 2**30
 """Splits that take no more memory than this, preprocessed, are preprocessed once and kept."""
 
 BATCH_SIZE = 256
 """Images in one forward pass; fixed, so that features do not depend on who asks for them."""
+
+MOST_THREADS = 16
+"""Threads that decode and preprocess; more than this, and one device does not keep up."""
 
 
 class Tower(Protocol):
@@ -33,11 +40,16 @@ class Tower(Protocol):
     def eval(self) -> object:
         """Switch to evaluation."""
 
+    @property
+    def visual(self) -> nn.Module:
+        """CLIP's image tower, its projection included."""
+
+    @property
+    def head(self) -> nn.Linear:
+        """The classification head: features to logits."""
+
     def features(self, images: Tensor) -> Tensor:
         """Return L2-normalised features ``[b, dim]`` of images ``[b, 3, h, w]``."""
-
-    def head(self, features: Tensor) -> Tensor:
-        """Return logits ``[b, classes]`` of features."""
 
 
 class TaskImages:
@@ -69,14 +81,27 @@ class TaskImages:
             return
         kept: list[Tensor] = []
         n = len(self.split(name))
-        for start in range(0, n, BATCH_SIZE):
-            rows = range(start, min(start + BATCH_SIZE, n))
-            batch = torch.stack([self._preprocess(self.split(name).read(row)) for row in rows])
+        for batch in self._prepared(self.split(name)):
             if batch[0].nbytes * n <= KEPT_BYTES:
                 kept.append(batch)
             yield batch
         if kept:
             self._kept[name] = kept
+
+    def _prepared(self, split: Split) -> Iterator[Tensor]:
+        """Yield a split's images; while a batch is looked at, threads prepare the next."""
+        n = len(split)
+        batches = [range(start, min(start + BATCH_SIZE, n)) for start in range(0, n, BATCH_SIZE)]
+
+        def prepare(row: int) -> Tensor:
+            return self._preprocess(split.read(row))
+
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
+            ahead = pool.map(prepare, range(0))
+            for following in [*batches, range(0)]:
+                current, ahead = ahead, pool.map(prepare, following)
+                if images := list(current):
+                    yield torch.stack(images)
 
     def key(self, name: str) -> str:
         """Return a hash of all that determines a split's preprocessed images and labels."""
@@ -91,25 +116,35 @@ class ModelFeatures:
     Args:
         model: The classifier.
         images: The task's images.
+        text_head: Returns the weight of the head that the prompts give, ``[classes, dim]``.
         cache: A folder that keeps the features; for unadapted models only, which many runs share.
         weights_hash: The model's, needed with a cache.
     """
 
     def __init__(
-        self, model: Tower, images: TaskImages, cache: Path | None = None, weights_hash: str = ""
+        self,
+        model: Tower,
+        images: TaskImages,
+        text_head: Callable[[], Tensor],
+        *,
+        cache: Path | None = None,
+        weights_hash: str = "",
     ) -> None:
         self.task = images.task
         self._model = model
         self._images = images
+        self._text_head = text_head
         self._cache = cache
         self._weights_hash = weights_hash
-        self._features: dict[str, FloatArray] = {}
+        self._found: dict[tuple[str, str], FloatArray] = {}
 
     def features(self, split: str) -> FloatArray:
         """Return L2-normalised features, float32 ``[n, dim]``."""
-        if split not in self._features:
-            self._features[split] = self._cached(split)
-        return self._features[split]
+        return self._once(split, "projection", self._model.features)
+
+    def penultimate(self, split: str) -> FloatArray:
+        """Return the features before the projection, float32 ``[n, width]``."""
+        return self._once(split, "penultimate", partial(penultimate, self._model.visual))
 
     def labels(self, split: str) -> LabelArray:
         """Return the labels, int64 ``[n]``."""
@@ -118,28 +153,45 @@ class ModelFeatures:
     def head_logits(self, split: str) -> FloatArray:
         """Return the classification head's logits, float32 ``[n, classes]``."""
         with torch.inference_mode():
-            features = torch.from_numpy(self.features(split)).to(self._model.device)
-            return _to_numpy(self._model.head(features))
+            return _to_numpy(self._model.head(self._on_device(split)))
 
-    def _cached(self, split: str) -> FloatArray:
+    def text_logits(self, split: str) -> FloatArray:
+        """Return the logits of the head that the prompts give, float32 ``[n, classes]``."""
+        with torch.inference_mode():
+            return _to_numpy(self._on_device(split) @ self._text_head().T)
+
+    def head(self) -> tuple[FloatArray, FloatArray]:
+        """Return the classification head's weight ``[classes, dim]`` and bias ``[classes]``."""
+        head = self._model.head
+        return _to_numpy(head.weight.detach()), _to_numpy(head.bias.detach())
+
+    def _on_device(self, split: str) -> Tensor:
+        return torch.from_numpy(self.features(split)).to(self._model.device)
+
+    def _once(self, split: str, layer: str, forward: Callable[[Tensor], Tensor]) -> FloatArray:
+        if (split, layer) not in self._found:
+            self._found[split, layer] = self._cached(split, layer, forward)
+        return self._found[split, layer]
+
+    def _cached(self, split: str, layer: str, forward: Callable[[Tensor], Tensor]) -> FloatArray:
         if self._cache is None:
-            return self._extract(split)
-        name = digest([self._weights_hash, self._images.key(split)], length=24)
+            return self._extract(split, forward)
+        name = digest([self._weights_hash, self._images.key(split), layer], length=24)
         path = self._cache / f"{name}.safetensors"
         features = _read(path, rows=len(self._images.split(split)))
         if features is None:
-            features = self._extract(split)
+            features = self._extract(split, forward)
             write_atomic(path, safetensors.numpy.save({"features": features}))
         return features
 
-    def _extract(self, split: str) -> FloatArray:
+    def _extract(self, split: str, forward: Callable[[Tensor], Tensor]) -> FloatArray:
         self._model.eval()
         with torch.inference_mode():
-            batches = [
-                _to_numpy(self._model.features(batch.to(self._model.device)))
+            rows = [
+                forward(batch.to(self._model.device)).float()
                 for batch in self._images.batches(split)
             ]
-        return np.concatenate(batches)
+        return _to_numpy(torch.cat(rows))
 
 
 def _read(path: Path, rows: int) -> FloatArray | None:

@@ -1,7 +1,12 @@
-"""Accuracy and mean accuracy per class, with 95 % intervals for the sampling of test images."""
+"""Accuracy and mean accuracy per class, with 95 % intervals for the sampling of test images.
+
+Several draws (of few shots, say) are averaged image by image: the interval is for the choice of
+test images alone, and the draws' own values stand beside it.
+"""
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +30,7 @@ def wilson(successes: float, n: float) -> tuple[float, float]:
 
 def accuracy(evaluation: Evaluation) -> Interval:
     """Return the share of images that are classified right."""
-    right = int((evaluation.predicted == evaluation.labels).sum())
+    right = float(evaluation.hits.sum())
     n = len(evaluation.labels)
     return right / n, *wilson(right, n)
 
@@ -39,7 +44,7 @@ def mean_per_class(evaluation: Evaluation) -> Interval:
     """
     _, index = np.unique(evaluation.labels, return_inverse=True)
     n = np.bincount(index)
-    right = np.bincount(index, weights=evaluation.predicted == evaluation.labels)
+    right = np.bincount(index, weights=evaluation.hits)
     mean = float(np.mean(right / n))
     prior = (mean * len(n) + 1) / (len(n) + 2)
     share = (right + prior) / (n + 1)
@@ -61,18 +66,27 @@ def value(evaluation: Evaluation, task: Task) -> float:
 
 def scores(evaluator: str, split: str, evaluation: Evaluation) -> list[Score]:
     """Return every metric of an evaluation, with its interval."""
-    return [
-        Score(
-            evaluator=evaluator,
-            split=split,
-            metric=metric,
-            value=estimate,
-            n=len(evaluation.labels),
-            ci_low=low,
-            ci_high=high,
-            chosen=evaluation.chosen,
+    found = []
+    for metric, measure in METRICS.items():
+        estimate, low, high = measure(evaluation)
+        found.append(
+            Score(
+                evaluator=evaluator,
+                split=split,
+                metric=metric,
+                value=estimate,
+                n=len(evaluation.labels),
+                ci_low=low,
+                ci_high=high,
+                chosen=evaluation.chosen,
+                draws=[measure(draw)[0] for draw in _draws(evaluation)],
+            )
         )
-        for metric, (estimate, low, high) in (
-            (name, measure(evaluation)) for name, measure in METRICS.items()
-        )
-    ]
+    return found
+
+
+def _draws(evaluation: Evaluation) -> list[Evaluation]:
+    """Return an evaluation of several draws as one of each; nothing, where there is but one."""
+    if evaluation.predicted.ndim == 1:
+        return []
+    return [replace(evaluation, predicted=draw) for draw in evaluation.predicted]

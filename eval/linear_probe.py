@@ -2,7 +2,9 @@
 
 The features are those after the projection, L2-normalised (PROTOCOL section 5). The penalty is
 chosen from 45 by fitting on train and judging on val, as SynCLR does; the probe is then refitted
-on train and val together and the test split is looked at once.
+on train and val together and the test split is looked at once. `features=penultimate` with
+`normalise=standardise` is SynCLR's protocol; `solver=adamw` trains as the paper's authors do, with
+nothing to choose.
 """
 
 from collections.abc import Sequence
@@ -16,11 +18,15 @@ from torch import Tensor
 
 from bench.plugins import evaluators
 from bench.types import Declared, Evaluation, FloatArray, Json, LabelArray, ModelView
+from eval import _adamw
 from eval._logistic import Linear, Regression
 
 PENALTIES = np.logspace(-6, 5, 45)
 """Coefficients of half the squared weights, beside the summed cross-entropy: 1/C in scikit-learn's
 terms; the number and range of values are SynCLR's."""
+
+_SEED = 0
+"""Of the authors' probe, which is the same for every run: its spread is no part of a seed's."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,12 @@ class GridFit:
     classes: LabelArray
     best: int
 
+    def predict(self, features: FloatArray) -> LabelArray:
+        """Return the best probe's answers, int64 ``[m]``, to features, float32 ``[m, dim]``."""
+        scores = features @ self.weights[self.best].T + self.biases[self.best]
+        answers: LabelArray = self.classes[scores.argmax(axis=1)]
+        return answers
+
 
 def fit_grid(
     features: ArrayLike | Tensor,
@@ -52,6 +64,9 @@ def fit_grid(
     l2: Sequence[float] | NDArray[np.float64] = PENALTIES,
 ) -> GridFit:
     """Fit a multinomial logistic regression for every penalty, and judge each on validation data.
+
+    The objective is the summed cross-entropy plus half of l2 times the squared weights; intercepts
+    are not penalised: scikit-learn's `LogisticRegression(C=1 / l2)`.
 
     Args:
         features: float ``[n, dim]``.
@@ -81,10 +96,13 @@ class LinearProbe:
     """Judges features by how well a linear classifier does on them."""
 
     class Options(Declared, frozen=True, kw_only=True):
-        """How the features are prepared."""
+        """Which features, how they are prepared, and how the classifier is found."""
 
+        features: Literal["projection", "penultimate"] = "projection"
         normalise: Literal["l2", "standardise"] = "l2"
         """``standardise`` gives each dimension mean 0 and deviation 1 over the fitted images."""
+        solver: Literal["lbfgs", "adamw"] = "lbfgs"
+        """``adamw`` is the authors': 200 epochs, no penalty to choose."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -92,39 +110,64 @@ class LinearProbe:
 
     def validate(self, model: ModelView) -> Evaluation:
         """Judge the best of the probes fitted on train."""
-        _, val = self._prepare(model.features("train"), model.features("val"))
+        if self._options.solver == "adamw":
+            return self._trained(model, ["train"], "val")
+        _, val = self._prepare(model, ["train"], "val")
         grid = self._grid(model)
-        scores = val @ grid.weights[grid.best].T + grid.biases[grid.best]
-        return Evaluation(grid.classes[scores.argmax(axis=1)], model.labels("val"), _chosen(grid))
+        return Evaluation(grid.predict(val), model.labels("val"), _chosen(grid))
 
     def test(self, model: ModelView) -> Evaluation:
         """Judge a probe refitted on train and val with the penalty chosen on val."""
+        splits = ["train", "val"]
+        if self._options.solver == "adamw":
+            return self._trained(model, splits, "test")
         grid = self._grid(model)
-        both, test = self._prepare(
-            np.concatenate([model.features("train"), model.features("val")]),
-            model.features("test"),
-        )
-        labels = np.concatenate([model.labels("train"), model.labels("val")])
+        both, test = self._prepare(model, splits, "test")
         # The path down to the chosen penalty is the quickest way to it.
         down_to = np.unique(grid.l2[grid.l2 >= grid.l2[grid.best]])
-        classes, fits = _fit_path(_tensor(both), labels, down_to)
+        classes, fits = _fit_path(_tensor(both), _labels(model, splits), down_to)
         predicted = classes[fits[0].predict(_tensor(test))].cpu().numpy()
         return Evaluation(predicted, model.labels("test"), _chosen(grid))
 
     def _grid(self, model: ModelView) -> GridFit:
         """Fit the grid; `test` needs the one that `validate` fitted."""
         if self._fitted is None or self._fitted[0] is not model:
-            train, val = self._prepare(model.features("train"), model.features("val"))
+            train, val = self._prepare(model, ["train"], "val")
             grid = fit_grid(train, model.labels("train"), val, model.labels("val"))
             self._fitted = model, grid
         return self._fitted[1]
 
-    def _prepare(self, fitted: FloatArray, judged: FloatArray) -> tuple[FloatArray, FloatArray]:
-        if self._options.normalise == "l2":  # As they come: see `ModelView.features`.
-            return fitted, judged
-        mean, deviation = fitted.mean(axis=0), fitted.std(axis=0)
+    def _trained(self, model: ModelView, fitted: list[str], judged: str) -> Evaluation:
+        """Judge the authors' probe."""
+        inputs, others = map(_tensor, self._prepare(model, fitted, judged))
+        targets = torch.from_numpy(_labels(model, fitted)).to(inputs.device)
+        start = _adamw.fresh(len(model.task.class_names), inputs.shape[1], _SEED)
+        *_, last = _adamw.epochs(start, inputs, targets, seed=_SEED)
+        return Evaluation(last.predict(others).cpu().numpy(), model.labels(judged), chosen={})
+
+    def _prepare(
+        self, model: ModelView, fitted: list[str], judged: str
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the features to fit and those to judge, float32 ``[n, dim]``."""
+        projected = self._options.features == "projection"
+        read = model.features if projected else model.penultimate
+        left, right = np.concatenate([read(split) for split in fitted]), read(judged)
+        if self._options.normalise == "l2":
+            # After the projection they come with unit length: see `ModelView.features`.
+            return (left, right) if projected else (_unit(left), _unit(right))
+        mean, deviation = left.mean(axis=0), left.std(axis=0)
         deviation[deviation == 0] = 1
-        return (fitted - mean) / deviation, (judged - mean) / deviation
+        return (left - mean) / deviation, (right - mean) / deviation
+
+
+def _unit(features: FloatArray) -> FloatArray:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    unit: FloatArray = features / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit
+
+
+def _labels(model: ModelView, splits: list[str]) -> LabelArray:
+    return np.concatenate([model.labels(split) for split in splits])
 
 
 def _fit_path(

@@ -3,10 +3,9 @@
 No labelled image of the task is used. For the unadapted model the head is the text head.
 """
 
-import numpy as np
-
 from bench.plugins import evaluators
 from bench.types import Declared, Evaluation, ModelView
+from eval._head import classify
 
 
 @evaluators.register("zero-shot")
@@ -21,13 +20,8 @@ class ZeroShot:
 
     def validate(self, model: ModelView) -> Evaluation:
         """Judge on the validation split."""
-        return _classify(model, "val")
+        return classify(model.head_logits("val"), model.labels("val"))
 
     def test(self, model: ModelView) -> Evaluation:
         """Judge on the test split."""
-        return _classify(model, "test")
-
-
-def _classify(model: ModelView, split: str) -> Evaluation:
-    predicted = np.argmax(model.head_logits(split), axis=1)
-    return Evaluation(predicted.astype(np.int64), model.labels(split), chosen={})
+        return classify(model.head_logits("test"), model.labels("test"))

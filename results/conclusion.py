@@ -12,6 +12,7 @@ from bench.size import format_size
 from results import queries
 from results.equivalence import Equivalence, Ratio, equivalence
 from results.fidelity import at_chance
+from results.mcnemar import spelt_p
 from results.queries import Difference, Experiment
 
 if TYPE_CHECKING:
@@ -111,7 +112,10 @@ def _evidence(found: Difference, sign: int) -> str:
     by_seed = [100 * sign * difference for difference in found.seed_differences]
     if len(by_seed) > 1:
         seeds += f" from {min(by_seed):.1f} to {max(by_seed):.1f}"
-    return f"95 % interval {low:.1f} to {high:.1f}, {seeds}; p = {found.estimate.p:.3f}"
+    p = f"p = {found.estimate.p:.3f}"
+    if found.mcnemar:
+        p += f", McNemar's {spelt_p(found.mcnemar)}"
+    return f"95 % interval {low:.1f} to {high:.1f}, {seeds}; {p}"
 
 
 def _exchange(

@@ -12,6 +12,7 @@ import pandas as pd
 from bench.types import Json, RunSpec
 from results.bootstrap import Estimate, metric_value, paired_bootstrap
 from results.equivalence import UNADAPTED, Answers
+from results.mcnemar import mcnemar
 from results.rows import parse_json
 
 if TYPE_CHECKING:
@@ -97,11 +98,13 @@ class Difference:
         estimate: The mean over seeds, with its test-sampling interval.
         seed_differences: The difference at each seed that both arms have; no interval.
         seeds: Seeds in each arm.
+        mcnemar: McNemar's exact p-value at each seed that both arms have; none for draws' averages.
     """
 
     estimate: Estimate
     seed_differences: list[float]
     seeds: tuple[int, int]
+    mcnemar: list[float]
 
 
 def experiments(connection: DuckDBPyConnection) -> list[Experiment]:
@@ -153,7 +156,10 @@ def paired_difference(
     a: str = "retrieved",
     b: str = "synthetic",
 ) -> Difference | None:
-    """Compare two labels image by image at one n; None where an arm left no predictions."""
+    """Compare two labels image by image at one n; None where an arm left no predictions.
+
+    The unadapted model (`UNADAPTED`), which has no n, may be compared with an arm at any.
+    """
     wide, metric = _answers(connection, experiment, evaluator, [a, b], n)
     if wide.empty or set(wide.columns.get_level_values("arm")) != {a, b}:
         return None
@@ -161,13 +167,16 @@ def paired_difference(
     labels = wide.index.get_level_values("class").to_numpy(np.int64)
     left, right = (wide.loc[:, [arm]].droplevel("arm", axis="columns") for arm in (a, b))
     means = (left.mean(axis="columns") - right.mean(axis="columns")).to_numpy(np.float64)
+    pairs = [
+        (left[seed].to_numpy(np.float64), right[seed].to_numpy(np.float64))
+        for seed in left.columns.intersection(right.columns)
+    ]
+    exact = [mcnemar(*pair) for pair in pairs]
     return Difference(
-        paired_bootstrap(means, labels, metric),
-        [
-            metric_value((left[seed] - right[seed]).to_numpy(np.float64), labels, metric)
-            for seed in left.columns.intersection(right.columns)
-        ],
-        (len(left.columns), len(right.columns)),
+        estimate=paired_bootstrap(means, labels, metric),
+        seed_differences=[metric_value(one - other, labels, metric) for one, other in pairs],
+        seeds=(len(left.columns), len(right.columns)),
+        mcnemar=[p for p in exact if p is not None],
     )
 
 
@@ -214,7 +223,8 @@ def _answers(
                (class = predicted)::DOUBLE AS correct
         FROM predictions JOIN selected USING (run_id, evaluator)
         WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
-        AND (evaluator, split) = ($evaluator, 'test') AND n_used = coalesce($n, n_used)
+        AND (evaluator, split) = ($evaluator, 'test')
+        AND (n_used = coalesce($n, n_used) OR source = 'none')
         AND list_contains($arms, arm)""",
         experiment._asdict() | {"evaluator": evaluator, "n": n, "arms": arms},
     ).df()

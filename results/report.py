@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.files import write_atomic
 from bench.paths import Home
 from bench.size import format_size
-from results import queries, retrieval, store, tables
+from results import pairs, queries, retrieval, store, tables
 from results.conclusion import conclusions, left_out
 from results.fidelity import describe
 from results.queries import Experiment
@@ -84,11 +84,15 @@ def _section(
     if table.means.empty:
         return head
     plots = paths.plots[experiment] = _write_plots(table, stem)
+    differences = pairs.paired(connection, experiment)
     paths.tables.extend(_write_tables(table, stem))
+    paths.tables.append(stem.with_name(f"{stem.name}-differences.csv"))
+    write_atomic(paths.tables[-1], differences.to_csv(index=False).encode())
     return head | {
         "conclusions": conclusions(connection, experiment),
         "plot": base64.b64encode(plots[1].read_bytes()).decode(),
         "table": tables.readable(table.means),
+        "differences": pairs.readable(differences),
         "caution": table.caution,
         "fidelity": describe(fidelity, experiment.task),
         "published": published(experiment),

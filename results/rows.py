@@ -73,7 +73,12 @@ def score_rows(record: RunRecord) -> Iterator[Row]:
     """Yield one row per score."""
     for score in record.scores:
         row = msgspec.structs.asdict(score)
-        yield {"run_id": record.run_id, **row, "chosen": _json(score.chosen)}
+        yield {
+            "run_id": record.run_id,
+            **row,
+            "chosen": _json(score.chosen),
+            "draws": _json(score.draws),
+        }
 
 
 def yield_rows(record: RunRecord) -> Iterator[Row]:

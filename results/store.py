@@ -36,7 +36,7 @@ CREATE TABLE runs (
     started VARCHAR, finished VARCHAR);
 CREATE TABLE scores (
     run_id VARCHAR, evaluator VARCHAR, split VARCHAR, metric VARCHAR, value DOUBLE, n BIGINT,
-    ci_low DOUBLE, ci_high DOUBLE, chosen JSON);
+    ci_low DOUBLE, ci_high DOUBLE, chosen JSON, draws JSON);
 CREATE TABLE yields (run_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBLE);
 CREATE TABLE predictions (
     run_id VARCHAR, evaluator VARCHAR, split VARCHAR, key VARCHAR, label BIGINT, predicted BIGINT);

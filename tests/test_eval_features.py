@@ -44,8 +44,21 @@ def images(clip: Clip, tmp_path: Path) -> TaskImages:
     return TaskImages(colour_task(), Home(tmp_path), clip.preprocess_val)
 
 
+def view_of(
+    model: Classifier, images: TaskImages, home: Path | None = None, weights_hash: str = ""
+) -> ModelFeatures:
+    """Return a model's view of a task, with a cache in a home's folder, if one is given."""
+    return ModelFeatures(
+        model,
+        images,
+        lambda: torch.eye(3, 16),
+        cache=home and home / "cache",
+        weights_hash=weights_hash,
+    )
+
+
 def test_features_are_clips_embeddings(clip: Clip, model: Counting, images: TaskImages) -> None:
-    view = ModelFeatures(model.train(), images)
+    view = view_of(model.train(), images)
     embedded = ClipEmbedder(clip).images(images.split("val").images())
     np.testing.assert_allclose(view.features("val"), embedded, atol=1e-6)
     assert view.features("val").dtype == np.float32
@@ -53,12 +66,12 @@ def test_features_are_clips_embeddings(clip: Clip, model: Counting, images: Task
 
 
 def test_features_are_extracted_once_per_model(model: Counting, images: TaskImages) -> None:
-    view = ModelFeatures(model, images)
+    view = view_of(model, images)
     for _ in range(2):
         view.features("val")
         view.head_logits("val")
     assert model.calls == 1
-    ModelFeatures(model, images).features("val")
+    view_of(model, images).features("val")
     assert model.calls == 2
 
 
@@ -66,12 +79,12 @@ def test_head_logits_are_the_classifiers(model: Counting, images: TaskImages) ->
     with torch.no_grad():
         model.head.bias.copy_(torch.tensor([1.0, 2.0, 3.0]))
         expected = model(torch.cat(list(images.batches("test"))))
-    logits = ModelFeatures(model, images).head_logits("test")
+    logits = view_of(model, images).head_logits("test")
     np.testing.assert_allclose(logits, expected.numpy(), atol=1e-5)
 
 
 def test_zero_shot_takes_the_highest_logit(model: Counting, images: TaskImages) -> None:
-    view = ModelFeatures(model, images)
+    view = view_of(model, images)
     evaluator = ZeroShot(ZeroShot.Options())
     for split, found in (("val", evaluator.validate(view)), ("test", evaluator.test(view))):
         np.testing.assert_array_equal(found.predicted, view.head_logits(split).argmax(axis=1))
@@ -79,21 +92,21 @@ def test_zero_shot_takes_the_highest_logit(model: Counting, images: TaskImages) 
 
 
 def test_cache_serves_other_views(model: Counting, images: TaskImages, tmp_path: Path) -> None:
-    first = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
-    again = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    first = view_of(model, images, tmp_path, "a").features("val")
+    again = view_of(model, images, tmp_path, "a").features("val")
     np.testing.assert_array_equal(first, again)
     assert model.calls == 1
-    ModelFeatures(model, images, tmp_path / "cache", "b").features("val")
-    ModelFeatures(model, images, tmp_path / "cache", "a").features("test")
+    view_of(model, images, tmp_path, "b").features("val")
+    view_of(model, images, tmp_path, "a").features("test")
     assert model.calls == 3
 
 
 def test_cache_knows_the_preprocessing(
     clip: Clip, model: Counting, images: TaskImages, tmp_path: Path
 ) -> None:
-    ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    view_of(model, images, tmp_path, "a").features("val")
     other = TaskImages(colour_task(), Home(tmp_path), clip.preprocess_train)
-    ModelFeatures(model, other, tmp_path / "cache", "a").features("val")
+    view_of(model, other, tmp_path, "a").features("val")
     assert model.calls == 2
 
 
@@ -101,11 +114,11 @@ def test_cache_knows_the_preprocessing(
 def test_half_written_cache_is_made_again(
     model: Counting, images: TaskImages, tmp_path: Path, kept: int
 ) -> None:
-    whole = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    whole = view_of(model, images, tmp_path, "a").features("val")
     (path,) = (tmp_path / "cache").iterdir()
     content = path.read_bytes()
     path.write_bytes(content[:kept])
-    again = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    again = view_of(model, images, tmp_path, "a").features("val")
     np.testing.assert_array_equal(whole, again)
     assert model.calls == 2
     assert path.read_bytes() == content
@@ -114,8 +127,8 @@ def test_half_written_cache_is_made_again(
 def test_cache_with_a_row_missing_is_made_again(
     clip: Clip, model: Counting, images: TaskImages, tmp_path: Path
 ) -> None:
-    whole = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    whole = view_of(model, images, tmp_path, "a").features("val")
     (path,) = (tmp_path / "cache").iterdir()
     save_file({"features": whole[:-1].copy()}, path)
-    again = ModelFeatures(model, images, tmp_path / "cache", "a").features("val")
+    again = view_of(model, images, tmp_path, "a").features("val")
     assert again.shape == (12, clip.dim)

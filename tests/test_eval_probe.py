@@ -11,12 +11,11 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from bench.plugins import evaluators
-from bench.types import Evaluation, FloatArray, LabelArray, Task
+from bench.types import Evaluation
 from eval.linear_probe import PENALTIES, GridFit, LinearProbe, fit_grid
-from tests.tiny_clip import colour_task
+from tests.views import Data, View, blobs
 
 torch.set_num_threads(1)
-Data = tuple[FloatArray, LabelArray]
 
 
 def digits() -> tuple[Data, Data]:
@@ -123,32 +122,6 @@ def test_more_dimensions_than_images() -> None:
     best = objective(model.coef_, model.intercept_, (x, y), 1.0)
     assert objective(grid.weights[1], grid.biases[1], (x, y), 1.0) <= best * (1 + 1e-4)
     assert grid.val_accuracy[0] == 1.0
-
-
-class View:
-    """A model whose features are given; it notes which splits are opened."""
-
-    def __init__(self, splits: dict[str, Data]) -> None:
-        self.task: Task = colour_task()
-        self.opened: set[str] = set()
-        self.splits = splits
-
-    def features(self, split: str) -> FloatArray:
-        self.opened.add(split)
-        return self.splits[split][0]
-
-    def labels(self, split: str) -> LabelArray:
-        return self.splits[split][1]
-
-    def head_logits(self, split: str) -> FloatArray:
-        raise NotImplementedError
-
-
-def blobs(n: int, seed: int, spread: float) -> Data:
-    generator = np.random.default_rng(seed)
-    labels = np.arange(n) % 3
-    points = np.eye(3, 8)[labels] + spread * generator.normal(size=(n, 8))
-    return points.astype(np.float32), labels
 
 
 def test_largest_penalty_still_tells_classes_apart() -> None:

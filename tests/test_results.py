@@ -393,7 +393,7 @@ def test_conclusion_at_the_largest_common_n(home: Home) -> None:
         "On mini-aircraft at n = 500, synthetic images beat retrieved ones by 20.2 points of "
         "linear-probe accuracy (95 % interval "
     )
-    assert sentence.endswith(", 2 seeds from 20.0 to 20.5; p = 0.001).")
+    assert sentence.endswith(", 2 seeds from 20.0 to 20.5; p = 0.001, McNemar's < 0.001).")
 
 
 def test_conclusion_without_a_difference(home: Home) -> None:

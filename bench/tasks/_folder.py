@@ -1,7 +1,8 @@
 """A task made of a folder of images: ``train|val|test/CLASS/IMAGE``, or just ``CLASS/IMAGE``.
 
 Without split folders, every image goes to a split by the hash of its path: 60 % train, 20 % val,
-20 % test. ``task.yaml`` in the folder may give templates, domain texts, queries and the metric.
+20 % test. ``task.yaml`` in the folder may give templates, domain texts, queries and the metric, and
+with ``shifted: [NAME]`` further folders ``NAME/CLASS/IMAGE`` of test images of another kind.
 """
 
 import hashlib
@@ -16,9 +17,8 @@ from bench.errors import RequestError
 from bench.files import fingerprint
 from bench.paths import Home
 from bench.shards import decode
-from bench.types import Declared, Json, Queries, Split, Task
+from bench.types import SPLITS, Declared, Json, Queries, Split, Task
 
-SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -27,6 +27,7 @@ class _Declaration(Declared, frozen=True, kw_only=True):
     domain_texts: tuple[str, ...] = ("a photo.",)
     queries: Queries = {}
     metric: str = "accuracy"
+    shifted: tuple[str, ...] = ()
 
 
 class FolderTask(Task, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ class FolderTask(Task, frozen=True, kw_only=True):
         settings = path / "task.yaml"
         given: Json = read_yaml(settings) if settings.is_file() else {}
         rest = declared(_Declaration, given, str(settings))
-        parts = _parts(path)
+        parts, shifted = _parts(path), _shifted(path, rest.shifted)
         names = sorted({name for part in parts.values() for name, _ in part})
         if len(names) < 2:
             raise RequestError(f"{path} has {len(names)} class folders", "a task needs two")
@@ -63,14 +64,21 @@ class FolderTask(Task, frozen=True, kw_only=True):
                         f"class {name!r} has no images in split {split} of {path}",
                         "add images, or remove the class from every split",
                     )
+        for split, part in shifted.items():
+            if strange := sorted({name for name, _ in part} - set(names)):
+                raise RequestError(
+                    f"{path / split} has a class {strange[0]!r} that the task has not",
+                    "remove the folder, or add the class to train, val and test",
+                )
+        fields = [field for field in rest.__struct_fields__ if field != "shifted"]
         return declared(
             cls,
             {
-                **{field: getattr(rest, field) for field in rest.__struct_fields__},
+                **{field: getattr(rest, field) for field in fields},
                 "name": path.name,
                 "version": 1,
                 "class_names": tuple(names),
-                "split_sizes": {split: len(part) for split, part in parts.items()},
+                "split_sizes": {name: len(part) for name, part in (parts | shifted).items()},
                 "path": str(path),
                 "content": fingerprint(path),
             },
@@ -80,12 +88,13 @@ class FolderTask(Task, frozen=True, kw_only=True):
     def open_split(self, name: str, home: Home) -> Split:
         """Open one split of the folder."""
         root = Path(self.path)
-        part = sorted(_parts(root)[name], key=lambda item: str(item[1]))
+        found = _shifted(root, (name,)) if name in self.shifted else _parts(root)
+        part = sorted(found[name], key=lambda item: str(item[1]))
         files = [file for _, file in part]
         return Split(
             name,
             [file.relative_to(root).as_posix() for file in files],
-            np.array([self.class_names.index(found) for found, _ in part], np.int64),
+            np.array([self.class_names.index(own) for own, _ in part], np.int64),
             partial(_read, files),
         )
 
@@ -122,6 +131,21 @@ def _parts(root: Path) -> dict[str, list[tuple[str, Path]]]:
         share = hashlib.sha256(file.relative_to(root).as_posix().encode()).digest()[0] / 256
         parts["train" if share < 0.6 else "val" if share < 0.8 else "test"].append((name, file))
     return parts
+
+
+def _shifted(root: Path, names: tuple[str, ...]) -> dict[str, list[tuple[str, Path]]]:
+    """Return the images of the shifted splits."""
+    if names and not all((root / split).is_dir() for split in SPLITS):
+        raise RequestError(
+            f"{root} has shifted splits but no folders train, val and test", "sort its images"
+        )
+    for name in names:
+        if name in SPLITS or Path(name).name != name or not (root / name).is_dir():
+            raise RequestError(
+                f"{name!r} under `shifted` is no further folder in {root}",
+                "give the name of a folder with CLASS/IMAGE in it",
+            )
+    return {name: class_folders(root / name) for name in names}
 
 
 def _read(files: list[Path], index: int) -> Image.Image:

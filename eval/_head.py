@@ -1,0 +1,8 @@
+"""What evaluators that only read logits share."""
+
+from bench.types import Evaluation, FloatArray, LabelArray
+
+
+def classify(logits: FloatArray, labels: LabelArray) -> Evaluation:
+    """Return the classes of the highest logits, float32 ``[n, classes]``, beside the labels."""
+    return Evaluation(logits.argmax(axis=1), labels, chosen={})
