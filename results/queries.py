@@ -234,6 +234,21 @@ def _answers(
     return wide.dropna(), next(iter(answers["metric"]), "")
 
 
+def class_accuracies(
+    connection: DuckDBPyConnection, experiment: Experiment, evaluator: str
+) -> pd.DataFrame:
+    """Return the mean accuracy over seeds per label, n and class (an index), with its images."""
+    return connection.execute(
+        """SELECT selected.label AS arm, n_used, predictions.label AS class,
+                  avg((class = predicted)::DOUBLE) AS accuracy, count(DISTINCT key) AS images
+        FROM predictions JOIN selected USING (run_id, evaluator)
+        WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
+        AND (evaluator, split) = ($evaluator, 'test')
+        GROUP BY ALL ORDER BY ALL""",
+        experiment._asdict() | {"evaluator": evaluator},
+    ).df()
+
+
 def holes(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
     """Return the combinations of label, n and seed without a current run, and why.
 

@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.files import write_atomic
 from bench.paths import Home
 from bench.size import format_size
-from results import pairs, queries, retrieval, store, tables
+from results import classes, pairs, queries, retrieval, store, tables
 from results.conclusion import conclusions, left_out
 from results.fidelity import describe
 from results.queries import Experiment
@@ -93,6 +93,11 @@ def _section(
         "plot": base64.b64encode(plots[1].read_bytes()).decode(),
         "table": tables.readable(table.means),
         "differences": pairs.readable(differences),
+        "classes": [
+            sentence
+            for evaluator in sorted(set(table.means["evaluator"]))
+            for sentence in classes.sentences(connection, experiment, evaluator)
+        ],
         "caution": table.caution,
         "fidelity": describe(fidelity, experiment.task),
         "published": published(experiment),

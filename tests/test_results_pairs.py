@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 
 from bench.paths import Home
 from results import store
+from results.classes import gains, sentences
 from results.mcnemar import mcnemar, spelt_p
 from results.pairs import COLUMNS, paired
 from results.report import write_report
@@ -67,7 +68,8 @@ def table(home: Home) -> pd.DataFrame:
 def row(found: pd.DataFrame, n: int, a: str, b: str) -> "pd.Series[float]":
     """Return the one row of a pair."""
     (index,) = found.index[(found["n_used"] == n) & (found["a"] == a) & (found["b"] == b)]
-    return found.loc[index]
+    own: pd.Series[float] = found.loc[index]
+    return own
 
 
 def test_every_pair_of_arms_and_each_against_the_unadapted(home: Home) -> None:
@@ -125,6 +127,27 @@ def test_the_report_shows_and_writes_them(home: Home, tmp_path: Path) -> None:
     page = paths.html.read_text()
     assert "4 differences on the same test images" in page
     assert "retrieved less unadapted" in page
+
+
+def test_classes_that_gained_and_lost(home: Home, tmp_path: Path) -> None:
+    """The first 70 images are right unadapted; here a run knows all of class 2 and no other."""
+    spoilt = write_run(home, "real", 2_000)
+    path = home.run(spoilt.run_id) / "predictions.parquet"
+    pl.read_parquet(path).with_columns(predicted=pl.lit(2)).write_parquet(path)
+    store.collect(home)
+    with store.reading(home) as connection:
+        found = gains(connection, STUDY, "linear-probe")
+        (sentence,) = (
+            text for text in sentences(connection, STUDY, "linear-probe") if "real" in text
+        )
+    own = found[found["arm"] == "real"].set_index("class")
+    # Images 0 to 69 are right unadapted: 18, 18, 17 and 17 of 50 in each class.
+    np.testing.assert_allclose(own["gain"].loc[[0, 1, 2, 3]], [-0.36, -0.36, 0.66, -0.34])
+    assert "1 of 4 classes gained, most of all MD-80 +66.0 (of 50 images)" in sentence
+    assert "3 of 4 classes lost, most of all" in sentence
+    assert set(found.loc[found["arm"] == "retrieved", "n_used"]) == {1_000}
+    page = write_report(home, tmp_path / "out").html.read_text()
+    assert sentence.replace("+", "&#43;") in page or sentence in page
 
 
 def test_without_a_pair_there_is_an_empty_table(tmp_path: Path) -> None:
