@@ -1,6 +1,7 @@
 """Evaluators on features of known geometry, and all of them through the command line."""
 
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -328,6 +329,20 @@ def test_every_evaluator_through_the_command_line(
     )
     collected = bench("report", "--out", str(shifted / "report"))
     assert collected.code == 0, collected.err
+
+
+def test_the_evaluator_in_the_docs_works(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path
+) -> None:
+    page = Path(__file__).parents[1] / "docs" / "evaluation.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    plugin = tmp_path / "top_left.py"
+    plugin.write_text(code)
+    words = ["--preset", str(preset), "--task", str(colours), "--set", "evaluators.top-left={}"]
+    done = bench("run", "--source", "none", *words, "--plugin", str(plugin), "--json")
+    assert done.code == 0, done.err
+    found = {score["evaluator"]: score for score in done.json["scores"] if score["split"] == "test"}
+    assert found["top-left"]["value"] == pytest.approx(1 / 3)
 
 
 def test_a_view_in_tests_is_a_model_view() -> None:

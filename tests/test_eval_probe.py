@@ -6,6 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -79,6 +81,32 @@ def test_chosen_accuracy_is_scikit_learns_or_better(grid: GridFit) -> None:
     _, (val_x, val_y) = digits()
     theirs = max(reference(l2).score(val_x, val_y) for l2 in grid.l2[::4])
     assert grid.val_accuracy.max() >= theirs - 1e-3
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(6, 60),
+    dim=st.integers(1, 8),
+    scale=st.sampled_from([1e-2, 1.0, 30.0]),
+    penalties=st.lists(st.sampled_from([1e-3, 0.1, 1.0, 50.0, 1e4]), min_size=1, max_size=3),
+    seed=st.integers(0, 99),
+)
+def test_any_problem_is_solved(
+    n: int, dim: int, scale: float, penalties: list[float], seed: int
+) -> None:
+    """Few images, a constant feature, classes that overlap, features of any size, any path."""
+    generator = np.random.default_rng(seed)
+    x = (scale * generator.normal(size=(n, dim))).astype(np.float32)
+    x[:, 0] = scale
+    y = np.arange(n) % 3
+    grid = fit_grid(x, y, x, y, penalties)
+    for l2, weight, bias in zip(grid.l2, grid.weights, grid.biases, strict=True):
+        model = LogisticRegression(C=1 / l2, tol=1e-8, max_iter=5_000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(x.astype(np.float64), y)
+        best = objective(model.coef_, model.intercept_, (x, y), l2)
+        assert objective(weight, bias, (x, y), l2) <= best * (1 + 2e-4) + 1e-6
 
 
 def test_accuracies_are_those_of_the_weights(grid: GridFit) -> None:
