@@ -31,6 +31,8 @@ class Epoch(Declared, frozen=True, kw_only=True):
     """What selects the epoch, on validation data."""
     train_seconds: float
     validate_seconds: float
+    micro_batch: int | None = None
+    """Images in one forward pass, where memory was too short for what was asked; else None."""
 
 
 def best_of(history: list[Epoch]) -> Epoch:

@@ -3,26 +3,31 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
-from torch import Tensor, nn
+from torch import Tensor
 
 from adapt.checkpoint import Checkpoint, Epoch, State, best_of
-from adapt.data import Piece, TrainingImages, epoch_order, load, pieces, stable_seed
+from adapt.data import TrainingImages, load, parts
 from adapt.models import Classifier
-from adapt.optimise import learning_rate, make_optimiser, set_learning_rate
-from bench.errors import BenchError, RequestError
+from adapt.optimise import learning_rate
+from adapt.order import Plan, stable_seed
+from adapt.stepper import Stepper
+from bench.errors import BenchError
 from bench.progress import Bar, Progress
 from bench.types import Objective, TrainSpec
 
 SAVE_SECONDS = 30.0
-"""At most this much training is lost to a kill, plus the epoch under way."""
+"""At most this much training is lost to a kill, plus the epoch under way and `SAVE_SHARE`."""
+
+SAVE_SHARE = 0.02
+"""Checkpoints take at most this share of the time: a ViT-B/16's are 1.4 GB."""
+
+Validate = Callable[[Classifier, int], float]
+"""Returns what to select the epoch by, of a classifier as some epoch left it."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,12 @@ def finetune(  # noqa: PLR0913 (each is one thing that the run alone knows)
     spec: TrainSpec,
     *,
     folder: Path,
-    validate: Callable[[Classifier], float],
+    validate: Validate,
     progress: Progress,
 ) -> Adapted:
     """Adapt a classifier to images, in place, and return its best epoch.
+
+    Under torchrun every process calls this; the first one judges and writes.
 
     Args:
         classifier: The unadapted classifier.
@@ -62,35 +69,26 @@ def finetune(  # noqa: PLR0913 (each is one thing that the run alone knows)
         objective: What to minimise.
         spec: How; its batch size holds over all processes and whatever the memory.
         folder: Where checkpoints are kept; a training found there is continued.
-        validate: Returns what to select the epoch by, from validation data alone.
+        validate: Judges the classifier of an epoch, 0 being the unadapted one, on validation data.
         progress: Where to report.
 
     Raises:
         RequestError: If the precision is not to be had here.
-        BenchError: If the loss is no longer a number; the last checkpoint is kept.
+        BenchError: If the loss is no longer a number (the last checkpoint is kept), or memory is
+            too short.
     """
-    training = _Training(classifier, objective, spec, folder, validate)
+    stepper = Stepper(classifier, objective, spec, progress.say)
+    training = _Training(classifier, stepper, spec, folder, validate)
     training.resume()
     if images is None:
         return training.finish(0)
-    with progress.bar("fine-tune", spec.epochs * len(images), "image") as bar:
-        bar.advance((len(training.history) - 1) * len(images))
-        while len(training.history) <= spec.epochs:
-            training.run_epoch(images, bar)
-    return training.finish(len(images))
-
-
-class _Objective(nn.Module):
-    """The loss as a module, so that wrappers for precision and processes see one forward pass."""
-
-    def __init__(self, classifier: Classifier, objective: Objective) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self._objective = objective
-
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        loss: Tensor = self._objective.loss(self.classifier, images, labels)
-        return loss
+    plan = Plan(spec, images.labels, images.seed)
+    last = spec.epochs + 1
+    with progress.bar("fine-tune", plan.images_before(last), "image") as bar:
+        bar.advance(plan.images_before(len(training.history)))
+        while len(training.history) < last:
+            training.run_epoch(images, plan, bar)
+    return training.finish(plan.images_before(last))
 
 
 class _Training:
@@ -99,68 +97,83 @@ class _Training:
     def __init__(
         self,
         classifier: Classifier,
-        objective: Objective,
+        stepper: Stepper,
         spec: TrainSpec,
         folder: Path,
-        validate: Callable[[Classifier], float],
+        validate: Validate,
     ) -> None:
         self._classifier = classifier
+        self._stepper = stepper
+        self._accelerator = stepper.accelerator
         self._spec = spec
         self._folder = folder
         self._validate = validate
-        self._accelerator = _accelerator(classifier.device, spec.precision)
-        classifier.visual.requires_grad_(not spec.freeze_tower)
-        loss = _Objective(classifier, objective)
-        self._loss, self._optimiser = self._accelerator.prepare(loss, make_optimiser(loss, spec))
-        self._saved_at = -math.inf
+        self._save_at = -math.inf
         self._best: State = {}
         self._done = False
         self.history: list[Epoch] = []
 
     def resume(self) -> None:
-        """Continue from the newest checkpoint; without one, judge the unadapted classifier."""
+        """Continue from the newest checkpoint; without one, judge the unadapted classifier.
+
+        Raises:
+            BenchError: If it is damaged, or not all processes see the same one.
+        """
         found = Checkpoint.load(self._folder)
+        epochs = [len(found.history) if found else 0]
+        mine = epochs[0]
+        broadcast_object_list(epochs)
+        if epochs[0] != mine:
+            raise BenchError(
+                f"process {self._accelerator.process_index} finds another checkpoint in "
+                f"{self._folder} than the first process",
+                "keep $BENCH_HOME where all processes see the same files",
+            )
         self._accelerator.wait_for_everyone()
         if found is None:
             self._judge(epoch=0, loss=None, lr=0.0, train_seconds=0.0)
             return
         self.history, self._best, self._done = found.history, found.best, not found.optimiser
+        self._stepper.micro_batch = found.history[-1].micro_batch
         self._classifier.load_state_dict(found.last)
         if found.optimiser:
-            self._optimiser.load_state_dict(found.optimiser["optimiser"])
-        if found.optimiser and self._accelerator.scaler is not None:
-            self._accelerator.scaler.load_state_dict(found.optimiser["scaler"])
+            self._stepper.load_state(found.optimiser)
 
-    def run_epoch(self, images: TrainingImages, bar: Bar) -> None:
+    def run_epoch(self, images: TrainingImages, plan: Plan, bar: Bar) -> None:
         """Train through one epoch, judge what came out, and keep it."""
-        epoch, spec, accelerator = len(self.history), self._spec, self._accelerator
+        epoch, accelerator = len(self.history), self._accelerator
         started = time.perf_counter()
         rank, ranks = accelerator.process_index, accelerator.num_processes
         torch.manual_seed(stable_seed(images.seed, epoch, rank))  # For what a tower may drop.
-        order = epoch_order(images.seed, epoch, len(images))
-        micro = spec.micro_batch or spec.batch_size
-        parts = list(pieces(order, epoch, spec.batch_size, micro, rank, ranks))
-        steps = sum(part.last for part in parts)
-        step, all_steps = (epoch - 1) * steps, spec.epochs * steps
-        rate = 0.0
+        batches = parts(plan.batches(epoch), rank, ranks)
+        first = plan.steps_before(epoch)
+        rates = [
+            learning_rate(self._spec, first + step, plan.steps) for step in range(len(batches))
+        ]
+        losses, norms = torch.zeros(2, len(batches), device=accelerator.device)
         total = torch.zeros((), device=accelerator.device)
         self._classifier.train()
-        for part, pixels, labels in load(images, parts, spec.workers, accelerator.device):
-            total += self._backward(part, pixels, labels)
-            bar.advance(len(part.draws) * ranks)
-            if part.last:
-                rate = learning_rate(spec, step, all_steps)
-                self._step(rate)
-                step += 1
+        loader = load(images, batches, self._spec.workers, accelerator.device)
+        for step, (part, pixels, labels) in enumerate(loader):
+            losses[step] = self._stepper.backward(part, images.augment.normalise(pixels), labels)
+            total += losses[step]
+            norms[step] = self._stepper.step(rates[step])
+            bar.advance(part.batch)
         # The only time an epoch waits for the device.
-        loss = float(accelerator.reduce(total, "sum")) / steps
-        if not math.isfinite(loss):
+        self._check(epoch, accelerator.reduce(losses, "sum").isfinite() & norms.isfinite(), rates)
+        loss = float(accelerator.reduce(total, "sum")) / len(batches)
+        self._judge(epoch, loss, rates[-1], time.perf_counter() - started)
+
+    def _check(self, epoch: int, sound: Tensor, rates: list[float]) -> None:
+        """Make sure that every step's loss and gradient were numbers."""
+        if not sound.all():
+            step = sound.tolist().index(False)
             raise BenchError(
-                f"the training loss of epoch {epoch} is {loss}",
-                f"lower train.lr ({spec.lr:g}) or use train.precision=fp32; the last good state "
-                f"is in {self._folder}",
+                f"the training loss or its gradient is no number at step {step + 1} of "
+                f"{len(rates)} of epoch {epoch} (learning rate {rates[step]:.3g})",
+                f"lower train.lr ({self._spec.lr:g}) or use train.precision=fp32; the last good "
+                f"state is in {self._folder}",
             )
-        self._judge(epoch, loss, rate, time.perf_counter() - started)
 
     def finish(self, images: int) -> Adapted:
         """Keep the weights alone, and return the best epoch's classifier."""
@@ -173,34 +186,20 @@ class _Training:
             classifier=self._classifier.eval(),
             history=self.history,
             chosen=best_of(self.history),
-            images_per_second=images * (len(self.history) - 1) / seconds if seconds else None,
+            images_per_second=images / seconds if seconds else None,
             timings={
                 "train": seconds,
                 "validate": sum(epoch.validate_seconds for epoch in self.history),
             },
         )
 
-    def _backward(self, part: Piece, pixels: Tensor, labels: Tensor) -> Tensor:
-        """Add a piece's share of the batch's gradient; return its share of the loss."""
-        accelerator = self._accelerator
-        with nullcontext() if part.last else accelerator.no_sync(self._loss):
-            loss = self._loss(pixels, labels) * part.weight
-            # Gradients are averaged over processes; the shares of a batch are to be added.
-            accelerator.backward(loss * accelerator.num_processes)
-        detached: Tensor = loss.detach()
-        return detached
-
-    def _step(self, rate: float) -> None:
-        set_learning_rate(self._optimiser, rate)
-        self._accelerator.clip_grad_norm_(self._loss.parameters(), self._spec.clip_norm)
-        self._optimiser.step()
-        self._optimiser.zero_grad()
-
     def _judge(self, epoch: int, loss: float | None, lr: float, train_seconds: float) -> None:
         """Score the classifier as it is, add the epoch to the history, and save if it is time."""
         started = time.perf_counter()
         self._classifier.eval()
-        scores = [self._validate(self._classifier) if self._accelerator.is_main_process else 0.0]
+        scores = [
+            self._validate(self._classifier, epoch) if self._accelerator.is_main_process else 0.0
+        ]
         broadcast_object_list(scores)
         self.history.append(
             Epoch(
@@ -210,35 +209,20 @@ class _Training:
                 score=scores[0],
                 train_seconds=train_seconds,
                 validate_seconds=time.perf_counter() - started,
+                micro_batch=self._stepper.micro_batch,
             )
         )
         if best_of(self.history).epoch == epoch:
             self._best = self._classifier.state()
-        if time.monotonic() - self._saved_at >= SAVE_SECONDS:
+        if time.monotonic() >= self._save_at:
             self._save(done=False)
 
     def _save(self, *, done: bool) -> None:
         """Write a checkpoint; a training that is done keeps no optimiser state."""
+        started = time.monotonic()
         if self._accelerator.is_main_process:
-            scaler = self._accelerator.scaler
-            optimiser = {
-                "optimiser": self._optimiser.state_dict(),
-                "scaler": scaler.state_dict() if scaler is not None else {},
-            }
+            optimiser = {} if done else self._stepper.state()
             last = self._classifier.state()
-            Checkpoint(self.history, last, self._best, {} if done else optimiser).save(self._folder)
-        self._saved_at = time.monotonic()
-
-
-def _accelerator(device: torch.device, precision: str) -> Accelerator:
-    # A process would otherwise keep the precision of its first training.
-    AcceleratorState._reset_state()
-    try:
-        return Accelerator(
-            cpu=device.type == "cpu", mixed_precision="no" if precision == "fp32" else precision
-        )
-    except ValueError as error:
-        raise RequestError(
-            f"train.precision={precision} is not to be had here: {error}",
-            "use train.precision=fp32",
-        ) from error
+            Checkpoint(self.history, last, self._best, optimiser).save(self._folder)
+        now = time.monotonic()
+        self._save_at = now + max(SAVE_SECONDS, (now - started) / SAVE_SHARE)

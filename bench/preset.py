@@ -83,6 +83,11 @@ def resolve(
     train = declared(TrainSpec, values["train"], "train")
     if train.micro_batch is not None and train.micro_batch > train.batch_size:
         raise RequestError("train.micro_batch is larger than train.batch_size")
+    if train.steps is not None and train.steps < train.epochs:
+        raise RequestError(
+            f"train.steps={train.steps} cannot be judged {train.epochs} times",
+            f"set train.epochs to {train.steps} or fewer",
+        )
     judges = _judges(values["evaluators"])
     if train.select_by not in judges:
         raise unknown_name("evaluator to select by", train.select_by, judges)

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from filelock import FileLock, Timeout
 
-from bench import provenance
+from bench import processes, provenance
 from bench.errors import BenchError
 from bench.files import fingerprint, temporary_name, write_atomic
 from bench.manifest import ImageSet
@@ -104,6 +104,8 @@ def estimate(spec: RunSpec, home: Home, progress: Progress) -> Json | None:
 def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -> RunRecord:
     """Carry out one run, or continue it, or return the record of the finished one.
 
+    Under torchrun every process calls this; all but the first only help to train.
+
     Args:
         spec: What to do; already `pinned`.
         home: Where to do it.
@@ -113,13 +115,16 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
     Raises:
         BenchError: If the run fails; its record then says why.
     """
+    if not processes.is_first():
+        return _help(spec, home)
     folder = home.run(spec.run_id)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder / ".lock", progress):
         if fresh:
             _empty(folder)
         record = read_record(home, spec.run_id)
-        if record is not None and record.status == "done":
+        done = record is not None and record.status == "done"
+        if processes.agree(done):
             return record
         write_atomic(folder / "spec.json", msgspec.json.format(msgspec.json.encode(spec)))
         started = _now()
@@ -129,7 +134,22 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
             _write_record(home, _failed(spec, started, error))
             raise
         _write_record(home, record)
+        processes.agree(True)
         return record
+
+
+def _help(spec: RunSpec, home: Home) -> RunRecord:
+    """Do another process's part of the training; return the record that the first one writes."""
+    if not processes.agree(False):
+        _Run(spec, home, Progress(quiet=True)).help()
+        processes.agree(False)
+    record = read_record(home, spec.run_id)
+    if record is None:
+        raise BenchError(
+            f"process {processes.local_rank()} sees no record of run {spec.run_id}",
+            "keep $BENCH_HOME where all processes see the same files",
+        )
+    return record
 
 
 def is_underway(home: Home, run_id: str) -> bool:
@@ -178,7 +198,8 @@ class _Run:
         spec = self.spec
         with self._timed("source"):
             images = collect_images(spec, self.home, self.progress)
-            rows = images.select(spec.n, spec.seed, spec.order) if spec.n != 0 else images.index()
+            rows = self._rows(images)
+        processes.agree(images.folder)
         with self._timed("load"):
             clip = _clip(str(self.home.find_weights(spec.model)))
         with self._timed("adapt"):
@@ -188,7 +209,18 @@ class _Run:
         self._write_predictions(verdicts)
         return self._record(started, images, rows, clip, adapted, verdicts)
 
+    def help(self) -> None:
+        """Train beside the first process, on the images that it collected."""
+        images = ImageSet.open(processes.agree(self.folder), self.home.data)
+        clip = _clip(str(self.home.find_weights(self.spec.model)))
+        self._adapt(clip, self._rows(images))
+
+    def _rows(self, images: ImageSet) -> pl.DataFrame:
+        spec = self.spec
+        return images.select(spec.n, spec.seed, spec.order) if spec.n != 0 else images.index()
+
     def _adapt(self, clip: "Clip", rows: pl.DataFrame) -> "Adapted":
+        from adapt.augment import Augment
         from adapt.data import TrainingImages
         from adapt.finetune import finetune
         from adapt.models import Classifier
@@ -197,12 +229,12 @@ class _Run:
         spec, train = self.spec, self.spec.train
         judge = evaluator_of(train.select_by, spec.evaluators[train.select_by])
 
-        def validate(classifier: Classifier) -> float:
-            return value(judge.validate(self._view(clip, classifier)), self.task)
+        def validate(classifier: Classifier, epoch: int) -> float:
+            return value(judge.validate(self._view(clip, classifier, epoch)), self.task)
 
         images = None
         if rows.height:
-            augment = clip.preprocess_train
+            augment = Augment.of(clip.preprocess_train)
             images = TrainingImages(self.home.data, rows, augment, spec.seed)
         return finetune(
             Classifier.from_clip(clip, self.task, train.head_init, spec.seed),
@@ -215,7 +247,7 @@ class _Run:
         )
 
     def _evaluate(self, clip: "Clip", adapted: "Adapted") -> list[tuple[str, str, Evaluation]]:
-        view = self._view(clip, adapted.classifier)
+        view = self._view(clip, adapted.classifier, adapted.chosen.epoch)
         found = []
         for name, options in self.spec.evaluators.items():
             judge = evaluator_of(name, options)
@@ -223,11 +255,11 @@ class _Run:
                 found += [(part, split, own) for part, own in verdict.scored(name).items()]
         return found
 
-    def _view(self, clip: "Clip", classifier: "Classifier") -> "ModelFeatures":
+    def _view(self, clip: "Clip", classifier: "Classifier", epoch: int) -> "ModelFeatures":
         from eval._features import ModelFeatures
 
-        # Only the unadapted model comes back in other runs.
-        cache = self.home.data / "features" if self.spec.n == 0 else None
+        # Only the unadapted model comes back: it is every run's epoch 0.
+        cache = self.home.data / "features" if epoch == 0 else None
         model = str(self.home.find_weights(self.spec.model))
         return ModelFeatures(
             classifier,
@@ -371,7 +403,8 @@ def _clip(folder: str) -> "Clip":
 
     from adapt.models import load_clip
 
-    return load_clip(Path(folder), "cuda" if torch.cuda.is_available() else "cpu")
+    device = f"cuda:{processes.local_rank()}" if torch.cuda.is_available() else "cpu"
+    return load_clip(Path(folder), device)
 
 
 @lru_cache(maxsize=4)

@@ -55,10 +55,15 @@ class TrainSpec(Declared, frozen=True, kw_only=True):
 
     epochs: Natural = 30
     """Passes over the n images (002, section 4)."""
+    steps: Positive | None = None
+    """Optimiser steps; replaces passes over the images, so that all n get the same number of steps.
+    `epochs` then says into how many parts, each judged as an epoch, they are cut."""
     batch_size: Positive = 512
     """Images in one optimiser step; kept when memory is short, by accumulation."""
     micro_batch: Positive | None = None
-    """Images in one forward pass; None for the whole batch."""
+    """Images in one forward pass of a process; None for its whole part of the batch."""
+    sampling: Literal["uniform", "balanced"] = "uniform"
+    """Whether an epoch takes each image once, or as many images from each class."""
     lr: AboveZero = 1e-5
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.1

@@ -1,26 +1,30 @@
 """Fine-tuning against a plain loop, in pieces, in processes, and through kills."""
 
+import copy
 import itertools
 import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import open_clip
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from adapt import finetune as finetune_module
+from adapt.augment import Augment
 from adapt.checkpoint import Checkpoint
-from adapt.data import TrainingImages, epoch_order
-from adapt.finetune import Adapted, finetune
+from adapt.data import TrainingImages
+from adapt.finetune import Adapted, Validate, finetune
 from adapt.models import Classifier, load_clip
 from adapt.objectives.ce import CrossEntropy
+from adapt.order import Draw, Plan, epoch_order
 from bench.errors import BenchError, RequestError
 from bench.progress import Progress
 from bench.types import Objective, TrainSpec
@@ -31,24 +35,24 @@ SPEC = TrainSpec(epochs=3, batch_size=16, lr=1e-3, warmup_steps=2)
 N = 40
 
 
-def rising() -> Callable[[Classifier], float]:
+def rising() -> Validate:
     """Scores that rise with every epoch, so that the last one is chosen."""
     counter = itertools.count()
-    return lambda _: float(next(counter))
+    return lambda *_: float(next(counter))
 
 
 def world(folder: Path) -> tuple[Classifier, TrainingImages]:
     clip = load_clip(write_tiny_clip(folder / "clip"))
     image_set = write_colours(folder / "data", N, colour_task())
     rows = image_set.select(None, 0, "random")
-    images = TrainingImages(image_set.data, rows, clip.preprocess_train, seed=0)
+    images = TrainingImages(image_set.data, rows, Augment.of(clip.preprocess_train), seed=0)
     return Classifier.from_clip(clip, colour_task()), images
 
 
 def adapt(
     folder: Path,
     spec: TrainSpec = SPEC,
-    validate: Callable[[Classifier], float] | None = None,
+    validate: Validate | None = None,
     objective: Objective | None = None,
     run: str = "run",
 ) -> Adapted:
@@ -62,6 +66,12 @@ def adapt(
         validate=validate or rising(),
         progress=Progress(quiet=True),
     )
+
+
+def save_every_epoch(patch: pytest.MonkeyPatch) -> None:
+    """Keep every epoch, however short: a user's epochs take minutes."""
+    patch.setattr(finetune_module, "SAVE_SECONDS", 0.0)
+    patch.setattr(finetune_module, "SAVE_SHARE", math.inf)
 
 
 def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: float) -> None:
@@ -78,15 +88,15 @@ def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: fl
         assert difference <= tolerance, name
 
 
-def test_three_steps_equal_a_plain_loop(tmp_path: Path) -> None:
-    spec = TrainSpec(epochs=1, batch_size=16, lr=1e-3, warmup_steps=2)
-    adapted = adapt(tmp_path, spec)
-    model, images = world(tmp_path)
+def plain_loop(
+    model: Classifier, images: TrainingImages, batches: list[list[Draw]], rates: list[float]
+) -> list[float]:
+    """Train as anyone would; return the losses."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=0, betas=(0.9, 0.95), weight_decay=0.1)
-    order, losses = epoch_order(0, 1, N), []
-    for step, rate in enumerate([0.5e-3, 1e-3, 1e-3]):
-        batch = [images[1, row] for row in order[16 * step : 16 * (step + 1)]]
-        pixels = torch.stack([image for image, _ in batch])
+    losses = []
+    for draws, rate in zip(batches, rates, strict=True):
+        batch = [images[draw] for draw in draws]
+        pixels = images.augment.normalise(torch.stack([image for image, _ in batch]))
         labels = torch.tensor([label for _, label in batch])
         optimiser.param_groups[0]["lr"] = rate
         loss = functional.cross_entropy(model(pixels), labels)
@@ -95,9 +105,57 @@ def test_three_steps_equal_a_plain_loop(tmp_path: Path) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         losses.append(loss.item())
+    return losses
+
+
+def test_three_steps_equal_a_plain_loop(tmp_path: Path) -> None:
+    adapted = adapt(tmp_path, msgspec.structs.replace(SPEC, epochs=1))
+    model, images = world(tmp_path)
+    order = [Draw(1, row) for row in epoch_order(0, 1, N)]
+    batches = [order[:16], order[16:32], order[32:]]
+    losses = plain_loop(model, images, batches, [0.5e-3, 1e-3, 1e-3])
     assert_same(adapted.classifier.state(), model.state(), 1e-6)
     assert adapted.history[1].loss == pytest.approx(sum(losses) / 3, rel=1e-6)
     assert adapted.history[1].lr == 1e-3
+
+
+def test_fixed_steps_are_taken_whatever_n_is(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(SPEC, steps=7, epochs=2, sampling="balanced", warmup_steps=7)
+    adapted = adapt(tmp_path, spec)
+    model, images = world(tmp_path)
+    plan = Plan(spec, images.labels, 0)
+    rates = [1e-3 * step / 7 for step in range(1, 8)]
+    losses = plain_loop(model, images, plan.batches(1) + plan.batches(2), rates)
+    assert_same(adapted.classifier.state(), model.state(), 2e-6)
+    assert [epoch.loss for epoch in adapted.history[1:]] == pytest.approx(
+        [sum(losses[:3]) / 3, sum(losses[3:]) / 4], rel=1e-6
+    )
+    assert adapted.history[2].lr == 1e-3
+
+
+@pytest.mark.slow
+def test_vit_b_16_equals_a_plain_loop(tmp_path: Path) -> None:
+    """Random weights, 224 pixels, three steps: to 1e-5, as the paper's preset trains."""
+    tower = open_clip.create_model("ViT-B-16").visual
+    head = functional.normalize(torch.randn(3, 512), dim=1) * 100
+    image_set = write_colours(tmp_path / "data", 3, colour_task())
+    crop = Augment.of(open_clip.image_transform(224, is_train=True))
+    images = TrainingImages(image_set.data, image_set.index(), crop, seed=0)
+    spec = TrainSpec(epochs=1, batch_size=1, lr=1e-5)
+    model = Classifier(copy.deepcopy(tower), head)
+    finetune(
+        classifier := Classifier(tower, head),
+        images,
+        CrossEntropy(),
+        spec,
+        folder=tmp_path / "run",
+        validate=rising(),
+        progress=Progress(quiet=True),
+    )
+    plain_loop(
+        model, images, Plan(spec, images.labels, 0).batches(1), [1e-5 / 500 * s for s in (1, 2, 3)]
+    )
+    assert_same(classifier.state(), model.state(), 1e-5)
 
 
 def test_accumulation_equals_the_full_batch(tmp_path: Path) -> None:
@@ -110,6 +168,39 @@ def test_accumulation_equals_the_full_batch(tmp_path: Path) -> None:
     )
 
 
+class ShortMemory:
+    """Cross-entropy on a device that holds a few images at a time."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.seen: list[int] = []
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        loss = functional.cross_entropy(model(images), labels)
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError(f"no room for {len(images)} images")
+        self.seen.append(len(images))
+        return loss
+
+
+def test_short_memory_halves_the_forward_pass_and_never_the_batch(tmp_path: Path) -> None:
+    whole = adapt(tmp_path, run="whole")
+    memory = ShortMemory(room=5)
+    parts = adapt(tmp_path, objective=memory, run="parts")
+    assert_same(whole.classifier.state(), parts.classifier.state(), 2e-6)
+    assert [epoch.loss for epoch in parts.history[1:]] == pytest.approx(
+        [epoch.loss for epoch in whole.history[1:]], rel=1e-5
+    )
+    assert memory.seen == [4, 4, 4, 4, 4, 4, 4, 4, 4, 4] * 3
+    assert [epoch.micro_batch for epoch in parts.history] == [None, 4, 4, 4]
+    assert {epoch.micro_batch for epoch in whole.history} == {None}
+
+
+def test_memory_too_short_for_one_image_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"memory is too short for 1 images.*batch_size stays"):
+        adapt(tmp_path, objective=ShortMemory(room=0))
+
+
 def test_frozen_tower_stays(tmp_path: Path) -> None:
     before = world(tmp_path)[0].state()
     spec = TrainSpec(epochs=1, batch_size=16, lr=1e-2, warmup_steps=0, freeze_tower=True)
@@ -120,7 +211,7 @@ def test_frozen_tower_stays(tmp_path: Path) -> None:
 
 def test_earliest_of_equal_epochs_is_chosen(tmp_path: Path) -> None:
     scores = iter([0.2, 0.5, 0.5, 0.5])
-    adapted = adapt(tmp_path, validate=lambda _: next(scores))
+    adapted = adapt(tmp_path, validate=lambda *_: next(scores))
     assert adapted.chosen.epoch == 1
     assert [epoch.score for epoch in adapted.history] == [0.2, 0.5, 0.5, 0.5]
 
@@ -128,7 +219,7 @@ def test_earliest_of_equal_epochs_is_chosen(tmp_path: Path) -> None:
 def test_no_change_is_a_candidate(tmp_path: Path) -> None:
     before = world(tmp_path)[0].state()
     scores = iter([0.9, 0.5, 0.9, 0.1])
-    adapted = adapt(tmp_path, validate=lambda _: next(scores))
+    adapted = adapt(tmp_path, validate=lambda *_: next(scores))
     assert adapted.chosen.epoch == 0
     assert_same(adapted.classifier.state(), before, 0)
 
@@ -143,7 +234,7 @@ def test_nothing_to_train_on_leaves_the_classifier(tmp_path: Path, epochs: int) 
         CrossEntropy(),
         TrainSpec(epochs=epochs),
         folder=tmp_path / "run",
-        validate=lambda _: 0.4,
+        validate=lambda *_: 0.4,
         progress=Progress(quiet=True),
     )
     assert_same(adapted.classifier.state(), before, 0)
@@ -169,7 +260,7 @@ def test_precision_that_is_not_to_be_had_is_refused(tmp_path: Path) -> None:
 def test_finished_training_is_not_repeated_and_keeps_no_optimiser(tmp_path: Path) -> None:
     first = adapt(tmp_path)
 
-    def refuse(_: Classifier) -> float:
+    def refuse(*_: object) -> float:
         raise AssertionError("judged again")
 
     second = adapt(tmp_path, validate=refuse)
@@ -194,14 +285,38 @@ class Poison:
 def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetune_module, "SAVE_SECONDS", 0.0)
-    with pytest.raises(BenchError, match=r"loss of epoch 2 is nan.*lower train\.lr"):
+    save_every_epoch(monkeypatch)
+    with pytest.raises(
+        BenchError, match=r"at step 2 of 3 of epoch 2 \(learning rate 0\.000\d+\); lower train\.lr"
+    ):
         adapt(tmp_path, objective=Poison(calls=4))
     kept = Checkpoint.load(tmp_path / "run")
     assert kept is not None
     assert [epoch.epoch for epoch in kept.history] == [0, 1]
     assert all(value.isfinite().all() for value in kept.last.values())
     assert adapt(tmp_path).history[-1].epoch == 3
+
+
+class Steep(Poison):
+    """Cross-entropy whose value is a number, and whose gradient is not, from some call on."""
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        self.calls -= 1
+        logits = model(images)
+        cliff = (logits - logits.detach()).abs().sum().sqrt()
+        loss = functional.cross_entropy(logits, labels)
+        return loss if self.calls >= 0 else loss + cliff
+
+
+def test_gradient_that_is_no_number_is_never_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_every_epoch(monkeypatch)
+    with pytest.raises(BenchError, match="no number at step 3 of 3 of epoch 1"):
+        adapt(tmp_path, objective=Steep(calls=2))
+    kept = Checkpoint.load(tmp_path / "run")
+    assert kept is not None
+    assert [epoch.epoch for epoch in kept.history] == [0]
 
 
 def test_damaged_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
@@ -222,21 +337,24 @@ class Killer(Poison):
         return functional.cross_entropy(model(images), labels)
 
 
-def start(folder: Path, kill_at: int, *launcher: str) -> int:
+def start(folder: Path, spec: TrainSpec, kill_at: int, *launcher: str) -> int:
     """Run this file as a program, in a process of its own or in several."""
     root = Path(__file__).parent.parent
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    command = [sys.executable, *launcher, __file__, str(folder), str(kill_at)]
+    words = [str(folder), str(kill_at), msgspec.json.encode(spec).decode()]
+    command = [sys.executable, *launcher, __file__, *words]
     return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
 
 
-def test_killed_training_continues_bit_for_bit(tmp_path: Path) -> None:
-    undisturbed = adapt(tmp_path, run="undisturbed")
-    assert start(tmp_path, 5) == -signal.SIGKILL  # In epoch 2; epochs have 3 steps.
+@pytest.mark.parametrize("options", [{}, {"steps": 9, "sampling": "balanced"}])
+def test_killed_training_continues_bit_for_bit(tmp_path: Path, options: dict[str, Any]) -> None:
+    spec = msgspec.structs.replace(SPEC, **options)
+    undisturbed = adapt(tmp_path, spec, run="undisturbed")
+    assert start(tmp_path, spec, 5) == -signal.SIGKILL  # In epoch 2; epochs have 3 steps.
     kept = Checkpoint.load(tmp_path / "run")
     assert kept is not None
     assert [epoch.loss for epoch in kept.history] == [None, undisturbed.history[1].loss]
-    resumed = adapt(tmp_path, validate=lambda _: 9.0)
+    resumed = adapt(tmp_path, spec, validate=lambda *_: 9.0)
     assert [epoch.loss for epoch in resumed.history] == [
         epoch.loss for epoch in undisturbed.history
     ]
@@ -248,9 +366,11 @@ def test_killed_training_continues_bit_for_bit(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    alone = adapt(tmp_path, run="alone")
+    # The last of four batches is one image: the second process has none.
+    spec = msgspec.structs.replace(SPEC, batch_size=13)
+    alone = adapt(tmp_path, spec, run="alone")
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    assert start(tmp_path, 1000, *launcher) == 0
+    assert start(tmp_path, spec, 1000, *launcher) == 0
     together = Checkpoint.load(tmp_path / "run")
     assert together is not None
     assert_same(together.last, alone.classifier.state(), 2e-6)
@@ -262,13 +382,14 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
 def main() -> None:
     """Adapt in the folder of the first argument; be killed at the step of the second."""
     folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
-    finetune_module.SAVE_SECONDS = 0.0
+    spec = msgspec.json.decode(sys.argv[3], type=TrainSpec)
+    save_every_epoch(pytest.MonkeyPatch())
     classifier, images = world(folder / f"rank-{os.environ.get('RANK', '0')}")
     finetune(
         classifier,
         images,
         Killer(kill_at),
-        SPEC,
+        spec,
         folder=folder / "run",
         validate=rising(),
         progress=Progress(quiet=True),

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
+import torch
 from torch import nn
 
-from adapt.optimise import learning_rate, make_optimiser, warmup_steps
+from adapt.optimise import learning_rate, make_optimiser, set_learning_rate, warmup_steps
 from bench.types import TrainSpec
 
 
@@ -55,3 +57,25 @@ def test_frozen_parameters_are_left_out() -> None:
     frozen, trained = nn.Linear(4, 3).requires_grad_(False), nn.Linear(3, 2)
     (group,) = make_optimiser(nn.Sequential(frozen, trained), TrainSpec()).param_groups
     assert group["params"] == [trained.weight, trained.bias]
+
+
+@pytest.mark.parametrize("decay_norm_and_bias", [True, False])
+def test_adamw_on_two_parameters_equals_the_formula(decay_norm_and_bias: bool) -> None:
+    """Loshchilov & Hutter 2019 (1711.05101), algorithm 2, in float64 by hand."""
+    spec = TrainSpec(weight_decay=0.1, decay_norm_and_bias=decay_norm_and_bias)
+    line = nn.Linear(1, 1)
+    value = np.array([line.weight.item(), line.bias.item()])
+    decay = np.array([0.1, 0.1 if decay_norm_and_bias else 0.0])
+    optimiser = make_optimiser(line, spec)
+    first, second = np.zeros(2), np.zeros(2)
+    for step, (rate, x, y) in enumerate([(0.1, 2.0, 1.0), (0.2, -1.0, 3.0), (0.05, 0.5, 0.0)], 1):
+        set_learning_rate(optimiser, rate)
+        optimiser.zero_grad()
+        (line(torch.tensor([[x]])) - y).square().sum().backward()
+        optimiser.step()
+        gradient = 2 * (value[0] * x + value[1] - y) * np.array([x, 1.0])
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.95 * second + 0.05 * gradient**2
+        unbiased = first / (1 - 0.9**step), second / (1 - 0.95**step)
+        value = value * (1 - rate * decay) - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
+        assert [line.weight.item(), line.bias.item()] == pytest.approx(value.tolist(), rel=2e-6)

@@ -16,6 +16,7 @@ def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None: 
     """Collect images, adapt CLIP to them, and judge it."""
     import msgspec
 
+    from bench import processes
     from bench.paths import Home
     from bench.progress import Progress
     from bench.run import estimate, pinned, run
@@ -30,6 +31,8 @@ def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None: 
         return
     home.make_writable()
     record = run(spec, home, Progress(), fresh=fresh)
+    if not processes.is_first():
+        return
     if as_json:
         click.echo(msgspec.json.encode(record).decode())
         return

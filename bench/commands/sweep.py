@@ -18,7 +18,8 @@ import click
 @click.option("--dry-run", is_flag=True, help="Print the runs; do nothing.")
 def command(study: Path, on: str, parallel: int, dry_run: bool) -> None:
     """Carry out a study; what is done is not done again."""
-    from bench.errors import BenchError, unknown_name
+    from bench import processes
+    from bench.errors import BenchError, RequestError, unknown_name
     from bench.paths import Home
     from bench.progress import Progress
     from bench.run import pinned, read_record
@@ -28,6 +29,10 @@ def command(study: Path, on: str, parallel: int, dry_run: bool) -> None:
 
     if on not in EXECUTORS:
         raise unknown_name("executor", on, EXECUTORS)
+    if processes.count() > 1:
+        raise RequestError(
+            "a study is carried out by one process", "start single runs with torchrun instead"
+        )
     home = Home.from_environment()
     specs = [pinned(spec, home) for spec in expand(load_study(study))]
     if dry_run:

@@ -1,0 +1,49 @@
+"""Augmentation in two halves: uint8 in the processes that decode, normalisation on the device."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+from torchvision.transforms import Compose, Normalize
+from torchvision.transforms.functional import normalize, pil_to_tensor
+
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Augment:
+    """A training transform, cut where its uint8 ends; the halves together equal it to the bit.
+
+    Attributes:
+        crop: PIL image to an augmented PIL image in RGB; draws from torch's generator.
+        mean: What is taken from each channel, of values from 0 to 1.
+        std: What each channel is then divided by.
+    """
+
+    crop: Callable[[Image], Image]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, transform: Compose) -> "Augment":
+        """Cut a transform that ends in ToTensor and Normalize, or open_clip's likes of them.
+
+        Raises:
+            BenchError: If it ends otherwise.
+        """
+        *crop, _, last = transform.transforms
+        if not isinstance(last, Normalize):
+            raise BenchError(
+                f"the model's training transform ends in {type(last).__name__}, not Normalize"
+            )
+        return cls(Compose(crop), tuple(last.mean), tuple(last.std))
+
+    def draw(self, image: Image) -> Tensor:
+        """Return an augmented image, uint8 ``[3, h, w]``: a quarter of what floats would move."""
+        return pil_to_tensor(self.crop(image)).contiguous()
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Return what the model takes, float32 ``[b, 3, h, w]``, on the device of the pixels."""
+        return normalize(pixels.to(torch.float32).div_(255), self.mean, self.std, inplace=True)

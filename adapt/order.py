@@ -1,0 +1,108 @@
+"""Which images each optimiser step takes: a function of the seed and of the spec alone."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.types import TrainSpec
+
+
+class Draw(NamedTuple):
+    """One image, as one step takes it."""
+
+    lap: int
+    """Which pass over the images this is, from 1; an epoch, unless `TrainSpec.steps` is set."""
+    row: int
+    copy: int = 0
+    """How often the lap took the image before, which only balanced sampling does."""
+
+
+class Plan:
+    """The batches of a training, epoch by epoch.
+
+    Without `TrainSpec.steps` an epoch is one lap, and its last batch may be short. With it, laps
+    follow each other without a seam, every batch is full, and an epoch is a share of the steps.
+
+    Args:
+        spec: The training.
+        labels: The images' classes.
+        seed: The run's seed.
+    """
+
+    def __init__(self, spec: TrainSpec, labels: Sequence[int], seed: int) -> None:
+        self._spec = spec
+        self._labels = labels
+        self._seed = seed
+        # Two, for a batch that reaches from one lap into the next.
+        self._lap = lru_cache(maxsize=2)(self._draw_lap)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.steps_before(self._spec.epochs + 1)
+
+    def steps_before(self, epoch: int) -> int:
+        """Return how many steps are done when an epoch, from 1, begins."""
+        if self._spec.steps is not None:
+            return (epoch - 1) * self._spec.steps // self._spec.epochs
+        return (epoch - 1) * -(-len(self._labels) // self._spec.batch_size)
+
+    def images_before(self, epoch: int) -> int:
+        """Return how many images have been taken when an epoch begins."""
+        if self._spec.steps is not None:
+            return self.steps_before(epoch) * self._spec.batch_size
+        return (epoch - 1) * len(self._labels)
+
+    def batches(self, epoch: int) -> list[list[Draw]]:
+        """Return what each step of an epoch takes."""
+        size = self._spec.batch_size
+        if self._spec.steps is None:
+            lap = self._lap(epoch)
+            return [lap[start : start + size] for start in range(0, len(lap), size)]
+        steps = range(self.steps_before(epoch), self.steps_before(epoch + 1))
+        return [[self._at(place) for place in range(s * size, (s + 1) * size)] for s in steps]
+
+    def _at(self, place: int) -> Draw:
+        lap, index = divmod(place, len(self._labels))
+        return self._lap(lap + 1)[index]
+
+    def _draw_lap(self, lap: int) -> list[Draw]:
+        if self._spec.sampling == "balanced":
+            return balanced_lap(self._seed, lap, self._labels)
+        return [Draw(lap, row) for row in epoch_order(self._seed, lap, len(self._labels))]
+
+
+def epoch_order(seed: int, epoch: int, n: int) -> list[int]:
+    """Return the order in which an epoch visits n images: a function of seed and epoch alone."""
+    generator = np.random.default_rng(stable_seed(seed, epoch, "order"))
+    rows: list[int] = generator.permutation(n).tolist()
+    return rows
+
+
+def balanced_lap(seed: int, lap: int, labels: Sequence[int]) -> list[Draw]:
+    """Return as many draws as there are images, in which the classes that have any take turns.
+
+    A class goes through its images in a new order each lap, and begins again where they run out.
+    """
+    generator = np.random.default_rng(stable_seed(seed, lap, "balanced"))
+    of_class = np.asarray(labels)
+    classes, n = sorted(set(labels)), len(labels)
+    rows = {
+        label: generator.permutation(np.flatnonzero(of_class == label)).tolist()
+        for label in classes
+    }
+    draws = []
+    for turn in range(-(-n // len(classes))):
+        for label in generator.permutation(classes).tolist():
+            copy, index = divmod(turn, len(rows[label]))
+            draws.append(Draw(lap, rows[label][index], copy))
+    return draws[:n]
+
+
+def stable_seed(*parts: object) -> int:
+    """Return 63 bits that depend on the parts alone."""
+    content = "\0".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") >> 1

@@ -1,0 +1,152 @@
+"""One optimiser step at a time: precision, processes and memory, so that no loop has to know."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from adapt.data import Part
+from adapt.models import Classifier
+from adapt.optimise import make_optimiser, set_learning_rate
+from bench.errors import BenchError, RequestError
+from bench.types import Objective, TrainSpec
+
+
+class _Loss(nn.Module):
+    """The loss as a module, so that wrappers for precision and processes see one forward pass."""
+
+    def __init__(self, classifier: Classifier, objective: Objective) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self._objective = objective
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        loss: Tensor = self._objective.loss(self.classifier, images, labels)
+        return loss
+
+
+class Stepper:
+    """A classifier with its optimiser; every process holds the same.
+
+    Args:
+        classifier: What to train, in place.
+        objective: What to minimise.
+        spec: How.
+        say: Where to say that the memory was short.
+
+    Attributes:
+        accelerator: The processes and the device.
+        micro_batch: Images in one forward pass, once memory was too short for more; else None.
+
+    Raises:
+        RequestError: If the precision is not to be had here.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        objective: Objective,
+        spec: TrainSpec,
+        say: Callable[[str], None],
+    ) -> None:
+        classifier.visual.requires_grad_(not spec.freeze_tower)
+        self.accelerator = _accelerator(classifier.device, spec.precision)
+        self.micro_batch: int | None = None
+        self._spec = spec
+        self._say = say
+        loss = _Loss(classifier, objective)
+        self._loss, self._optimiser = self.accelerator.prepare(loss, make_optimiser(loss, spec))
+
+    def backward(self, part: Part, pixels: Tensor, labels: Tensor) -> Tensor:
+        """Add a part's share of the batch's gradient; return its share of the loss.
+
+        When memory is short the part is done again in halves: the batch stays what it is.
+
+        Args:
+            part: What this process takes of the batch.
+            pixels: Normalised images, float32 ``[b, 3, h, w]``.
+            labels: Classes, int64 ``[b]``.
+
+        Raises:
+            BenchError: If memory is too short for one image, or while several processes train.
+        """
+        while True:
+            size = self.micro_batch or self._spec.micro_batch or len(labels)
+            try:
+                return self._accumulate(part, pixels.split(size), labels.split(size))
+            except torch.OutOfMemoryError as error:
+                self._may_halve(min(size, len(labels)), error)
+            # Here the error has let go of what it held.
+            self._optimiser.zero_grad()
+            if self.accelerator.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def step(self, rate: float) -> Tensor:
+        """Clip the gradient and take a step; return the norm that the gradient had."""
+        set_learning_rate(self._optimiser, rate)
+        norm = self.accelerator.clip_grad_norm_(self._loss.parameters(), self._spec.clip_norm)
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        scaled = self.accelerator.scaler is not None
+        # A loss scaler tries steps whose gradient overflows, and leaves them out.
+        return torch.zeros_like(norm) if scaled else norm.detach()
+
+    def state(self) -> dict[str, Any]:
+        """Return the states of the optimiser and of the loss scaler."""
+        scaler = self.accelerator.scaler
+        return {
+            "optimiser": self._optimiser.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take on states that `state` returned."""
+        self._optimiser.load_state_dict(state["optimiser"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+    def _accumulate(
+        self, part: Part, pixels: tuple[Tensor, ...], labels: tuple[Tensor, ...]
+    ) -> Tensor:
+        total = torch.zeros((), device=self.accelerator.device)
+        for index, (images, classes) in enumerate(zip(pixels, labels, strict=True)):
+            last = index == len(labels) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self._loss):
+                loss = self._loss(images, classes) * part.weight(len(classes))
+                # Gradients are averaged over processes; the shares of a batch are to be added.
+                self.accelerator.backward(loss * self.accelerator.num_processes)
+            total += loss.detach()
+        return total
+
+    def _may_halve(self, size: int, error: torch.OutOfMemoryError) -> None:
+        """Halve the images of a forward pass, if that can help."""
+        half = max(size // 2, 1)
+        # An all-reduce that some processes have begun cannot be begun again.
+        if size == 1 or self.accelerator.num_processes > 1:
+            raise BenchError(
+                f"memory is too short for {size} images in one forward pass of a process",
+                f"set train.micro_batch={half}; train.batch_size stays as it is",
+            ) from error
+        self.micro_batch = half
+        self._say(
+            f"memory is too short for {size} images in one forward pass; going on with {half}, "
+            f"and with batches of {self._spec.batch_size} as before"
+        )
+
+
+def _accelerator(device: torch.device, precision: str) -> Accelerator:
+    # A process would otherwise keep the precision of its first training.
+    AcceleratorState._reset_state()
+    try:
+        return Accelerator(
+            cpu=device.type == "cpu", mixed_precision="no" if precision == "fp32" else precision
+        )
+    except ValueError as error:
+        raise RequestError(
+            f"train.precision={precision} is not to be had here: {error}",
+            "use train.precision=fp32",
+        ) from error

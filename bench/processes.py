@@ -1,0 +1,46 @@
+"""Several processes at one run, as torchrun or `accelerate launch` start them.
+
+The first one is the run: it takes the lock, collects the images, judges, and writes. The others
+train with it, and otherwise wait for what it says.
+"""
+
+import os
+from datetime import timedelta
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(days=7)
+"""How long a process waits for the first one, which may be collecting the images meanwhile.
+
+That one's end, whatever the reason, ends the others at once.
+"""
+
+
+def count() -> int:
+    """Return how many processes carry out this run."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Return whether this is the process that judges, writes and speaks."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def local_rank() -> int:
+    """Return this process's number on its machine, which is also its GPU's."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def agree(value: T) -> T:
+    """Return the first process's value in every process; all must call this, in the same order."""
+    if count() == 1:
+        return value
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+    values = [value]
+    broadcast_object_list(values)
+    return values[0]

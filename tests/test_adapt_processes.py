@@ -1,0 +1,85 @@
+"""Several processes at one run, through the real command line under torchrun."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.paths import Home
+from tests.conftest import Bench, Outcome, environment
+
+# Without "--" torchrun takes our --n for an abbreviation of its own options.
+LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--"]
+
+
+def together(home: Path, *words: str) -> Outcome:
+    """Run the command line in two processes."""
+    done = subprocess.run(
+        [sys.executable, *LAUNCHER, "bench.cli", *words],
+        env=environment(home),
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def request(preset: Path, colours: Path, n: str) -> list[str]:
+    words = ["run", "--preset", str(preset), "--source", "folder", "--task", str(colours)]
+    return [*words, "--set", f"source.path={colours / 'train'}", "--n", n, "--json"]
+
+
+def result(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what two processes must find as one does; training's rounding apart."""
+    kept = ("run_id", "status", "spec", "n", "image_set", "scores", "yields", "weights")
+    return {name: record[name] for name in kept}
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_record_of_one(
+    bench: Bench, home: Home, preset: Path, colours: Path, tmp_path: Path
+) -> None:
+    alone = bench(*request(preset, colours, "23"))
+    assert alone.code == 0, alone.err
+    outcome = together(tmp_path / "two", *request(preset, colours, "23"))
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)  # One object: the second process says nothing.
+    assert result(record) == result(alone.json)
+    histories = [found["selection"]["history"] for found in (record, alone.json)]
+    for mine, other in zip(*histories, strict=True):
+        assert mine["loss"] == pytest.approx(other["loss"], abs=1e-6)
+        assert (mine["epoch"], mine["lr"], mine["score"]) == (
+            other["epoch"],
+            other["lr"],
+            other["score"],
+        )
+    again = together(tmp_path / "two", *request(preset, colours, "23"))
+    assert json.loads(again.out) == record
+
+
+@pytest.mark.slow
+def test_failure_of_the_first_process_ends_the_second(
+    home: Home, preset: Path, colours: Path
+) -> None:
+    started = time.monotonic()
+    outcome = together(home.root, *request(preset, colours, "2000"))
+    assert outcome.code != 0
+    assert time.monotonic() - started < 240
+    assert outcome.err.count("bench: error: 2k images asked for") == 1
+    (record,) = [json.loads(path.read_bytes()) for path in home.root.glob("runs/*/record.json")]
+    assert record["status"] == "failed"
+
+
+def test_study_in_several_processes_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    outcome = bench("sweep", "studies/quick.yaml")
+    assert outcome.code == 2
+    assert "torchrun" in outcome.complaint
