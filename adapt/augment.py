@@ -7,7 +7,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import Compose, Normalize
-from torchvision.transforms.functional import normalize, pil_to_tensor
+from torchvision.transforms.functional import normalize
 
 from bench.errors import BenchError
 
@@ -41,9 +41,13 @@ class Augment:
         return cls(Compose(crop), tuple(last.mean), tuple(last.std))
 
     def draw(self, image: Image) -> Tensor:
-        """Return an augmented image, uint8 ``[3, h, w]``: a quarter of what floats would move."""
-        return pil_to_tensor(self.crop(image)).contiguous()
+        """Return an augmented image, uint8 ``[h, w, 3]``: a quarter of what floats would move."""
+        cropped = self.crop(image)
+        pixels = torch.frombuffer(bytearray(cropped.tobytes()), dtype=torch.uint8)
+        return pixels.view(cropped.height, cropped.width, 3)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Return what the model takes, float32 ``[b, 3, h, w]``, on the device of the pixels."""
-        return normalize(pixels.to(torch.float32).div_(255), self.mean, self.std, inplace=True)
+        """Return what the model takes, float32 ``[b, 3, h, w]``, of images ``[b, h, w, 3]``."""
+        scaled = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        normal: Tensor = normalize(scaled, self.mean, self.std, inplace=True)
+        return normal

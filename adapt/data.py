@@ -1,6 +1,6 @@
 """The training images: read from tar shards, augmented the same way wherever they are read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +47,20 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
         return len(self._keys)
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, int]:
+        return self.__getitems__([draw])[0]
+
+    def __getitems__(self, draws: Sequence[Draw]) -> list[tuple[Tensor, int]]:
+        """Return several images, uint8 ``[h, w, 3]``, with their labels."""
+        with torch.random.fork_rng(devices=()):
+            return [self._draw(draw) for draw in draws]
+
+    def _draw(self, draw: Draw) -> tuple[Tensor, int]:
         row = draw.row
         image = self._decoded[row] if self._decoded is not None else self._read(row)
         again = (draw.copy,) if draw.copy else ()
-        with torch.random.fork_rng(devices=()):
-            seed = stable_seed(self.seed, draw.lap, self._keys[row], *again)
-            torch.default_generator.manual_seed(seed)
-            return self.augment.draw(image), self.labels[row]
+        seed = stable_seed(self.seed, draw.lap, self._keys[row], *again)
+        torch.default_generator.manual_seed(seed)
+        return self.augment.draw(image), self.labels[row]
 
     def _read(self, row: int) -> Image:
         return read_image(self._data, *self._places[row])
@@ -78,25 +85,39 @@ class Part:
         return 0.0 if self.idle else count / self.batch
 
 
-def parts(batches: Sequence[list[Draw]], rank: int, ranks: int) -> list[Part]:
-    """Return the share that process number ``rank`` of ``ranks`` takes of each batch."""
-    mine = [(batch[rank::ranks], batch) for batch in batches]
-    # Every process must join each step's all-reduce, if only with a zero.
-    return [Part(draws or batch[:1], len(batch), idle=not draws) for draws, batch in mine]
+Batch = tuple[Part, Tensor, Tensor]
+"""A part, its images, uint8 ``[b, h, w, 3]``, and their labels, int64 ``[b]``."""
+
+
+def parts(batches: Iterable[list[Draw]], rank: int, ranks: int) -> Iterator[Part]:
+    """Yield the share that process number ``rank`` of ``ranks`` takes of each batch."""
+    for batch in batches:
+        mine = batch[rank::ranks]
+        # Every process must join each step's all-reduce, if only with a zero.
+        yield Part(mine or batch[:1], len(batch), idle=not mine)
 
 
 def load(
-    images: TrainingImages, wanted: Sequence[Part], workers: int, device: torch.device
-) -> Iterator[tuple[Part, Tensor, Tensor]]:
-    """Yield each part with its images, uint8 ``[b, 3, h, w]``, and labels, int64 ``[b]``.
+    images: TrainingImages,
+    wanted: Callable[[], Iterable[Part]],
+    workers: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Yield the parts, their images and labels on the device.
 
-    They are on the device; with workers, the next ones are prepared meanwhile.
+    Workers prepare the next ones meanwhile, be they of another epoch.
+
+    Args:
+        images: Where the parts' images are.
+        wanted: Returns the parts, which are asked for in the order that they are needed in.
+        workers: Processes that decode and augment; 0 for this one.
+        device: Where to.
     """
     loader = DataLoader(
         images,
-        batch_sampler=[part.draws for part in wanted],
+        batch_sampler=(part.draws for part in wanted()),
         num_workers=workers,
         pin_memory=device.type == "cuda",
     )
-    for part, (batch, labels) in zip(wanted, loader, strict=True):
+    for part, (batch, labels) in zip(wanted(), loader, strict=True):
         yield part, batch.to(device, non_blocking=True), labels.to(device, non_blocking=True)

@@ -2,16 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
+from adapt.augment import Augment
 from adapt.checkpoint import Checkpoint, Epoch, State, best_of
-from adapt.data import TrainingImages, load, parts
+from adapt.data import Batch, Part, TrainingImages, load, parts
 from adapt.models import Classifier
 from adapt.optimise import learning_rate
 from adapt.order import Plan, stable_seed
@@ -86,8 +88,7 @@ def finetune(  # noqa: PLR0913 (each is one thing that the run alone knows)
     last = spec.epochs + 1
     with progress.bar("fine-tune", plan.images_before(last), "image") as bar:
         bar.advance(plan.images_before(len(training.history)))
-        while len(training.history) < last:
-            training.run_epoch(images, plan, bar)
+        training.run(images, plan, bar)
     return training.finish(plan.images_before(last))
 
 
@@ -139,29 +140,40 @@ class _Training:
         if found.optimiser:
             self._stepper.load_state(found.optimiser)
 
-    def run_epoch(self, images: TrainingImages, plan: Plan, bar: Bar) -> None:
+    def run(self, images: TrainingImages, plan: Plan, bar: Bar) -> None:
+        """Train through the epochs that are left."""
+        accelerator, spec = self._accelerator, self._spec
+        epochs = range(len(self.history), spec.epochs + 1)
+
+        def wanted() -> Iterator[Part]:
+            batches = (batch for epoch in epochs for batch in plan.batches(epoch))
+            return parts(batches, accelerator.process_index, accelerator.num_processes)
+
+        batches = load(images, wanted, spec.workers, accelerator.device)
+        for epoch in epochs:
+            # For what a tower may drop.
+            torch.manual_seed(stable_seed(images.seed, epoch, accelerator.process_index))
+            first, after = plan.steps_before(epoch), plan.steps_before(epoch + 1)
+            rates = [learning_rate(spec, step, plan.steps) for step in range(first, after)]
+            self._run_epoch(images.augment, islice(batches, len(rates)), rates, bar)
+
+    def _run_epoch(
+        self, augment: Augment, batches: Iterable[Batch], rates: list[float], bar: Bar
+    ) -> None:
         """Train through one epoch, judge what came out, and keep it."""
         epoch, accelerator = len(self.history), self._accelerator
         started = time.perf_counter()
-        rank, ranks = accelerator.process_index, accelerator.num_processes
-        torch.manual_seed(stable_seed(images.seed, epoch, rank))  # For what a tower may drop.
-        batches = parts(plan.batches(epoch), rank, ranks)
-        first = plan.steps_before(epoch)
-        rates = [
-            learning_rate(self._spec, first + step, plan.steps) for step in range(len(batches))
-        ]
-        losses, norms = torch.zeros(2, len(batches), device=accelerator.device)
+        losses, norms = torch.zeros(2, len(rates), device=accelerator.device)
         total = torch.zeros((), device=accelerator.device)
         self._classifier.train()
-        loader = load(images, batches, self._spec.workers, accelerator.device)
-        for step, (part, pixels, labels) in enumerate(loader):
-            losses[step] = self._stepper.backward(part, images.augment.normalise(pixels), labels)
+        for step, (part, pixels, labels) in enumerate(batches):
+            losses[step] = self._stepper.backward(part, augment.normalise(pixels), labels)
             total += losses[step]
             norms[step] = self._stepper.step(rates[step])
             bar.advance(part.batch)
         # The only time an epoch waits for the device.
         self._check(epoch, accelerator.reduce(losses, "sum").isfinite() & norms.isfinite(), rates)
-        loss = float(accelerator.reduce(total, "sum")) / len(batches)
+        loss = float(accelerator.reduce(total, "sum")) / len(rates)
         self._judge(epoch, loss, rates[-1], time.perf_counter() - started)
 
     def _check(self, epoch: int, sound: Tensor, rates: list[float]) -> None:

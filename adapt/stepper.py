@@ -77,7 +77,7 @@ class Stepper:
         while True:
             size = self.micro_batch or self._spec.micro_batch or len(labels)
             try:
-                return self._accumulate(part, pixels.split(size), labels.split(size))
+                return self._accumulate(part, torch.split(pixels, size), torch.split(labels, size))
             except torch.OutOfMemoryError as error:
                 self._may_halve(min(size, len(labels)), error)
             # Here the error has let go of what it held.

@@ -6,7 +6,7 @@ train with it, and otherwise wait for what it says.
 
 import os
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -32,10 +32,17 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def agree(value: T) -> T:
-    """Return the first process's value in every process; all must call this, in the same order."""
-    if count() == 1:
-        return value
+def share(value: T) -> T:
+    """Say something to the other processes, which `receive` it; return it."""
+    return value if count() == 1 else _broadcast(value)
+
+
+def receive() -> Any:  # noqa: ANN401 (whatever the first process shares)
+    """Wait for what the first process shares, and return it."""
+    return _broadcast(None)
+
+
+def _broadcast(value: T) -> T:
     import torch
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list

@@ -123,9 +123,9 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
         if fresh:
             _empty(folder)
         record = read_record(home, spec.run_id)
-        done = record is not None and record.status == "done"
-        if processes.agree(done):
-            return record
+        if record is not None and record.status == "done":
+            return processes.share(record)
+        processes.share(None)
         write_atomic(folder / "spec.json", msgspec.json.format(msgspec.json.encode(spec)))
         started = _now()
         try:
@@ -134,21 +134,16 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
             _write_record(home, _failed(spec, started, error))
             raise
         _write_record(home, record)
-        processes.agree(True)
-        return record
+        return processes.share(record)
 
 
 def _help(spec: RunSpec, home: Home) -> RunRecord:
-    """Do another process's part of the training; return the record that the first one writes."""
-    if not processes.agree(False):
-        _Run(spec, home, Progress(quiet=True)).help()
-        processes.agree(False)
-    record = read_record(home, spec.run_id)
-    if record is None:
-        raise BenchError(
-            f"process {processes.local_rank()} sees no record of run {spec.run_id}",
-            "keep $BENCH_HOME where all processes see the same files",
-        )
+    """Do a part of the first process's training; return the record that it makes."""
+    done: RunRecord | None = processes.receive()
+    if done is not None:
+        return done
+    _Run(spec, home, Progress(quiet=True)).help()
+    record: RunRecord = processes.receive()
     return record
 
 
@@ -199,7 +194,7 @@ class _Run:
         with self._timed("source"):
             images = collect_images(spec, self.home, self.progress)
             rows = self._rows(images)
-        processes.agree(images.folder)
+        processes.share(images.folder)
         with self._timed("load"):
             clip = _clip(str(self.home.find_weights(spec.model)))
         with self._timed("adapt"):
@@ -211,7 +206,7 @@ class _Run:
 
     def help(self) -> None:
         """Train beside the first process, on the images that it collected."""
-        images = ImageSet.open(processes.agree(self.folder), self.home.data)
+        images = ImageSet.open(processes.receive(), self.home.data)
         clip = _clip(str(self.home.find_weights(self.spec.model)))
         self._adapt(clip, self._rows(images))
 

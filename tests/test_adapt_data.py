@@ -1,5 +1,6 @@
 """The training images: what is done to each, wherever it is read."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTens
 
 from adapt import data as data_module
 from adapt.augment import Augment
-from adapt.data import TrainingImages, load, parts
+from adapt.data import Part, TrainingImages, load, parts
 from adapt.models import load_clip
 from adapt.order import Draw, Plan
 from bench.errors import BenchError
@@ -61,7 +62,11 @@ def test_augmentation_leaves_the_global_generator_alone(image_set: ImageSet) -> 
 def test_workers_and_memory_change_nothing(
     image_set: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = parts(Plan(TrainSpec(batch_size=5), [0] * 12, 0).batches(1), 0, 1)
+    batches = Plan(TrainSpec(batch_size=5), [0] * 12, 0).batches(1)
+
+    def wanted() -> Iterator[Part]:
+        return parts(batches, 0, 1)
+
     kept = [pixels for _, pixels, _ in load(training_images(image_set), wanted, 0, CPU)]
     monkeypatch.setattr(data_module, "DECODED_BYTES", 0)
     read = [pixels for _, pixels, _ in load(training_images(image_set), wanted, 2, CPU)]

@@ -87,7 +87,7 @@ def test_parts_of_all_processes_make_up_each_batch(
     labels: list[int], batch: int, ranks: int
 ) -> None:
     batches = Plan(TrainSpec(batch_size=batch), labels, seed=0).batches(5)
-    shares = [parts(batches, rank, ranks) for rank in range(ranks)]
+    shares = [list(parts(batches, rank, ranks)) for rank in range(ranks)]
     assert {len(share) for share in shares} == {len(batches)}
     for whole, taken in zip(batches, zip(*shares, strict=True), strict=True):
         assert all(part.draws for part in taken)

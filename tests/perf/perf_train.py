@@ -1,105 +1,139 @@
 """Speed of the real training loop against forward and backward on tensors already in memory.
 
-Usage: python tests/perf/perf_train.py [--model FOLDER] [--images 512] [--batch 64] [--workers 0]
+Usage: python tests/perf/perf_train.py [--tower ViT-B-16] [--images 512] [--batch 64] [--epochs 3]
+           [--workers 0] [--precision fp32] [--turns 2] [--busy]
 
-Without a folder the model is a ModifiedResNet of the miniature world's shape with random weights.
-The loop reads tars, decodes, augments, steps, judges nothing and writes its checkpoints.
+The tower has random weights; `miniature` is the miniature world's, at 32 pixels and PNG, others get
+JPEGs of 256 pixels. The loop reads tars, decodes, augments, steps, and writes its checkpoints.
+On a machine that does other work too, `--busy` counts this process's processor seconds instead of
+the clock's.
 """
 
 import argparse
-import json
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import open_clip
+import polars as pl
 import torch
-from safetensors.torch import save_file
+from PIL import Image
+from torch.nn import functional
 
+from adapt.augment import Augment
 from adapt.data import TrainingImages
 from adapt.finetune import finetune
-from adapt.models import Classifier, Clip, load_clip
+from adapt.models import Classifier, load_clip
 from adapt.objectives.ce import CrossEntropy
 from adapt.optimise import make_optimiser
+from bench.manifest import ImageSet
 from bench.progress import Progress
+from bench.shards import ShardWriter, encode
 from bench.types import TrainSpec
-from tests.tiny_clip import colour_task, write_colours, write_tiny_clip
+from tests.tiny_clip import colour_task
 
-EPOCHS = 3
-
-
-def miniature(folder: Path) -> Path:
-    """Write a model with the image tower of the miniature world (MINIWORLD.md): 64 px, width 16."""
-    write_tiny_clip(folder, batch_norm=True)
-    path = folder / "open_clip_config.json"
-    content = json.loads(path.read_text())
-    tower = {"image_size": 64, "width": 16, "layers": [1, 1, 1, 1]}
-    content["model_cfg"].update(embed_dim=128, vision_cfg=tower)
-    path.write_text(json.dumps(content))
-    (folder / "open_clip_model.safetensors").unlink()
-    model = open_clip.create_model(f"local-dir:{folder}")
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
+Clock = Callable[[], float]
 
 
-def floor(clip: Clip, spec: TrainSpec, count: int) -> float:
+def classifier(name: str) -> tuple[Classifier, int]:
+    """Return a classifier of three classes, and its image size."""
+    torch.manual_seed(0)
+    if name == "miniature":
+        visual = load_clip(Path("bench/miniworld/weights/clip")).model.visual
+    else:
+        visual = open_clip.create_model(name).visual.to(memory_format=torch.channels_last)
+    head = functional.normalize(torch.randn(3, visual.output_dim), dim=1) * 100
+    size = visual.image_size
+    return Classifier(visual, head), size if isinstance(size, int) else size[0]
+
+
+def write_pictures(data: Path, n: int, size: int, suffix: str) -> ImageSet:
+    """Write an image set of smooth noise, which compresses about as photographs do."""
+    task, rows = colour_task(), []
+    data.mkdir(parents=True)
+    with ShardWriter(data / "00000.tar") as shard:
+        for index in range(n):
+            noise = np.random.default_rng(index)
+            coarse = noise.integers(0, 256, (size // 8, size // 8, 3), np.uint8)
+            image = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
+            row = shard.add(f"{index:06d}", encode(image, suffix), suffix)
+            row |= {"key": f"{index:06d}", "shard": "00000.tar", "label": index % 3}
+            row |= {"class_name": task.class_names[index % 3], "clip_score": 0.0}
+            row |= dict.fromkeys(("caption", "origin", "url"), "")
+            rows.append({**row, "seed": index, "width": size, "height": size})
+    return ImageSet.write(data, pl.DataFrame(rows), task, "noise", {}, {})
+
+
+def floor(name: str, spec: TrainSpec, count: int, clock: Clock) -> float:
     """Return images per second of forward, backward and step on one batch in memory."""
-    classifier = Classifier.from_clip(clip, colour_task()).train()
-    optimiser = make_optimiser(classifier, spec)
-    size = clip.model.visual.image_size
-    height, width = size if isinstance(size, tuple) else (size, size)
-    pixels = torch.randn(spec.batch_size, 3, height, width, device=clip.device)
-    labels = torch.arange(spec.batch_size, device=clip.device) % 3
-    steps = EPOCHS * -(-count // spec.batch_size)
-    start = time.perf_counter()
-    for step in range(steps + 2):
-        if step == 2:  # The first two warm caches and allocators.
-            start = time.perf_counter()
-        CrossEntropy().loss(classifier, pixels, labels).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(classifier.parameters(), spec.clip_norm)
+    model, size = classifier(name)
+    model.train()
+    optimiser = make_optimiser(model, spec)
+    pixels = torch.randn(spec.batch_size, 3, size, size)
+    labels = torch.arange(spec.batch_size) % 3
+    steps = spec.epochs * -(-count // spec.batch_size)
+    half = torch.autocast("cpu", torch.bfloat16) if spec.precision == "bf16" else nullcontext()
+    start = clock()
+    for step in range(steps + 1):
+        if step == 1:  # The first warms caches and allocators.
+            start = clock()
+        with half:
+            loss = CrossEntropy().loss(model, pixels, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
         optimiser.step()
         optimiser.zero_grad()
-    if clip.device.type == "cuda":
-        torch.cuda.synchronize()
-    return steps * spec.batch_size / (time.perf_counter() - start)
+    return steps * spec.batch_size / (clock() - start)
 
 
-def loop(clip: Clip, spec: TrainSpec, count: int, folder: Path) -> float:
-    """Return images per second of the real loop, reading and decoding included."""
-    image_set = write_colours(folder / "data", count, colour_task())
-    start = time.perf_counter()
+def loop(name: str, spec: TrainSpec, count: int, folder: Path, clock: Clock) -> float:
+    """Return images per second of the real loop, all in."""
+    model, size = classifier(name)
+    stored, suffix = (size, ".png") if name == "miniature" else (256, ".jpg")
+    image_set = write_pictures(folder / "data", count, stored, suffix)
+    start = clock()
     rows = image_set.select(None, 0, "random")
-    images = TrainingImages(image_set.data, rows, clip.preprocess_train, seed=0)
-    decoding = time.perf_counter() - start
-    adapted = finetune(
-        Classifier.from_clip(clip, colour_task()),
+    transform = open_clip.image_transform(size, is_train=True)
+    images = TrainingImages(image_set.data, rows, Augment.of(transform), seed=0)
+    finetune(
+        model,
         images,
         CrossEntropy(),
         spec,
         folder=folder / "run",
-        validate=lambda _: 0.0,
+        validate=lambda *_: 0.0,
         progress=Progress(quiet=True),
     )
-    return EPOCHS * count / (decoding + sum(adapted.timings.values()))
+    return spec.epochs * count / (clock() - start)
 
 
 def main() -> None:
-    """Measure both and print their ratio."""
+    """Measure both by turns and print their ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path)
-    parser.add_argument("--images", type=int, default=512)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--workers", type=int, default=0)
-    arguments = parser.parse_args()
-    spec = TrainSpec(epochs=EPOCHS, batch_size=arguments.batch, workers=arguments.workers)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--tower", default="miniature")
+    parser.add_argument("--precision", default="fp32")
+    for option, default in (("images", 512), ("batch", 64), ("epochs", 3), ("workers", 0)):
+        parser.add_argument(f"--{option}", type=int, default=default)
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--busy", action="store_true")
+    given = parser.parse_args()
+    clock = time.process_time if given.busy else time.perf_counter
+    spec = TrainSpec(
+        epochs=given.epochs,
+        batch_size=given.batch,
+        workers=given.workers,
+        precision=given.precision,
+    )
+    print(f"{torch.get_num_threads()} threads, {given.tower}, {given.precision}")
     with tempfile.TemporaryDirectory() as folder:
-        clip = load_clip(arguments.model or miniature(Path(folder) / "clip"), device)
-        print(f"{torch.get_num_threads()} threads, {device}")
-        for turn in range(2):
-            bottom = floor(clip, spec, arguments.images)
-            real = loop(clip, spec, arguments.images, Path(folder) / str(turn))
-            print(f"floor {bottom:.0f} images/s, loop {real:.0f}, ratio {real / bottom:.2f}")
+        for turn in range(given.turns):
+            bottom = floor(given.tower, spec, given.images, clock)
+            whole = loop(given.tower, spec, given.images, Path(folder) / str(turn), clock)
+            ratio = whole / bottom
+            print(f"floor {bottom:.2f} images/s, loop {whole:.2f}, ratio {ratio:.3f}", flush=True)
 
 
 if __name__ == "__main__":
