@@ -4,6 +4,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -93,7 +94,12 @@ def text_head(clip: Clip, task: Task) -> Tensor:
     Returns:
         float32 ``[classes, dim]``, on the model's device.
     """
-    rows = [_mean_embedding(clip, task.prompts(name)) for name in task.class_names]
+    return _text_head(clip, tuple(tuple(task.prompts(name)) for name in task.class_names))
+
+
+@lru_cache(maxsize=4)  # The runs of a study start from one head.
+def _text_head(clip: Clip, prompts: tuple[tuple[str, ...], ...]) -> Tensor:
+    rows = [_mean_embedding(clip, of_class) for of_class in prompts]
     scale: Tensor = clip.model.logit_scale.detach().float().exp()
     return torch.stack(rows) * scale
 
