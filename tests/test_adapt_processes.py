@@ -41,6 +41,22 @@ def result(record: dict[str, Any]) -> dict[str, Any]:
     return {name: record[name] for name in kept}
 
 
+def test_runs_share_the_unadapted_models_features(
+    bench: Bench, home: Home, preset: Path, colours: Path
+) -> None:
+    scores = set()
+    for seed in ("0", "1"):
+        outcome = bench(*request(preset, colours, "6"), "--seed", seed)
+        assert outcome.code == 0, outcome.err
+        scores.add(outcome.json["selection"]["history"][0]["score"])
+        kept = {path: path.stat().st_mtime_ns for path in (home.data / "features").iterdir()}
+        assert kept
+    again = bench(*request(preset, colours, "6"), "--seed", "2")
+    assert again.code == 0
+    assert all(path.stat().st_mtime_ns == made for path, made in kept.items())
+    assert len(scores) == 1
+
+
 @pytest.mark.slow
 def test_two_processes_make_the_record_of_one(
     bench: Bench, home: Home, preset: Path, colours: Path, tmp_path: Path

@@ -211,6 +211,7 @@ def test_a_number_written_as_text_is_a_number(preset: Path) -> None:
         ("train.lr=-1", "train: lr: expected `float` > 0"),
         ("train.lr=.nan", "train: lr: expected `float` > 0"),
         ("train.micro_batch=9", r"train\.micro_batch"),
+        ("train.steps=1", r"train\.steps=1 cannot be judged 2 times; set train\.epochs to 1"),
         ("train.warmup_fraction=2", "train: warmup_fraction: expected `float` <= 1"),
         ("train.epochs=-1", "train: epochs: expected `int` >= 0"),
         ("train.precision=fp8", r"train: .*precision"),
