@@ -63,7 +63,9 @@ class Checkpoint:
             safetensors.torch.save_file(self.last, new / "last.safetensors")
             safetensors.torch.save_file(self.best, new / "best.safetensors")
             if self.optimiser:
-                torch.save(self.optimiser, new / "optimiser.pt")
+                # Given a name instead, torch does not say that the disk is full.
+                with (new / "optimiser.pt").open("wb") as stream:
+                    torch.save(self.optimiser, stream)
             (new / "history.json").write_bytes(msgspec.json.encode(self.history))
         for path in folder.iterdir():
             if path.name != name:
