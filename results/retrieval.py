@@ -109,15 +109,18 @@ def _steps(images: ImageSet) -> list[list[str]]:
 
 def _classes(images: ImageSet) -> list[list[Any]]:
     """Return the header and then the rows of what each class was left with after each step."""
-    classes = images.manifest.yields.get("classes", {})
     rows: list[list[Any]] = []
-    for name, counts in classes.items():
-        steps = {step: f"{value:,}" for step, value in counts.items() if step != "failed"}
+    for name, counts in images.manifest.yields.get("classes", {}).items():
         if not rows:
-            rows.append(["class", *steps, "failed"])
-        failed = ", ".join(f"{times:,} {kind}" for kind, times in counts["failed"].items())
-        rows.append([name, *steps.values(), failed])
+            rows.append(["class", *counts])
+        rows.append([name, *map(_cell, counts.values())])
     return rows
+
+
+def _cell(value: int | dict[str, int]) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return ", ".join(f"{times:,} {kind}" for kind, times in value.items())
 
 
 def _filtering(images: ImageSet) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def test_captions_that_are_cut_are_counted(world: World) -> None:
     long = " ".join(["very"] * 20)
     names = ("red", "green", f"{long} blue")
     task = msgspec.structs.replace(colour_task(), class_names=names)
-    yields = world.collect(task=task).manifest.yields
+    yields = world.collect(task=task, phrases="mini").manifest.yields
     classes = yields["classes"]
     assert yields["captions cut"] == classes[names[2]]["truncated"] == classes[names[2]]["matched"]
     assert yields["captions cut"] > 0
