@@ -23,8 +23,8 @@ from eval._lbfgs import Memory, dot
 TOLERANCE = 4e-6
 """Stop when half the Newton decrement, an estimate of what is left to gain, is this small a share
 of the objective and of what was gained since zero. On a path as dense as the default grid the
-objective is then within 1e-4 of the optimum; for a lone small penalty and a handful of images, whose
-curvature is known from few steps, within 1 % (tests/test_eval_probe.py)."""
+objective is then within 1e-4 of the optimum; for a lone small penalty and a handful of images,
+whose curvature is known from few steps, within 1 % (tests/test_eval_probe.py)."""
 
 MAX_STEPS = 1000
 

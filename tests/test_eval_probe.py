@@ -94,7 +94,7 @@ def test_chosen_accuracy_is_scikit_learns_or_better(grid: GridFit) -> None:
 def test_any_problem_is_solved(
     n: int, dim: int, scale: float, penalties: list[float], seed: int
 ) -> None:
-    """Few images, a constant feature, classes that overlap, features of any size, jumps in the path."""
+    """Few images, a constant feature, classes that overlap, any size, jumps in the path."""
     generator = np.random.default_rng(seed)
     x = (scale * generator.normal(size=(n, dim))).astype(np.float32)
     x[:, 0] = scale
