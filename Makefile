@@ -25,7 +25,7 @@ check: setup  ## lint, format, types, import contracts, spelling
 	$(BIN)/codespell
 
 test: check  ## every check, then every test
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 docs: setup  ## rewrite the generated parts of docs/
 	$(BIN)/python -m docs.generate
