@@ -125,7 +125,7 @@ class ImageSet:
         """Return the first n rows in an order that depends on nothing but the seed and the keys.
 
         Subsets of one seed are nested, and images of one caption come together. In ``balanced``
-        order the classes take turns.
+        order the classes take turns, caption by caption.
 
         Raises:
             RequestError: If there are fewer than n images.
@@ -141,8 +141,8 @@ class ImageSet:
         ranks = [_rank(seed, caption) for caption in rows["caption_id"]]
         rows = rows.with_columns(pl.Series("rank", ranks)).sort("rank", "key")
         if order == "balanced":
-            turn = pl.col("rank").rank("ordinal").over("label")
-            rows = rows.with_columns(turn.alias("turn")).sort("turn", "rank").drop("turn")
+            turn = pl.col("rank").rank("dense").over("label")
+            rows = rows.with_columns(turn.alias("turn")).sort("turn", "rank", "key").drop("turn")
         return rows.drop("rank").head(n if n is not None else have)
 
     def _corrupt(self, why: str) -> BenchError:

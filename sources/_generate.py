@@ -51,6 +51,19 @@ class Generator:
         """The loaded pipeline."""
         return Painter(self.folder, self._options, self._strength)
 
+    def try_out(self, context: Context) -> None:
+        """Load the weights, unless they were loaded before: bad ones are found before any work.
+
+        Raises:
+            RequestError: If they do not load.
+        """
+
+        def make(_: int, folder: Path) -> None:
+            kind = type(self.painter.pipeline).__name__
+            (folder / "pipeline.json").write_bytes(msgspec.json.encode(kind))
+
+        Stage(context.home.data, "load", self.config).run(1, make, context.progress)
+
     def draw(
         self,
         stage: Stage,
@@ -91,18 +104,21 @@ class Generator:
         stage.run(shards, make, context.progress, only=context.shards, wait=wait, summarise=_halved)
 
 
-def image_rows(captions: pl.DataFrame, per_caption: int) -> pl.DataFrame:
+def image_rows(captions: pl.DataFrame, per_caption: int, *, shared: bool) -> pl.DataFrame:
     """Return a row per image: its caption's, with ``caption_id``, a key and a seed of its own.
 
     The first image of a caption has the caption's key and seed; a further one has both, and their
     hash as its seed, so that asking for more images changes none.
 
     Args:
-        captions: Key, caption, seed and more of each caption.
+        captions: Key, label, caption, seed and more of each caption.
         per_caption: Images of each caption (SynCLR: 4).
+        shared: Whether equal captions of a class are one, with the key of the first as their
+            ``caption_id``.
     """
     copies = pl.int_ranges(per_caption, dtype=pl.Int64).alias("copy")
-    rows = captions.with_columns(copies, caption_id="key").explode("copy")
+    first = pl.col("key").first().over("label", "caption") if shared else pl.col("key")
+    rows = captions.with_columns(copies, first.alias("caption_id")).explode("copy")
     key = pl.when(pl.col("copy") == 0).then("key").otherwise(pl.format("{}-{}", "key", "copy"))
     seeds = [
         int(digest([seed, f"{key}#{copy}"], 15), 16) if copy else seed

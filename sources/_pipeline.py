@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RequestError
+from bench.types import Json
 from sources._generator_folder import has_part, pipeline_index
 from sources._generator_options import GeneratorOptions
 
@@ -19,35 +20,40 @@ def load_pipeline(folder: Path, options: GeneratorOptions, *, of_images: bool) -
         of_images: Whether it starts from images, not from noise.
 
     Raises:
-        RequestError: If the folder holds no such pipeline, or it cannot draw that height.
+        RequestError: If the folder holds no such pipeline, whole.
     """
-    import torch
-    from diffusers import DDIMScheduler
-
     pipeline = _load(folder, options, of_images=of_images)
-    # Latents are that much smaller; the pipelines themselves ask for 8.
-    factor = max(getattr(pipeline, "vae_scale_factor", 8), 8)
-    if options.height % factor:
-        raise RequestError(
-            f"{options.generator!r} cannot draw images {options.height} pixels high",
-            f"give a height that {factor} divides",
-        )
-    if options.scheduler == "ddim":
-        # Its eta is 0 where nothing is said (002, appendix A.1).
-        pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
-    on_gpu = torch.cuda.is_available()
-    pipeline.to("cuda" if on_gpu else "cpu")
-    _speed_up(pipeline, options, on_gpu=on_gpu)
+    _speed_up(pipeline, options, on_gpu=pipeline.device.type == "cuda")
     return pipeline
 
 
 def _load(folder: Path, options: GeneratorOptions, *, of_images: bool) -> Any:  # noqa: ANN401
-    import diffusers
-    import torch
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
+    # What loading ends in where files are missing, cut short, mixed up or malformed.
+    unfit = (
+        *(OSError, ValueError, TypeError, RuntimeError, AttributeError, ImportError),
+        *(LookupError, ArithmeticError, SafetensorError, StrictDataclassError),
+    )
     _silence()
+    try:
+        return _assembled(folder, options, of_images=of_images)
+    except unfit as error:
+        why = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise RequestError(
+            f"the generator {folder} does not load: {why}",
+            "give a folder that diffusers wrote for such a pipeline, with .safetensors weights; "
+            "for others than Stable Diffusion 1 and 2 --set source.pipeline=auto",
+        ) from error
+
+
+def _assembled(folder: Path, options: GeneratorOptions, *, of_images: bool) -> Any:  # noqa: ANN401
+    """Return the pipeline with its sampler, on its device."""
+    import diffusers
+    import torch
+
     kinds = {
         ("stable-diffusion", False): diffusers.StableDiffusionPipeline,
         ("stable-diffusion", True): diffusers.StableDiffusionImg2ImgPipeline,
@@ -55,24 +61,51 @@ def _load(folder: Path, options: GeneratorOptions, *, of_images: bool) -> Any:  
         ("auto", True): diffusers.AutoPipelineForImage2Image,
     }
     dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    unwanted = {}
-    if options.safety == "off" and has_part(pipeline_index(folder), "safety_checker"):
+    index, unwanted = pipeline_index(folder), {}
+    if options.safety == "off" and has_part(index, "safety_checker"):
+        del index["safety_checker"]
         unwanted = {"safety_checker": None, "requires_safety_checker": False}
-    try:
-        return kinds[options.pipeline, of_images].from_pretrained(
-            folder,
-            dtype=dtypes[options.dtype],
-            local_files_only=True,
-            use_safetensors=True,  # A pickle could run anything.
-            **unwanted,
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        why = " ".join(str(error).split())[:_LONGEST_REASON]
-        raise RequestError(
-            f"the generator {folder} does not load: {why}",
-            "give a folder that diffusers wrote for such a pipeline, with .safetensors weights; "
-            "for others than Stable Diffusion 1 and 2 --set source.pipeline=auto",
-        ) from error
+    how: dict[str, Any] = {"dtype": dtypes[options.dtype], "local_files_only": True}
+    how["use_safetensors"] = True  # A pickle could run anything.
+    pipeline = kinds[options.pipeline, of_images].from_pretrained(
+        folder, **how, **unwanted, **_transformers_parts(folder, index, how)
+    )
+    if options.scheduler == "ddim":
+        # Its eta is 0 where nothing is said (002, appendix A.1).
+        pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config)
+    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _transformers_parts(folder: Path, index: Json, how: Json) -> dict[str, Any]:
+    """Return the parts that transformers loads: it would fill in missing weights at random.
+
+    Raises:
+        ValueError: If weights are missing.
+    """
+    parts = {}
+    for name, part in index.items():
+        kind = _transformers_class(part)
+        if kind is not None:
+            parts[name], told = kind.from_pretrained(folder / name, output_loading_info=True, **how)
+            if told["missing_keys"]:
+                raise ValueError(f"{len(told['missing_keys'])} weights of {name} are missing")
+    return parts
+
+
+def _transformers_class(part: object) -> Any:  # noqa: ANN401 (a class)
+    """Return the class of a pipeline's part if transformers loads it, else None."""
+    import diffusers
+    import transformers
+
+    kind: Any = None
+    match part:
+        case ["transformers", str(named)]:
+            kind = getattr(transformers, named, None)
+        case [str(pipeline), str(named)]:  # Such as a safety checker.
+            kind = getattr(getattr(diffusers.pipelines, pipeline, None), named, None)
+    if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
+        return kind
+    return None
 
 
 def _silence() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 import polars as pl
 
-from bench.errors import BenchError
+from bench.errors import BenchError, RequestError
 from bench.manifest import ImageSet
 from bench.stage import Stage
 from bench.types import Context, Json, Positive
@@ -73,6 +73,20 @@ class Screened:
     images: pl.DataFrame
     passing: pl.Series
     unique: Deduplicated
+
+
+def check_cap(options: ScreeningOptions, needed: int, context: Context) -> None:
+    """Refuse a cap that leaves too few images, however many are made.
+
+    Raises:
+        RequestError: If it does.
+    """
+    most = (options.cap or needed) * len(context.task.class_names)
+    if most < needed:
+        raise RequestError(
+            f"{needed} images are asked for, and source.cap={options.cap} leaves {most} at most",
+            "ask for fewer, or raise source.cap",
+        )
 
 
 def screen(

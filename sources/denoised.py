@@ -16,12 +16,19 @@ from bench.manifest import ImageSet, read_image
 from bench.paths import Home
 from bench.plugins import source_of, sources
 from bench.stage import Stage
-from bench.types import Context, Json, Positive, digest
+from bench.types import Context, Estimates, Json, Positive, digest
 from sources._describe import describe
 from sources._estimate import Workload, estimate
 from sources._generate import Generator
 from sources._generator_folder import check_generator
-from sources._screening import ScreeningOptions, screen, write_evidence, yields_of
+from sources._screening import (
+    Screened,
+    ScreeningOptions,
+    check_cap,
+    screen,
+    write_evidence,
+    yields_of,
+)
 
 
 @sources.register("denoised")
@@ -43,9 +50,10 @@ class Denoised:
         template: str = "{}"
         """Has one ``{}`` for the class name (the authors' code: the name alone)."""
         size: Positive | None = None
-        """Images to take; None for all there are."""
+        """Images to have in the end; None for the n of the run, or all there are. A study sets its
+        largest n, so that all its runs draw their subsets from one set."""
         seed: int = 0
-        """Seed of the noise and, with size, of which images are taken."""
+        """Seed of the noise and of which images are taken."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -75,47 +83,44 @@ class Denoised:
     def estimate(self, context: Context) -> Json:
         """Return images, forwards, hours and bytes, from the measured speed of a few batches.
 
+        Where the inner source can say what it costs, that is added under its name.
+
         Raises:
             RequestError: If neither the run nor ``size`` says how many images there are.
         """
-        options = self.options
-        images = options.size or context.n
+        options, images = self.options, self._needed(context)
         if images is None:
             raise RequestError(
                 "how many images there are is known when they are there",
                 "give --n or --set source.size=NUMBER",
             )
-        prompts = [options.template.format(name) for name in context.task.class_names]
+        prompts = [self._named(name) for name in context.task.class_names]
         grey = Image.new("RGB", (options.height, options.height), "grey")
         work = Workload(images, options.steps, prompts, grey, options.strength)
-        return estimate(self._generator(context), options, work)
+        told = estimate(self._generator(context), options, work)
+        if isinstance(self.inner, Estimates):
+            told[options.of] = self.inner.estimate(context.wanting(images))
+        return told
 
     def collect(self, context: Context) -> ImageSet:
-        """Return the images that could be denoised and are no copies.
+        """Return as many denoised images as are needed, or all that are no copies.
 
         Raises:
-            RequestError: If captions are to be the prompts and images have none.
+            RequestError: If ``size`` is less than the run asks for, or captions are to be the
+                prompts and images have none.
             BenchError: As the inner source, or if the images are no good.
         """
         options, data = self.options, context.home.data
-        found = self.inner.collect(context)
-        taken = self._prompted(found.select(options.size, options.seed, "random").sort("key"))
+        needed = self._needed(context)
         generator = self._generator(context)
-        prompts = digest(taken.select("key", "caption", "sha256", "seed").to_dict(as_series=False))
-        stage = Stage(data, "denoise", generator.config, [found.manifest.content, prompts])
-
-        def image_of(row: dict[str, Any]) -> Image.Image:
-            return read_image(data, row["shard"], row["offset"], row["size"], row["sha256"])
-
-        generator.draw(stage, taken, context, image_of=image_of)
-        described = describe(stage, options.filter_model, context)
-        screened = screen([described], options, context, taken.select("key", "label"))
+        generator.try_out(context)
+        found, taken, drawn, screened = self._enough(needed, generator, context)
         facts = taken.select("key", "label", "class_name", "caption", "caption_id", "url", "seed")
         rows = screened.unique.rows.drop("label").join(
             facts, on="key", how="left", maintain_order="left"
         )
         yields = {
-            **yields_of(taken, [stage], screened, context),
+            **yields_of(taken, drawn, screened, context),
             options.of: found.manifest.yields,
         }
         described_by = {**options.described, "of": options.of, "strength": options.strength}
@@ -125,8 +130,71 @@ class Denoised:
         write_evidence(made, screened, options.rule, context)
         return made
 
+    def _enough(
+        self, needed: int | None, generator: Generator, context: Context
+    ) -> tuple[ImageSet, pl.DataFrame, list[Stage], Screened]:
+        """Denoise images until so many are kept, or there are no more.
+
+        Returns:
+            The inner source's images, those of them that were taken, the stages that denoised them,
+            and what screening left.
+        """
+        found = self.inner.collect(context.wanting(needed))
+        seed, more = self.options.seed, 0
+        new = self._prompted(found.select(needed, seed, "random"))
+        taken, drawn = new, [self._draw(new, generator, context)]
+        screened = self._screen(drawn, taken, context)
+        while needed and (missing := needed - screened.unique.rows.height) > 0:
+            # As many more as would do, if as many of them were kept; and ever more, so that it ends
+            # soon.
+            kept = screened.unique.rows.height
+            more = max(2 * more, -(-missing * taken.height // kept))
+            if len(found) < taken.height + more:
+                found = self.inner.collect(context.wanting(taken.height + more))
+            rest = found.select(None, seed, "random")
+            rest = rest.join(taken, on="key", how="anti", maintain_order="left")
+            if rest.is_empty():
+                break
+            new = self._prompted(rest.head(more))
+            taken, drawn = pl.concat([taken, new]), [*drawn, self._draw(new, generator, context)]
+            screened = self._screen(drawn, taken, context)
+        return found, taken, drawn, screened
+
     def _generator(self, context: Context) -> Generator:
         return Generator(self.options, context.home, self.options.strength)
+
+    def _needed(self, context: Context) -> int | None:
+        """Return how many images there are to be; None for all."""
+        size, n = self.options.size, context.n
+        if size is not None and n is not None and size < n:
+            raise RequestError(
+                f"{n} images are asked for, and source.size={size} makes fewer",
+                f"ask for --n {size} or fewer, or --set source.size={n}",
+            )
+        needed = size if size is not None else n
+        if needed is not None:
+            check_cap(self.options, needed, context)
+        return needed
+
+    def _draw(self, rows: pl.DataFrame, generator: Generator, context: Context) -> Stage:
+        """Return the finished stage that denoised some images."""
+        data = context.home.data
+        rows = rows.sort("key")
+        prompts = digest(rows.select("key", "caption", "sha256", "seed").to_dict(as_series=False))
+        stage = Stage(data, "denoise", generator.config, [prompts])
+
+        def image_of(row: dict[str, Any]) -> Image.Image:
+            return read_image(data, row["shard"], row["offset"], row["size"], row["sha256"])
+
+        generator.draw(stage, rows, context, image_of=image_of)
+        return stage
+
+    def _screen(self, drawn: list[Stage], taken: pl.DataFrame, context: Context) -> Screened:
+        described = [describe(stage, self.options.filter_model, context) for stage in drawn]
+        return screen(described, self.options, context, taken.select("key", "label"))
+
+    def _named(self, class_name: str) -> str:
+        return self.options.template.replace("{}", class_name)
 
     def _prompted(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return images with the prompt as caption, and seeds of their own."""
@@ -134,7 +202,7 @@ class Denoised:
         seeds = [int(digest([options.seed, key], 15), 16) for key in rows["key"]]
         rows = rows.with_columns(pl.Series("seed", seeds, pl.Int64))
         if options.prompt == "class":
-            named = [options.template.format(name) for name in rows["class_name"]]
+            named = [self._named(name) for name in rows["class_name"]]
             return rows.with_columns(pl.Series("caption", named, pl.String))
         if rows["caption"].null_count():
             raise RequestError(

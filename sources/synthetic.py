@@ -7,7 +7,6 @@ n adds blocks and changes none.
 import os
 from collections.abc import Sequence
 
-import msgspec
 import polars as pl
 
 from bench.errors import BenchError, RequestError
@@ -21,10 +20,11 @@ from sources._caption_options import CaptionOptions
 from sources._captions import caption_rows, caption_yields
 from sources._describe import describe
 from sources._estimate import Workload, estimate
+from sources._fidelity import fidelity
 from sources._generate import Generator, image_rows
-from sources._generator_folder import check_generator, generator_folder
+from sources._generator_folder import check_generator
 from sources._phrases import read_phrases
-from sources._screening import screen, write_evidence, yields_of
+from sources._screening import check_cap, screen, write_evidence, yields_of
 from sources._write_captions import captions
 
 
@@ -67,12 +67,13 @@ class Synthetic:
         """Return as many images as the run or the study needs.
 
         Raises:
-            RequestError: If it is not said how many.
+            RequestError: If it is not said how many, or the generator does not load.
             BenchError: If the generator's images are no good, or copies of each other.
         """
         options = self.options
         needed = self._needed(context)
         generator = Generator(options, context.home)
+        generator.try_out(context)
         blocks = self._blocks(needed)
         kept = pl.DataFrame()
         written: list[Stage] = []
@@ -84,7 +85,7 @@ class Synthetic:
             stages = self._draw(written[len(drawn) :], generator, context)
             drawn += stages
             described += [describe(stage, options.filter_model, context) for stage in stages]
-            asked = pl.concat(map(self._rows, written))
+            asked = self._rows(pl.concat(map(caption_rows, written)))
             screened = screen(described, options, context, asked.select("key", "label"))
             before, kept = kept, screened.unique.rows
             if kept.height >= needed:
@@ -101,7 +102,7 @@ class Synthetic:
         yields: Json = {
             **yields_of(asked, drawn, screened, context),
             "captions": {"writer": options.writer, **caption_yields(written)},
-            "fidelity": _fidelity(options.generator, context.home),
+            "fidelity": fidelity(generator.folder, options),
         }
         made = ImageSet.write(
             context.home.data, rows, context.task, "synthetic", options.described, yields
@@ -115,21 +116,26 @@ class Synthetic:
                 "a generator has no end, so --n all means nothing to it",
                 "give a number, or --set source.size=NUMBER",
             )
-        return max(context.n or 0, self.options.size or 0)
+        needed = max(context.n or 0, self.options.size or 0)
+        check_cap(self.options, needed, context)
+        return needed
 
     def _blocks(self, images: int) -> int:
         """Return the least number of blocks that may hold so many images."""
         return max(1, -(-images // (self.options.block_size * self.options.images_per_caption)))
 
-    def _rows(self, captioned: Stage) -> pl.DataFrame:
-        return image_rows(caption_rows(captioned), self.options.images_per_caption)
+    def _rows(self, captioned: pl.DataFrame) -> pl.DataFrame:
+        per_caption = self.options.images_per_caption
+        # With one image each, a caption that was written twice by chance is two.
+        shared = self.writer.fixed or per_caption > 1
+        return image_rows(captioned, per_caption, shared=shared)
 
     def _draw(
         self, written: Sequence[Stage], generator: Generator, context: Context
     ) -> list[Stage]:
         """Return the finished stages that drew the images of some blocks."""
         config = generator.config | {"images_per_caption": self.options.images_per_caption}
-        rows = [self._rows(block) for block in written]
+        rows = [self._rows(caption_rows(block)) for block in written]
         stages = [Stage(context.home.data, "generate", config, [one.output]) for one in written]
         # First whatever nobody is at, each worker from a block of its own; then wait for the rest.
         unfinished = _rotated(range(len(stages)), os.getpid())
@@ -161,9 +167,3 @@ def _finished(
     except UnfinishedError:
         return False
     return True
-
-
-def _fidelity(generator: str, home: Home) -> Json:
-    """Return the fidelity that was measured for a generator, where it ships with one."""
-    path = generator_folder(generator, home).with_name("fidelity.json")
-    return dict(msgspec.json.decode(path.read_bytes(), type=Json)) if path.is_file() else {}

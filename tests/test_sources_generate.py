@@ -10,14 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError, RequestError
-from bench.files import fingerprint
 from bench.plugins import source_of
 from bench.types import Json
 from sources._drawing import MAX_DRAWS, draw_seed
 from sources._generate import image_rows
 from sources._halving import Halving
 from sources._painter import Item
-from sources.synthetic import Synthetic
 from tests.conftest import Bench
 from tests.tiny_clip import colour_task
 from tests.tiny_generation import BLOCK, FAMILIES, World, painter, pixels
@@ -25,8 +23,8 @@ from tests.tiny_pipelines import (
     HUNGRY_BATCH,
     FlakyVAE,
     HungryUNet,
+    change_weights,
     forced,
-    miniature,
     with_part,
     write_pipeline,
 )
@@ -111,10 +109,30 @@ def test_every_image_of_every_caption_has_its_own_key_and_seed(
     per_caption: int, seeds: list[int]
 ) -> None:
     keys = [f"b00000-{place:06d}" for place in range(len(seeds))]
-    captions = pl.DataFrame({"key": keys, "seed": seeds}, schema={"key": pl.String, "seed": int})
-    rows, fewer = image_rows(captions, per_caption), image_rows(captions, 1)
+    captions = pl.DataFrame(
+        {"key": keys, "seed": seeds, "label": [0] * len(keys), "caption": keys},
+        schema={"key": pl.String, "seed": int, "label": int, "caption": pl.String},
+    )
+    rows, fewer = (image_rows(captions, times, shared=True) for times in (per_caption, 1))
     assert rows["key"].n_unique() == rows["seed"].n_unique() == per_caption * len(seeds)
     assert rows.filter(pl.col("key") == pl.col("caption_id")).equals(fewer)
+
+
+def test_equal_captions_of_a_fixed_writer_are_one(world: World) -> None:
+    # Ten templates for three classes: blocks four and five begin again.
+    rows = world.collect(writer="minimal-pairs", n=5 * BLOCK - 4).index()
+    once = rows.group_by("label", "caption").agg(pl.len(), pl.col("caption_id").n_unique())
+    assert once["caption_id"].to_list() == [1] * once.height
+    assert rows.height > once.height
+    assert rows["caption_id"].n_unique() == once.height
+
+
+def test_captions_take_turns_whole_in_balanced_order(world: World) -> None:
+    images = world.collect(images_per_caption=4, n=3 * BLOCK)
+    turns = images.select(None, 0, "balanced")["caption_id"].rle().struct.field("value")
+    assert turns.n_unique() == turns.len()
+    labels = images.select(None, 0, "balanced").unique("caption_id", maintain_order=True)["label"]
+    assert sorted(labels[:3]) == [0, 1, 2]
 
 
 def test_more_generated_images_change_none(world: World) -> None:
@@ -152,13 +170,9 @@ def test_bad_frames_are_drawn_again_and_counted(world: World, tmp_path: Path) ->
 
 
 def test_a_generator_that_draws_nothing_ends_the_run(world: World, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     folder = write_pipeline("sd", tmp_path / "broken")
-    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
-    weights = load_file(path)
-    weights["decoder.conv_out.weight"] *= float("nan")
-    save_file(weights, path, metadata={"format": "pt"})
+    name = "decoder.conv_out.weight"
+    change_weights(folder / "vae", lambda old: old | {name: old[name] * float("nan")})
     with pytest.raises(BenchError, match="none of 8 generated images is left: 0 could be drawn"):
         world.collect(generator=str(folder))
 
@@ -227,8 +241,8 @@ def test_captions_that_are_cut_are_counted(world: World) -> None:
     task = msgspec.structs.replace(colour_task(), class_names=names)
     yields = world.collect(task=task, phrases="mini").manifest.yields
     classes = yields["classes"]
-    assert yields["captions cut"] == classes[names[2]]["truncated"] == classes[names[2]]["matched"]
-    assert yields["captions cut"] > 0
+    assert yields["captions cut"] == sum(found["truncated"] for found in classes.values())
+    assert classes[names[2]]["truncated"] == classes[names[2]]["matched"] > 0
 
 
 # ---------------------------------------------------------------- screening
@@ -273,64 +287,7 @@ def test_options_that_contradict_each_other_are_refused(
         source_of("synthetic", world.settings(**options))
 
 
-# ---------------------------------------------------------------- which generator
-
-
-def test_a_generator_has_no_end(world: World) -> None:
-    with pytest.raises(RequestError, match="--n all means nothing"):
-        world.collect(n=None)
-
-
-def test_a_folder_that_holds_no_pipeline_is_a_wrong_request(world: World, tiny_clip: Path) -> None:
-    with pytest.raises(RequestError, match=r"generator .*tiny-clip does not load: .*model_index"):
-        world.collect(generator=str(tiny_clip))
-
-
-def test_weights_that_are_cut_short_are_a_wrong_request(world: World, tmp_path: Path) -> None:
-    path = next((miniature(tmp_path / "cut") / "text_encoder").glob("*.safetensors"))
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(RequestError, match=r"generator .*cut does not load: "):
-        world.collect(generator=str(tmp_path / "cut"))
-
-
-def test_pickled_weights_are_not_loaded(world: World, tmp_path: Path) -> None:
-    import torch
-
-    unet = write_pipeline("sd", tmp_path / "pickled") / "unet"
-    (unet / "diffusion_pytorch_model.safetensors").unlink()
-    torch.save({}, unet / "diffusion_pytorch_model.bin")
-    with pytest.raises(RequestError, match=r"generator .*pickled does not load: .*safetensors"):
-        world.collect(generator=str(tmp_path / "pickled"))
-
-
-def test_a_height_that_the_generator_cannot_draw_is_named(world: World) -> None:
-    with pytest.raises(RequestError, match="36 pixels high; give a height that 8 divides"):
-        world.collect(height=36)
-
-
-def test_a_missing_safety_checker_is_known_before_any_work(world: World) -> None:
-    source = source_of("synthetic", world.settings(safety="drop"))
-    with pytest.raises(RequestError, match="safety=drop needs a safety checker"):
-        source.pins(world.home)
-    assert not world.home.root.exists()
-
-
-def test_a_hub_id_is_pinned_and_found_in_the_cache(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import huggingface_hub.constants
-
-    revision = "0123456789abcdef0123456789abcdef01234567"
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    synthetic = Synthetic(Synthetic.Options(generator="lab/tiny", filter_model=str(world.clip)))
-    with pytest.raises(RequestError, match="pin it: lab/tiny@REVISION"):
-        synthetic.pins(world.home)
-    pinned = f"lab/tiny@{revision}"
-    synthetic = Synthetic(Synthetic.Options(generator=pinned, filter_model=str(world.clip)))
-    with pytest.raises(RequestError, match=f"bench fetch --model {pinned}"):
-        synthetic.pins(world.home)
-    folder = write_pipeline("sd", tmp_path / "models--lab--tiny" / "snapshots" / revision)
-    assert synthetic.pins(world.home)["generator"] == fingerprint(folder)
+# ---------------------------------------------------------------- cost
 
 
 def test_a_dry_run_tells_the_cost_and_writes_nothing(

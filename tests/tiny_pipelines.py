@@ -12,6 +12,7 @@ import transformers
 from diffusers import ModelMixin  # noqa: F401 (where diffusers looks how to load a class of ours)
 
 MINIATURE = Path(__file__).parents[1] / "bench" / "miniworld" / "weights" / "stable-diffusion"
+Weights = dict[str, torch.Tensor]
 HUNGRY_BATCH = 8
 """Rows beyond which `HungryUNet` finds no memory: 4 images, each with and without its caption."""
 
@@ -126,14 +127,21 @@ def _checked() -> Any:
 
 def forced(folder: Path, threshold: float) -> Path:
     """Let a pipeline's safety checker object above a cosine: to all at -2, to none at 2."""
+    names = ("concept_embeds_weights", "special_care_embeds_weights")
+    change_weights(
+        folder / "safety_checker",
+        lambda old: old | {name: torch.full_like(old[name], threshold) for name in names},
+    )
+    return folder
+
+
+def change_weights(part: Path, change: Callable[[Weights], Weights]) -> None:
+    """Let a part of a pipeline folder have other weights."""
     from safetensors.torch import load_file, save_file
 
-    path = folder / "safety_checker" / "model.safetensors"
-    weights = load_file(path)
-    for name in ("concept_embeds_weights", "special_care_embeds_weights"):
-        weights[name] = torch.full_like(weights[name], threshold)
-    save_file(weights, path, metadata={"format": "pt"})
-    return folder
+    path = next(part.glob("*.safetensors"))
+    changed = {name: weight.contiguous() for name, weight in change(load_file(path)).items()}
+    save_file(changed, path, metadata={"format": "pt"})
 
 
 def _xl() -> Any:

@@ -104,7 +104,8 @@ def ratios(options: GeneratorOptions, images: int, turns: int) -> None:
             redraws=0,
             block_size=images,
         )
-        rows = image_rows(caption_rows(captions(written, writer_of("grammar", {}), context)), 1)
+        written_captions = captions(written, writer_of("grammar", {}), context)
+        rows = image_rows(caption_rows(written_captions), 1, shared=False)
         generator = Generator(options, home)
         painter, size = generator.painter, (options.steps, options.height)
         batches = images // options.batch_size
