@@ -1,6 +1,9 @@
 """Checkpoints of a training: the last state, from which it continues, and the best weights."""
 
+import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,14 @@ from bench.files import atomic_folder
 from bench.types import Declared
 
 State = dict[str, Tensor]
+
+_DONE = "-done"
+
+_DAMAGE = (
+    *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RuntimeError),
+    *(pickle.UnpicklingError, SafetensorError, msgspec.MsgspecError),
+)
+"""What reading a file that is not whole, or not ours, ends in."""
 
 
 class Epoch(Declared, frozen=True, kw_only=True):
@@ -58,8 +69,7 @@ class Checkpoint:
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint as a folder of its own, and remove what it replaces."""
-        name = f"epoch-{self.history[-1].epoch:05d}{'' if self.optimiser else '-done'}"
-        with atomic_folder(folder / name) as new:
+        with atomic_folder(folder / self._name) as new:
             safetensors.torch.save_file(self.last, new / "last.safetensors")
             safetensors.torch.save_file(self.best, new / "best.safetensors")
             if self.optimiser:
@@ -67,9 +77,17 @@ class Checkpoint:
                 with (new / "optimiser.pt").open("wb") as stream:
                     torch.save(self.optimiser, stream)
             (new / "history.json").write_bytes(msgspec.json.encode(self.history))
-        for path in folder.iterdir():
-            if path.name != name:
+        self.remove_others(folder)
+
+    def remove_others(self, folder: Path) -> None:
+        """Remove every other checkpoint, and what a kill left of one."""
+        for path in [*folder.glob("epoch-*"), *folder.glob(".epoch-*")]:
+            if path.is_dir() and path.name != self._name:
                 shutil.rmtree(path)
+
+    @property
+    def _name(self) -> str:
+        return f"epoch-{self.history[-1].epoch:05d}{'' if self.optimiser else _DONE}"
 
     @classmethod
     def load(cls, folder: Path) -> "Checkpoint | None":
@@ -78,23 +96,46 @@ class Checkpoint:
         Raises:
             BenchError: If it is unreadable.
         """
-        found = sorted(folder.glob("epoch-*"))
+        found = sorted(path for path in folder.glob("epoch-*") if path.is_dir())
         if not found:
             return None
-        newest = found[-1]
-        optimiser = newest / "optimiser.pt"
-        try:
-            return cls(
-                history=msgspec.json.decode(
-                    (newest / "history.json").read_bytes(), type=list[Epoch]
-                ),
-                last=safetensors.torch.load_file(newest / "last.safetensors"),
-                best=safetensors.torch.load_file(newest / "best.safetensors"),
-                optimiser=torch.load(optimiser, map_location="cpu", weights_only=True)
-                if optimiser.is_file()
-                else {},
-            )
-        except (OSError, RuntimeError, SafetensorError, msgspec.MsgspecError) as error:
-            raise BenchError(
-                f"the checkpoint {newest} is damaged", f"delete {folder} and run again"
-            ) from error
+        with damage_reported(folder):
+            return cls._read(found[-1])
+
+    @classmethod
+    def _read(cls, folder: Path) -> "Checkpoint":
+        done = folder.name.endswith(_DONE)
+        optimiser = folder / "optimiser.pt"
+        checkpoint = cls(
+            history=msgspec.json.decode((folder / "history.json").read_bytes(), type=list[Epoch]),
+            last=_weights(folder / "last.safetensors"),
+            best=_weights(folder / "best.safetensors"),
+            optimiser={} if done else torch.load(optimiser, map_location="cpu", weights_only=True),
+        )
+        epochs = [epoch.epoch for epoch in checkpoint.history]
+        if epochs != list(range(len(epochs))) or checkpoint._name != folder.name:
+            raise ValueError(f"{folder} holds another checkpoint than it says")
+        return checkpoint
+
+
+@contextmanager
+def damage_reported(folder: Path) -> Iterator[None]:
+    """Turn whatever a damaged checkpoint raises into one line.
+
+    Raises:
+        BenchError: Instead.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _DAMAGE as error:
+        raise BenchError(
+            f"the checkpoint in {folder} is damaged", f"delete {folder} and run again"
+        ) from error
+
+
+def _weights(path: Path) -> State:
+    # A file that is mapped instead of read cannot be removed from a network file system.
+    weights: State = safetensors.torch.load(path.read_bytes())
+    return weights

@@ -118,6 +118,8 @@ def load(
         batch_sampler=(part.draws for part in wanted()),
         num_workers=workers,
         pin_memory=device.type == "cuda",
+        # It would else draw from the generator that a tower drops by, in a process's first epoch.
+        generator=torch.Generator(),
     )
     for part, (batch, labels) in zip(wanted(), loader, strict=True):
         yield part, batch.to(device, non_blocking=True), labels.to(device, non_blocking=True)

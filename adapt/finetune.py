@@ -12,7 +12,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from adapt.augment import Augment
-from adapt.checkpoint import Checkpoint, Epoch, State, best_of
+from adapt.checkpoint import Checkpoint, Epoch, State, best_of, damage_reported
 from adapt.data import Batch, Part, TrainingImages, load, parts
 from adapt.models import Classifier
 from adapt.optimise import learning_rate
@@ -136,9 +136,14 @@ class _Training:
             return
         self.history, self._best, self._done = found.history, found.best, not found.optimiser
         self._stepper.micro_batch = found.history[-1].micro_batch
-        self._classifier.load_state_dict(found.last)
-        if found.optimiser:
-            self._stepper.load_state(found.optimiser)
+        with damage_reported(self._folder):
+            # The best weights are needed at the end, which is late to find that they do not fit.
+            for weights in (found.best, found.last):
+                self._classifier.load_state_dict(weights)
+            if found.optimiser:
+                self._stepper.load_state(found.optimiser)
+        if self._accelerator.is_main_process:
+            found.remove_others(self._folder)
 
     def run(self, images: TrainingImages, plan: Plan, bar: Bar) -> None:
         """Train through the epochs that are left."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from adapt.data import Part
@@ -104,8 +105,16 @@ class Stepper:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take on states that `state` returned."""
+        """Take on states that `state` returned.
+
+        Raises:
+            LookupError, TypeError, ValueError, RuntimeError: If they are of something else.
+        """
         self._optimiser.load_state_dict(state["optimiser"])
+        for parameter, moments in self._optimiser.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                if moments[name].shape != parameter.shape:
+                    raise ValueError(f"{name} of shape {tuple(moments[name].shape)}")
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
@@ -139,14 +148,30 @@ class Stepper:
 
 
 def _accelerator(device: torch.device, precision: str) -> Accelerator:
+    check_precision(precision, device)
     # A process would otherwise keep the precision of its first training.
     AcceleratorState._reset_state()
-    try:
-        return Accelerator(
-            cpu=device.type == "cpu", mixed_precision="no" if precision == "fp32" else precision
-        )
-    except ValueError as error:
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no" if precision == "fp32" else precision,
+        # An environment variable would otherwise scale every gradient.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+    )
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Make sure that a device can train in a precision; on a CPU accelerate ignores fp16.
+
+    Raises:
+        RequestError: If it cannot.
+    """
+    cuda = device.type == "cuda"
+    if precision == "fp16" and not cuda:
         raise RequestError(
-            f"train.precision={precision} is not to be had here: {error}",
-            "use train.precision=fp32",
-        ) from error
+            "train.precision=fp16 needs a CUDA device", "use train.precision=bf16 or fp32"
+        )
+    if precision == "bf16" and cuda and not torch.cuda.is_bf16_supported():
+        raise RequestError(
+            f"train.precision=bf16 is not to be had on {torch.cuda.get_device_name(device)}",
+            "use train.precision=fp16 or fp32",
+        )

@@ -1,7 +1,6 @@
 """Fine-tuning against a plain loop, in pieces, in processes, and through kills."""
 
 import copy
-import itertools
 import math
 import os
 import signal
@@ -17,75 +16,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from adapt import finetune as finetune_module
 from adapt.augment import Augment
 from adapt.checkpoint import Checkpoint
 from adapt.data import TrainingImages
-from adapt.finetune import Adapted, Validate, finetune
-from adapt.models import Classifier, load_clip
+from adapt.finetune import finetune
+from adapt.models import Classifier
 from adapt.objectives.ce import CrossEntropy
 from adapt.order import Draw, Plan, epoch_order
 from bench.errors import BenchError, RequestError
 from bench.progress import Progress
-from bench.types import Objective, TrainSpec
-from tests.tiny_clip import colour_task, write_colours, write_tiny_clip
+from bench.types import TrainSpec
+from tests.tiny_clip import colour_task, write_colours
+from tests.tiny_training import SPEC, N, adapt, assert_same, rising, save_every_epoch, world
 
 torch.set_num_threads(1)
-SPEC = TrainSpec(epochs=3, batch_size=16, lr=1e-3, warmup_steps=2)
-N = 40
-
-
-def rising() -> Validate:
-    """Scores that rise with every epoch, so that the last one is chosen."""
-    counter = itertools.count()
-    return lambda *_: float(next(counter))
-
-
-def world(folder: Path) -> tuple[Classifier, TrainingImages]:
-    clip = load_clip(write_tiny_clip(folder / "clip"))
-    image_set = write_colours(folder / "data", N, colour_task())
-    rows = image_set.select(None, 0, "random")
-    images = TrainingImages(image_set.data, rows, Augment.of(clip.preprocess_train), seed=0)
-    return Classifier.from_clip(clip, colour_task()), images
-
-
-def adapt(
-    folder: Path,
-    spec: TrainSpec = SPEC,
-    validate: Validate | None = None,
-    objective: Objective | None = None,
-    run: str = "run",
-) -> Adapted:
-    classifier, images = world(folder)
-    return finetune(
-        classifier,
-        images,
-        objective or CrossEntropy(),
-        spec,
-        folder=folder / run,
-        validate=validate or rising(),
-        progress=Progress(quiet=True),
-    )
-
-
-def save_every_epoch(patch: pytest.MonkeyPatch) -> None:
-    """Keep every epoch, however short: a user's epochs take minutes."""
-    patch.setattr(finetune_module, "SAVE_SECONDS", 0.0)
-    patch.setattr(finetune_module, "SAVE_SHARE", math.inf)
-
-
-def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: float) -> None:
-    """Compare weights, but for the attention keys' biases where anything may differ.
-
-    Softmax ignores those biases, so their gradient is rounding alone, which Adam makes a full step.
-    """
-    assert left.keys() == right.keys()
-    for name, value in left.items():
-        compared = torch.ones_like(value, dtype=torch.bool)
-        if tolerance and name.endswith("in_proj_bias"):
-            compared.chunk(3)[1].fill_(False)  # Queries, keys and values, in this order.
-        difference = (value - right[name])[compared].abs().max()
-        assert difference <= tolerance, name
 
 
 def plain_loop(
@@ -251,10 +195,21 @@ def test_reduced_precision_trains_weights_of_full_precision(tmp_path: Path) -> N
     assert losses != [epoch.loss for epoch in full.history[1:]]
 
 
-def test_precision_that_is_not_to_be_had_is_refused(tmp_path: Path) -> None:
-    spec = msgspec.structs.replace(SPEC, precision="fp1")
-    with pytest.raises(RequestError, match=r"fp1 is not to be had here.*use train\.precision=fp32"):
+def test_precision_that_a_cpu_does_not_train_in_is_refused(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(SPEC, precision="fp16")
+    with pytest.raises(RequestError, match=r"fp16 needs a CUDA device; use train\.precision=bf16"):
         adapt(tmp_path, spec)
+    assert not (tmp_path / "run").exists()
+
+
+def test_environment_does_not_scale_the_gradient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = msgspec.structs.replace(SPEC, epochs=1)
+    before = adapt(tmp_path, spec, run="before")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "8")
+    after = adapt(tmp_path, spec, run="after")
+    assert_same(after.classifier.state(), before.classifier.state(), 0)
 
 
 def test_finished_training_is_not_repeated_and_keeps_no_optimiser(tmp_path: Path) -> None:
@@ -319,14 +274,6 @@ def test_gradient_that_is_no_number_is_never_kept(
     assert [epoch.epoch for epoch in kept.history] == [0]
 
 
-def test_damaged_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
-    adapt(tmp_path)
-    (path,) = (tmp_path / "run").rglob("last.safetensors")
-    path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(BenchError, match="damaged"):
-        adapt(tmp_path)
-
-
 class Killer(Poison):
     """Cross-entropy that ends the process as the kernel would, at some call."""
 
@@ -337,24 +284,32 @@ class Killer(Poison):
         return functional.cross_entropy(model(images), labels)
 
 
-def start(folder: Path, spec: TrainSpec, kill_at: int, *launcher: str) -> int:
+def start(
+    folder: Path, spec: TrainSpec, kill_at: int, *launcher: str, patch_dropout: float = 0.0
+) -> int:
     """Run this file as a program, in a process of its own or in several."""
     root = Path(__file__).parent.parent
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    words = [str(folder), str(kill_at), msgspec.json.encode(spec).decode()]
+    words = [str(folder), str(kill_at), msgspec.json.encode(spec).decode(), str(patch_dropout)]
     command = [sys.executable, *launcher, __file__, *words]
     return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
 
 
-@pytest.mark.parametrize("options", [{}, {"steps": 9, "sampling": "balanced"}])
-def test_killed_training_continues_bit_for_bit(tmp_path: Path, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("options", "patch_dropout"),
+    [({}, 0.0), ({"steps": 9, "sampling": "balanced"}, 0.0), ({}, 0.5)],
+)
+def test_killed_training_continues_bit_for_bit(
+    tmp_path: Path, options: dict[str, Any], patch_dropout: float
+) -> None:
     spec = msgspec.structs.replace(SPEC, **options)
-    undisturbed = adapt(tmp_path, spec, run="undisturbed")
-    assert start(tmp_path, spec, 5) == -signal.SIGKILL  # In epoch 2; epochs have 3 steps.
+    undisturbed = adapt(tmp_path, spec, run="undisturbed", patch_dropout=patch_dropout)
+    # In epoch 2; epochs have 3 steps.
+    assert start(tmp_path, spec, 5, patch_dropout=patch_dropout) == -signal.SIGKILL
     kept = Checkpoint.load(tmp_path / "run")
     assert kept is not None
     assert [epoch.loss for epoch in kept.history] == [None, undisturbed.history[1].loss]
-    resumed = adapt(tmp_path, spec, validate=lambda *_: 9.0)
+    resumed = adapt(tmp_path, spec, validate=lambda *_: 9.0, patch_dropout=patch_dropout)
     assert [epoch.loss for epoch in resumed.history] == [
         epoch.loss for epoch in undisturbed.history
     ]
@@ -384,7 +339,9 @@ def main() -> None:
     folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
     spec = msgspec.json.decode(sys.argv[3], type=TrainSpec)
     save_every_epoch(pytest.MonkeyPatch())
-    classifier, images = world(folder / f"rank-{os.environ.get('RANK', '0')}")
+    classifier, images = world(
+        folder / f"rank-{os.environ.get('RANK', '0')}", patch_dropout=float(sys.argv[4])
+    )
     finetune(
         classifier,
         images,

@@ -23,17 +23,20 @@ COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (40, 50, 210)}
 SIZE = 32
 
 
-def write_tiny_clip(folder: Path, seed: int = 0, *, batch_norm: bool = False) -> Path:
+def write_tiny_clip(
+    folder: Path, seed: int = 0, *, batch_norm: bool = False, patch_dropout: float = 0.0
+) -> Path:
     """Write a weights folder in open_clip's local-dir layout.
 
     Args:
         folder: Where to.
         seed: Fixes the weights.
         batch_norm: A convolutional tower with batch norm instead of a small ViT.
+        patch_dropout: The share of patches that the small ViT leaves out in training.
     """
     folder.mkdir(parents=True, exist_ok=True)
     words = _write_tokenizer(folder)
-    layers: dict[str, object] = {"layers": 2, "patch_size": 8}
+    layers: dict[str, object] = {"layers": 2, "patch_size": 8, "patch_dropout": patch_dropout}
     if batch_norm:
         layers = {"layers": [1, 1, 1, 1]}
     config: dict[str, Any] = {

@@ -1,0 +1,127 @@
+"""Checkpoints that a kill, a disk or somebody else left in a bad way."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from adapt.checkpoint import Checkpoint
+from adapt.models import Classifier
+from adapt.objectives.ce import CrossEntropy
+from bench.errors import BenchError
+from tests.tiny_training import adapt, assert_same, save_every_epoch
+
+torch.set_num_threads(1)
+
+
+class EndedError(Exception):
+    """What ends a training before it is done."""
+
+
+class Interrupting(CrossEntropy):
+    """Cross-entropy that ends a training at some call."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        self.calls -= 1
+        if self.calls < 0:
+            raise EndedError
+        return super().loss(model, images, labels)
+
+
+@pytest.fixture
+def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The checkpoint that a training left which ended in its second epoch."""
+    save_every_epoch(monkeypatch)
+    with pytest.raises(EndedError):
+        adapt(tmp_path, objective=Interrupting(5))
+    (checkpoint,) = (tmp_path / "run").iterdir()
+    return checkpoint
+
+
+def shorten(path: Path, kept: int) -> None:
+    path.write_bytes(path.read_bytes()[:kept])
+
+
+def pickled(value: object) -> bytes:
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    return stream.getvalue()
+
+
+def swap_moments(path: Path) -> None:
+    """Give two parameters of different shapes each other's state."""
+    state = torch.load(path, weights_only=True)
+    moments = state["optimiser"]["state"]
+    moments[0], moments[1] = moments[1], moments[0]
+    torch.save(state, path)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "weights cut": lambda folder: shorten(folder / "last.safetensors", -7),
+    "weights gone": lambda folder: (folder / "best.safetensors").unlink(),
+    "weights of another model": lambda folder: safetensors.torch.save_file(
+        {"head.weight": torch.zeros(2, 2)}, folder / "best.safetensors"
+    ),
+    "optimiser gone": lambda folder: (folder / "optimiser.pt").unlink(),
+    "optimiser empty": lambda folder: shorten(folder / "optimiser.pt", 0),
+    "optimiser cut": lambda folder: shorten(folder / "optimiser.pt", -1000),
+    "optimiser no pickle": lambda folder: (folder / "optimiser.pt").write_bytes(b"garbage" * 99),
+    "optimiser a list": lambda folder: (folder / "optimiser.pt").write_bytes(pickled([1])),
+    "optimiser of no state": lambda folder: (folder / "optimiser.pt").write_bytes(pickled({})),
+    "optimiser of other keys": lambda folder: (folder / "optimiser.pt").write_bytes(
+        pickled({"optimiser": {}})
+    ),
+    "optimiser of other code": lambda folder: (folder / "optimiser.pt").write_bytes(pickled(Path)),
+    "optimiser of other shapes": lambda folder: swap_moments(folder / "optimiser.pt"),
+    "history empty": lambda folder: (folder / "history.json").write_bytes(b"[]"),
+    "history no text": lambda folder: (folder / "history.json").write_bytes(b"\xff\xfe"),
+    "history of another epoch": lambda folder: folder.rename(folder.with_name("epoch-00002")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_checkpoint_is_a_clear_error(
+    tmp_path: Path, cut: Path, damage: Callable[[Path], object]
+) -> None:
+    damage(cut)
+    with pytest.raises(BenchError, match=r"the checkpoint in .*run is damaged; delete .*run and"):
+        adapt(tmp_path)
+
+
+def test_saving_removes_checkpoints_alone(tmp_path: Path, cut: Path) -> None:
+    note, leftover = cut.with_name("notes.txt"), cut.with_name(".epoch-00002-1a2b3c4d")
+    note.write_text("learning rate too high?")
+    leftover.mkdir()
+    (leftover / "last.safetensors").write_bytes(b"half")
+    adapt(tmp_path)
+    assert sorted(path.name for path in cut.parent.iterdir()) == ["epoch-00003-done", "notes.txt"]
+
+
+def test_what_a_kill_leaves_beside_the_finished_one_is_removed(tmp_path: Path) -> None:
+    first = adapt(tmp_path)
+    (done,) = (tmp_path / "run").iterdir()
+    Checkpoint(
+        first.history, first.classifier.state(), first.classifier.state(), {"optimiser": {}}
+    ).save(tmp_path / "before")
+    (before,) = (tmp_path / "before").iterdir()
+    before.rename(done.with_name(before.name))
+    again = adapt(tmp_path)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [done.name]
+    assert_same(again.classifier.state(), first.classifier.state(), 0)
+
+
+def test_loaded_weights_do_not_hold_their_file(cut: Path) -> None:
+    kept = Checkpoint.load(cut.parent)
+    assert kept is not None
+    before = kept.best["head.weight"].clone()
+    path = cut / "best.safetensors"
+    with path.open("r+b") as stream:
+        stream.write(b"\0" * path.stat().st_size)
+    assert torch.equal(kept.best["head.weight"], before)
