@@ -83,10 +83,10 @@ def resolve(
     train = declared(TrainSpec, values["train"], "train")
     if train.micro_batch is not None and train.micro_batch > train.batch_size:
         raise RequestError("train.micro_batch is larger than train.batch_size")
-    if train.steps is not None and train.steps < train.epochs:
+    if train.steps is not None and not 1 <= train.epochs <= train.steps:
         raise RequestError(
             f"train.steps={train.steps} cannot be judged {train.epochs} times",
-            f"set train.epochs to {train.steps} or fewer",
+            f"set train.epochs to {train.steps} or fewer, at least 1",
         )
     judges = _judges(values["evaluators"])
     if train.select_by not in judges:

@@ -55,11 +55,23 @@ def pinned(spec: RunSpec, home: Home) -> RunSpec:
         judge = evaluator_of(name, options)
         if isinstance(judge, Choosy):
             judge.check(task)
+    _check_precision(spec)
     outside = source_of(spec.source, spec.options).pins(home)
     model = fingerprint(home.find_weights(spec.model))
     task.check(home)
     pins = {"task": task.pin, "model": model, **outside}
     return msgspec.structs.replace(spec, pins=pins)
+
+
+def _check_precision(spec: RunSpec) -> None:
+    """Make sure that this machine trains in the precision asked for; any does in fp32."""
+    if spec.train.precision == "fp32":
+        return
+    import torch
+
+    from adapt.stepper import check_precision
+
+    check_precision(spec.train.precision, torch.device(_device()))
 
 
 def context_of(
@@ -394,12 +406,15 @@ def _alone(path: Path, progress: Progress) -> Iterator[None]:
 
 @lru_cache(maxsize=4)
 def _clip(folder: str) -> "Clip":
-    import torch
-
     from adapt.models import load_clip
 
-    device = f"cuda:{processes.local_rank()}" if torch.cuda.is_available() else "cpu"
-    return load_clip(Path(folder), device)
+    return load_clip(Path(folder), _device())
+
+
+def _device() -> str:
+    import torch
+
+    return f"cuda:{processes.local_rank()}" if torch.cuda.is_available() else "cpu"
 
 
 @lru_cache(maxsize=4)

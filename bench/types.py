@@ -7,6 +7,7 @@ source, a caption writer, an objective and an evaluator must offer.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
@@ -29,8 +30,9 @@ LabelArray = NDArray[np.int64]
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-AboveZero = Annotated[float, msgspec.Meta(gt=0)]
+AboveZero = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Momentum = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,8 +67,8 @@ class TrainSpec(Declared, frozen=True, kw_only=True):
     sampling: Literal["uniform", "balanced"] = "uniform"
     """Whether an epoch takes each image once, or as many images from each class."""
     lr: AboveZero = 1e-5
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.1
+    betas: tuple[Momentum, Momentum] = (0.9, 0.95)
+    weight_decay: Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)] = 0.1
     decay_norm_and_bias: bool = True
     """The authors' code decays every parameter."""
     warmup_steps: Natural = 500

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from filelock import FileLock
 
 from bench.errors import BenchError
@@ -140,6 +141,16 @@ def test_a_wrong_request_is_one_line_and_leaves_nothing(
     assert why in done.complaint
     assert done.out == ""
     assert not home.root.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 is to be had here")
+def test_fp16_without_cuda_is_refused_before_any_work(
+    bench: Bench, home: Home, preset: Path, colours: Path
+) -> None:
+    done = bench(*request(preset, colours, "--set", "train.precision=fp16"))
+    assert done.code == 2
+    assert "train.precision=fp16 needs a CUDA device" in done.complaint
+    assert list(home.runs.glob("*")) == []
 
 
 @pytest.mark.parametrize("source", ["none", "real", "retrieved", "synthetic", "mixed"])

@@ -210,6 +210,12 @@ def test_a_number_written_as_text_is_a_number(preset: Path) -> None:
         ("train.lr=fast", r"train: .*lr"),
         ("train.lr=-1", "train: lr: expected `float` > 0"),
         ("train.lr=.nan", "train: lr: expected `float` > 0"),
+        ("train.lr=.inf", "train: lr: expected `float` <= 1.79"),
+        ("train.clip_norm=.inf", "train: clip_norm: expected `float` <= 1.79"),
+        ("train.weight_decay=-1", "train: weight_decay: expected `float` >= 0"),
+        ("train.weight_decay=.inf", "train: weight_decay: expected `float` <= 1.79"),
+        ("train.betas=[2,3]", r"train: betas.*: expected `float` < 1"),
+        ("train.betas=[0.9,.nan]", r"train: betas.*: expected `float`"),
         ("train.micro_batch=9", r"train\.micro_batch"),
         ("train.steps=1", r"train\.steps=1 cannot be judged 2 times; set train\.epochs to 1"),
         ("train.warmup_fraction=2", "train: warmup_fraction: expected `float` <= 1"),
@@ -227,6 +233,11 @@ def test_a_number_written_as_text_is_a_number(preset: Path) -> None:
 def test_a_wrong_setting_is_refused_before_any_work(preset: Path, setting: str, why: str) -> None:
     with pytest.raises(RequestError, match=why):
         spec_of(preset, setting)
+
+
+def test_steps_in_no_parts_are_refused(preset: Path) -> None:
+    with pytest.raises(RequestError, match=r"train\.steps=10 cannot be judged 0 times"):
+        spec_of(preset, "train.steps=10", "train.epochs=0")
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31, 10**30])
