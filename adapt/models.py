@@ -36,6 +36,7 @@ class Clip:
         preprocess_val: PIL image to float32 ``[3, h, w]``.
         tokenizer: Texts to token ids, int64 ``[n, context]``.
         weights_hash: SHA-256 of the weights file.
+        model_hash: SHA-256 of the configuration and the weights: what an embedding depends on.
         dim: Length of an embedding.
         device: Where the model is.
     """
@@ -45,6 +46,7 @@ class Clip:
     preprocess_val: Callable[[Image], Tensor]
     tokenizer: Callable[[Sequence[str]], Tensor]
     weights_hash: str
+    model_hash: str
     dim: int
     device: torch.device
 
@@ -80,6 +82,9 @@ def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
         preprocess_val=preprocess_val,
         tokenizer=tokenizer,
         weights_hash=weights_hash,
+        model_hash=hashlib.sha256(
+            (folder / CONFIG_FILE).read_bytes() + weights_hash.encode()
+        ).hexdigest(),
         dim=int(model.visual.output_dim),
         device=torch.device(device),
     )

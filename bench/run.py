@@ -273,7 +273,7 @@ class _Run:
             self._task_images(),
             lambda: _text_head(self.spec.task, model),
             cache=cache,
-            weights_hash=clip.weights_hash,
+            model_hash=clip.model_hash,
         )
 
     def _task_images(self) -> "TaskImages":

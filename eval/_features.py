@@ -118,7 +118,7 @@ class ModelFeatures:
         images: The task's images.
         text_head: Returns the weight of the head that the prompts give, ``[classes, dim]``.
         cache: A folder that keeps the features; for unadapted models only, which many runs share.
-        weights_hash: The model's, needed with a cache.
+        model_hash: Of the model's configuration and weights, needed with a cache.
     """
 
     def __init__(
@@ -128,14 +128,14 @@ class ModelFeatures:
         text_head: Callable[[], Tensor],
         *,
         cache: Path | None = None,
-        weights_hash: str = "",
+        model_hash: str = "",
     ) -> None:
         self.task = images.task
         self._model = model
         self._images = images
         self._text_head = text_head
         self._cache = cache
-        self._weights_hash = weights_hash
+        self._model_hash = model_hash
         self._found: dict[tuple[str, str], FloatArray] = {}
 
     def features(self, split: str) -> FloatArray:
@@ -176,7 +176,7 @@ class ModelFeatures:
     def _cached(self, split: str, layer: str, forward: Callable[[Tensor], Tensor]) -> FloatArray:
         if self._cache is None:
             return self._extract(split, forward)
-        name = digest([self._weights_hash, self._images.key(split), layer], length=24)
+        name = digest([self._model_hash, self._images.key(split), layer], length=24)
         path = self._cache / f"{name}.safetensors"
         features = _read(path, rows=len(self._images.split(split)))
         if features is None:

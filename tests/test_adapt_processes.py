@@ -47,10 +47,14 @@ def test_runs_share_the_unadapted_models_features(
     first, second = (bench(*request(preset, colours, "6"), "--seed", seed) for seed in ("0", "1"))
     scores = {outcome.json["selection"]["history"][0]["score"] for outcome in (first, second)}
     assert len(scores) == 1
-    kept = {path: path.stat().st_mtime_ns for path in (home.data / "features").iterdir()}
-    assert kept
+
+    def kept() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (home.data / "features").iterdir()}
+
+    before = kept()
+    assert before
     assert bench(*request(preset, colours, "6"), "--seed", "2").code == 0
-    assert all(path.stat().st_mtime_ns == made for path, made in kept.items())
+    assert kept() == before
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Features: extracted once, cached whole or not at all, and judged by the model's own head."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from adapt.models import Classifier, Clip, ClipEmbedder, load_clip
 from bench.paths import Home
+from bench.types import FloatArray
 from eval._features import ModelFeatures, TaskImages
 from eval.zero_shot import ZeroShot
 from tests.tiny_clip import colour_task, write_tiny_clip
@@ -45,7 +47,7 @@ def images(clip: Clip, tmp_path: Path) -> TaskImages:
 
 
 def view_of(
-    model: Classifier, images: TaskImages, home: Path | None = None, weights_hash: str = ""
+    model: Classifier, images: TaskImages, home: Path | None = None, model_hash: str = ""
 ) -> ModelFeatures:
     """Return a model's view of a task, with a cache in a home's folder, if one is given."""
     return ModelFeatures(
@@ -53,7 +55,7 @@ def view_of(
         images,
         lambda: torch.eye(3, 16),
         cache=home and home / "cache",
-        weights_hash=weights_hash,
+        model_hash=model_hash,
     )
 
 
@@ -108,6 +110,22 @@ def test_cache_knows_the_preprocessing(
     other = TaskImages(colour_task(), Home(tmp_path), clip.preprocess_train)
     view_of(model, other, tmp_path, "a").features("val")
     assert model.calls == 2
+
+
+def test_cache_knows_the_configuration(images: TaskImages, tmp_path: Path) -> None:
+    folder = write_tiny_clip(tmp_path / "clip")
+    config = folder / "open_clip_config.json"
+
+    def embed(cache: Path | None) -> FloatArray:
+        clip = load_clip(folder)
+        model = Classifier.from_clip(clip, colour_task())
+        return view_of(model, images, cache, clip.model_hash).features("val")
+
+    embed(tmp_path)
+    content = json.loads(config.read_text())
+    content["model_cfg"]["quick_gelu"] = True
+    config.write_text(json.dumps(content))
+    np.testing.assert_array_equal(embed(tmp_path), embed(None))
 
 
 @pytest.mark.parametrize("kept", [0, 10, 100, -1])
