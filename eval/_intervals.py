@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.types import Evaluation, Score, Task
+from bench.types import Evaluation, LabelArray, Score, Task
 
 Z = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
@@ -62,6 +62,11 @@ METRICS: dict[str, Callable[[Evaluation], Interval]] = {
 def value(evaluation: Evaluation, task: Task) -> float:
     """Return the task's own metric of an evaluation."""
     return METRICS[task.metric](evaluation)[0]
+
+
+def score(predicted: LabelArray, labels: LabelArray, metric: str) -> float:
+    """Return a metric of answers and truth, int64 ``[n]``: what choices are made by."""
+    return METRICS[metric](Evaluation(predicted, labels, chosen={}))[0]
 
 
 def scores(evaluator: str, split: str, evaluation: Evaluation) -> list[Score]:

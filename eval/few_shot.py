@@ -73,7 +73,8 @@ class FewShot:
         grids = []
         for index in range(self._options.draws):
             rows = draw(labels, shots, (self._options.seed, index))
-            grids.append(fit_grid(features[rows], labels[rows], val, val_labels, _GRID))
+            metric = model.task.metric
+            grids.append(fit_grid(features[rows], labels[rows], val, val_labels, _GRID, metric))
         return grids
 
 

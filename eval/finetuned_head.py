@@ -15,6 +15,7 @@ import torch
 from bench.plugins import evaluators
 from bench.types import Declared, Evaluation, ModelView, Natural, Positive
 from eval._adamw import epochs
+from eval._intervals import score
 from eval._logistic import Linear
 
 
@@ -35,9 +36,9 @@ class FinetunedHead:
         """Judge the best epoch of training on train; of equal ones, the earliest."""
         val, truth = torch.from_numpy(model.features("val")), model.labels("val")
         answers = [head.predict(val).numpy() for head in self._heads(model, ["train"])]
-        accuracies = [float((predicted == truth).mean()) for predicted in answers]
-        best = int(np.argmax(accuracies))
-        return Evaluation(answers[best], truth, {"epoch": best, "val_accuracy": accuracies[best]})
+        found = [score(predicted, truth, model.task.metric) for predicted in answers]
+        best = int(np.argmax(found))
+        return Evaluation(answers[best], truth, {"epoch": best, "val_score": found[best]})
 
     def test(self, model: ModelView) -> Evaluation:
         """Judge the head trained on train and val for the chosen number of epochs."""

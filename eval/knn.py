@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.plugins import evaluators
 from bench.types import Declared, Evaluation, FloatArray, LabelArray, ModelView, Positive
+from eval._intervals import score
 
 TEMPERATURE = 0.07
 """Wu et al. 2018, and DINO's evaluation."""
@@ -37,9 +38,9 @@ class NearestNeighbours:
         bank, labels = model.features("train"), model.labels("train")
         votes = neighbours(bank, labels, model.features("val"), self._ks, _classes(model))
         truth = model.labels("val")
-        accuracies = [float((predicted == truth).mean()) for predicted in votes]
-        best = int(np.argmax(accuracies))
-        chosen = {"k": self._ks[best], "val_accuracy": accuracies[best]}
+        found = [score(predicted, truth, model.task.metric) for predicted in votes]
+        best = int(np.argmax(found))
+        chosen = {"k": self._ks[best], "val_score": found[best]}
         return Evaluation(votes[best], truth, chosen)
 
     def test(self, model: ModelView) -> Evaluation:

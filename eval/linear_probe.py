@@ -19,6 +19,7 @@ from torch import Tensor
 from bench.plugins import evaluators
 from bench.types import Declared, Evaluation, FloatArray, Json, LabelArray, ModelView
 from eval import _adamw
+from eval._intervals import score
 from eval._logistic import Linear, Regression
 
 PENALTIES = np.logspace(-6, 5, 45)
@@ -35,15 +36,15 @@ class GridFit:
 
     Attributes:
         l2: The penalties, float64 ``[g]``.
-        val_accuracy: Accuracy of each on the validation features, float64 ``[g]``.
+        val_score: What each scores on the validation features, float64 ``[g]``.
         weights: float32 ``[g, classes, dim]``, the classes being those that the labels have.
         biases: float32 ``[g, classes]``.
         classes: The labels that the rows of the weights stand for, int64 ``[classes]``.
-        best: Index of the highest accuracy; of equal ones, that of the largest penalty.
+        best: Index of the highest score; of equal ones, that of the largest penalty.
     """
 
     l2: NDArray[np.float64]
-    val_accuracy: NDArray[np.float64]
+    val_score: NDArray[np.float64]
     weights: FloatArray
     biases: FloatArray
     classes: LabelArray
@@ -62,6 +63,7 @@ def fit_grid(
     val_features: ArrayLike | Tensor,
     val_labels: ArrayLike | Tensor,
     l2: Sequence[float] | NDArray[np.float64] = PENALTIES,
+    metric: str = "accuracy",
 ) -> GridFit:
     """Fit a multinomial logistic regression for every penalty, and judge each on validation data.
 
@@ -74,20 +76,21 @@ def fit_grid(
         val_features: float ``[m, dim]``.
         val_labels: int ``[m]``.
         l2: Distinct penalties above zero, in any order.
+        metric: What validation data choose by; a key of `eval._intervals.METRICS`.
     """
     inputs, val_inputs = _tensor(features), _tensor(val_features)
-    truth = torch.as_tensor(val_labels).to(inputs.device)
+    truth = torch.as_tensor(val_labels).cpu().numpy()
     penalties, places = np.unique(np.asarray(l2, dtype=np.float64), return_inverse=True)
     classes, fits = _fit_path(inputs, labels, penalties)
-    hits = [(classes[fit.predict(val_inputs)] == truth).double().mean() for fit in fits]
-    val_accuracy = torch.stack(hits).cpu().numpy()[places]
+    answers = [classes[fit.predict(val_inputs)].cpu().numpy() for fit in fits]
+    val_score = np.array([score(predicted, truth, metric) for predicted in answers])[places]
     return GridFit(
         l2=penalties[places],
-        val_accuracy=val_accuracy,
+        val_score=val_score,
         weights=torch.stack([fit.weight for fit in fits]).cpu().numpy()[places],
         biases=torch.stack([fit.bias for fit in fits]).cpu().numpy()[places],
         classes=classes.cpu().numpy(),
-        best=int(np.lexsort((penalties[places], val_accuracy))[-1]),
+        best=int(np.lexsort((penalties[places], val_score))[-1]),
     )
 
 
@@ -133,7 +136,8 @@ class LinearProbe:
         """Fit the grid; `test` needs the one that `validate` fitted."""
         if self._fitted is None or self._fitted[0] is not model:
             train, val = self._prepare(model, ["train"], "val")
-            grid = fit_grid(train, model.labels("train"), val, model.labels("val"))
+            truth, val_truth = model.labels("train"), model.labels("val")
+            grid = fit_grid(train, truth, val, val_truth, metric=model.task.metric)
             self._fitted = model, grid
         return self._fitted[1]
 
@@ -191,5 +195,5 @@ def _tensor(features: ArrayLike | Tensor) -> Tensor:
 def _chosen(grid: GridFit) -> Json:
     return {
         "l2": float(grid.l2[grid.best]),
-        "val_accuracy": float(grid.val_accuracy[grid.best]),
+        "val_score": float(grid.val_score[grid.best]),
     }

@@ -22,7 +22,7 @@ from bench.errors import RequestError
 from bench.plugins import evaluator_of
 from bench.types import Evaluation, Json, ModelView, RunRecord
 from eval import _adamw
-from eval._intervals import scores
+from eval._intervals import mean_per_class, scores
 from eval._penultimate import penultimate
 from eval.few_shot import draw
 from eval.knn import TEMPERATURE, neighbours
@@ -133,8 +133,37 @@ def test_the_number_of_neighbours_is_chosen_on_val_from_those_given() -> None:
     assert alone[1] != alone[50]
     assert found.chosen == {
         "k": max(alone, key=lambda k: alone[k]),
-        "val_accuracy": pytest.approx(max(alone.values())),
+        "val_score": pytest.approx(max(alone.values())),
     }
+
+
+def unbalanced(metric: str) -> View:
+    """Return features of three classes that overlap, the first with eight times the images."""
+    splits = {}
+    for seed, name in enumerate(("train", "val"), 4):
+        points, labels = blobs(240, seed, 0.8)
+        rows = np.flatnonzero((labels == 0) | (np.arange(240) % 8 == 0))
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        splits[name] = points[rows], labels[rows]
+    return View(splits, msgspec.structs.replace(colour_task(), metric=metric))
+
+
+@pytest.mark.parametrize("name", ["linear-probe", "knn", "finetuned-head"])
+def test_choices_are_made_by_the_tasks_metric(name: str) -> None:
+    found = {
+        metric: evaluator_of(name, {}).validate(unbalanced(metric))
+        for metric in ("accuracy", "mean-per-class")
+    }
+    assert found["accuracy"].chosen["val_score"] == accuracy(found["accuracy"])
+    best = mean_per_class(found["mean-per-class"])[0]
+    assert found["mean-per-class"].chosen["val_score"] == best
+    assert best > mean_per_class(found["accuracy"])[0]
+
+
+def test_few_shots_penalties_are_chosen_by_the_tasks_metric() -> None:
+    few = evaluator_of("few-shot", {"shots": [4], "draws": 2})
+    left, right = (few.validate(unbalanced(metric)) for metric in ("accuracy", "mean-per-class"))
+    assert left.parts["4"].chosen != right.parts["4"].chosen
 
 
 def test_more_shots_keep_the_images_of_fewer() -> None:

@@ -80,7 +80,7 @@ def test_gradient_vanishes_at_every_penalty(grid: GridFit) -> None:
 def test_chosen_accuracy_is_scikit_learns_or_better(grid: GridFit) -> None:
     _, (val_x, val_y) = digits()
     theirs = max(reference(l2).score(val_x, val_y) for l2 in grid.l2[::4])
-    assert grid.val_accuracy.max() >= theirs - 1e-3
+    assert grid.val_score.max() >= theirs - 1e-3
 
 
 @settings(max_examples=20, deadline=None)
@@ -114,13 +114,13 @@ def test_accuracies_are_those_of_the_weights(grid: GridFit) -> None:
     for index in (0, 20, 40):
         scores = val_x @ grid.weights[index].T + grid.biases[index]
         accuracy = (grid.classes[scores.argmax(axis=1)] == val_y).mean()
-        assert grid.val_accuracy[index] == pytest.approx(accuracy)
+        assert grid.val_score[index] == pytest.approx(accuracy)
 
 
 def test_grid_is_45_penalties_and_ties_go_to_the_largest(grid: GridFit) -> None:
     np.testing.assert_allclose(PENALTIES[[0, -1]], [1e-6, 1e5])
-    assert len(grid.val_accuracy) == 45
-    ties = np.flatnonzero(grid.val_accuracy == grid.val_accuracy.max())
+    assert len(grid.val_score) == 45
+    ties = np.flatnonzero(grid.val_score == grid.val_score.max())
     assert grid.best == ties[-1]
 
 
@@ -128,7 +128,7 @@ def test_grid_may_be_in_any_order_and_repeat_itself(grid: GridFit) -> None:
     (x, y), (val_x, val_y) = digits()
     few = fit_grid(torch.from_numpy(x), torch.from_numpy(y), val_x, val_y, [1.0, 1e-2, 1.0, 10.0])
     assert few.l2.tolist() == [1.0, 1e-2, 1.0, 10.0]
-    assert few.val_accuracy[0] == few.val_accuracy[2]
+    assert few.val_score[0] == few.val_score[2]
     np.testing.assert_array_equal(few.weights[0], few.weights[2])
     assert np.linalg.norm(few.weights[3]) < np.linalg.norm(few.weights[1])
 
@@ -138,7 +138,7 @@ def test_classes_without_images_keep_their_numbers() -> None:
     some, val_some = np.isin(y, [2, 7, 9]), np.isin(val_y, [2, 7, 9])
     grid = fit_grid(x[some], y[some], val_x[val_some], val_y[val_some])
     assert grid.classes.tolist() == [2, 7, 9]
-    assert grid.val_accuracy.max() > 0.95
+    assert grid.val_score.max() > 0.95
 
 
 def test_more_dimensions_than_images() -> None:
@@ -149,13 +149,13 @@ def test_more_dimensions_than_images() -> None:
     model = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(x, y)
     best = objective(model.coef_, model.intercept_, (x, y), 1.0)
     assert objective(grid.weights[1], grid.biases[1], (x, y), 1.0) <= best * (1 + 1e-4)
-    assert grid.val_accuracy[0] == 1.0
+    assert grid.val_score[0] == 1.0
 
 
 def test_largest_penalty_still_tells_classes_apart() -> None:
     """There is next to nothing to gain in the objective, yet the direction is the optimum's."""
     (x, y), (val_x, val_y) = blobs(30, 1, 0.1), blobs(30, 2, 0.1)
-    assert fit_grid(x, y, val_x, val_y, [1e7]).val_accuracy == [1.0]
+    assert fit_grid(x, y, val_x, val_y, [1e7]).val_score == [1.0]
 
 
 def accuracy(evaluation: Evaluation) -> float:
@@ -177,9 +177,9 @@ def test_validation_reports_the_best_of_the_grid() -> None:
     grid = fit_grid(*view.splits["train"], *view.splits["val"])
     assert evaluation.chosen == {
         "l2": grid.l2[grid.best],
-        "val_accuracy": pytest.approx(grid.val_accuracy.max()),
+        "val_score": pytest.approx(grid.val_score.max()),
     }
-    assert accuracy(evaluation) == pytest.approx(grid.val_accuracy.max())
+    assert accuracy(evaluation) == pytest.approx(grid.val_score.max())
 
 
 def test_test_refits_on_train_and_val_with_the_chosen_penalty() -> None:
