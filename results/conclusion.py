@@ -34,7 +34,9 @@ def conclusions(connection: DuckDBPyConnection, experiment: Experiment) -> list[
     means = queries.scaling(connection, experiment)
     fidelity = queries.fidelity(connection, experiment)
     caveat = _NO_FIDELITY if at_chance(fidelity, experiment.task) else ""
-    evaluators = sorted(set(means["evaluator"]), key=lambda name: (name != _HEADLINE, name))
+    evaluators = sorted(
+        set(means["evaluator"]), key=lambda name: (name.split()[0] != _HEADLINE, name)
+    )
     pairs = [
         (means[means["evaluator"] == name], arms)
         for name in evaluators

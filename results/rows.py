@@ -1,12 +1,13 @@
 """A run's record as flat rows for the database's tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from bench.types import Json, RunRecord, RunSpec, canonical_json
 from results.fidelity import recorded
+from results.protocols import Judged
 from results.variants import variant
 
 Row = dict[str, Any]
@@ -69,13 +70,19 @@ def _found(record: RunRecord) -> Row:
     }
 
 
-def score_rows(record: RunRecord) -> Iterator[Row]:
-    """Yield one row per score."""
+def score_rows(record: RunRecord, evaluators: Mapping[Judged, str]) -> Iterator[Row]:
+    """Yield one row per score.
+
+    Args:
+        record: The run's record.
+        evaluators: What `results.protocols.evaluator_labels` calls those that judged it.
+    """
     for score in record.scores:
         row = msgspec.structs.asdict(score)
         yield {
             "run_id": record.run_id,
             **row,
+            "evaluator": evaluators.get((record.run_id, score.evaluator), score.evaluator),
             "chosen": _json(score.chosen),
             "draws": _json(score.draws),
         }

@@ -15,6 +15,7 @@ import polars as pl
 from bench.errors import BenchError
 from bench.paths import Home
 from bench.types import RunRecord
+from results.protocols import Judged, evaluator_labels
 from results.queries import VIEWS
 from results.rows import run_row, score_rows, yield_rows
 from results.variants import labels
@@ -41,6 +42,7 @@ CREATE TABLE yields (run_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBL
 CREATE TABLE predictions (
     run_id VARCHAR, evaluator VARCHAR, split VARCHAR, key VARCHAR, label BIGINT, predicted BIGINT);
 """
+_JUDGES = {"run_id": pl.String, "evaluator": pl.String, "label": pl.String}
 _INSERTS = {
     "runs": "INSERT INTO runs BY NAME SELECT * FROM incoming",
     "scores": "INSERT INTO scores BY NAME SELECT * FROM incoming",
@@ -48,8 +50,11 @@ _INSERTS = {
 }
 _PREDICTIONS = """
 INSERT INTO predictions
-SELECT parse_path(filename)[-2], evaluator, split, key, label, predicted
-FROM read_parquet($paths, filename = true)
+SELECT run_id, coalesce(judges.label, evaluator), split, key, own.label, predicted
+FROM (
+    SELECT *, parse_path(filename)[-2] AS run_id FROM read_parquet($paths, filename = true)
+) AS own
+LEFT JOIN judges USING (run_id, evaluator)
 """
 
 
@@ -117,12 +122,14 @@ def _build(database: Path, paths: Sequence[Path]) -> tuple[int, list[str]]:
     # Tables have no order; not keeping one makes loading parallel.
     with duckdb.connect(database, config={"preserve_insertion_order": False}) as connection:
         connection.execute(_TABLES)
-        names = labels(found.values())
+        names, judges = labels(found.values()), evaluator_labels(found.values())
         refused = _insert(
             list(found),
-            lambda some: _insert_records(connection, [found[path] for path in some], names),
+            lambda some: _insert_records(connection, [found[path] for path in some], names, judges),
         )
         accepted = found.keys() - {path for path, _ in refused}
+        rows = [(run_id, evaluator, label) for (run_id, evaluator), label in judges.items()]
+        connection.register("judges", pl.DataFrame(rows, _JUDGES, orient="row"))
         predictions = [path.with_name("predictions.parquet") for path in sorted(accepted)]
         skipped += refused + _insert(
             [path for path in predictions if path.is_file()],
@@ -162,11 +169,14 @@ def _insert(items: list[T], insert: Callable[[list[T]], None]) -> list[tuple[T, 
 
 
 def _insert_records(
-    connection: duckdb.DuckDBPyConnection, records: list[RunRecord], names: dict[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    records: list[RunRecord],
+    names: dict[str, str],
+    judges: dict[Judged, str],
 ) -> None:
     rows: dict[str, list[dict[str, Any]]] = {
         "runs": [run_row(record, names[record.run_id]) for record in records],
-        "scores": [row for record in records for row in score_rows(record)],
+        "scores": [row for record in records for row in score_rows(record, judges)],
         "yields": [row for record in records for row in yield_rows(record)],
     }
     frames = {
