@@ -130,9 +130,12 @@ def damage_reported(folder: Path) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except _DAMAGE as error:
-        raise BenchError(
-            f"the checkpoint in {folder} is damaged", f"delete {folder} and run again"
-        ) from error
+        raise damaged(folder) from error
+
+
+def damaged(folder: Path) -> BenchError:
+    """Return the error that a checkpoint below a folder is damaged."""
+    return BenchError(f"the checkpoint in {folder} is damaged", f"delete {folder} and run again")
 
 
 def _weights(path: Path) -> State:

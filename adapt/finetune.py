@@ -12,7 +12,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from adapt.augment import Augment
-from adapt.checkpoint import Checkpoint, Epoch, State, best_of, damage_reported
+from adapt.checkpoint import Checkpoint, Epoch, State, best_of, damage_reported, damaged
 from adapt.data import Batch, Part, TrainingImages, load, parts
 from adapt.models import Classifier
 from adapt.optimise import learning_rate
@@ -146,9 +146,15 @@ class _Training:
             found.remove_others(self._folder)
 
     def run(self, images: TrainingImages, plan: Plan, bar: Bar) -> None:
-        """Train through the epochs that are left."""
+        """Train through the epochs that are left.
+
+        Raises:
+            BenchError: If the training is said to have ended before them.
+        """
         accelerator, spec = self._accelerator, self._spec
         epochs = range(len(self.history), spec.epochs + 1)
+        if self._done and epochs:
+            raise damaged(self._folder)
 
         def wanted() -> Iterator[Part]:
             batches = (batch for epoch in epochs for batch in plan.batches(epoch))

@@ -82,6 +82,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "optimiser of other shapes": lambda folder: swap_moments(folder / "optimiser.pt"),
     "history empty": lambda folder: (folder / "history.json").write_bytes(b"[]"),
     "history no text": lambda folder: (folder / "history.json").write_bytes(b"\xff\xfe"),
+    "finished too early": lambda folder: folder.rename(folder.with_name(f"{folder.name}-done")),
     "history of another epoch": lambda folder: folder.rename(folder.with_name("epoch-00002")),
 }
 
