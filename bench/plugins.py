@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
+from bench.captions import CaptionWriter
 from bench.declared import declared
+from bench.evaluation import Evaluator
 from bench.registry import Registry
-from bench.types import CaptionWriter, Declared, Evaluator, Json, Objective, Source, Task
+from bench.types import Declared, Json, Objective, Source, Task
 
 sources: Registry[type[Source]] = Registry("source", "sources")
 writers: Registry[type[CaptionWriter]] = Registry("writer", "sources.writers")

@@ -1,10 +1,8 @@
 """One run, in a straight line: spec → source → images → adaptation → evaluation → record."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,28 +10,17 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import polars as pl
-from filelock import FileLock, Timeout
 
 from bench import processes, provenance
-from bench.errors import BenchError
+from bench.evaluation import Choosy, Evaluation
 from bench.files import fingerprint, temporary_name, write_atomic
 from bench.manifest import ImageSet
 from bench.paths import Home
 from bench.plugins import evaluator_of, objectives, source_of
 from bench.progress import Progress
+from bench.records import alone, empty_run, failed_record, now, read_record, write_record
 from bench.tasks import find_task
-from bench.types import (
-    Choosy,
-    Context,
-    Counts,
-    Embedder,
-    Estimates,
-    Evaluation,
-    Json,
-    RunRecord,
-    RunSpec,
-    Task,
-)
+from bench.types import Context, Counts, Embedder, Estimates, Json, RunRecord, RunSpec, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -131,21 +118,21 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
         return _help(spec, home)
     folder = home.run(spec.run_id)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / ".lock", progress):
+    with alone(folder / ".lock", progress):
         if fresh:
-            _empty(folder)
+            empty_run(folder)
         record = read_record(home, spec.run_id)
         if record is not None and record.status == "done":
             return processes.share(record)
         processes.share(None)
         write_atomic(folder / "spec.json", msgspec.json.format(msgspec.json.encode(spec)))
-        started = _now()
+        started = now()
         try:
             record = _Run(spec, home, progress).carry_out(started)
         except Exception as error:
-            _write_record(home, _failed(spec, started, error))
+            write_record(home, failed_record(spec, started, error))
             raise
-        _write_record(home, record)
+        write_record(home, record)
         return processes.share(record)
 
 
@@ -157,36 +144,6 @@ def _help(spec: RunSpec, home: Home) -> RunRecord:
     _Run(spec, home, Progress(quiet=True)).help()
     record: RunRecord = processes.receive()
     return record
-
-
-def is_underway(home: Home, run_id: str) -> bool:
-    """Return whether another process is at a run."""
-    path = home.run(run_id) / ".lock"
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def _empty(folder: Path) -> None:
-    """Delete all of a run but its lock."""
-    for item in folder.iterdir():
-        if item.is_dir():
-            shutil.rmtree(item)
-        elif item.name != ".lock":
-            item.unlink()
-
-
-def read_record(home: Home, run_id: str) -> RunRecord | None:
-    """Return a run's record, or None if there is none that can be read."""
-    try:
-        content = (home.run(run_id) / "record.json").read_bytes()
-        return msgspec.json.decode(content, type=RunRecord)
-    except (OSError, msgspec.MsgspecError):
-        return None
 
 
 class _Run:
@@ -346,7 +303,7 @@ class _Run:
             versions=provenance.versions(),
             git=provenance.git(),
             started=started,
-            finished=_now(),
+            finished=now(),
         )
 
     @contextmanager
@@ -364,41 +321,6 @@ def _selection(spec: RunSpec, task: Task, adapted: "Adapted") -> Json:
         "epoch": adapted.chosen.epoch,
         "history": [msgspec.to_builtins(epoch) for epoch in adapted.history],
     }
-
-
-def _failed(spec: RunSpec, started: str, error: Exception) -> RunRecord:
-    return RunRecord(
-        run_id=spec.run_id,
-        status="failed",
-        spec=spec,
-        n=Counts(asked=spec.n, matched=0, fetched=0, kept=0, used=0),
-        image_set="",
-        versions=provenance.versions(),
-        git=provenance.git(),
-        error=str(error) if isinstance(error, BenchError) else repr(error),
-        started=started,
-        finished=_now(),
-    )
-
-
-def _write_record(home: Home, record: RunRecord) -> None:
-    path = home.run(record.run_id) / "record.json"
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(record)))
-
-
-@contextmanager
-def _alone(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold a run's lock; wait for another process that is at the same run."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        progress.say(f"another process is at run {path.parent.name}; waiting for it to finish")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 # Models and decoded splits are shared by all runs of a process: a study loads them once.
@@ -435,7 +357,3 @@ def _embedder(folder: Path) -> Embedder:
     from adapt.models import ClipEmbedder
 
     return ClipEmbedder(_clip(str(folder)))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,15 +1,15 @@
 """The nouns of the harness: what a user declares (specs) and what a run makes (records).
 
 Everything here is immutable and survives a JSON round trip; the protocols at the end say what a
-source, a caption writer, an objective and an evaluator must offer.
+source and an objective must offer; `bench.captions` and `bench.evaluation` have the others.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -357,152 +357,12 @@ class Source(Protocol):
         """Return the images; at least ``context.n`` of them where that many exist."""
 
 
-@dataclass(frozen=True)
-class CaptionOrder:
-    """One caption that is wanted.
-
-    Attributes:
-        key: The item's name, unique in an image set.
-        number: Its place among all items.
-        seed: The item's seed, made of the source's seed and the key.
-        draw: 0, or how many earlier texts for this item were refused.
-    """
-
-    key: str
-    number: int
-    seed: int
-    draw: int = 0
-
-
-@dataclass(frozen=True)
-class CaptionBrief:
-    """What a caption writer is given besides its orders.
-
-    Attributes:
-        task: The task whose classes are written about.
-        home: Where weights are kept.
-        phrases: The lists of a phrase file: templates, relations, things and backgrounds.
-    """
-
-    task: Task
-    home: Home
-    phrases: Json
-
-
-@dataclass(frozen=True)
-class Caption:
-    """One caption as it was written.
-
-    Attributes:
-        label: Index of the class it is about.
-        kind: ``class``, ``relation``, ``background``, or a writer's own word.
-        text: What a generator is given.
-        relation: The relation that was asked for.
-        background: The background that was asked for.
-        examples: The lines that a language model was shown.
-        pair: Name shared by captions that differ in nothing but the class.
-    """
-
-    label: int
-    kind: str
-    text: str
-    relation: str | None = None
-    background: str | None = None
-    examples: tuple[str, ...] = ()
-    pair: str | None = None
-
-
-class CaptionWriter(Protocol):
-    """What writes captions for a generator: one file in ``sources/writers/``, one class."""
-
-    fixed: bool
-    """Whether an item's text is given: another draw of it brings the same, and copies are meant."""
-
-    @property
-    def Options(self) -> type[Any]:  # noqa: N802 (a class nested in the plug-in's class)
-        """The declaration of its options."""
-
-    def __init__(self, options: Any) -> None:  # noqa: ANN401 (an instance of Options)
-        """Take the options."""
-
-    def config(self, home: Home) -> Json:
-        """Return all that its captions depend on, besides the orders and the brief.
-
-        Raises:
-            RequestError: If any of it is absent, with the remedy; no work has been done.
-        """
-
-    def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
-        """Return one caption per order, which depends on that order alone.
-
-        Raises:
-            RequestError: If it cannot begin.
-            BenchError: If it cannot go on.
-        """
-
-
 @runtime_checkable
 class Estimates(Protocol):
     """A source that can say what it will cost; others need not have the method."""
 
     def estimate(self, context: Context) -> Json:
         """Return the amounts of work, time and disk by name; nothing is written."""
-
-
-class ModelView(Protocol):
-    """What an evaluator sees of a model: its features on the task's splits, and its heads."""
-
-    task: Task
-
-    def features(self, split: str) -> FloatArray:
-        """Return L2-normalised features, float32 ``[n, dim]``, computed once per split."""
-
-    def penultimate(self, split: str) -> FloatArray:
-        """Return the features before the projection, float32 ``[n, width]``, as they come."""
-
-    def labels(self, split: str) -> LabelArray:
-        """Return the labels, int64 ``[n]``."""
-
-    def head_logits(self, split: str) -> FloatArray:
-        """Return the classification head's logits, float32 ``[n, classes]``."""
-
-    def text_logits(self, split: str) -> FloatArray:
-        """Return the logits of the head that the prompts give, never trained, likewise."""
-
-    def head(self) -> tuple[FloatArray, FloatArray]:
-        """Return the classification head's weight ``[classes, dim]`` and bias ``[classes]``."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an evaluator found on one split.
-
-    Attributes:
-        predicted: Class indices, int64 ``[n]``, or ``[draws, n]`` where it made several draws.
-        labels: True class indices, int64 ``[n]``.
-        chosen: Hyper-parameters selected on validation data.
-        details: What there is to say beyond scores, for the record.
-        parts: Evaluations that are scored in this one's place, each as EVALUATOR-PART; this one
-            sums them up for whoever needs one number.
-        split: The split whose images these are, where it is not the one that was asked for.
-    """
-
-    predicted: LabelArray
-    labels: LabelArray
-    chosen: Json
-    details: Json = field(default_factory=dict)
-    parts: Mapping[str, Evaluation] = field(default_factory=dict)
-    split: str = ""
-
-    @property
-    def hits(self) -> NDArray[np.float64]:
-        """Per image, the share of draws that were right, float64 ``[n]``."""
-        share: NDArray[np.float64] = np.atleast_2d(self.predicted == self.labels).mean(axis=0)
-        return share
-
-    def scored(self, name: str) -> dict[str, Evaluation]:
-        """Return what is scored of this, by name."""
-        return {f"{name}-{part}": inner for part, inner in self.parts.items()} or {name: self}
 
 
 class Objective(Protocol):
@@ -515,33 +375,4 @@ class Objective(Protocol):
             model: An `adapt.models.Classifier`.
             images: Normalised images, float ``[b, 3, h, w]``.
             labels: Class indices, int64 ``[b]``.
-        """
-
-
-class Evaluator(Protocol):
-    """How a model is judged: one file in ``eval/``, one class."""
-
-    @property
-    def Options(self) -> type[Any]:  # noqa: N802 (a class nested in the plug-in's class)
-        """The declaration of its options."""
-
-    def __init__(self, options: Any) -> None:  # noqa: ANN401 (an instance of Options)
-        """Take the options."""
-
-    def validate(self, model: ModelView) -> Evaluation:
-        """Judge on the validation split alone; the test split is not opened."""
-
-    def test(self, model: ModelView) -> Evaluation:
-        """Judge on the test split, every choice having been made on validation data."""
-
-
-@runtime_checkable
-class Choosy(Protocol):
-    """An evaluator that not every task suits."""
-
-    def check(self, task: Task) -> None:
-        """Make sure that the task has what the evaluator needs.
-
-        Raises:
-            RequestError: If it has not; no work has been done.
         """

@@ -1,6 +1,7 @@
 """What evaluators that only read logits share."""
 
-from bench.types import Evaluation, FloatArray, LabelArray
+from bench.evaluation import Evaluation
+from bench.types import FloatArray, LabelArray
 
 
 def classify(logits: FloatArray, labels: LabelArray) -> Evaluation:

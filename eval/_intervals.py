@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.types import Evaluation, LabelArray, Score, Task
+from bench.evaluation import Evaluation
+from bench.types import LabelArray, Score, Task
 
 Z = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""

@@ -9,8 +9,9 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from bench.evaluation import Evaluation, ModelView
 from bench.plugins import evaluators
-from bench.types import Declared, Evaluation, LabelArray, ModelView, Natural, Positive
+from bench.types import Declared, LabelArray, Natural, Positive
 from eval.linear_probe import PENALTIES, GridFit, fit_grid
 
 _GRID = PENALTIES[::4]

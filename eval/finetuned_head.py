@@ -12,8 +12,9 @@ from itertools import islice
 import numpy as np
 import torch
 
+from bench.evaluation import Evaluation, ModelView
 from bench.plugins import evaluators
-from bench.types import Declared, Evaluation, ModelView, Natural, Positive
+from bench.types import Declared, Natural, Positive
 from eval._adamw import epochs
 from eval._intervals import score
 from eval._logistic import Linear

@@ -9,8 +9,9 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from bench.evaluation import Evaluation, ModelView
 from bench.plugins import evaluators
-from bench.types import Declared, Evaluation, FloatArray, LabelArray, ModelView, Positive
+from bench.types import Declared, FloatArray, LabelArray, Positive
 from eval._intervals import score
 
 TEMPERATURE = 0.07

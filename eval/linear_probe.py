@@ -16,8 +16,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from bench.evaluation import Evaluation, ModelView
 from bench.plugins import evaluators
-from bench.types import Declared, Evaluation, FloatArray, Json, LabelArray, ModelView
+from bench.types import Declared, FloatArray, Json, LabelArray
 from eval import _adamw
 from eval._intervals import score
 from eval._logistic import Linear, Regression

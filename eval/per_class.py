@@ -6,8 +6,9 @@ runs, whatever the evaluator: `results.classes`.
 
 import numpy as np
 
+from bench.evaluation import Evaluation, ModelView
 from bench.plugins import evaluators
-from bench.types import Declared, Evaluation, Json, ModelView
+from bench.types import Declared, Json
 from eval._head import classify
 from eval._intervals import wilson
 

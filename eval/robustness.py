@@ -6,8 +6,9 @@
 import numpy as np
 
 from bench.errors import RequestError
+from bench.evaluation import Evaluation, ModelView
 from bench.plugins import evaluators
-from bench.types import Declared, Evaluation, ModelView, Task
+from bench.types import Declared, Task
 from eval._head import classify
 
 

@@ -3,8 +3,9 @@
 No labelled image of the task is used. For the unadapted model the head is the text head.
 """
 
+from bench.evaluation import Evaluation, ModelView
 from bench.plugins import evaluators
-from bench.types import Declared, Evaluation, ModelView
+from bench.types import Declared
 from eval._head import classify
 
 

@@ -7,7 +7,8 @@ import msgspec
 from bench.errors import BenchError
 from bench.paths import Home
 from bench.progress import Progress
-from bench.run import read_record, run
+from bench.records import read_record
+from bench.run import run
 from bench.types import RunSpec
 
 

@@ -10,7 +10,8 @@ import msgspec
 from bench.files import write_atomic
 from bench.paths import Home
 from bench.progress import Progress
-from bench.run import is_underway, read_record, run
+from bench.records import is_underway, read_record
+from bench.run import run
 from bench.size import format_size
 from bench.types import RunSpec
 from slurm.job import run_spec

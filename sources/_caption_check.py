@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import msgspec
 import polars as pl
 
-from bench.types import Caption, Query, Task
+from bench.captions import Caption
+from bench.types import Query, Task
 from sources._rule import Rule
 
 MAX_LENGTH = 300

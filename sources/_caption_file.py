@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
+from bench.captions import Caption
 from bench.errors import RequestError, unknown_name
-from bench.types import Caption, Task
+from bench.types import Task
 from sources._caption_check import form_fault
 
 MAX_BYTES = 2**31

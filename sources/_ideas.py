@@ -7,7 +7,8 @@ class or kind loses images by being hard to write about. All else is drawn anew.
 import random
 from dataclasses import dataclass
 
-from bench.types import Caption, CaptionBrief, CaptionOrder, Task, digest
+from bench.captions import Caption, CaptionBrief, CaptionOrder
+from bench.types import Task, digest
 from sources._phrases import of_noun
 
 KINDS = {"class": 0.44, "relation": 0.11, "background": 0.45}

@@ -4,8 +4,9 @@ import random
 from functools import cache
 from pathlib import Path
 
+from bench.captions import CaptionBrief, CaptionOrder
 from bench.declared import read_yaml
-from bench.types import CaptionBrief, CaptionOrder, Json, digest
+from bench.types import Json, digest
 from sources._ideas import Idea, imagine
 
 SHOTS = 3

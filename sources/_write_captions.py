@@ -13,9 +13,10 @@ from pathlib import Path
 
 import polars as pl
 
+from bench.captions import Caption, CaptionBrief, CaptionOrder, CaptionWriter
 from bench.errors import BenchError
 from bench.stage import Stage
-from bench.types import Caption, CaptionBrief, CaptionOrder, CaptionWriter, Context, Json, digest
+from bench.types import Context, Json, digest
 from sources._caption_check import CaptionCheck
 from sources._caption_options import CaptionOptions
 from sources._captions import COPY, SCHEMA, caption_texts

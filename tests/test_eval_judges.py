@@ -19,8 +19,9 @@ from torch import nn
 
 from adapt.models import load_clip
 from bench.errors import RequestError
+from bench.evaluation import Evaluation, ModelView
 from bench.plugins import evaluator_of
-from bench.types import Evaluation, Json, ModelView, RunRecord
+from bench.types import Json, RunRecord
 from eval import _adamw
 from eval._intervals import mean_per_class, scores
 from eval._penultimate import penultimate

@@ -12,8 +12,8 @@ from scipy.special import logsumexp, softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
+from bench.evaluation import Evaluation
 from bench.plugins import evaluators
-from bench.types import Evaluation
 from eval.linear_probe import PENALTIES, GridFit, LinearProbe, fit_grid
 from tests.views import Data, View, blobs
 

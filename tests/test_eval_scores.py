@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from bench.types import Evaluation
+from bench.evaluation import Evaluation
 from eval._intervals import accuracy, mean_per_class, scores, value, wilson
 from tests.tiny_clip import colour_task
 

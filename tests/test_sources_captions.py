@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.captions import Caption
 from bench.declared import declared
 from bench.errors import RequestError
 from bench.paths import Home
@@ -18,7 +19,7 @@ from bench.progress import Progress
 from bench.registry import load_plugin
 from bench.stage import Stage
 from bench.tasks import find_task
-from bench.types import Caption, Context, Json, Query, Task
+from bench.types import Context, Json, Query, Task
 from sources._article import with_article
 from sources._caption_check import MAX_LENGTH, CaptionCheck
 from sources._caption_options import CaptionOptions
@@ -312,7 +313,8 @@ def test_the_writers_are_listed_and_shown(bench: Bench) -> None:
 
 OUTSIDE = """
 from bench.plugins import writers
-from bench.types import Caption, Declared
+from bench.captions import Caption
+from bench.types import Declared
 
 
 @writers.register("shouting")

@@ -3,6 +3,7 @@
 import io
 import random
 import signal
+import ssl
 import struct
 import subprocess
 import time
@@ -161,8 +162,10 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(port: int = 0) -> Iterator[Server]:
+def serving(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     with Server(port) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield server

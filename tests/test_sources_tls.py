@@ -4,10 +4,8 @@
 """
 
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -17,18 +15,10 @@ from tests.test_sources_download import Server, fetch, serving
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 
 
-@contextmanager
-def tls() -> Iterator[Server]:
+def tls() -> AbstractContextManager[Server]:
     settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     settings.load_cert_chain(CERTIFICATE)
-    with Server() as server:
-        server.socket = settings.wrap_socket(server.socket, server_side=True)
-        Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield server
-        finally:
-            server.closing.set()
-            server.shutdown()
+    return serving(tls=settings)
 
 
 def addresses(server: Server) -> dict[str, str]:

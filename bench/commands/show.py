@@ -19,7 +19,7 @@ def command(name: str) -> None:
     from bench import plugins, preset
     from bench.errors import unknown_name
     from bench.paths import Home
-    from bench.run import read_record
+    from bench.records import read_record
 
     record = read_record(Home.from_environment(), name)
     if record is not None:

@@ -22,7 +22,8 @@ def command(study: Path, on: str, parallel: int, dry_run: bool) -> None:
     from bench.errors import BenchError, RequestError, unknown_name
     from bench.paths import Home
     from bench.progress import Progress
-    from bench.run import pinned, read_record
+    from bench.records import read_record
+    from bench.run import pinned
     from bench.size import format_size
     from bench.sweep import expand, load_study
     from slurm.submit import EXECUTORS, execute

@@ -4,10 +4,11 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.captions import Caption, CaptionBrief, CaptionOrder
 from bench.files import content_hash
 from bench.paths import Home
 from bench.plugins import writers
-from bench.types import Caption, CaptionBrief, CaptionOrder, Declared, Json, digest
+from bench.types import Declared, Json, digest
 from sources._caption_file import read_captions
 
 

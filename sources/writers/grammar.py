@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from bench.captions import Caption, CaptionBrief, CaptionOrder
 from bench.paths import Home
 from bench.plugins import writers
-from bench.types import Caption, CaptionBrief, CaptionOrder, Declared, Json
+from bench.types import Declared, Json
 from sources._article import with_article
 from sources._ideas import Idea, imagine
 

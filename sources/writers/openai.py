@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 import msgspec
 from httpx import Client
 
+from bench.captions import Caption, CaptionBrief, CaptionOrder
 from bench.errors import BenchError, RequestError
 from bench.paths import Home
 from bench.plugins import writers
-from bench.types import AboveZero, Caption, CaptionBrief, CaptionOrder, Json, Positive
+from bench.types import AboveZero, Json, Positive
 from sources._http import Bounds, NoAnswerError, ask, client, server_address
 from sources._ideas import seed_of
 from sources._prompts import first_line, prompted, prompts_digest

@@ -5,11 +5,12 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from bench.captions import Caption, CaptionBrief, CaptionOrder
 from bench.errors import RequestError
 from bench.files import fingerprint
 from bench.paths import Home
 from bench.plugins import writers
-from bench.types import Caption, CaptionBrief, CaptionOrder, Json, Positive
+from bench.types import Json, Positive
 from sources._causal import CausalModel
 from sources._ideas import seed_of
 from sources._prompts import first_line, prompted, prompts_digest

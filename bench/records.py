@@ -1,0 +1,89 @@
+"""A run's folder: its record on disk, and the lock of whoever is at it."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from bench import provenance
+from bench.errors import BenchError
+from bench.files import write_atomic
+from bench.paths import Home
+from bench.progress import Progress
+from bench.types import Counts, RunRecord, RunSpec
+
+
+def is_underway(home: Home, run_id: str) -> bool:
+    """Return whether another process is at a run."""
+    path = home.run(run_id) / ".lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def empty_run(folder: Path) -> None:
+    """Delete all of a run but its lock."""
+    for item in folder.iterdir():
+        if item.is_dir():
+            shutil.rmtree(item)
+        elif item.name != ".lock":
+            item.unlink()
+
+
+def read_record(home: Home, run_id: str) -> RunRecord | None:
+    """Return a run's record, or None if there is none that can be read."""
+    try:
+        content = (home.run(run_id) / "record.json").read_bytes()
+        return msgspec.json.decode(content, type=RunRecord)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def failed_record(spec: RunSpec, started: str, error: Exception) -> RunRecord:
+    """Return the record of a run that ended with an error."""
+    return RunRecord(
+        run_id=spec.run_id,
+        status="failed",
+        spec=spec,
+        n=Counts(asked=spec.n, matched=0, fetched=0, kept=0, used=0),
+        image_set="",
+        versions=provenance.versions(),
+        git=provenance.git(),
+        error=str(error) if isinstance(error, BenchError) else repr(error),
+        started=started,
+        finished=now(),
+    )
+
+
+def write_record(home: Home, record: RunRecord) -> None:
+    """Write a run's record into its folder, whole or not at all."""
+    path = home.run(record.run_id) / "record.json"
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(record)))
+
+
+@contextmanager
+def alone(path: Path, progress: Progress) -> Iterator[None]:
+    """Hold a run's lock; wait for another process that is at the same run."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.say(f"another process is at run {path.parent.name}; waiting for it to finish")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
