@@ -5,7 +5,7 @@ from pathlib import Path
 
 TOP_LEVEL = ("bench", "sources", "adapt", "eval", "results", "slurm")
 
-_CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[1]
 
 
 def strangers() -> list[str]:
@@ -14,6 +14,6 @@ def strangers() -> list[str]:
     for name in TOP_LEVEL:
         spec = find_spec(name)
         origin = Path(spec.origin).parent if spec and spec.origin else None
-        if origin != _CHECKOUT / name:
-            found.append(f"the package {name!r} comes from {origin}, not from {_CHECKOUT / name}")
+        if origin != CHECKOUT / name:
+            found.append(f"the package {name!r} comes from {origin}, not from {CHECKOUT / name}")
     return found

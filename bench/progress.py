@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import TextIO, TypeVar
 
 from tqdm import tqdm
@@ -18,29 +19,64 @@ def printable(text: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
+@dataclass
+class Work:
+    """One piece of work, and how much of it is done.
+
+    Attributes:
+        label: What is being done.
+        total: How much there is to do; None where nobody knows.
+        unit: What is counted.
+        done: How much is done.
+        epoch: The epoch that a training is in, from 1.
+        epochs: Its epochs.
+    """
+
+    label: str
+    total: int | None = None
+    unit: str = ""
+    done: int = 0
+    epoch: int | None = None
+    epochs: int | None = None
+
+
+Observer = Callable[[Work], None]
+"""Is told of a piece of work when it begins and at every advance: it has to be quick."""
+
+
+def _nobody(work: Work) -> None:
+    """Observe nothing."""
+
+
 class Bar:
     """One piece of work being counted off."""
 
     def __init__(
-        self, label: str, total: int | None, unit: str, stream: TextIO, quiet: bool = False
+        self, work: Work, prefix: str, stream: TextIO, quiet: bool, observe: Observer
     ) -> None:
-        self._live = stream.isatty()
+        self.work = work
+        self._observe = observe
+        live = stream.isatty()
         self._bar = tqdm(
-            total=total,
-            desc=label,
-            unit=f" {unit}",
+            total=work.total,
+            initial=work.done,
+            desc=f"{prefix}{work.label}",
+            unit=f" {work.unit}",
             file=stream,
             disable=quiet,
-            mininterval=0.1 if self._live else _SECONDS_BETWEEN_LOG_LINES,
-            maxinterval=0 if self._live else _SECONDS_BETWEEN_LOG_LINES,
-            dynamic_ncols=self._live,
-            delay=0 if self._live else _SECONDS_BETWEEN_LOG_LINES,
-            leave=not self._live,
+            mininterval=0.1 if live else _SECONDS_BETWEEN_LOG_LINES,
+            maxinterval=0 if live else _SECONDS_BETWEEN_LOG_LINES,
+            dynamic_ncols=live,
+            delay=0 if live else _SECONDS_BETWEEN_LOG_LINES,
+            leave=not live,
         )
+        observe(work)
 
     def advance(self, count: int = 1) -> None:
         """Count off some of the work."""
+        self.work.done += count
         self._bar.update(count)
+        self._observe(self.work)
 
     def close(self) -> None:
         """End the bar."""
@@ -54,6 +90,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._prefix = ""
+        self._observe: Observer = _nobody
 
     def say(self, text: str) -> None:
         """Write one line."""
@@ -70,13 +107,30 @@ class Progress:
             self._prefix = before
 
     @contextmanager
-    def bar(self, label: str, total: int | None, unit: str) -> Iterator[Bar]:
-        """Count off a piece of work: stage, rate and time left."""
-        bar = Bar(f"{self._prefix}{label}", total, unit, self._stream, self._quiet)
+    def observed(self, observer: Observer) -> Iterator[None]:
+        """Tell an observer of the work that begins within the block."""
+        before, self._observe = self._observe, observer
+        try:
+            yield
+        finally:
+            self._observe = before
+
+    def begin(self, label: str) -> None:
+        """Tell the observer of work that is not counted."""
+        self._observe(Work(label))
+
+    @contextmanager
+    def counted(self, work: Work) -> Iterator[Bar]:
+        """Count off a piece of work, of which some may be done: rate and time left."""
+        bar = Bar(work, self._prefix, self._stream, self._quiet, self._observe)
         try:
             yield bar
         finally:
             bar.close()
+
+    def bar(self, label: str, total: int | None, unit: str) -> AbstractContextManager[Bar]:
+        """Count off a piece of work of which nothing is done."""
+        return self.counted(Work(label, total, unit))
 
     def track(self, things: Iterable[T], label: str, total: int | None, unit: str) -> Iterator[T]:
         """Yield things, counting each off when the next is asked for."""

@@ -87,3 +87,19 @@ def alone(path: Path, progress: Progress) -> Iterator[None]:
 def now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Summary(msgspec.Struct, frozen=True):
+    status: str
+    error: str = ""
+
+
+def summaries(home: Home, run_ids: list[str] | None = None) -> dict[str, Summary]:
+    found = {}
+    for run_id in run_ids or []:
+        try:
+            content = (home.run(run_id) / "record.json").read_bytes()
+            found[run_id] = msgspec.json.decode(content, type=Summary)
+        except (OSError, msgspec.MsgspecError):
+            continue
+    return found

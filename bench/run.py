@@ -14,13 +14,25 @@ import polars as pl
 from bench import processes, provenance
 from bench.evaluation import Choosy, Evaluation
 from bench.files import fingerprint, temporary_name, write_atomic
+from bench.heartbeat import heartbeat
 from bench.manifest import ImageSet
 from bench.paths import Home
 from bench.plugins import evaluator_of, objectives, source_of
 from bench.progress import Progress
 from bench.records import alone, empty_run, failed_record, now, read_record, write_record
 from bench.tasks import find_task
-from bench.types import Context, Counts, Embedder, Estimates, Json, RunRecord, RunSpec, Task
+from bench.types import (
+    EVERYTHING,
+    Context,
+    Counts,
+    Embedder,
+    Estimates,
+    Json,
+    RunRecord,
+    RunSpec,
+    Scope,
+    Task,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,9 +73,7 @@ def _check_precision(spec: RunSpec) -> None:
     check_precision(spec.train.precision, torch.device(_device()))
 
 
-def context_of(
-    spec: RunSpec, home: Home, progress: Progress, shards: range | None = None
-) -> Context:
+def context_of(spec: RunSpec, home: Home, progress: Progress, scope: Scope = EVERYTHING) -> Context:
     """Return what a spec's source is given."""
     return Context(
         home=home,
@@ -72,19 +82,19 @@ def context_of(
         seed=spec.seed,
         embedder=lambda name: _embedder(home.find_weights(name)),
         progress=progress,
-        shards=shards,
+        scope=scope,
     )
 
 
 def collect_images(
-    spec: RunSpec, home: Home, progress: Progress, shards: range | None = None
+    spec: RunSpec, home: Home, progress: Progress, scope: Scope = EVERYTHING
 ) -> ImageSet:
-    """Run a spec's source, or the given shards of its stages.
+    """Run a spec's source, or a part of its stages.
 
     Raises:
         BenchError: If the source fails.
     """
-    context = context_of(spec, home, progress, shards)
+    context = context_of(spec, home, progress, scope)
     images = source_of(spec.source, spec.options).collect(context)
     empty = [name for name, count in images.manifest.counts.items() if not count]
     if spec.source != "none" and empty and len(images):
@@ -128,7 +138,8 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
         write_atomic(folder / "spec.json", msgspec.json.format(msgspec.json.encode(spec)))
         started = now()
         try:
-            record = _Run(spec, home, progress).carry_out(started)
+            with heartbeat(home, spec.run_id, progress):
+                record = _Run(spec, home, progress).carry_out(started)
         except Exception as error:
             write_record(home, failed_record(spec, started, error))
             raise

@@ -17,11 +17,20 @@ from filelock import FileLock, Timeout
 from bench.errors import BenchError
 from bench.files import atomic_folder, fingerprint, write_atomic
 from bench.progress import Bar, Progress
-from bench.types import Json, digest
+from bench.types import EVERYTHING, Json, Scope, digest
 
 
 class UnfinishedError(BenchError):
-    """A stage of which only some shards were asked for, and others are missing."""
+    """A stage that is not to be made, or of which only some shards were asked for.
+
+    Args:
+        what: What is missing.
+        stage: The stage's name.
+    """
+
+    def __init__(self, what: str, stage: str) -> None:
+        self.stage = stage
+        super().__init__(what)
 
 
 class _Plan(msgspec.Struct):
@@ -81,7 +90,7 @@ class Stage:
         make: Callable[[int, Path], None],
         progress: Progress,
         *,
-        only: range | None = None,
+        scope: Scope = EVERYTHING,
         wait: bool = True,
         summarise: Callable[[list[Path]], dict[str, Any]] = lambda _: {},
     ) -> None:
@@ -91,7 +100,7 @@ class Stage:
             shards: Number of shards; the first worker's word stands.
             make: Fills an empty folder with the content of one shard.
             progress: Where to report.
-            only: Make only these; None for all.
+            scope: Which shards to make, if any.
             wait: Whether to wait for shards that other workers are making.
             summarise: What to note about the finished stage.
 
@@ -100,8 +109,10 @@ class Stage:
         """
         if self.done:
             return
+        if scope.withholds(self.name):
+            raise UnfinishedError(f"{self.key} is still to be made", self.name)
         total = self._plan(shards)
-        wanted = [index for index in only or range(total) if index < total]
+        wanted = [index for index in scope.shards or range(total) if index < total]
         missing = [index for index in wanted if not self.shard(index).is_dir()]
         with progress.bar(self.name, len(missing), "shard") as bar:
             busy = [index for index in missing if not self._make(index, make, bar, wait=False)]
@@ -114,7 +125,8 @@ class Stage:
             self._write("done.json", {**self.config, **done})
         if not self.done:
             absent = sum(not self.shard(index).is_dir() for index in range(total))
-            raise UnfinishedError(f"{self.key}: {absent} of {total} shards are still to be made")
+            what = f"{self.key}: {absent} of {total} shards are still to be made"
+            raise UnfinishedError(what, self.name)
 
     def _plan(self, shards: int) -> int:
         if not (self.folder / "plan.json").is_file():

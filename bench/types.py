@@ -80,6 +80,8 @@ class TrainSpec(Declared, frozen=True, kw_only=True):
     freeze_tower: bool = False
     select_by: str = "linear-probe"
     """The evaluator whose validation score picks the epoch, epoch 0 (no change) included."""
+    nodes: Positive = 1
+    gpus_per_node: Positive = 1
     workers: Natural = 0
     """Processes that decode images; 0 decodes in the training process."""
 
@@ -310,6 +312,32 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True)
+class Scope:
+    """Which part of a source's work is wanted; the default is all of it.
+
+    Attributes:
+        shards: Only these shards of each stage; None for all.
+        withheld: Names of the stages that are not to be made; ``*`` is every stage.
+    """
+
+    shards: range | None = None
+    withheld: frozenset[str] = frozenset()
+
+    def withholds(self, stage: str) -> bool:
+        """Return whether a stage is not to be made."""
+        return stage in self.withheld or "*" in self.withheld
+
+    @property
+    def whole(self) -> Scope:
+        """This scope for a stage that is not worth being cut up."""
+        return replace(self, shards=None)
+
+
+EVERYTHING = Scope()
+NOTHING = Scope(withheld=frozenset("*"))
+
+
+@dataclass(frozen=True)
 class Context:
     """What a source is given besides its options.
 
@@ -320,7 +348,7 @@ class Context:
         seed: The run's seed.
         embedder: Loads the image-text model in a weights folder.
         progress: Where to report.
-        shards: Only these shards of each stage are made (an array task); None for all.
+        scope: Which part of the work to do (an array task does some of it).
     """
 
     home: Home
@@ -329,7 +357,7 @@ class Context:
     seed: int
     embedder: Callable[[str], Embedder]
     progress: Progress
-    shards: range | None = None
+    scope: Scope = EVERYTHING
 
     def wanting(self, n: int | None) -> Context:
         """Return this context for another number of images."""
@@ -355,6 +383,18 @@ class Source(Protocol):
 
     def collect(self, context: Context) -> ImageSet:
         """Return the images; at least ``context.n`` of them where that many exist."""
+
+
+@runtime_checkable
+class Chained(Protocol):
+    """A source whose stages can be made by jobs of their own; others need not have the property."""
+
+    @property
+    def chain(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the stages that take long, in order, each with those made on the way to it.
+
+        The last name of each is the job's. Whatever is not named is made at the end.
+        """
 
 
 @runtime_checkable

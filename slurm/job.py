@@ -1,28 +1,145 @@
-"""What a job does: read a spec from the run's folder and carry it out."""
+"""What a job does. It is given names alone: specs, and all that is made of them, are on disk."""
 
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-import msgspec
-
+from bench import processes
 from bench.errors import BenchError
 from bench.paths import Home
+from bench.plugins import source_of
 from bench.progress import Progress
-from bench.records import read_record
-from bench.run import run
-from bench.types import RunSpec
+from bench.records import is_underway
+from bench.run import collect_images
+from bench.size import format_size
+from bench.stage import UnfinishedError
+from bench.studies import StudyFolder
+from bench.types import Chained, RunSpec, Scope
+from slurm import queue
+from slurm.work import job_name, logged, read_spec, work
+
+DEVICES = "BENCH_CUDA_DEVICES"
+"""Names the GPUs of a local process, from which submitit hides them all; empty leaves them be."""
 
 
-def run_spec(home: str, run_id: str) -> str:
-    """Carry out the run whose spec lies in its folder; return its status.
+def carry_out(home: str, study: str, kind: str, run_ids: Sequence[str]) -> None:
+    """Do one job's part of a study; killed and started again, it continues.
 
-    The spec travels as JSON on disk, never as a pickle; so does everything the run makes, and a
-    job that is killed and started again continues.
+    Args:
+        home: The home folder.
+        study: The study's name.
+        kind: What to do (`slurm.options.KINDS`).
+        run_ids: The runs that it is about, by whose specs a source's stages are known.
+
+    Raises:
+        BenchError: If anything of it failed, after all of it was tried.
     """
     place = Home(Path(home))
-    spec = msgspec.json.decode((place.run(run_id) / "spec.json").read_bytes(), type=RunSpec)
-    try:
-        return run(spec, place, Progress()).status
-    except BenchError as error:
-        Progress().say(f"failed: {error}")
-        record = read_record(place, run_id)
-        return record.status if record else "failed"
+    folder = StudyFolder(place, study)
+    if kind == "report":
+        _report(folder)
+        return
+    specs = [read_spec(place, run_id) for run_id in run_ids]
+    if kind == "run":
+        _run(specs, folder)
+    else:
+        _make(specs, folder, kind)
+
+
+def _again(home: str, study: str, kind: str, run_ids: Sequence[str]) -> object:
+    """Return what to do when the job is started again after its time limit or a preemption."""
+    from submitit.helpers import DelayedSubmission
+
+    return DelayedSubmission(carry_out, home, study, kind, run_ids)
+
+
+# submitit asks for it when Slurm is about to end the job, and puts the job back into the queue.
+carry_out.checkpoint = _again  # type: ignore[attr-defined]
+
+
+def _run(specs: Sequence[RunSpec], folder: StudyFolder) -> None:
+    _prepare()
+    # A job of a cluster is too dear to wait in.
+    ran = work(specs, folder, Progress(), partial(_around, folder.home), wait=not _on_slurm())
+    failed = [spec.run_id for spec, status in ran if status != "done"]
+    if failed:
+        raise BenchError(f"{len(failed)} of {len(specs)} runs failed: {', '.join(failed)}")
+
+
+def _on_slurm() -> bool:
+    return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
+
+
+def _prepare() -> None:
+    """Find this process's devices, and the other processes, if Slurm started several at one run."""
+    if DEVICES in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ[DEVICES]
+        if not os.environ[DEVICES]:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+    if _on_slurm() and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        from submitit.helpers import TorchDistributedEnvironment
+
+        TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+
+
+@contextmanager
+def _around(home: Home, spec: RunSpec) -> Iterator[None]:
+    if not processes.is_first():
+        yield
+        return
+    with logged(home, spec.run_id):
+        _rename(spec)
+        yield
+
+
+def _rename(spec: RunSpec) -> None:
+    """Give a running job the name of its run; an array's jobs are all submitted under one."""
+    if _on_slurm() and "SLURM_ARRAY_JOB_ID" in os.environ:
+        name = f"{spec.task}/{spec.source}/{format_size(spec.n)}/{spec.seed}"
+        try:
+            queue.rename(job_name(), name)
+        except BenchError as error:  # The name is a courtesy: the run goes on.
+            Progress().say(f"the job keeps its name: {error}")
+
+
+def _make(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
+    """Make a stage of a source, together with the other jobs of the array, or all that is left."""
+    for spec in specs:
+        if folder.hold() is not None:
+            return
+        try:
+            collect_images(spec, folder.home, Progress(), Scope(withheld=_after(spec, kind)))
+        except UnfinishedError as unfinished:
+            Progress().say(f"done: {unfinished.stage} is another job's")
+
+
+def _after(spec: RunSpec, kind: str) -> frozenset[str]:
+    """Return the stages that come after one, and are made by other jobs."""
+    source = source_of(spec.source, spec.options)
+    chain = source.chain if isinstance(source, Chained) else ()
+    kinds = [names[-1] for names in chain]
+    later = chain[kinds.index(kind) + 1 :] if kind in kinds else ()
+    return frozenset(name for names in later for name in names)
+
+
+def _report(folder: StudyFolder) -> None:
+    """Collect what there is, holes and all, and write the report."""
+    from results.report import write_report
+    from results.store import collect
+
+    progress = Progress()
+    _settle(folder)
+    for reason in collect(folder.home).skipped:
+        progress.say(f"skipped {reason}")
+    progress.say(f"report: {write_report(folder.home, folder.home.report).html}")
+
+
+def _settle(folder: StudyFolder, seconds: float = 60.0) -> None:
+    """Wait a little for runs of the study that other processes are about to end."""
+    until = time.monotonic() + seconds
+    runs = folder.submitted().runs
+    while time.monotonic() < until and any(is_underway(folder.home, run) for run in runs):
+        time.sleep(1)

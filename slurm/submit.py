@@ -1,98 +1,99 @@
-"""Executors: the same runs in this process or in processes of their own, through submitit."""
+"""Handing jobs to Slurm, through submitit: arrays of a size that the site allows, in order."""
 
-import time
-from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bench.files import write_atomic
-from bench.paths import Home
-from bench.progress import Progress
-from bench.records import is_underway, read_record
-from bench.run import run
-from bench.size import format_size
-from bench.types import RunSpec
-from slurm.job import run_spec
+from bench.errors import BenchError
+from bench.studies import Array, StudyFolder
+from bench.types import Json
+from slurm import queue
+from slurm.job import carry_out
+from slurm.options import options_of, parameters
+from slurm.plan import Planned
 
-EXECUTORS = ("debug", "local")
-
-_POLL_SECONDS = 0.5
+COMMENT = "bench:"
+"""Begins the comment of our jobs; the name of the array's file follows."""
 
 
-def execute(
-    specs: Sequence[RunSpec], home: Home, progress: Progress, on: str, parallel: int
-) -> dict[str, str]:
-    """Carry out runs; a failing one does not stop the others.
+def submit(
+    planned: Sequence[Planned], study: StudyFolder, profile: Json, code: Path, parallel: int | None
+) -> list[Array]:
+    """Submit jobs, and write down what was submitted.
 
     Args:
-        specs: The runs, `bench.run.pinned`.
-        home: Where they are kept.
-        progress: Where to report.
-        on: ``debug`` for this process, ``local`` for a process per run.
-        parallel: Processes at a time, for ``local``.
+        planned: The jobs, each after those that it waits for.
+        study: What they belong to.
+        profile: What they ask for.
+        code: The copy of the code that they run.
+        parallel: Jobs of a kind at a time; None for as many as the site starts.
 
-    Returns:
-        Run id to status.
+    Raises:
+        BenchError: If Slurm refuses; what it took until then stays submitted.
     """
-    finished = {spec.run_id for spec in specs if _is_done(spec, home)}
-    missing = [spec for spec in specs if spec.run_id not in finished]
-    outcomes = (
-        _in_process(missing, home, progress)
-        if on == "debug"
-        else _in_processes(missing, home, parallel)
-    )
-    statuses = dict.fromkeys(finished, "done")
-    with progress.bar("runs", len(specs), "run") as bar:
-        bar.advance(len(finished))
-        for run_id, status in outcomes:
-            statuses[run_id] = status
-            bar.advance()
-    return statuses
+    largest = queue.max_array_size()
+    submitted: list[Array] = []
+    jobs: list[list[str]] = []
+    for one in planned:
+        after = [job for place in one.after for job in jobs[place]]
+        jobs.append([])
+        for tasks in _cut(one.tasks, largest):
+            array = Array(kind=one.kind, title=one.title, tasks=tasks)
+            wanted = _parameters(one, profile, code, after, parallel)
+            array = _submit(array, study, wanted, options_of(profile, one.kind).requeues)
+            jobs[-1].append(array.job)
+            submitted.append(array)
+            if parallel:
+                # Two arrays side by side would be twice as many.
+                after = [array.job]
+    return submitted
 
 
-def _is_done(spec: RunSpec, home: Home) -> bool:
-    record = read_record(home, spec.run_id)
-    return record is not None and record.status == "done"
+def _cut(tasks: list[list[str]], size: int) -> Iterator[list[list[str]]]:
+    for start in range(0, len(tasks), size):
+        yield tasks[start : start + size]
 
 
-def _in_process(
-    specs: Sequence[RunSpec], home: Home, progress: Progress
-) -> Iterator[tuple[str, str]]:
-    waiting = deque(specs)
-    while waiting:
-        # Several sweeps of one study share its runs: what another is at comes last.
-        for _ in range(len(waiting)):
-            if not is_underway(home, waiting[0].run_id):
-                break
-            waiting.rotate(-1)
-        spec = waiting.popleft()
-        name = f"{spec.task} {spec.source} n={format_size(spec.n)} seed={spec.seed}"
-        try:
-            with progress.prefixed(name):
-                status = run(spec, home, progress).status
-            yield spec.run_id, status
-        except Exception as error:  # whatever it was stands in the run's record
-            progress.say(f"run {spec.run_id} failed: {error!r}")
-            yield spec.run_id, "failed"
+def _parameters(
+    planned: Planned, profile: Json, code: Path, after: Sequence[str], parallel: int | None
+) -> dict[str, Any]:
+    options = options_of(profile, planned.kind)
+    wanted = parameters(options, planned.nodes, planned.processes)
+    return wanted | {
+        "job_name": planned.title,
+        "wckey": None,
+        "stderr_to_stdout": True,
+        "array_parallelism": parallel or len(planned.tasks),
+        "dependency": f"afterany:{':'.join(after)}" if after else None,
+        "setup": [
+            *options.setup,
+            f"export PYTHONPATH={msgspec.json.encode(str(code)).decode()} PYTHONSAFEPATH=1",
+            "export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}",
+        ],
+    }
 
 
-def _in_processes(specs: Sequence[RunSpec], home: Home, parallel: int) -> Iterator[tuple[str, str]]:
+def _submit(array: Array, study: StudyFolder, wanted: dict[str, Any], requeues: int) -> Array:
     import submitit
 
-    executor = submitit.AutoExecutor(folder=home.root / "logs" / "%j", cluster="local")
-    executor.update_parameters(timeout_min=60 * 24 * 7)
-    waiting = list(specs)
-    running: dict[str, Any] = {}
-    while waiting or running:
-        while waiting and len(running) < parallel:
-            spec = waiting.pop(0)
-            path = home.run(spec.run_id) / "spec.json"
-            write_atomic(path, msgspec.json.format(msgspec.json.encode(spec)))
-            running[spec.run_id] = executor.submit(run_spec, str(home.root), spec.run_id)
-        for run_id, job in list(running.items()):
-            if job.done():
-                del running[run_id]
-                yield run_id, "failed" if job.exception() else str(job.result())
-        time.sleep(_POLL_SECONDS)
+    folder = study.path / "jobs"
+    # Its file comes first and names it in Slurm, so that a kill in between loses sight of nothing.
+    path = study.add(array)
+    try:
+        executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=requeues)
+        executor.update_parameters(**wanted, comment=f"{COMMENT}{path.stem}")
+        words = ([str(study.home.root)], [study.name], [array.kind])
+        sizes = (part * len(array.tasks) for part in words)
+        jobs = executor.map_array(carry_out, *sizes, array.tasks)
+    except submitit.core.utils.FailedJobError as error:
+        path.unlink()
+        said = str(error).strip().splitlines()[-1]
+        raise BenchError(
+            f"Slurm refuses {array.title}: {said}",
+            "mend the profile or --slurm; the same command then submits what is missing",
+        ) from error
+    array = msgspec.structs.replace(array, job=jobs[0].job_id.split("_")[0])
+    study.renew(path, array)
+    return array

@@ -93,7 +93,7 @@ def drop_duplicates(
         removed = pl.concat([leaked, equal, _near(distinct, distances[1])])
         removed.sort("key").write_parquet(folder / "removed.parquet")
 
-    stage.run(1, make, context.progress)
+    stage.run(1, make, context.progress, scope=context.scope.whole)
     removed = pl.read_parquet(stage.shard(0) / "removed.parquet")
     counts = dict(removed.group_by("reason").len().iter_rows())
     descriptor = (
@@ -192,5 +192,5 @@ def _references(context: Context) -> Stage:
         table = pl.DataFrame(rows, schema=schema, orient="row")
         table.write_parquet(folder / "hashes.parquet")
 
-    stage.run(len(splits), make, context.progress)
+    stage.run(len(splits), make, context.progress, scope=context.scope.whole)
     return stage

@@ -56,7 +56,7 @@ def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
         ).write_parquet(folder / "described.parquet")
         np.save(folder / "embeddings.npy", embeddings.astype(np.float16))
 
-    described.run(len(stage.shards()), make, context.progress, only=context.shards)
+    described.run(len(stage.shards()), make, context.progress, scope=context.scope)
     return described
 
 

@@ -49,7 +49,7 @@ def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Cont
             first, end = (rows.height * edge // shards for edge in (index, index + 1))
             fetch(rows[first:end], folder, options, served)
 
-        stage.run(shards, make, context.progress, only=context.shards, summarise=_total)
+        stage.run(shards, make, context.progress, scope=context.scope, summarise=_total)
     return stage
 
 

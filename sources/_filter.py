@@ -148,7 +148,7 @@ def _scored(
             np.save(folder / "scores.npy", score(rows, images.astype(np.float32)))
 
         # All shards: they cost seconds, and the description they read is complete.
-        stage.run(len(source.shards()), make, context.progress)
+        stage.run(len(source.shards()), make, context.progress, scope=context.scope.whole)
         scores += [np.load(shard / "scores.npy") for shard in stage.shards()]
     return described_rows(described).with_columns(
         pl.Series("clip_score", np.concatenate(scores), pl.Float32)

@@ -62,7 +62,9 @@ class Generator:
             kind = type(self.painter.pipeline).__name__
             (folder / "pipeline.json").write_bytes(msgspec.json.encode(kind))
 
-        Stage(context.home.data, "load", self.config).run(1, make, context.progress)
+        Stage(context.home.data, "load", self.config).run(
+            1, make, context.progress, scope=context.scope.whole
+        )
 
     def draw(
         self,
@@ -101,7 +103,7 @@ class Generator:
             (folder / "memory.json").write_bytes(msgspec.json.encode(halved))
 
         shards = -(-rows.height // size)
-        stage.run(shards, make, context.progress, only=context.shards, wait=wait, summarise=_halved)
+        stage.run(shards, make, context.progress, scope=context.scope, wait=wait, summarise=_halved)
 
 
 def image_rows(captions: pl.DataFrame, per_caption: int, *, shared: bool) -> pl.DataFrame:

@@ -91,7 +91,7 @@ def nearest(options: KnnOptions, context: Context) -> Stage:
             }
         ).write_parquet(folder / "asked.parquet")
 
-    stage.run(-(-len(names) // CLASSES), make, context.progress, only=context.shards)
+    stage.run(-(-len(names) // CLASSES), make, context.progress, scope=context.scope)
     return stage
 
 
@@ -136,6 +136,7 @@ def with_nearest(
         1,
         make,
         context.progress,
+        scope=context.scope.whole,
         summarise=lambda shards: {
             **({} if scanned is None else scanned.info()),
             "knn": msgspec.json.decode((shards[0] / "counts.json").read_bytes()),

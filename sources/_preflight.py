@@ -67,6 +67,7 @@ def preflight(
         1,
         make,
         context.progress,
+        scope=context.scope.whole,
         summarise=lambda shards: msgspec.json.decode((shards[0] / "found.json").read_bytes()),
     )
     context.progress.say(_sentence(stage.info(), rows.height))

@@ -76,7 +76,7 @@ def scan(
         rows.write_parquet(folder / "candidates.parquet")
         pl.DataFrame([{**counts, "problem": problem}]).write_parquet(folder / "counts.parquet")
 
-    stage.run(len(files), make, context.progress, only=context.shards, summarise=_total_counts)
+    stage.run(len(files), make, context.progress, scope=context.scope, summarise=_total_counts)
     for problem in stage.info()["incomplete"]:
         context.progress.say(f"left out of the scan: {problem}")
     return stage

@@ -61,7 +61,7 @@ def pack(
         schema = {name: INDEX_SCHEMA[name] for name in names} | {"pixels": pl.String()}
         pl.DataFrame(rows, schema=schema, orient="row").write_parquet(folder / "index.parquet")
 
-    stage.run(-(-total // IMAGES_PER_SHARD), make, context.progress, only=context.shards)
+    stage.run(-(-total // IMAGES_PER_SHARD), make, context.progress, scope=context.scope)
 
 
 def packed_rows(stage: Stage, context: Context) -> pl.DataFrame:

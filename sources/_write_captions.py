@@ -54,7 +54,7 @@ def captions(
         desk.without_copies(fit, before).write_parquet(folder / "captions.parquet")
         rows.filter(pl.col("fault").is_not_null()).write_parquet(folder / "given-up.parquet")
 
-    stage.run(1, make, context.progress)
+    stage.run(1, make, context.progress, scope=context.scope.whole)
     return stage
 
 
@@ -70,7 +70,7 @@ def _drafts(options: CaptionOptions, desk: "_Desk", context: Context, block: int
         desk.drafts(keys).write_parquet(folder / "drafts.parquet")
 
     shards = -(-options.block_size // options.caption_shard_size)
-    stage.run(shards, make, context.progress)
+    stage.run(shards, make, context.progress, scope=context.scope.whole)
     return stage
 
 

@@ -70,6 +70,11 @@ class Denoised:
         self.options = options
         self.inner = source_of(options.of, options.options.get(options.of, {}))
 
+    @property
+    def chain(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the stages that take long."""
+        return (("denoise",),)
+
     def pins(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of generator and scoring weights, and the inner source's."""
         inner = {f"{self.options.of}.{key}": pin for key, pin in self.inner.pins(home).items()}

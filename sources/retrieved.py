@@ -48,6 +48,12 @@ class Retrieved:
     def __init__(self, options: Options) -> None:
         self.options = options
 
+    @property
+    def chain(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the stages that take long."""
+        found = {"captions": ["scan"], "knn": ["knn"]}.get(self.options.retrieval, ["scan", "knn"])
+        return (*((name,) for name in found), ("merge", "preflight", "download"), ("describe",))
+
     def pins(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the pool, of the index and of the weights."""
         check_distributor(self.options)

@@ -45,6 +45,11 @@ class Synthetic:
         self.options = options
         self.writer = writer_of(options.writer, options.writing)
 
+    @property
+    def chain(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the stages that take long."""
+        return (("load", "drafts", "captions"), ("generate",), ("describe",))
+
     def pins(self, home: Home) -> dict[str, str]:
         """Return fingerprints of the captions' origin, the generator and the scoring weights."""
         told = [self.writer.config(home), read_phrases(self.options.phrases)]
@@ -148,7 +153,8 @@ class Synthetic:
         if unfinished:
             raise UnfinishedError(
                 f"{stages[unfinished[0]].key} and {len(unfinished) - 1} other stages: some shards "
-                "are still to be made"
+                "are still to be made",
+                "generate",
             )
         return stages
 

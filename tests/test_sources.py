@@ -27,7 +27,7 @@ from bench.progress import Progress
 from bench.shards import decode, encode
 from bench.stage import Stage, UnfinishedError
 from bench.tasks import find_task
-from bench.types import Context, Estimates, Json, Task
+from bench.types import Context, Estimates, Json, Scope, Task
 from sources._download import download
 from sources._download_options import DownloadOptions
 from sources._pool import Pool
@@ -231,8 +231,8 @@ def test_some_shards_may_be_made_by_another_worker(
         shutil.copytree(folder, home.data / folder.name)
     source = source_of("retrieved", retrieval(web, tiny_clip))
     with pytest.raises(UnfinishedError, match="describe-"):
-        source.collect(context(home, MINI, shards=range(1)))
-    images = source.collect(context(home, MINI, shards=range(1, 99)))
+        source.collect(context(home, MINI, scope=Scope(shards=range(1))))
+    images = source.collect(context(home, MINI, scope=Scope(shards=range(1, 99))))
     assert images.manifest == retrieved[1].manifest
 
 

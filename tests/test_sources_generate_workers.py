@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bench.paths import Home
 from bench.plugins import source_of
 from bench.stage import UnfinishedError
+from bench.types import Scope
 from sources._drawing import overlapped
 from tests.conftest import environment
 from tests.tiny_generation import BLOCK, World, pixels
@@ -43,9 +44,9 @@ def test_the_second_step_runs_while_the_next_first_step_does() -> None:
 def test_an_array_task_draws_its_shards_of_every_block(world: World) -> None:
     source = source_of("synthetic", world.settings(size=3 * BLOCK))
     with pytest.raises(UnfinishedError):
-        source.collect(replace(world.context(), shards=range(1, 2)))
+        source.collect(replace(world.context(), scope=Scope(shards=range(1, 2))))
     assert [path.name for path in shards(world)] == ["00001"] * 3
-    assert len(source.collect(replace(world.context(), shards=range(2)))) == 3 * BLOCK
+    assert len(source.collect(replace(world.context(), scope=Scope(shards=range(2))))) == 3 * BLOCK
 
 
 def worker(world: World, **more: object) -> "subprocess.Popen[bytes]":

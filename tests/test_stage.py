@@ -15,6 +15,7 @@ import pytest
 from bench.errors import BenchError
 from bench.progress import Progress
 from bench.stage import Stage, UnfinishedError
+from bench.types import NOTHING, Scope
 from tests.conftest import environment
 
 SHARDS = 12
@@ -86,9 +87,9 @@ def test_a_stage_is_done_only_when_every_shard_is_there(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "work", {})
     for index in range(2):
         with pytest.raises(UnfinishedError):
-            stage.run(3, lambda *_: None, QUIET, only=range(index, index + 1))
+            stage.run(3, lambda *_: None, QUIET, scope=Scope(shards=range(index, index + 1)))
         assert not stage.done
-    stage.run(3, lambda *_: None, QUIET, only=range(2, 3))
+    stage.run(3, lambda *_: None, QUIET, scope=Scope(shards=range(2, 3)))
     assert stage.done
     assert [path.name for path in stage.shards()] == ["00000", "00001", "00002"]
 
@@ -97,19 +98,30 @@ def test_asking_for_some_shards_makes_those_and_says_what_is_missing(tmp_path: P
     stage = Stage(tmp_path, "work", {})
     made: list[int] = []
     with pytest.raises(UnfinishedError, match="3 of 5 shards are still to be made"):
-        stage.run(5, lambda index, _: made.append(index), QUIET, only=range(1, 3))
+        stage.run(5, lambda index, _: made.append(index), QUIET, scope=Scope(shards=range(1, 3)))
     assert made == [1, 2]
     with pytest.raises(UnfinishedError, match="3 of 5"):
-        stage.run(5, lambda index, _: made.append(index), QUIET, only=range(7, 9))
+        stage.run(5, lambda index, _: made.append(index), QUIET, scope=Scope(shards=range(7, 9)))
     stage.run(5, lambda index, _: made.append(index), QUIET)
     assert made == [1, 2, 0, 3, 4]
+
+
+def test_a_stage_that_is_withheld_writes_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "work", {})
+    for scope in (NOTHING, Scope(withheld=frozenset({"work", "rest"}))):
+        with pytest.raises(UnfinishedError, match=r"work-.* is still to be made") as caught:
+            stage.run(2, lambda *_: None, QUIET, scope=scope)
+        assert caught.value.stage == "work"
+        assert list(tmp_path.iterdir()) == []
+    stage.run(2, lambda *_: None, QUIET, scope=Scope(withheld=frozenset({"rest"})))
+    stage.run(2, lambda *_: None, QUIET, scope=NOTHING)
 
 
 def test_the_plan_is_frozen_by_the_first_worker(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "work", {})
     made: list[int] = []
     with pytest.raises(UnfinishedError):
-        stage.run(4, lambda index, _: made.append(index), QUIET, only=range(1))
+        stage.run(4, lambda index, _: made.append(index), QUIET, scope=Scope(shards=range(1)))
     stage.run(9, lambda index, _: made.append(index), QUIET)
     assert made == [0, 1, 2, 3]
     assert len(stage.shards()) == 4

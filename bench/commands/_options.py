@@ -62,3 +62,40 @@ def prepared(  # noqa: PLR0913 (the command line's options)
     if allow_incomplete:
         chosen.append("source.allow_incomplete=true")
     return resolve(preset, task=task, source=source, n=parse_size(n), seed=seed, settings=chosen)
+
+
+def job_options(command: F) -> F:
+    """Add the options that say how jobs are carried out."""
+    options = (
+        click.option(
+            "--on", help="debug (this process), local (processes), slurm (jobs).  [default: debug]"
+        ),
+        click.option(
+            "--parallel",
+            "--max-parallel",
+            type=click.IntRange(min=1),
+            help="Processes, or jobs of a kind, at a time.  [default: 2 for local]",
+        ),
+        click.option(
+            "--profile",
+            type=click.Path(path_type=Path),
+            help="A YAML file that says what jobs ask Slurm for (docs/slurm.md).",
+        ),
+        click.option(
+            "--slurm",
+            "asked",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Laid over the profile: partition=gpu, run.time=12h.",
+        ),
+        click.option("--wait", is_flag=True, help="Follow Slurm's jobs to their end."),
+        click.option(
+            "--keep-going/--fail-fast",
+            default=True,
+            show_default=True,
+            help="Whether a failed run leaves the others be; three equal errors never do.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

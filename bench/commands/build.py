@@ -16,13 +16,14 @@ def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
     from bench.progress import Progress
     from bench.run import collect_images, pinned
     from bench.stage import UnfinishedError
+    from bench.types import Scope
 
     home = Home.from_environment()
-    wanted = _shards(shards) if shards else None
+    scope = Scope(shards=_shards(shards) if shards else None)
     spec = pinned(prepared(**options), home)
     home.make_writable()
     try:
-        images = collect_images(spec, home, Progress(), wanted)
+        images = collect_images(spec, home, Progress(), scope)
     except UnfinishedError as stage:
         click.echo(f"{stage}")
         return

@@ -12,18 +12,21 @@ def command() -> None:
     """Run a miniature study of cars, a few minutes, and print what it found."""
     from bench.errors import BenchError
     from bench.paths import Home
-    from bench.progress import Progress
     from bench.run import pinned
+    from bench.studies import StudyFolder
     from bench.sweep import expand, load_study
     from results.queries import Experiment
     from results.report import write_report
     from results.summary import summary
-    from slurm.submit import execute
+    from slurm.launch import How, launch
+    from slurm.status import status_of
+    from slurm.work import title_of
 
     home = Home.from_environment()
     specs = [pinned(spec, home) for spec in expand(load_study(STUDY))]
     home.make_writable()
-    statuses = execute(specs, home, Progress(), "debug", 1)
+    study = StudyFolder(home, "demo")
+    launch(specs, {spec.run_id: title_of(spec) for spec in specs}, study, How())
     report = write_report(home, home.report)
     experiment = Experiment.of(specs[0])
     advice = f"read why in {report.html}, then run `bench demo` again"
@@ -33,6 +36,6 @@ def command() -> None:
     click.echo(f"plot:     {report.plots[experiment][0]}")
     click.echo(f"database: {home.database}")
     click.echo(f"report:   {report.html}")
-    failed = [run_id for run_id, status in statuses.items() if status != "done"]
+    failed = [row.run_id for row in status_of(study).rows if row.state != "done"]
     if failed:
         raise BenchError(f"{len(failed)} of {len(specs)} runs failed: {', '.join(failed)}", advice)

@@ -1,53 +1,36 @@
 """``bench sweep``: the runs of a study."""
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from bench.commands._options import job_options
 
 
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
-@click.option("--on", default="debug", show_default=True, help="debug (this process) or local.")
-@click.option(
-    "--parallel",
-    type=click.IntRange(min=1),
-    default=2,
-    show_default=True,
-    help="Processes at a time, for local.",
-)
-@click.option("--dry-run", is_flag=True, help="Print the runs; do nothing.")
-def command(study: Path, on: str, parallel: int, dry_run: bool) -> None:
+@job_options
+@click.option("--dry-run", is_flag=True, help="Print the runs and what they cost; do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON object.")
+def command(study: Path, dry_run: bool, as_json: bool, wait: bool, **options: Any) -> None:  # noqa: ANN401
     """Carry out a study; what is done is not done again."""
-    from bench import processes
-    from bench.errors import BenchError, RequestError, unknown_name
+    from bench.commands._jobs import carry_out, how
+    from bench.commands._plan import show_plan
     from bench.paths import Home
-    from bench.progress import Progress
-    from bench.records import read_record
     from bench.run import pinned
-    from bench.size import format_size
+    from bench.studies import StudyFolder
     from bench.sweep import expand, load_study
-    from slurm.submit import EXECUTORS, execute
+    from slurm.launch import require_running
+    from slurm.work import title_of
 
-    if on not in EXECUTORS:
-        raise unknown_name("executor", on, EXECUTORS)
-    if processes.count() > 1:
-        raise RequestError(
-            "a study is carried out by one process", "start single runs with torchrun instead"
-        )
     home = Home.from_environment()
-    specs = [pinned(spec, home) for spec in expand(load_study(study))]
+    loaded = load_study(study)
+    folder = StudyFolder(home, loaded.name)
+    way = how(**options)
+    specs = [pinned(spec, home) for spec in expand(loaded)]
     if dry_run:
-        for spec in specs:
-            record = read_record(home, spec.run_id)
-            status = record.status if record else "to do"
-            size = format_size(spec.n)
-            click.echo(
-                f"{spec.run_id}  {status:<6}  {spec.task} {spec.source} n={size} seed={spec.seed}"
-            )
+        show_plan(specs, home, as_json=as_json)
         return
-    home.make_writable()
-    statuses = execute(specs, home, Progress(), on, parallel)
-    failed = [run_id for run_id, status in statuses.items() if status != "done"]
-    click.echo(f"{len(specs) - len(failed)} of {len(specs)} runs are done")
-    if failed:
-        raise BenchError(f"{len(failed)} runs failed: {', '.join(failed)}", "see their records")
+    require_running(folder)
+    carry_out(specs, {spec.run_id: title_of(spec) for spec in specs}, folder, way, wait=wait)

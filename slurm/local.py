@@ -1,0 +1,164 @@
+"""The executors without a cluster: this process, or a few processes that share the runs."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+from bench.heartbeat import read_heartbeat
+from bench.progress import Bar, Progress
+from bench.records import failed_record, is_underway, now, write_record
+from bench.studies import StudyFolder
+from bench.types import RunSpec
+from slurm.job import DEVICES, carry_out
+from slurm.work import title_of, work
+
+_POLL_SECONDS = 0.25
+
+_BAR_SECONDS = 2.0
+
+_WEEK = 60 * 24 * 7
+
+_DEATHS = 3
+"""Processes that may end before they come to a run."""
+
+
+def in_process(specs: Sequence[RunSpec], study: StudyFolder, progress: Progress) -> None:
+    """Carry out runs one after another in this process."""
+    with progress.bar("runs", len(specs), "run") as bar:
+        named = work(specs, study, progress, lambda spec: progress.prefixed(title_of(spec)))
+        for _ in named:
+            bar.advance()
+
+
+def in_processes(
+    specs: Sequence[RunSpec], study: StudyFolder, progress: Progress, code: Path, parallel: int
+) -> None:
+    """Carry out runs in processes of their own, each of which takes one run after another.
+
+    A process that is killed fails the run that it was at; another takes its place.
+
+    Args:
+        specs: The runs.
+        study: What they belong to.
+        progress: Where to report.
+        code: The copy of the code that they run.
+        parallel: Processes at a time.
+
+    Raises:
+        BenchError: If processes end before they come to a run.
+    """
+    count = max(1, min(parallel, len(specs)))
+    workers = {place: _start(specs, study, code, place, count) for place in range(count)}
+    watch = _Watch(specs, study)
+    deaths = 0
+    with progress.bar("runs", len(specs), "run") as bar:
+        while workers:
+            time.sleep(_POLL_SECONDS)
+            watch.count(bar)
+            for place, job in list(workers.items()):
+                if not job.done():
+                    continue
+                del workers[place]
+                if job.paths.result_pickle.exists():
+                    continue
+                deaths = 0 if watch.bury(job.job_id) else deaths + 1
+                if deaths == _DEATHS:
+                    raise BenchError(
+                        f"{_DEATHS} processes ended before their first run",
+                        f"see {job.paths.stderr}",
+                    )
+                workers[place] = _start(specs, study, code, place, count)
+        watch.count(bar, now=True)
+
+
+class _Watch:
+    """Which runs have ended, and which were killed."""
+
+    def __init__(self, specs: Sequence[RunSpec], study: StudyFolder) -> None:
+        self._study = study
+        self._specs = {spec.run_id: spec for spec in specs}
+        self._before = {run_id: self._written(run_id) for run_id in self._specs}
+        self._next = 0.0
+        self._started = now()
+
+    def count(self, bar: Bar, *, now: bool = False) -> None:
+        """Count off the runs whose record is new."""
+        if not now and time.monotonic() < self._next:
+            return
+        ended = [run for run, before in self._before.items() if self._written(run) != before]
+        for run_id in ended:
+            del self._before[run_id]
+        bar.advance(len(ended))
+        self._next = time.monotonic() + _BAR_SECONDS
+
+    def _written(self, run_id: str) -> int:
+        try:
+            return (self._study.home.run(run_id) / "record.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def bury(self, job: str) -> bool:
+        """Note that the run a killed process was at has failed; return whether there was one."""
+        home = self._study.home
+        for run_id, spec in self._specs.items():
+            beat = read_heartbeat(home, run_id)
+            if beat is None or beat.job != job or is_underway(home, run_id):
+                continue
+            error = BenchError("its process was killed, perhaps for want of memory")
+            write_record(home, failed_record(spec, self._started, error))
+            self._study.fail(run_id, str(error))
+            return True
+        return False
+
+
+def _start(specs: Sequence[RunSpec], study: StudyFolder, code: Path, place: int, count: int) -> Any:  # noqa: ANN401 (submitit has no types)
+    import submitit
+
+    # Each from a place of its own, so that they seldom meet.
+    first = place * len(specs) // count
+    ids = [spec.run_id for spec in (*specs[first:], *specs[:first])]
+    executor = submitit.LocalExecutor(folder=study.path / "jobs")
+    executor.update_parameters(timeout_min=_WEEK)
+    with _environment(_wanted(code, place, count)):
+        return executor.submit(carry_out, str(study.home.root), study.name, "run", ids)
+
+
+def _wanted(code: Path, place: int, count: int) -> dict[str, str]:
+    """Return what a process is to find in its environment."""
+    wanted = {"PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
+    if "OMP_NUM_THREADS" not in os.environ:
+        wanted["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // count))
+    devices = _devices()
+    # submitit hides all of them.
+    wanted[DEVICES] = devices[place % len(devices)] if devices else ""
+    return wanted
+
+
+def _devices() -> list[str]:
+    """Return the names of the GPUs to use."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+    if not shutil.which("nvidia-smi"):
+        return []
+    answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return [str(place) for place, _ in enumerate(answer.stdout.splitlines())]
+
+
+@contextmanager
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

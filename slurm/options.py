@@ -1,0 +1,143 @@
+"""What jobs ask Slurm for: typed options of sbatch, from a site's profile and the command line.
+
+default: {partition: gpu, account: vision, cpus: 8, mem: 48G, time: 4h}
+scan: {partition: cpu, workers: 32}
+run: {time: 12h}
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from bench.declared import assign, declared, parse_assignment, read_yaml
+from bench.errors import RequestError, unknown_name
+from bench.types import Declared, Json, Natural, Positive
+
+DEFAULT = "default"
+
+KINDS = (
+    *("scan", "knn", "download", "captions", "generate", "describe"),
+    *("build", "run", "report"),
+)
+"""Kinds of job: the stages that are made by jobs of their own, what is left of a source, a run, and
+the report."""
+
+_WITHOUT_GPU = ("scan", "download", "report")
+
+_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d)")
+_UNIT = re.compile(r"(\d+) ?(m|h|d)?")
+_MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
+
+_Word = Annotated[str, msgspec.Meta(pattern=r"^[^\s\"'`$\\]+$", max_length=200)]
+
+
+class JobOptions(Declared, frozen=True, kw_only=True):
+    """What one kind of job asks for; None leaves it to the site's defaults."""
+
+    partition: _Word | None = None
+    account: _Word | None = None
+    qos: _Word | None = None
+    constraint: _Word | None = None
+    gpus: Natural = 1
+    """Per node; a run of several processes takes one for each, or none if this is 0."""
+    cpus: Positive | None = None
+    """Per process."""
+    mem: Annotated[str, msgspec.Meta(pattern=r"^\d+[KMGT]?$")] | None = None
+    """Per node, such as 32G."""
+    time: int | str | None = None
+    """Minutes, or 90m, 12h, 2d, or [DAYS-]HOURS:MINUTES:SECONDS."""
+    signal: Positive = 90
+    """Seconds before the time limit at which a job is told to stop, and is queued again."""
+    requeues: Natural = 100
+    """How often it may reach its time limit."""
+    workers: Positive | None = None
+    """Jobs that make one stage together; 8 for those of a chain, 1 for what is left of a source."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell that come before, such as ``module load cuda``."""
+    extra: dict[str, str | int | bool] = {}
+    """Any other option of sbatch, such as ``{reservation: spring}``."""
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and self.minutes < 1:
+            raise ValueError(f"a time of {self.time} is no time")
+
+    @property
+    def minutes(self) -> int | None:
+        """The time limit in minutes, seconds rounded up."""
+        text = "" if self.time is None else str(self.time).strip()
+        if not text:
+            return None
+        if simple := _UNIT.fullmatch(text):
+            return int(simple[1]) * _MINUTES[simple[2] or "m"]
+        if clock := _TIME.fullmatch(text):
+            part = {name: int(value or 0) for name, value in clock.groupdict().items()}
+            hours = part["days"] * 24 + part["hours"]
+            return hours * 60 + part["minutes"] + (part["seconds"] > 0)
+        raise ValueError(f"{text!r} is not a time; write 90m, 12h, 2d or 1-12:00:00")
+
+
+def read_profile(path: Path | None, settings: Sequence[str]) -> Json:
+    """Return a profile: kind of job to its options, ``default`` holding for all.
+
+    Args:
+        path: The site's YAML file; None for an empty one.
+        settings: Laid over it: ``partition=gpu``, or ``run.time=12h`` for one kind.
+
+    Raises:
+        RequestError: If anything in it is unknown or does not fit.
+    """
+    profile = read_yaml(path) if path else {}
+    for text in settings:
+        where, value = parse_assignment(text)
+        assign(profile, [DEFAULT, *where] if len(where) == 1 else where, value)
+    for kind in profile:
+        if kind not in (DEFAULT, *KINDS):
+            raise unknown_name("kind of job", str(kind), (DEFAULT, *KINDS))
+        options_of(profile, kind)
+    return profile
+
+
+def options_of(profile: Json, kind: str) -> JobOptions:
+    """Return what a kind of job asks for.
+
+    Raises:
+        RequestError: If the profile does not fit.
+    """
+    gpus = {"gpus": 0} if kind in _WITHOUT_GPU else {}
+    parts = [profile.get(name) or {} for name in (DEFAULT, kind)]
+    for part in parts:
+        if not isinstance(part, dict):
+            raise RequestError(f"the Slurm profile: {part!r} is not a mapping of options")
+    return declared(JobOptions, {**parts[0], **gpus, **parts[1]}, f"the Slurm profile, {kind}")
+
+
+def parameters(options: JobOptions, nodes: int = 1, processes: int = 1) -> dict[str, Any]:
+    """Return submitit's names and values for a job's options.
+
+    Args:
+        options: What to ask for.
+        nodes: Machines.
+        processes: Processes on each, with a GPU each if the options ask for any.
+    """
+    gpus = processes if options.gpus and nodes * processes > 1 else options.gpus
+    wanted: dict[str, Any] = {
+        "partition": options.partition,
+        "account": options.account,
+        "qos": options.qos,
+        "constraint": options.constraint,
+        "gpus_per_node": gpus or None,
+        "cpus_per_task": options.cpus,
+        "mem": options.mem,
+        "time": options.minutes,
+        "nodes": nodes,
+        "ntasks_per_node": processes,
+        "signal_delay_s": options.signal,
+        "additional_parameters": {"requeue": True, **options.extra},
+    }
+    if options.cpus:
+        # srun no longer takes it over from sbatch, since Slurm 22.05.
+        wanted["srun_args"] = [f"--cpus-per-task={options.cpus}"]
+    return {name: value for name, value in wanted.items() if value is not None}

@@ -1,0 +1,129 @@
+"""Which jobs a study needs: its sources' stages in arrays, then its runs, then the report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from bench.errors import BenchError
+from bench.paths import Home
+from bench.plugins import source_of
+from bench.progress import Progress
+from bench.run import collect_images
+from bench.size import format_size
+from bench.stage import UnfinishedError
+from bench.types import NOTHING, Chained, Json, RunSpec, digest
+from slurm.options import options_of
+
+WORKERS = 8
+"""Jobs that make a stage together, if the profile does not say."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Jobs alike, to be submitted at once.
+
+    Attributes:
+        kind: What they do (`slurm.options.KINDS`).
+        title: What they are called.
+        tasks: The run ids that each is about.
+        after: Places in the plan of what must have ended, well or not, before they start.
+        nodes: Machines for each.
+        processes: Processes on each machine.
+    """
+
+    kind: str
+    title: str
+    tasks: list[list[str]]
+    after: tuple[int, ...] = ()
+    nodes: int = 1
+    processes: int = 1
+
+
+def plan(specs: Sequence[RunSpec], home: Home, profile: Json, progress: Progress) -> list[Planned]:
+    """Return the jobs that runs need, each after those that it waits for.
+
+    A stage that is finished needs none. No result depends on the order: a run makes whatever its
+    source still lacks.
+
+    Args:
+        specs: The runs that are still to be done.
+        home: Where they are kept.
+        profile: What jobs ask for (`slurm.options.read_profile`).
+        progress: Where to report.
+    """
+    planned: list[Planned] = []
+    made: dict[str, list[int]] = {}
+    # A source made of others comes last: by then most of what it needs has been made.
+    for arm in sorted(_arms(specs), key=lambda arm: not _chain(arm[0])):
+        task, source = arm[0].task, arm[0].source
+        waits: tuple[int, ...] = () if _chain(arm[0]) else tuple(made.get(task, ()))
+        stages = _stages(arm, home, profile, progress)
+        for stage in stages:
+            planned.append(replace(stage, after=waits))
+            waits = (len(planned) - 1,)
+        if stages:
+            made.setdefault(task, []).extend(waits)
+        planned += [replace(runs, after=waits) for runs in _runs(arm, f"{task}/{source}")]
+    runs = tuple(place for place, jobs in enumerate(planned) if jobs.kind == "run")
+    return [*planned, Planned("report", "report", [[]], runs)]
+
+
+def _arms(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:
+    def arm(spec: RunSpec) -> tuple[str, str]:
+        return spec.task, spec.source
+
+    return [list(group) for _, group in groupby(sorted(specs, key=arm), arm)]
+
+
+def _chain(spec: RunSpec) -> tuple[tuple[str, ...], ...]:
+    source = source_of(spec.source, spec.options)
+    return source.chain if isinstance(source, Chained) else ()
+
+
+def _stages(arm: Sequence[RunSpec], home: Home, profile: Json, progress: Progress) -> list[Planned]:
+    """Return the jobs that make what an arm's source has not made yet."""
+    largest: dict[str, RunSpec] = {}
+    for spec in sorted(arm, key=lambda spec: (spec.n is None, spec.n or 0)):
+        largest[digest(spec.options)] = spec
+    chain = _chain(arm[0])
+    lacking = {spec.run_id: _lacking(spec, home, progress) for spec in largest.values()}
+    ids = [run_id for run_id, stage in lacking.items() if stage]
+    if not ids:
+        return []
+    first = min(_place(chain, stage) for stage in lacking.values() if stage)
+    title = f"{arm[0].task}/{arm[0].source}"
+    kinds = [names[-1] for names in chain[first:]]
+    return [
+        Planned(kind, f"{title}/{kind}", [ids] * (options_of(profile, kind).workers or usual))
+        for kind, usual in (*((kind, WORKERS) for kind in kinds), ("build", 1))
+    ]
+
+
+def _lacking(spec: RunSpec, home: Home, progress: Progress) -> str | None:
+    """Return the first stage of a run's source that is not made; None if there is none."""
+    try:
+        collect_images(spec, home, Progress(quiet=True), NOTHING)
+    except UnfinishedError as error:
+        return error.stage
+    except BenchError as error:  # The runs will fail with it, and the others need not.
+        progress.say(f"{spec.source} for {spec.task}: {error}")
+    return None
+
+
+def _place(chain: Sequence[Sequence[str]], stage: str) -> int:
+    """Return which link of a chain makes a stage; after the last, if none does."""
+    return next((place for place, names in enumerate(chain) if stage in names), len(chain))
+
+
+def _runs(arm: Sequence[RunSpec], title: str) -> list[Planned]:
+    def shape(spec: RunSpec) -> tuple[int, int]:
+        return spec.train.nodes, spec.train.gpus_per_node
+
+    planned = []
+    for (nodes, processes), group in groupby(sorted(arm, key=shape), shape):
+        specs = list(group)
+        only = specs[0]
+        name = f"{title}/{format_size(only.n)}/{only.seed}" if len(specs) == 1 else f"{title}/run"
+        tasks = [[spec.run_id] for spec in specs]
+        planned.append(Planned("run", name, tasks, nodes=nodes, processes=processes))
+    return planned

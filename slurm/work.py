@@ -1,0 +1,159 @@
+"""Runs one after another in one process: what every executor comes down to."""
+
+import os
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from bench import processes
+from bench.errors import BenchError
+from bench.files import write_atomic
+from bench.paths import Home
+from bench.progress import Progress
+from bench.records import is_underway, now, read_record
+from bench.run import run
+from bench.size import format_size
+from bench.studies import StudyFolder
+from bench.types import RunSpec
+
+LOG = "log.txt"
+
+
+def title_of(spec: RunSpec) -> str:
+    """Return the words that name a run."""
+    return f"{spec.task} {spec.source} n={format_size(spec.n)} seed={spec.seed}"
+
+
+def write_spec(home: Home, spec: RunSpec) -> None:
+    """Put a run's spec where a job finds it."""
+    path = home.run(spec.run_id) / "spec.json"
+    if not path.is_file():
+        write_atomic(path, msgspec.json.format(msgspec.json.encode(spec)))
+
+
+def read_spec(home: Home, run_id: str) -> RunSpec:
+    """Return the spec in a run's folder.
+
+    Raises:
+        BenchError: If it is not there or cannot be read.
+    """
+    path = home.run(run_id) / "spec.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunSpec)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BenchError(f"cannot read {path}: {error}", "sweep again") from error
+
+
+def is_done(home: Home, run_id: str) -> bool:
+    """Return whether a run need not be done again."""
+    record = read_record(home, run_id)
+    return record is not None and record.status == "done"
+
+
+def work(
+    specs: Sequence[RunSpec],
+    study: StudyFolder,
+    progress: Progress,
+    around: Callable[[RunSpec], AbstractContextManager[None]],
+    *,
+    wait: bool = True,
+) -> Iterator[tuple[RunSpec, str]]:
+    """Carry out runs, those that another process is at last; a failing one stops no other.
+
+    Args:
+        specs: The runs.
+        study: What they belong to; while it is on hold, none is started.
+        progress: Where to report.
+        around: What to do before and after a run.
+        wait: Whether to wait for other processes; if not, what they are at is left to them.
+
+    Yields:
+        Each run that was started or found done, and its status.
+    """
+    waiting = deque(specs)
+    while True:
+        if processes.is_first():
+            spec = processes.share(_next(waiting, study, progress, wait))
+        else:
+            spec = processes.receive()
+        if spec is None:
+            return
+        with around(spec):
+            status = _attempt(spec, study, progress)
+        yield spec, status
+
+
+def _next(
+    waiting: deque[RunSpec], study: StudyFolder, progress: Progress, wait: bool
+) -> RunSpec | None:
+    """Take the next run from those that wait; None if there is none to start."""
+    hold = study.hold()
+    if hold is not None:
+        progress.say(f"the study {study.name} is on hold: {hold.reason}")
+        return None
+    for _ in range(len(waiting)):
+        spec = waiting.popleft()
+        if not is_underway(study.home, spec.run_id):
+            return spec
+        if wait:
+            waiting.append(spec)
+        else:
+            progress.say(f"another process is at run {spec.run_id}; it is left to that one")
+    return waiting.popleft() if waiting else None
+
+
+def _attempt(spec: RunSpec, study: StudyFolder, progress: Progress) -> str:
+    try:
+        return run(spec, study.home, progress).status
+    except Exception as error:  # whatever it was stands in the run's record
+        if not isinstance(error, BenchError):
+            traceback.print_exc()
+        said = str(error) if isinstance(error, BenchError) else repr(error)
+        progress.say(f"run {spec.run_id} failed: {said}")
+        if processes.is_first():
+            study.fail(spec.run_id, said)
+        return "failed"
+
+
+@contextmanager
+def logged(home: Home, run_id: str) -> Iterator[None]:
+    """Send all that this process and its children write to the end of the run's log."""
+    path = home.run(run_id) / LOG
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab", buffering=0) as stream:
+        stream.write(f"\n=== {now()} {job_name() or 'process'} {os.getpid()}\n".encode())
+        with _redirected(stream.fileno()):
+            yield
+
+
+@contextmanager
+def _redirected(target: int) -> Iterator[None]:
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    try:
+        for descriptor in (1, 2):
+            os.dup2(target, descriptor)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, descriptor)
+            os.close(before)
+
+
+def job_name() -> str:
+    """Return the scheduler's name of the job that this process is of, or nothing."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    if array and task:
+        return f"{array}_{task}"
+    return os.environ.get("SLURM_JOB_ID") or os.environ.get("SUBMITIT_LOCAL_JOB_ID") or ""
+
+
+def log_of(home: Home, run_id: str) -> Path:
+    """Return where a run's log is, if it has one."""
+    return home.run(run_id) / LOG
