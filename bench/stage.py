@@ -109,7 +109,7 @@ class Stage:
         """
         if self.done:
             return
-        if scope.withholds(self.name):
+        if not scope.has(self.name):
             raise UnfinishedError(f"{self.key} is still to be made", self.name)
         total = self._plan(shards)
         wanted = [index for index in scope.shards or range(total) if index < total]

@@ -317,15 +317,15 @@ class Scope:
 
     Attributes:
         shards: Only these shards of each stage; None for all.
-        withheld: Names of the stages that are not to be made; ``*`` is every stage.
+        stages: Names of the stages that may be made; None for all.
     """
 
     shards: range | None = None
-    withheld: frozenset[str] = frozenset()
+    stages: frozenset[str] | None = None
 
-    def withholds(self, stage: str) -> bool:
-        """Return whether a stage is not to be made."""
-        return stage in self.withheld or "*" in self.withheld
+    def has(self, stage: str) -> bool:
+        """Return whether a stage may be made."""
+        return self.stages is None or stage in self.stages
 
     @property
     def whole(self) -> Scope:
@@ -334,7 +334,7 @@ class Scope:
 
 
 EVERYTHING = Scope()
-NOTHING = Scope(withheld=frozenset("*"))
+NOTHING = Scope(stages=frozenset())
 
 
 @dataclass(frozen=True)

@@ -111,18 +111,19 @@ def _make(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
         if folder.hold() is not None:
             return
         try:
-            collect_images(spec, folder.home, Progress(), Scope(withheld=_after(spec, kind)))
+            collect_images(spec, folder.home, Progress(), Scope(stages=_until(spec, kind)))
         except UnfinishedError as unfinished:
             Progress().say(f"done: {unfinished.stage} is another job's")
 
 
-def _after(spec: RunSpec, kind: str) -> frozenset[str]:
-    """Return the stages that come after one, and are made by other jobs."""
+def _until(spec: RunSpec, kind: str) -> frozenset[str] | None:
+    """Return a stage and all before it; those after it are made by other jobs."""
     source = source_of(spec.source, spec.options)
     chain = source.chain if isinstance(source, Chained) else ()
     kinds = [names[-1] for names in chain]
-    later = chain[kinds.index(kind) + 1 :] if kind in kinds else ()
-    return frozenset(name for names in later for name in names)
+    if kind not in kinds:
+        return None
+    return frozenset(name for names in chain[: kinds.index(kind) + 1] for name in names)
 
 
 def _report(folder: StudyFolder) -> None:

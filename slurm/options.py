@@ -28,7 +28,7 @@ the report."""
 _WITHOUT_GPU = ("scan", "download", "report")
 
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d)")
-_UNIT = re.compile(r"(\d+) ?(m|h|d)?")
+_UNIT = re.compile(r"(\d+) ?(m|h|d)")
 _MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
 
 _Word = Annotated[str, msgspec.Meta(pattern=r"^[^\s\"'`$\\]+$", max_length=200)]
@@ -48,7 +48,8 @@ class JobOptions(Declared, frozen=True, kw_only=True):
     mem: Annotated[str, msgspec.Meta(pattern=r"^\d+[KMGT]?$")] | None = None
     """Per node, such as 32G."""
     time: int | str | None = None
-    """Minutes, or 90m, 12h, 2d, or [DAYS-]HOURS:MINUTES:SECONDS."""
+    """90m, 12h, 2d, or [DAYS-]HOURS:MINUTES:SECONDS in quotes. No bare number: 12:00:00 without
+    quotes is 43200 to YAML."""
     signal: Positive = 90
     """Seconds before the time limit at which a job is told to stop, and is queued again."""
     requeues: Natural = 100
@@ -67,16 +68,16 @@ class JobOptions(Declared, frozen=True, kw_only=True):
     @property
     def minutes(self) -> int | None:
         """The time limit in minutes, seconds rounded up."""
-        text = "" if self.time is None else str(self.time).strip()
-        if not text:
+        if self.time is None:
             return None
+        text = self.time.strip() if isinstance(self.time, str) else ""
         if simple := _UNIT.fullmatch(text):
-            return int(simple[1]) * _MINUTES[simple[2] or "m"]
+            return int(simple[1]) * _MINUTES[simple[2]]
         if clock := _TIME.fullmatch(text):
             part = {name: int(value or 0) for name, value in clock.groupdict().items()}
             hours = part["days"] * 24 + part["hours"]
             return hours * 60 + part["minutes"] + (part["seconds"] > 0)
-        raise ValueError(f"{text!r} is not a time; write 90m, 12h, 2d or 1-12:00:00")
+        raise ValueError(f"{self.time!r} is not a time; write 90m, 12h, 2d or '1-12:00:00'")
 
 
 def read_profile(path: Path | None, settings: Sequence[str]) -> Json:

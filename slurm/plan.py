@@ -52,17 +52,18 @@ def plan(specs: Sequence[RunSpec], home: Home, profile: Json, progress: Progress
         progress: Where to report.
     """
     planned: list[Planned] = []
-    made: dict[str, list[int]] = {}
-    # A source made of others comes last: by then most of what it needs has been made.
-    for arm in sorted(_arms(specs), key=lambda arm: not _chain(arm[0])):
+    made: dict[tuple[str, str], int] = {}
+    # A source made of others comes after them: by then most of what it needs has been made.
+    for arm in sorted(_arms(specs), key=lambda arm: bool(_parts(arm[0]))):
         task, source = arm[0].task, arm[0].source
-        waits: tuple[int, ...] = () if _chain(arm[0]) else tuple(made.get(task, ()))
+        parts = {part for spec in arm for part in _parts(spec)}
+        waits = tuple(made[task, part] for part in sorted(parts) if (task, part) in made)
         stages = _stages(arm, home, profile, progress)
         for stage in stages:
             planned.append(replace(stage, after=waits))
             waits = (len(planned) - 1,)
         if stages:
-            made.setdefault(task, []).extend(waits)
+            made[task, source] = waits[0]
         planned += [replace(runs, after=waits) for runs in _runs(arm, f"{task}/{source}")]
     runs = tuple(place for place, jobs in enumerate(planned) if jobs.kind == "run")
     return [*planned, Planned("report", "report", [[]], runs)]
@@ -73,6 +74,12 @@ def _arms(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:
         return spec.task, spec.source
 
     return [list(group) for _, group in groupby(sorted(specs, key=arm), arm)]
+
+
+def _parts(spec: RunSpec) -> set[str]:
+    """Return the sources that a source is made of (`bench.preset.source_options`)."""
+    of = [spec.options["of"]] if "of" in spec.options else []
+    return {*spec.options.get("parts", {}), *of}
 
 
 def _chain(spec: RunSpec) -> tuple[tuple[str, ...], ...]:

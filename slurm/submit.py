@@ -1,5 +1,6 @@
 """Handing jobs to Slurm, through submitit: arrays of a size that the site allows, in order."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,10 @@ def submit(
     for one in planned:
         after = [job for place in one.after for job in jobs[place]]
         jobs.append([])
-        for tasks in _cut(one.tasks, largest):
+        for tasks in cut(one.tasks, largest):
             array = Array(kind=one.kind, title=one.title, tasks=tasks)
-            wanted = _parameters(one, profile, code, after, parallel)
-            array = _submit(array, study, wanted, options_of(profile, one.kind).requeues)
+            wanted = job_parameters(one, profile, code, after, parallel)
+            array = _submit(array, study, wanted, executor_of(study, one.kind, profile))
             jobs[-1].append(array.job)
             submitted.append(array)
             if parallel:
@@ -51,14 +52,16 @@ def submit(
     return submitted
 
 
-def _cut(tasks: list[list[str]], size: int) -> Iterator[list[list[str]]]:
+def cut(tasks: list[list[str]], size: int) -> Iterator[list[list[str]]]:
+    """Yield jobs in arrays of at most so many."""
     for start in range(0, len(tasks), size):
         yield tasks[start : start + size]
 
 
-def _parameters(
+def job_parameters(
     planned: Planned, profile: Json, code: Path, after: Sequence[str], parallel: int | None
 ) -> dict[str, Any]:
+    """Return submitit's names and values for jobs (the arguments are `submit`'s)."""
     options = options_of(profile, planned.kind)
     wanted = parameters(options, planned.nodes, planned.processes)
     return wanted | {
@@ -69,25 +72,32 @@ def _parameters(
         "dependency": f"afterany:{':'.join(after)}" if after else None,
         "setup": [
             *options.setup,
-            f"export PYTHONPATH={msgspec.json.encode(str(code)).decode()} PYTHONSAFEPATH=1",
+            f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}",
+            "export PYTHONSAFEPATH=1",
             "export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}",
         ],
     }
 
 
-def _submit(array: Array, study: StudyFolder, wanted: dict[str, Any], requeues: int) -> Array:
+def executor_of(study: StudyFolder, kind: str, profile: Json) -> Any:  # noqa: ANN401 (submitit's)
+    """Return what submits one kind of job."""
     import submitit
 
-    folder = study.path / "jobs"
+    requeues = options_of(profile, kind).requeues
+    return submitit.SlurmExecutor(folder=study.path / "jobs", max_num_timeout=requeues)
+
+
+def _submit(array: Array, study: StudyFolder, wanted: dict[str, Any], executor: Any) -> Array:  # noqa: ANN401
+    from submitit.core.utils import FailedJobError
+
     # Its file comes first and names it in Slurm, so that a kill in between loses sight of nothing.
     path = study.add(array)
     try:
-        executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=requeues)
         executor.update_parameters(**wanted, comment=f"{COMMENT}{path.stem}")
         words = ([str(study.home.root)], [study.name], [array.kind])
         sizes = (part * len(array.tasks) for part in words)
         jobs = executor.map_array(carry_out, *sizes, array.tasks)
-    except submitit.core.utils.FailedJobError as error:
+    except FailedJobError as error:
         path.unlink()
         said = str(error).strip().splitlines()[-1]
         raise BenchError(

@@ -108,12 +108,12 @@ def test_asking_for_some_shards_makes_those_and_says_what_is_missing(tmp_path: P
 
 def test_a_stage_that_is_withheld_writes_nothing(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "work", {})
-    for scope in (NOTHING, Scope(withheld=frozenset({"work", "rest"}))):
+    for scope in (NOTHING, Scope(stages=frozenset({"rest"}))):
         with pytest.raises(UnfinishedError, match=r"work-.* is still to be made") as caught:
             stage.run(2, lambda *_: None, QUIET, scope=scope)
         assert caught.value.stage == "work"
         assert list(tmp_path.iterdir()) == []
-    stage.run(2, lambda *_: None, QUIET, scope=Scope(withheld=frozenset({"rest"})))
+    stage.run(2, lambda *_: None, QUIET, scope=Scope(stages=frozenset({"work"})))
     stage.run(2, lambda *_: None, QUIET, scope=NOTHING)
 
 
