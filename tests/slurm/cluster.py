@@ -22,12 +22,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 BASE = Path(os.environ.get("BENCH_SLURM_BASE", "/var/lib/bench-slurm"))
-CONFIG = BASE / "etc" / "slurm.conf"
+CONFIG = BASE / "config" / "slurm.conf"
 CLUSTER = "bench-tests"
 
 PACKAGES = {
@@ -41,64 +41,56 @@ PACKAGES = {
 }
 """Debian's package of each program that must be there."""
 
-PATIENCE_SECONDS = 60
-HOSTS = Path("/etc/hosts")
-MARK = "# tests/slurm/cluster.py"
-
+_COMMAND = "python3 tests/slurm/cluster.py"
+_PATIENCE_SECONDS = 60
+_HOSTS = Path("/etc/hosts")
+_MARK = "# tests/slurm/cluster.py"
 _MUNGE_SOCKET = BASE / "munged" / "socket"
 _MUNGE_KEY = BASE / "munged" / "key"
 _DATABASE = BASE / "mariadbd" / "data"
 _DATABASE_SOCKET = BASE / "mariadbd" / "socket"
 _PROCESSES = BASE / "processes.json"
 _SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
-_ENVIRONMENT = {"PATH": _SEARCH, "SLURM_CONF": str(CONFIG)}
+# slurmdbd and the client find the database by the last one: slurmdbd.conf has no setting for it.
+_ENVIRONMENT = {
+    "PATH": _SEARCH,
+    "SLURM_CONF": str(CONFIG),
+    "MYSQL_UNIX_PORT": str(_DATABASE_SOCKET),
+}
 
 
 class ClusterError(Exception):
-    """Something that the caller can mend; one line."""
-
-
-# --------------------------------------------------------------------------- commands
-
-
-def missing_packages() -> list[str]:
-    """Return the packages whose programs are not on this machine."""
-    return [package for program, package in PACKAGES.items() if not _which(program)]
-
-
-def answers() -> bool:
-    """Return whether this folder's cluster runs and has a node for jobs; needs no root."""
-    return CONFIG.exists() and _node_serves()
+    """Why the cluster does not run, and what to do."""
 
 
 def install() -> None:
     """Install the packages that are missing."""
-    packages = missing_packages()
+    packages = _missing_packages()
     if not packages:
         return
-    _need_root()
+    _need_root("install")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-        _say(f"apt-get {' '.join(words)}")
-        done = subprocess.run(
-            ["apt-get", "-qq", *words], env=environment, stdout=sys.stderr, check=False
-        )
-        if done.returncode:
-            raise ClusterError(f"apt-get {words[0]} failed")
+        command = ["apt-get", "-qq", *words]
+        if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode:
+            raise ClusterError(f"`{' '.join(command)}` failed")
 
 
 def up(*, edit_hosts: bool = False) -> None:
     """Start the daemons that do not run, and return when the node takes jobs.
 
+    Whoever is not root may ask, too, and finds it running or not.
+
     Args:
         edit_hosts: Whether to write the host name into /etc/hosts where it is not on loopback.
     """
-    _need_root()
-    if packages := missing_packages():
-        raise ClusterError(f"not installed: {', '.join(packages)}; run `cluster.py install`")
+    if packages := _missing_packages():
+        raise ClusterError(f"not installed: {', '.join(packages)}; run `{_COMMAND} install`")
+    if os.geteuid() and CONFIG.exists() and _node_serves():
+        return
+    _need_root("up")
     with _lock():
-        _put_on_loopback(edit_hosts=edit_hosts)
-        _configure()
+        _configure(_loopback(edit_hosts=edit_hosts))
         _start()
 
 
@@ -108,7 +100,7 @@ def down(*, purge: bool = False) -> None:
     Args:
         purge: Whether to remove the folder and the line in /etc/hosts as well.
     """
-    _need_root()
+    _need_root("down")
     with _lock():
         if "slurmctld" in _noted() and any(_is_alive(daemon.name) for daemon in DAEMONS):
             _cancel_jobs()
@@ -116,14 +108,23 @@ def down(*, purge: bool = False) -> None:
             _end(daemon.name)
         _PROCESSES.unlink(missing_ok=True)
         if purge:
-            shutil.rmtree(BASE, ignore_errors=True)
-            _remove_from_hosts()
+            _remove()
 
 
-# --------------------------------------------------------------------------- configuration
+def _remove() -> None:
+    # What it made, by name: BENCH_SLURM_BASE may hold other things.
+    for folder in (CONFIG.parent, *(BASE / daemon.name for daemon in DAEMONS)):
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        BASE.rmdir()
+    lines = _HOSTS.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.rstrip().endswith(_MARK)]
+    if kept != lines:
+        _HOSTS.write_text("".join(kept))
 
 
-def _configure() -> None:
+def _configure(address: str) -> None:
+    """Make the folders, the key, the database and the configuration, where they are not yet."""
     for daemon in DAEMONS:
         _make_folder(BASE / daemon.name, daemon.user)
     if not _MUNGE_KEY.exists():
@@ -132,16 +133,18 @@ def _configure() -> None:
         "base": str(BASE),
         "cluster": CLUSTER,
         "node": _host_name(),
+        "address": address,
         # A node with less than it claims is drained; the figure of slurmd may be a little lower.
         "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20 * 9 // 10,
-        # Below Slurm's largest id, 2^26, and at least 100 later per second.
+        # Differs between clusters made within a week, and is below Slurm's largest id, 2^26.
         "first_job": int(_MUNGE_KEY.stat().st_mtime) % 600_000 * 100 + 1,
     }
     _make_folder(CONFIG.parent, "root")
-    for name in ("slurmdbd.conf", "slurm.conf"):
+    for name in ("mariadb.conf", "slurmdbd.conf", "slurm.conf"):
         template = Path(__file__).with_name(name).read_text()
         _write_configuration(CONFIG.with_name(name), string.Template(template).substitute(values))
     CONFIG.chmod(0o644)
+    _make_database()
 
 
 def _write_configuration(path: Path, text: str) -> None:
@@ -161,7 +164,8 @@ def _write(path: Path, content: bytes, user: str) -> None:
 
 
 def _make_folder(path: Path, user: str) -> None:
-    path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o755)
     shutil.chown(path, user)
 
 
@@ -169,32 +173,23 @@ def _host_name() -> str:
     return socket.gethostname().partition(".")[0]
 
 
-def _put_on_loopback(*, edit_hosts: bool) -> None:
-    """Make sure of the host name: Slurm's daemons and srun listen where it resolves to."""
+def _loopback(*, edit_hosts: bool) -> str:
+    """Return the address of the host name, on which Slurm's daemons and srun listen."""
     name = _host_name()
     try:
         address = socket.gethostbyname(name)
     except OSError:
         address = "nothing"
     if address.startswith("127."):
-        return
+        return address
     if not edit_hosts:
         raise ClusterError(
             f"the host name {name} resolves to {address}, not to loopback; put the line "
-            f"'127.0.0.1 {name}' at the top of {HOSTS}, or let `up --edit-hosts` do it"
+            f"'127.0.0.1 {name}' at the top of {_HOSTS}, or let `up --edit-hosts` do it"
         )
     # Written in place: in a container the file is a mount, which cannot be replaced.
-    HOSTS.write_text(f"127.0.0.1 {name} {MARK}\n{HOSTS.read_text()}")
-
-
-def _remove_from_hosts() -> None:
-    lines = HOSTS.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not line.rstrip().endswith(MARK)]
-    if kept != lines:
-        HOSTS.write_text("".join(kept))
-
-
-# --------------------------------------------------------------------------- daemons
+    _HOSTS.write_text(f"127.0.0.1 {name} {_MARK}\n{_HOSTS.read_text()}")
+    return "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -206,16 +201,12 @@ class Daemon:
         arguments: What it is started with.
         user: Whom it runs as.
         ready: Returns whether it does its work yet.
-        environment: What it needs besides PATH and SLURM_CONF.
-        prepare: What must be done before its first start.
     """
 
     name: str
     arguments: tuple[str, ...]
     user: str
     ready: Callable[[], bool]
-    environment: dict[str, str] = field(default_factory=dict)
-    prepare: Callable[[], None] = lambda: None
 
 
 def _make_database() -> None:
@@ -226,18 +217,16 @@ def _make_database() -> None:
     made = _run(
         "mariadb-install-db", "--no-defaults", f"--datadir={temporary}", "--skip-test-db",
         "--skip-name-resolve", "--auth-root-authentication-method=socket",
-        "--auth-root-socket-user=slurm", user="slurm", timeout=PATIENCE_SECONDS * 5,
+        "--auth-root-socket-user=slurm", user="slurm", timeout=_PATIENCE_SECONDS * 5,
     )  # fmt: skip
     if made.returncode:
-        raise ClusterError(f"mariadb-install-db failed: {made.stdout[-2000:]}")
+        raise ClusterError(f"mariadb-install-db failed: {made.stdout[-2000:]}{made.stderr}")
     temporary.rename(_DATABASE)
 
 
 def _database_serves() -> bool:
-    return not _run(
-        "mariadb", "--no-defaults", f"--socket={_DATABASE_SOCKET}",
-        "-e", "CREATE DATABASE IF NOT EXISTS slurm_acct_db", user="slurm",
-    ).returncode  # fmt: skip
+    query = "CREATE DATABASE IF NOT EXISTS slurm_acct_db"
+    return not _run("mariadb", "--no-defaults", "-e", query, user="slurm").returncode
 
 
 def _accounting_serves() -> bool:
@@ -264,24 +253,11 @@ DAEMONS = (
     ),
     Daemon(
         "mariadbd",
-        (
-            "--no-defaults", f"--datadir={_DATABASE}", f"--socket={_DATABASE_SOCKET}",
-            f"--pid-file={BASE / 'mariadbd' / 'pid'}", "--skip-networking",
-            # The least that slurmdbd does not complain of; nothing here need survive a power cut.
-            "--innodb-buffer-pool-size=64M", "--innodb-lock-wait-timeout=900",
-            "--innodb-flush-log-at-trx-commit=0", "--performance-schema=0",
-        ),
+        (f"--defaults-file={CONFIG.with_name('mariadb.conf')}",),
         "slurm",
         _database_serves,
-        prepare=_make_database,
     ),
-    Daemon(
-        "slurmdbd",
-        ("-D",),
-        "slurm",
-        _accounting_serves,
-        environment={"MYSQL_UNIX_PORT": str(_DATABASE_SOCKET)},
-    ),
+    Daemon("slurmdbd", ("-D",), "slurm", _accounting_serves),
     Daemon("slurmctld", ("-D",), "slurm", lambda: not _run("scontrol", "ping").returncode),
     Daemon("slurmd", ("-D",), "root", _node_serves),
 )  # fmt: skip
@@ -291,7 +267,6 @@ DAEMONS = (
 def _start() -> None:
     for daemon in DAEMONS:
         if not _is_alive(daemon.name):
-            daemon.prepare()
             _launch(daemon)
         _wait_until_ready(daemon)
 
@@ -300,31 +275,24 @@ def _launch(daemon: Daemon) -> None:
     user = pwd.getpwnam(daemon.user)
     with (BASE / daemon.name / "output").open("wb") as output:
         process = subprocess.Popen(
-            [_which(daemon.name), *daemon.arguments],
-            env=_ENVIRONMENT | daemon.environment,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            user=user.pw_uid,
-            group=user.pw_gid,
-            extra_groups=[],
-        )
+            [daemon.name, *daemon.arguments], env=_ENVIRONMENT, cwd="/",
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            user=user.pw_uid, group=user.pw_gid, extra_groups=[],
+        )  # fmt: skip
     _note(daemon.name, [process.pid, _start_time(process.pid)])
 
 
 def _wait_until_ready(daemon: Daemon) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not daemon.ready():
-        if not _is_alive(daemon.name):
-            raise ClusterError(f"{daemon.name} ended: {_last_words(daemon.name)}")
-        if time.monotonic() > deadline:
-            raise ClusterError(
-                f"{daemon.name} does not answer after {PATIENCE_SECONDS} s: "
-                f"{_last_words(daemon.name)}; `cluster.py down` and `up` again"
-            )
-        time.sleep(0.1)
+    _wait(lambda: daemon.ready() or not _is_alive(daemon.name), _PATIENCE_SECONDS)
+    if not (_is_alive(daemon.name) and daemon.ready()):
+        raise ClusterError(f"{daemon.name} does not work: {_last_words(daemon.name)}")
+
+
+def _wait(happened: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (done := happened()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return done
 
 
 def _last_words(name: str) -> str:
@@ -340,25 +308,20 @@ def _cancel_jobs() -> None:
     except ClusterError as error:
         _say(f"jobs cannot be cancelled: {error}")
         return
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while jobs := _run("squeue", "--noheader", "--format=%A").stdout.split():
-        if time.monotonic() > deadline:
-            _say(f"jobs that do not end: {' '.join(jobs)}")
-            return
-        _run("scancel", *sorted(set(jobs)))
-        time.sleep(0.5)
+    _run("scancel", *_jobs())
+    if not _wait(lambda: not _jobs(), _PATIENCE_SECONDS):
+        _say(f"jobs that do not end: {' '.join(_jobs())}")
 
 
-def _end(name: str, patience_seconds: float = 10) -> None:
-    deadline = time.monotonic() + patience_seconds
+def _jobs() -> list[str]:
+    return _run("squeue", "--noheader", "--format=%A").stdout.split()
+
+
+def _end(name: str) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         if _is_alive(name):
             os.kill(_noted()[name][0], number)
-        while _is_alive(name) and (time.monotonic() < deadline or number == signal.SIGKILL):
-            time.sleep(0.05)
-
-
-# --------------------------------------------------------------------------- processes
+        _wait(lambda: not _is_alive(name), 10)
 
 
 def _is_alive(name: str) -> bool:
@@ -367,10 +330,7 @@ def _is_alive(name: str) -> bool:
 
 
 def _noted() -> dict[str, list[int]]:
-    try:
-        noted: dict[str, list[int]] = json.loads(_PROCESSES.read_text())
-    except FileNotFoundError:
-        return {}
+    noted: dict[str, list[int]] = json.loads(_PROCESSES.read_text()) if _PROCESSES.exists() else {}
     return noted
 
 
@@ -393,16 +353,15 @@ def _run(
     """Run a command with the cluster's settings; one that hangs has failed."""
     try:
         return subprocess.run(
-            words, env=_ENVIRONMENT, user=user, cwd="/", stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout,
-            check=False,
+            words, env=_ENVIRONMENT, user=user, group=user, cwd="/", stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
     except (subprocess.TimeoutExpired, FileNotFoundError) as error:
-        return subprocess.CompletedProcess(words, returncode=1, stdout=str(error))
+        return subprocess.CompletedProcess(words, returncode=1, stdout="", stderr=str(error))
 
 
-def _which(program: str) -> str:
-    return shutil.which(program, path=_SEARCH) or ""
+def _missing_packages() -> list[str]:
+    return [name for program, name in PACKAGES.items() if not shutil.which(program, path=_SEARCH)]
 
 
 @contextmanager
@@ -413,9 +372,9 @@ def _lock() -> Iterator[None]:
         yield
 
 
-def _need_root() -> None:
+def _need_root(command: str) -> None:
     if os.geteuid():
-        raise ClusterError("it must be root: the daemons run as several users; try sudo")
+        raise ClusterError(f"only root can do it; run `sudo {_COMMAND} {command}`")
 
 
 def _say(line: str) -> None:
@@ -428,11 +387,10 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="install the packages")
     starting = commands.add_parser("up", help="start it; prints the line that sets SLURM_CONF")
-    starting.add_argument(
-        "--edit-hosts", action="store_true", help="put the host name on loopback if it is not"
-    )
+    hosts = "put the host name on loopback in /etc/hosts if it is not there"
+    starting.add_argument("--edit-hosts", action="store_true", help=hosts)
     ending = commands.add_parser("down", help="cancel all jobs and end it")
-    ending.add_argument("--purge", action="store_true", help="remove its folder, too")
+    ending.add_argument("--purge", action="store_true", help="remove its files and the line, too")
     asked = vars(parser.parse_args())
     began = time.monotonic()
     command = asked.pop("command")
@@ -440,7 +398,7 @@ def main() -> None:
         {"install": install, "up": up, "down": down}[command](**asked)
     except ClusterError as error:
         sys.exit(f"slurm: error: {error}")
-    _say(f"{command}: {time.monotonic() - began:.1f} s")
+    _say(f"{command} took {time.monotonic() - began:.1f} s")
     if command == "up":
         print(f"export SLURM_CONF={CONFIG}")
 
