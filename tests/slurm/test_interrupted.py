@@ -1,0 +1,71 @@
+"""A run that Slurm interrupts ends with the result of an undisturbed one."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.studies import Lab, result, until
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+
+@pytest.fixture
+def lab(slurm: Path, tmp_path: Path, preset: Path, colours: Path) -> Lab:
+    assert slurm.is_file()
+    return Lab(tmp_path / "home", preset, colours)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, preset: Path, colours: Path) -> Lab:
+    """The same runs, in one process, in peace."""
+    lab = Lab(tmp_path_factory.mktemp("undisturbed") / "home", preset, colours)
+    assert lab.call("sweep", str(long_study(lab))).code == 0
+    return lab
+
+
+def long_study(lab: Lab) -> Path:
+    return lab.write("long", {"source": ["real"], "n": [24]}, **{"train.epochs": 3000})
+
+
+def trains(lab: Lab, run_id: str) -> bool:
+    """Whether a run has come to train, so that there is something to lose."""
+    row = lab.rows("long")[0]
+    return row["state"] == "running" and "epoch" in row["note"]
+
+
+def compare(lab: Lab, undisturbed: Lab, run_id: str) -> None:
+    assert result(lab.record(run_id)) == result(undisturbed.record(run_id))
+
+
+def test_a_requeued_run_continues(lab: Lab, undisturbed: Lab) -> None:
+    assert lab.sweep(long_study(lab)).code == 0
+    [row] = lab.rows("long")
+    until(lambda: trains(lab, row["run_id"]))
+    job = lab.rows("long")[0]["job"]
+    subprocess.run(["scontrol", "requeue", job], check=True)
+    until(lambda: lab.log(row["run_id"]).count("===") == 2)
+    until(lambda: lab.states("long") == ["done"])
+    compare(lab, undisturbed, row["run_id"])
+
+
+def test_a_run_that_reaches_its_time_limit_continues(lab: Lab, undisturbed: Lab) -> None:
+    # Slurm's shortest limit is a minute; it warns 45 s before, so that this lasts no longer.
+    study = long_study(lab)
+    assert lab.sweep(study, "--slurm", "run.time=1m", "--slurm", "run.signal=40").code == 0
+    [row] = lab.rows("long")
+    until(lambda: lab.log(row["run_id"]).count("===") > 1)
+    until(lambda: lab.states("long") == ["done"])
+    compare(lab, undisturbed, row["run_id"])
+    assert "failed" not in lab.log(row["run_id"])
+
+
+def test_a_preempted_run_continues(lab: Lab, undisturbed: Lab) -> None:
+    assert lab.sweep(long_study(lab), "--slurm", "partition=scavenge").code == 0
+    [row] = lab.rows("long")
+    until(lambda: trains(lab, row["run_id"]))
+    urgent = ["sbatch", "--parsable", "--exclusive", "--output=/dev/null", "--wrap=sleep 5"]
+    subprocess.run(urgent, check=True, capture_output=True)
+    until(lambda: lab.log(row["run_id"]).count("===") == 2)
+    until(lambda: lab.states("long") == ["done"])
+    compare(lab, undisturbed, row["run_id"])
