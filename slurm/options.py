@@ -56,6 +56,8 @@ class JobOptions(Declared, frozen=True, kw_only=True):
     """How often it may reach its time limit."""
     workers: Positive | None = None
     """Jobs that make one stage together; 8 for those of a chain, 1 for what is left of a source."""
+    runs: Positive = 1
+    """Runs that one job carries out, one after another; more of them share its start."""
     setup: tuple[str, ...] = ()
     """Lines of shell that come before, such as ``module load cuda``."""
     extra: dict[str, str | int | bool] = {}

@@ -9,10 +9,10 @@ from bench.paths import Home
 from bench.plugins import source_of
 from bench.progress import Progress
 from bench.run import collect_images
-from bench.size import format_size
 from bench.stage import UnfinishedError
 from bench.types import NOTHING, Chained, Json, RunSpec, digest
 from slurm.options import options_of
+from slurm.work import name_of
 
 WORKERS = 8
 """Jobs that make a stage together, if the profile does not say."""
@@ -64,7 +64,7 @@ def plan(specs: Sequence[RunSpec], home: Home, profile: Json, progress: Progress
             waits = (len(planned) - 1,)
         if stages:
             made[task, source] = waits[0]
-        planned += [replace(runs, after=waits) for runs in _runs(arm, f"{task}/{source}")]
+        planned += [replace(runs, after=waits) for runs in _runs(arm, profile)]
     runs = tuple(place for place, jobs in enumerate(planned) if jobs.kind == "run")
     return [*planned, Planned("report", "report", [[]], runs)]
 
@@ -122,15 +122,15 @@ def _place(chain: Sequence[Sequence[str]], stage: str) -> int:
     return next((place for place, names in enumerate(chain) if stage in names), len(chain))
 
 
-def _runs(arm: Sequence[RunSpec], title: str) -> list[Planned]:
+def _runs(arm: Sequence[RunSpec], profile: Json) -> list[Planned]:
     def shape(spec: RunSpec) -> tuple[int, int]:
         return spec.train.nodes, spec.train.gpus_per_node
 
     planned = []
+    size = options_of(profile, "run").runs
     for (nodes, processes), group in groupby(sorted(arm, key=shape), shape):
-        specs = list(group)
-        only = specs[0]
-        name = f"{title}/{format_size(only.n)}/{only.seed}" if len(specs) == 1 else f"{title}/run"
-        tasks = [[spec.run_id] for spec in specs]
+        ids = [spec.run_id for spec in group]
+        tasks = [ids[start : start + size] for start in range(0, len(ids), size)]
+        name = name_of(arm[0]) if len(arm) == 1 else f"{arm[0].task}/{arm[0].source}/run"
         planned.append(Planned("run", name, tasks, nodes=nodes, processes=processes))
     return planned

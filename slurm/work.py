@@ -29,6 +29,11 @@ def title_of(spec: RunSpec) -> str:
     return f"{spec.task} {spec.source} n={format_size(spec.n)} seed={spec.seed}"
 
 
+def name_of(spec: RunSpec) -> str:
+    """Return what a run's job is called."""
+    return f"{spec.task}/{spec.source}/{format_size(spec.n)}/{spec.seed}"
+
+
 def write_spec(home: Home, spec: RunSpec) -> None:
     """Put a run's spec where a job finds it."""
     path = home.run(spec.run_id) / "spec.json"

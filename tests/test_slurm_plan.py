@@ -83,6 +83,13 @@ def test_variants_of_one_source_share_its_arrays(home: Home, spec_of: Any) -> No
     assert set(planned[0].tasks[0]) == {spec.run_id for spec in specs}
 
 
+def test_a_job_carries_out_as_many_runs_as_it_is_told(home: Home, spec_of: Any) -> None:
+    specs = [spec_of("none", None, train__lr=rate) for rate in (1e-5, 1e-4, 1e-3)]
+    [runs, _] = plan(specs, home, {"run": {"runs": 2}}, QUIET)
+    assert [len(task) for task in runs.tasks] == [2, 1]
+    assert {run for task in runs.tasks for run in task} == {spec.run_id for spec in specs}
+
+
 def test_runs_of_several_processes_are_an_array_of_their_own(home: Home, spec_of: Any) -> None:
     specs = [spec_of("none", None), spec_of("none", None, train__nodes=2, train__gpus_per_node=4)]
     shapes = {(jobs.kind, jobs.nodes, jobs.processes) for jobs in plan(specs, home, {}, QUIET)}
