@@ -90,7 +90,8 @@ def up(*, edit_hosts: bool = False) -> None:
         return
     _need_root("up")
     with _lock():
-        _configure(_loopback(edit_hosts=edit_hosts))
+        _put_on_loopback(edit_hosts=edit_hosts)
+        _configure()
         _start()
 
 
@@ -123,8 +124,10 @@ def _remove() -> None:
         _HOSTS.write_text("".join(kept))
 
 
-def _configure(address: str) -> None:
+def _configure() -> None:
     """Make the folders, the key, the database and the configuration, where they are not yet."""
+    _make_folder(BASE, "root")
+    _make_folder(CONFIG.parent, "root")
     for daemon in DAEMONS:
         _make_folder(BASE / daemon.name, daemon.user)
     if not _MUNGE_KEY.exists():
@@ -133,13 +136,11 @@ def _configure(address: str) -> None:
         "base": str(BASE),
         "cluster": CLUSTER,
         "node": _host_name(),
-        "address": address,
         # A node with less than it claims is drained; the figure of slurmd may be a little lower.
         "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20 * 9 // 10,
         # Differs between clusters made within a week, and is below Slurm's largest id, 2^26.
         "first_job": int(_MUNGE_KEY.stat().st_mtime) % 600_000 * 100 + 1,
     }
-    _make_folder(CONFIG.parent, "root")
     for name in ("mariadb.conf", "slurmdbd.conf", "slurm.conf"):
         template = Path(__file__).with_name(name).read_text()
         _write_configuration(CONFIG.with_name(name), string.Template(template).substitute(values))
@@ -173,23 +174,25 @@ def _host_name() -> str:
     return socket.gethostname().partition(".")[0]
 
 
-def _loopback(*, edit_hosts: bool) -> str:
-    """Return the address of the host name, on which Slurm's daemons and srun listen."""
+def _put_on_loopback(*, edit_hosts: bool) -> None:
+    """Make sure of the host name: Slurm's daemons and srun listen where it resolves to.
+
+    Debian's own 127.0.1.1 does not do: srun waits there for answers that go to 127.0.0.1.
+    """
     name = _host_name()
     try:
         address = socket.gethostbyname(name)
     except OSError:
         address = "nothing"
-    if address.startswith("127."):
-        return address
+    if address == "127.0.0.1":
+        return
     if not edit_hosts:
         raise ClusterError(
-            f"the host name {name} resolves to {address}, not to loopback; put the line "
+            f"the host name {name} resolves to {address}, not to 127.0.0.1; put the line "
             f"'127.0.0.1 {name}' at the top of {_HOSTS}, or let `up --edit-hosts` do it"
         )
     # Written in place: in a container the file is a mount, which cannot be replaced.
     _HOSTS.write_text(f"127.0.0.1 {name} {_MARK}\n{_HOSTS.read_text()}")
-    return "127.0.0.1"
 
 
 @dataclass(frozen=True)
