@@ -43,10 +43,12 @@ PACKAGES = {
 
 _COMMAND = "python3 tests/slurm/cluster.py"
 _PATIENCE_SECONDS = 60
+_NODE = socket.gethostname().partition(".")[0]
 _HOSTS = Path("/etc/hosts")
 _MARK = "# tests/slurm/cluster.py"
 _MUNGE_SOCKET = BASE / "munged" / "socket"
 _MUNGE_KEY = BASE / "munged" / "key"
+_DATABASE_CONFIG = CONFIG.with_name("mariadb.conf")
 _DATABASE = BASE / "mariadbd" / "data"
 _DATABASE_SOCKET = BASE / "mariadbd" / "socket"
 _PROCESSES = BASE / "processes.json"
@@ -65,8 +67,7 @@ class ClusterError(Exception):
 
 def install() -> None:
     """Install the packages that are missing."""
-    packages = _missing_packages()
-    if not packages:
+    if not (packages := _missing_packages()):
         return
     _need_root("install")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -135,7 +136,7 @@ def _configure() -> None:
     values = {
         "base": str(BASE),
         "cluster": CLUSTER,
-        "node": _host_name(),
+        "node": _NODE,
         # A node with less than it claims is drained; the figure of slurmd may be a little lower.
         "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20 * 9 // 10,
         # Differs between clusters made within a week, and is below Slurm's largest id, 2^26.
@@ -170,29 +171,24 @@ def _make_folder(path: Path, user: str) -> None:
     shutil.chown(path, user)
 
 
-def _host_name() -> str:
-    return socket.gethostname().partition(".")[0]
-
-
 def _put_on_loopback(*, edit_hosts: bool) -> None:
     """Make sure of the host name: Slurm's daemons and srun listen where it resolves to.
 
     Debian's own 127.0.1.1 does not do: srun waits there for answers that go to 127.0.0.1.
     """
-    name = _host_name()
     try:
-        address = socket.gethostbyname(name)
+        address = socket.gethostbyname(_NODE)
     except OSError:
         address = "nothing"
     if address == "127.0.0.1":
         return
     if not edit_hosts:
         raise ClusterError(
-            f"the host name {name} resolves to {address}, not to 127.0.0.1; put the line "
-            f"'127.0.0.1 {name}' at the top of {_HOSTS}, or let `up --edit-hosts` do it"
+            f"the host name {_NODE} resolves to {address}, not to 127.0.0.1; put the line "
+            f"'127.0.0.1 {_NODE}' at the top of {_HOSTS}, or let `up --edit-hosts` do it"
         )
     # Written in place: in a container the file is a mount, which cannot be replaced.
-    _HOSTS.write_text(f"127.0.0.1 {name} {_MARK}\n{_HOSTS.read_text()}")
+    _HOSTS.write_text(f"127.0.0.1 {_NODE} {_MARK}\n{_HOSTS.read_text()}")
 
 
 @dataclass(frozen=True)
@@ -254,12 +250,7 @@ DAEMONS = (
         "munge",
         lambda: not _run("munge", "-n", f"--socket={_MUNGE_SOCKET}").returncode,
     ),
-    Daemon(
-        "mariadbd",
-        (f"--defaults-file={CONFIG.with_name('mariadb.conf')}",),
-        "slurm",
-        _database_serves,
-    ),
+    Daemon("mariadbd", (f"--defaults-file={_DATABASE_CONFIG}",), "slurm", _database_serves),
     Daemon("slurmdbd", ("-D",), "slurm", _accounting_serves),
     Daemon("slurmctld", ("-D",), "slurm", lambda: not _run("scontrol", "ping").returncode),
     Daemon("slurmd", ("-D",), "root", _node_serves),
@@ -282,7 +273,8 @@ def _launch(daemon: Daemon) -> None:
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             user=user.pw_uid, group=user.pw_gid, extra_groups=[],
         )  # fmt: skip
-    _note(daemon.name, [process.pid, _start_time(process.pid)])
+    noted = _noted() | {daemon.name: [process.pid, _start_time(process.pid)]}
+    _write(_PROCESSES, json.dumps(noted).encode(), "root")
 
 
 def _wait_until_ready(daemon: Daemon) -> None:
@@ -335,10 +327,6 @@ def _is_alive(name: str) -> bool:
 def _noted() -> dict[str, list[int]]:
     noted: dict[str, list[int]] = json.loads(_PROCESSES.read_text()) if _PROCESSES.exists() else {}
     return noted
-
-
-def _note(name: str, process: list[int]) -> None:
-    _write(_PROCESSES, json.dumps(_noted() | {name: process}).encode(), "root")
 
 
 def _start_time(pid: int) -> int:
