@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from adapt.augment import Augment
 from adapt.order import Draw, stable_seed
+from bench import signals
 from bench.manifest import read_image
 
 DECODED_BYTES = 2**30
@@ -120,6 +121,9 @@ def load(
         pin_memory=device.type == "cuda",
         # It would else draw from the generator that a tower drops by, in a process's first epoch.
         generator=torch.Generator(),
+        worker_init_fn=signals.heed_parent_alone,
     )
-    for part, (batch, labels) in zip(wanted(), loader, strict=True):
+    with signals.kept_from_workers():
+        batches = iter(loader)
+    for part, (batch, labels) in zip(wanted(), batches, strict=True):
         yield part, batch.to(device, non_blocking=True), labels.to(device, non_blocking=True)

@@ -50,11 +50,12 @@ class Plan:
             return (epoch - 1) * self._spec.steps // self._spec.epochs
         return (epoch - 1) * -(-len(self._labels) // self._spec.batch_size)
 
-    def images_before(self, epoch: int) -> int:
-        """Return how many images have been taken when an epoch begins."""
+    def images_before(self, epoch: int, step: int = 0) -> int:
+        """Return how many images have been taken when a step of an epoch, from 0, begins."""
+        size = self._spec.batch_size
         if self._spec.steps is not None:
-            return self.steps_before(epoch) * self._spec.batch_size
-        return (epoch - 1) * len(self._labels)
+            return (self.steps_before(epoch) + step) * size
+        return (epoch - 1) * len(self._labels) + min(step * size, len(self._labels))
 
     def batches(self, epoch: int) -> list[list[Draw]]:
         """Return what each step of an epoch takes."""

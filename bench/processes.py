@@ -8,6 +8,9 @@ import os
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from bench.errors import RequestError
+from bench.types import TrainSpec
+
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=7)
@@ -30,6 +33,22 @@ def is_first() -> bool:
 def local_rank() -> int:
     """Return this process's number on its machine, which is also its GPU's."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def check_count(train: TrainSpec) -> None:
+    """Make sure that as many processes are here as a training asks for; one allows for any.
+
+    Raises:
+        RequestError: If not.
+    """
+    wanted, found = train.processes, count()
+    if wanted not in (1, found):
+        raise RequestError(
+            f"train.nodes={train.nodes} and train.gpus_per_node={train.gpus_per_node} ask for "
+            f"{wanted} processes, and {'here is 1' if found == 1 else f'here are {found}'}",
+            f"start `torchrun --nnodes={train.nodes} --nproc-per-node={train.gpus_per_node} -m -- "
+            "bench.cli run …`, or `bench sweep STUDY --on slurm`",
+        )
 
 
 def share(value: T) -> T:

@@ -122,8 +122,10 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
         fresh: Do it again even if it is done.
 
     Raises:
+        RequestError: If the spec asks for another number of processes.
         BenchError: If the run fails; its record then says why.
     """
+    processes.check_count(spec.train)
     if not processes.is_first():
         return _help(spec, home)
     folder = home.run(spec.run_id)
@@ -136,15 +138,21 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
             return processes.share(record)
         processes.share(None)
         write_atomic(folder / "spec.json", msgspec.json.format(msgspec.json.encode(spec)))
-        started = now()
-        try:
-            with heartbeat(home, spec.run_id, progress):
-                record = _Run(spec, home, progress).carry_out(started)
-        except Exception as error:
-            write_record(home, failed_record(spec, started, error))
-            raise
-        write_record(home, record)
+        with heartbeat(home, spec.run_id, progress):
+            record = _carried_out(spec, home, progress)
         return processes.share(record)
+
+
+def _carried_out(spec: RunSpec, home: Home, progress: Progress) -> RunRecord:
+    """Carry out a run and write its record, whatever comes of it."""
+    started = now()
+    try:
+        record = _Run(spec, home, progress).carry_out(started)
+    except Exception as error:
+        write_record(home, failed_record(spec, started, error))
+        raise
+    write_record(home, record)
+    return record
 
 
 def _help(spec: RunSpec, home: Home) -> RunRecord:
@@ -303,6 +311,7 @@ class _Run:
             timings={**self.timings, **adapted.timings},
             images_per_second=adapted.images_per_second,
             peak_memory_mb=round(provenance.peak_memory_mb(), 1),
+            processes=processes.count(),
             device=provenance.device(),
             weights=clip.weights_hash,
             details={
@@ -319,6 +328,7 @@ class _Run:
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
+        self.progress.begin(step)
         start = time.monotonic()
         yield
         self.timings[step] = round(time.monotonic() - start, 3)

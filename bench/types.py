@@ -62,8 +62,6 @@ class TrainSpec(Declared, frozen=True, kw_only=True):
     `epochs` then says into how many parts, each judged as an epoch, they are cut."""
     batch_size: Positive = 512
     """Images in one optimiser step; kept when memory is short, by accumulation."""
-    micro_batch: Positive | None = None
-    """Images in one forward pass of a process; None for its whole part of the batch."""
     sampling: Literal["uniform", "balanced"] = "uniform"
     """Whether an epoch takes each image once, or as many images from each class."""
     lr: AboveZero = 1e-5
@@ -80,10 +78,25 @@ class TrainSpec(Declared, frozen=True, kw_only=True):
     freeze_tower: bool = False
     select_by: str = "linear-probe"
     """The evaluator whose validation score picks the epoch, epoch 0 (no change) included."""
-    nodes: Positive = 1
-    gpus_per_node: Positive = 1
+
+    # How it is carried out; the result is the same up to rounding.
+    micro_batch: Positive | None = None
+    """Images in one forward pass of a process; None for its whole part of the batch."""
     workers: Natural = 0
     """Processes that decode images; 0 decodes in the training process."""
+    nodes: Positive = 1
+    """Machines that train together."""
+    gpus_per_node: Positive = 1
+    """Training processes on each of them: one for each GPU, if it has any."""
+
+    @property
+    def processes(self) -> int:
+        """Processes that carry out the training; 1 leaves their number to whoever starts it."""
+        return self.nodes * self.gpus_per_node
+
+
+HOW = ("micro_batch", "workers", "nodes", "gpus_per_node")
+"""What of a `TrainSpec` does not make another run."""
 
 
 class RunSpec(Declared, frozen=True, kw_only=True):
@@ -110,8 +123,11 @@ class RunSpec(Declared, frozen=True, kw_only=True):
 
     @property
     def run_id(self) -> str:
-        """Short hash of the whole spec; equal specs are one run."""
-        return digest(self)
+        """Short hash of all that determines the result; equal ones are one run."""
+        content = msgspec.to_builtins(self)
+        for name in HOW:
+            del content["train"][name]
+        return digest(content)
 
 
 # ---------------------------------------------------------------- records: what a run made
@@ -163,6 +179,8 @@ class RunRecord(Declared, frozen=True, kw_only=True):
     """Seconds per step of the run."""
     images_per_second: float | None = None
     peak_memory_mb: float | None = None
+    processes: int = 1
+    """How many carried the run out together."""
     device: str = ""
     weights: str = ""
     """SHA-256 of the weights that were adapted."""

@@ -15,6 +15,7 @@ from tempfile import TemporaryFile
 import msgspec
 import polars as pl
 
+from bench import signals
 from bench.errors import BenchError
 from bench.shards import MAX_PIXELS, ShardWriter, members, read_bytes
 from sources._download_options import DownloadOptions
@@ -74,14 +75,15 @@ def _run(job: Job, folder: Path) -> None:
     """Run img2dataset in a process of its own: it prints, forks and silences the descriptors."""
     # Not in the folder: its disk may be full.
     with TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, msgspec.json.encode(job).decode()],
-            env=_environment(job.allowed),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
+        with signals.kept_from_helpers():
+            process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, msgspec.json.encode(job).decode()],
+                env=_environment(job.allowed),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
         try:
             code = process.wait()
         finally:

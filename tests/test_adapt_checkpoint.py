@@ -1,6 +1,7 @@
 """Checkpoints that a kill, a disk or somebody else left in a bad way."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from adapt.checkpoint import Checkpoint
+from adapt.checkpoint import Checkpoint, Underway
 from adapt.models import Classifier
 from adapt.objectives.ce import CrossEntropy
 from bench.errors import BenchError
-from tests.tiny_training import adapt, assert_same, save_every_epoch
+from tests.tiny_training import adapt, assert_same, save_always
 
 torch.set_num_threads(1)
 
@@ -38,7 +39,7 @@ class Interrupting(CrossEntropy):
 @pytest.fixture
 def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The checkpoint that a training left which ended in its second epoch."""
-    save_every_epoch(monkeypatch)
+    save_always(monkeypatch)
     with pytest.raises(EndedError):
         adapt(tmp_path, objective=Interrupting(5))
     (checkpoint,) = (tmp_path / "run").iterdir()
@@ -63,6 +64,18 @@ def swap_moments(path: Path) -> None:
     torch.save(state, path)
 
 
+def rewrite(folder: Path, **changes: object) -> None:
+    """Let a checkpoint say something else about its training."""
+    path = folder / "training.json"
+    path.write_bytes(json.dumps({**json.loads(path.read_bytes()), **changes}).encode())
+
+
+def at_step(folder: Path, step: int) -> None:
+    """Let a checkpoint and its name place it at a step of the next epoch."""
+    rewrite(folder, underway={"step": step})
+    folder.rename(folder.with_name(f"{folder.name}-{step:08d}"))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "weights cut": lambda folder: shorten(folder / "last.safetensors", -7),
     "weights gone": lambda folder: (folder / "best.safetensors").unlink(),
@@ -80,8 +93,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     ),
     "optimiser of other code": lambda folder: (folder / "optimiser.pt").write_bytes(pickled(Path)),
     "optimiser of other shapes": lambda folder: swap_moments(folder / "optimiser.pt"),
-    "history empty": lambda folder: (folder / "history.json").write_bytes(b"[]"),
-    "history no text": lambda folder: (folder / "history.json").write_bytes(b"\xff\xfe"),
+    "history empty": lambda folder: rewrite(folder, history=[]),
+    "history a list": lambda folder: (folder / "training.json").write_bytes(b"[]"),
+    "history no text": lambda folder: (folder / "training.json").write_bytes(b"\xff\xfe"),
+    "history gone": lambda folder: (folder / "training.json").unlink(),
+    "place past the epoch": lambda folder: at_step(folder, 3),
+    "place before the epoch": lambda folder: at_step(folder, -1),
+    "place of another step": lambda folder: rewrite(folder, underway={"step": 1}),
     "finished too early": lambda folder: folder.rename(folder.with_name(f"{folder.name}-done")),
     "history of another epoch": lambda folder: folder.rename(folder.with_name("epoch-00002")),
 }
@@ -93,6 +111,18 @@ def test_damaged_checkpoint_is_a_clear_error(
 ) -> None:
     damage(cut)
     with pytest.raises(BenchError, match=r"the checkpoint in .*run is damaged; delete .*run and"):
+        adapt(tmp_path)
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_checkpoint_of_another_version_is_refused(tmp_path: Path, cut: Path, version: int) -> None:
+    if version == 1:  # It had a list of epochs under another name.
+        history = json.loads((cut / "training.json").read_bytes())["history"]
+        (cut / "history.json").write_text(json.dumps(history))
+        (cut / "training.json").unlink()
+    else:
+        rewrite(cut, format=version, something="new")
+    with pytest.raises(BenchError, match=r"made by another version of this program; delete .*run"):
         adapt(tmp_path)
 
 
@@ -108,9 +138,10 @@ def test_saving_removes_checkpoints_alone(tmp_path: Path, cut: Path) -> None:
 def test_what_a_kill_leaves_beside_the_finished_one_is_removed(tmp_path: Path) -> None:
     first = adapt(tmp_path)
     (done,) = (tmp_path / "run").iterdir()
-    Checkpoint(
-        first.history, first.classifier.state(), first.classifier.state(), {"optimiser": {}}
-    ).save(tmp_path / "before")
+    weights = first.classifier.state()
+    Checkpoint(first.history, Underway(), weights, weights, {"optimiser": {}}).save(
+        tmp_path / "before"
+    )
     (before,) = (tmp_path / "before").iterdir()
     before.rename(done.with_name(before.name))
     again = adapt(tmp_path)

@@ -2,12 +2,7 @@
 
 import copy
 import math
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import open_clip
@@ -27,7 +22,7 @@ from bench.errors import BenchError, RequestError
 from bench.progress import Progress
 from bench.types import TrainSpec
 from tests.tiny_clip import colour_task, write_colours
-from tests.tiny_training import SPEC, N, adapt, assert_same, rising, save_every_epoch, world
+from tests.tiny_training import SPEC, N, adapt, assert_same, rising, save_always, world
 
 torch.set_num_threads(1)
 
@@ -222,7 +217,7 @@ def test_finished_training_is_not_repeated_and_keeps_no_optimiser(tmp_path: Path
     assert_same(first.classifier.state(), second.classifier.state(), 0)
     assert second.history == first.history
     files = sorted(path.name for path in (tmp_path / "run").rglob("*") if path.is_file())
-    assert files == ["best.safetensors", "history.json", "last.safetensors"]
+    assert files == ["best.safetensors", "last.safetensors", "training.json"]
 
 
 class Poison:
@@ -240,7 +235,7 @@ class Poison:
 def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_every_epoch(monkeypatch)
+    save_always(monkeypatch)
     with pytest.raises(
         BenchError, match=r"at step 2 of 3 of epoch 2 \(learning rate 0\.000\d+\); lower train\.lr"
     ):
@@ -250,6 +245,20 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
     assert [epoch.epoch for epoch in kept.history] == [0, 1]
     assert all(value.isfinite().all() for value in kept.last.values())
     assert adapt(tmp_path).history[-1].epoch == 3
+
+
+def test_loss_that_is_no_number_stops_within_the_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_always(monkeypatch, check_steps=2)
+    poison = Poison(calls=8)
+    with pytest.raises(BenchError, match="no number at step 9 of 20 of epoch 1 "):
+        adapt(tmp_path, msgspec.structs.replace(SPEC, batch_size=2), objective=poison)
+    assert poison.calls == -2  # It goes no further than to the next look.
+    kept = Checkpoint.load(tmp_path / "run")
+    assert kept is not None
+    assert (len(kept.history), kept.underway.step) == (1, 8)
+    assert all(value.isfinite().all() for value in kept.last.values())
 
 
 class Steep(Poison):
@@ -266,92 +275,9 @@ class Steep(Poison):
 def test_gradient_that_is_no_number_is_never_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_every_epoch(monkeypatch)
+    save_always(monkeypatch)
     with pytest.raises(BenchError, match="no number at step 3 of 3 of epoch 1"):
         adapt(tmp_path, objective=Steep(calls=2))
     kept = Checkpoint.load(tmp_path / "run")
     assert kept is not None
     assert [epoch.epoch for epoch in kept.history] == [0]
-
-
-class Killer(Poison):
-    """Cross-entropy that ends the process as the kernel would, at some call."""
-
-    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
-        self.calls -= 1
-        if self.calls < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return functional.cross_entropy(model(images), labels)
-
-
-def start(
-    folder: Path, spec: TrainSpec, kill_at: int, *launcher: str, patch_dropout: float = 0.0
-) -> int:
-    """Run this file as a program, in a process of its own or in several."""
-    root = Path(__file__).parent.parent
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    words = [str(folder), str(kill_at), msgspec.json.encode(spec).decode(), str(patch_dropout)]
-    command = [sys.executable, *launcher, __file__, *words]
-    return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
-
-
-@pytest.mark.parametrize(
-    ("options", "patch_dropout"),
-    [({}, 0.0), ({"steps": 9, "sampling": "balanced"}, 0.0), ({}, 0.5)],
-)
-def test_killed_training_continues_bit_for_bit(
-    tmp_path: Path, options: dict[str, Any], patch_dropout: float
-) -> None:
-    spec = msgspec.structs.replace(SPEC, **options)
-    undisturbed = adapt(tmp_path, spec, run="undisturbed", patch_dropout=patch_dropout)
-    # In epoch 2; epochs have 3 steps.
-    assert start(tmp_path, spec, 5, patch_dropout=patch_dropout) == -signal.SIGKILL
-    kept = Checkpoint.load(tmp_path / "run")
-    assert kept is not None
-    assert [epoch.loss for epoch in kept.history] == [None, undisturbed.history[1].loss]
-    resumed = adapt(tmp_path, spec, validate=lambda *_: 9.0, patch_dropout=patch_dropout)
-    assert [epoch.loss for epoch in resumed.history] == [
-        epoch.loss for epoch in undisturbed.history
-    ]
-    last = Checkpoint.load(tmp_path / "run")
-    assert last is not None
-    assert_same(last.last, undisturbed.classifier.state(), 0)
-    assert resumed.chosen.epoch == 2
-
-
-@pytest.mark.slow
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    # The last of four batches is one image: the second process has none.
-    spec = msgspec.structs.replace(SPEC, batch_size=13)
-    alone = adapt(tmp_path, spec, run="alone")
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    assert start(tmp_path, spec, 1000, *launcher) == 0
-    together = Checkpoint.load(tmp_path / "run")
-    assert together is not None
-    assert_same(together.last, alone.classifier.state(), 2e-6)
-    assert [epoch.loss for epoch in together.history[1:]] == pytest.approx(
-        [epoch.loss for epoch in alone.history[1:]], abs=1e-6
-    )
-
-
-def main() -> None:
-    """Adapt in the folder of the first argument; be killed at the step of the second."""
-    folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
-    spec = msgspec.json.decode(sys.argv[3], type=TrainSpec)
-    save_every_epoch(pytest.MonkeyPatch())
-    classifier, images = world(
-        folder / f"rank-{os.environ.get('RANK', '0')}", patch_dropout=float(sys.argv[4])
-    )
-    finetune(
-        classifier,
-        images,
-        Killer(kill_at),
-        spec,
-        folder=folder / "run",
-        validate=rising(),
-        progress=Progress(quiet=True),
-    )
-
-
-if __name__ == "__main__":
-    main()

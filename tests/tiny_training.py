@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from adapt import finetune as finetune_module
+from adapt import training as training_module
 from adapt.augment import Augment
 from adapt.data import TrainingImages
-from adapt.finetune import Adapted, Validate, finetune
+from adapt.finetune import Adapted, finetune
 from adapt.models import Classifier, load_clip
 from adapt.objectives.ce import CrossEntropy
+from adapt.training import Validate
 from bench.progress import Progress
 from bench.types import Objective, TrainSpec
 from tests.tiny_clip import colour_task, write_colours, write_tiny_clip
@@ -58,10 +59,11 @@ def adapt(
     )
 
 
-def save_every_epoch(patch: pytest.MonkeyPatch) -> None:
-    """Keep every epoch, however short: a user's epochs take minutes."""
-    patch.setattr(finetune_module, "SAVE_SECONDS", 0.0)
-    patch.setattr(finetune_module, "SAVE_SHARE", math.inf)
+def save_always(patch: pytest.MonkeyPatch, check_steps: int = 50) -> None:
+    """Save whenever a training may, every so many steps of an epoch: a user's take minutes."""
+    patch.setattr(training_module, "CHECK_STEPS", check_steps)
+    patch.setattr(training_module, "SAVE_SECONDS", 0.0)
+    patch.setattr(training_module, "SAVE_SHARE", math.inf)
 
 
 def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: float) -> None:
