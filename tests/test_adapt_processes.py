@@ -37,7 +37,7 @@ def request(preset: Path, colours: Path, n: str) -> list[str]:
 
 def result(record: dict[str, Any]) -> dict[str, Any]:
     """Return what two processes must find as one does; training's rounding apart."""
-    kept = ("run_id", "status", "spec", "n", "image_set", "scores", "yields", "weights")
+    kept = ("run_id", "status", "n", "image_set", "scores", "yields", "weights")
     return {name: record[name] for name in kept}
 
 
@@ -57,16 +57,46 @@ def test_runs_share_the_unadapted_models_features(
     assert kept() == before
 
 
+@pytest.mark.parametrize(("nodes", "per_node", "here"), [(2, 8, None), (1, 2, None), (1, 2, 3)])
+def test_another_number_of_processes_than_asked_for_is_refused_before_any_work(
+    bench: Bench,
+    home: Home,
+    preset: Path,
+    colours: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    nodes: int,
+    per_node: int,
+    here: int | None,
+) -> None:
+    if here is not None:
+        monkeypatch.setenv("WORLD_SIZE", str(here))
+    settings = [f"train.nodes={nodes}", f"train.gpus_per_node={per_node}"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    outcome = bench(*request(preset, colours, "6"), *words)
+    assert outcome.code == 2
+    assert f"ask for {nodes * per_node} processes, and here " in outcome.complaint
+    assert f"torchrun --nnodes={nodes} --nproc-per-node={per_node} -m -- bench.cli run" in (
+        outcome.complaint
+    )
+    assert "bench sweep STUDY --on slurm" in outcome.complaint
+    assert not [*home.runs.iterdir(), *home.data.iterdir()]
+    assert bench(*request(preset, colours, "6"), *words, "--dry-run").code == 0
+
+
 @pytest.mark.slow
 def test_two_processes_make_the_record_of_one(
     bench: Bench, home: Home, preset: Path, colours: Path, tmp_path: Path
 ) -> None:
     alone = bench(*request(preset, colours, "23"))
     assert alone.code == 0, alone.err
-    outcome = together(tmp_path / "two", *request(preset, colours, "23"))
+    two = ["--set", "train.gpus_per_node=2"]
+    outcome = together(tmp_path / "two", *request(preset, colours, "23"), *two)
     assert outcome.code == 0, outcome.err
     record = json.loads(outcome.out)  # One object: the second process says nothing.
     assert result(record) == result(alone.json)
+    assert (record["processes"], alone.json["processes"]) == (2, 1)
+    spec = alone.json["spec"]
+    assert record["spec"] == {**spec, "train": {**spec["train"], "gpus_per_node": 2}}
     histories = [found["selection"]["history"] for found in (record, alone.json)]
     for mine, other in zip(*histories, strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], abs=1e-6)

@@ -433,9 +433,11 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_scores(
 
 
 def progress_of(root: Path) -> list[tuple[str, int]]:
-    """Return what a run has written so far."""
+    """Return what a run has written so far; it says that it lives before it has done anything."""
     found = []
     for path in sorted(root.rglob("*")) if root.exists() else ():
+        if "heartbeat" in path.name:
+            continue
         try:
             found.append((str(path), path.stat().st_mtime_ns))
         except FileNotFoundError:

@@ -358,6 +358,37 @@ def test_any_change_changes_the_run_id(spec: RunSpec, name: str) -> None:
     assert msgspec.structs.replace(spec, **{name: changed}).run_id != spec.run_id
 
 
+OTHER_TRAINING: dict[str, Any] = {
+    "epochs": 31,
+    "steps": 9,
+    "batch_size": 511,
+    "sampling": "balanced",
+    "lr": 1e-4,
+    "betas": (0.9, 0.9),
+    "weight_decay": 0.0,
+    "decay_norm_and_bias": False,
+    "warmup_steps": 0,
+    "warmup_fraction": 0.5,
+    "clip_norm": 2.0,
+    "precision": "bf16",
+    "head_init": "random",
+    "freeze_tower": True,
+    "select_by": "zero-shot",
+}
+OTHER_WAY = {"micro_batch": 2, "workers": 3, "nodes": 2, "gpus_per_node": 8}
+
+
+def test_how_a_run_is_carried_out_is_not_what_it_is(preset: Path) -> None:
+    spec = spec_of(preset)
+    changes = OTHER_TRAINING | OTHER_WAY
+    assert changes.keys() == set(TrainSpec.__struct_fields__)
+    for name, value in changes.items():
+        train = msgspec.structs.replace(spec.train, **{name: value})
+        assert train != spec.train
+        same = msgspec.structs.replace(spec, train=train).run_id == spec.run_id
+        assert same == (name in OTHER_WAY), name
+
+
 def test_a_digest_is_the_same_on_every_machine_and_in_every_version() -> None:
     # sha256 of {"a":[1.5],"b":null}
     assert digest({"b": None, "a": [1.5]}) == "831603e12d04"

@@ -1,0 +1,96 @@
+"""Slurm's signals and the processes that help a run."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.transforms import CenterCrop, Compose, Normalize, ToTensor
+
+from adapt.augment import Augment
+from adapt.data import Batch, Part, TrainingImages, load, parts
+from adapt.order import Plan
+from bench.signals import kept_from_helpers
+from bench.types import TrainSpec
+from tests.tiny_clip import colour_task, write_colours
+
+AUGMENT = Augment.of(Compose([CenterCrop(16), ToTensor(), Normalize([0.5] * 3, [0.2] * 3)]))
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> Iterator[Path]:
+    """Where the handlers that a submitit job has note who ran them."""
+    path = tmp_path / "heard"
+    path.touch()
+
+    def note(number: int, _: object) -> None:
+        with path.open("a") as stream:
+            stream.write(f"{os.getpid()} {signal.Signals(number).name}\n")
+
+    numbers = (signal.SIGUSR2, signal.SIGTERM)
+    before = [signal.signal(number, note) for number in numbers]
+    yield path
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def batches(folder: Path, workers: int) -> Iterator[Batch]:
+    image_set = write_colours(folder, 40, colour_task())
+    images = TrainingImages(image_set.data, image_set.select(None, 0, "random"), AUGMENT, 0)
+    plan = Plan(TrainSpec(batch_size=2), images.labels, 0)
+
+    def wanted() -> Iterator[Part]:
+        return parts(plan.batches(1), 0, 1)
+
+    return load(images, wanted, workers, torch.device("cpu"))
+
+
+def test_workers_heed_their_parent_alone(tmp_path: Path, heard: Path) -> None:
+    expected = [pixels for _, pixels, _ in batches(tmp_path / "alone", workers=0)]
+    loaded = batches(tmp_path / "helped", workers=1)
+    found = [next(loaded)[1]]
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    # As from Slurm: from neither the worker nor its parent.
+    for name in ("USR1", "USR2", "TERM", "USR2"):
+        subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+    os.kill(worker.pid, signal.SIGUSR2)
+    found += [pixels for _, pixels, _ in loaded]
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    assert heard.read_text() == ""
+    os.kill(os.getpid(), signal.SIGUSR2)
+    assert heard.read_text() == f"{os.getpid()} SIGUSR2\n"
+
+
+def test_workers_end_when_their_parent_says_so(tmp_path: Path, heard: Path) -> None:
+    loaded = batches(tmp_path / "data", workers=1)
+    next(loaded)
+    (worker,) = multiprocessing.active_children()
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == 0
+    assert heard.read_text() == ""
+
+
+def test_signal_sent_while_helpers_start_is_ours(heard: Path) -> None:
+    program = "import time; print('up', flush=True); time.sleep(60)"
+    with kept_from_helpers():
+        helper = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert heard.read_text() == ""
+    assert heard.read_text() == f"{os.getpid()} SIGUSR2\n"
+    assert helper.stdout is not None
+    assert helper.stdout.readline() == b"up\n"
+    helper.send_signal(signal.SIGUSR2)
+    helper.send_signal(signal.SIGUSR1)
+    time.sleep(0.2)
+    assert helper.poll() is None
+    helper.terminate()
+    assert helper.wait(10) == -signal.SIGTERM
+    helper.stdout.close()
