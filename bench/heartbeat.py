@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench import processes
 from bench.paths import Home
 from bench.progress import Progress, Work
 from bench.types import Declared, Natural
@@ -46,7 +47,7 @@ class Heartbeat(Declared, frozen=True, kw_only=True):
     host: str
     pid: Natural
     job: str
-    """Slurm's job, as ``123`` or ``123_4``; empty where there is none."""
+    """The job it is of (`bench.processes.job`); empty where there is none."""
     started: float
     """When this process took the run up, in UTC seconds."""
     at: float
@@ -112,7 +113,7 @@ class _Pulse:
             epochs=work.epochs,
             host=socket.gethostname(),
             pid=os.getpid(),
-            job=_job(),
+            job=processes.job(),
             started=self._started,
             at=time.time(),
         )
@@ -128,10 +129,3 @@ class _Pulse:
 
 def _path(home: Home, run_id: str) -> Path:
     return home.run(run_id) / "heartbeat.json"
-
-
-def _job() -> str:
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if array:
-        return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '')}"
-    return os.environ.get("SLURM_JOB_ID", "")

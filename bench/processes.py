@@ -35,6 +35,19 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def job() -> str:
+    """Return the name of the job that this process is of; empty where there is none.
+
+    A local executor's, else Slurm's: ``123``, or ``123_4`` in an array.
+    """
+    local, array = (
+        os.environ.get(name) for name in ("SUBMITIT_LOCAL_JOB_ID", "SLURM_ARRAY_JOB_ID")
+    )
+    if local or not array:
+        return local or os.environ.get("SLURM_JOB_ID", "")
+    return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '')}"
+
+
 def check_count(train: TrainSpec) -> None:
     """Make sure that as many processes are here as a training asks for; one allows for any.
 

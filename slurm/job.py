@@ -18,7 +18,7 @@ from bench.stage import UnfinishedError
 from bench.studies import StudyFolder
 from bench.types import Chained, RunSpec, Scope
 from slurm import queue
-from slurm.work import job_name, logged, name_of, read_spec, work
+from slurm.work import logged, name_of, read_spec, work
 
 DEVICES = "BENCH_CUDA_DEVICES"
 """Names the GPUs of a local process, from which submitit hides them all; empty leaves them be."""
@@ -98,7 +98,7 @@ def _rename(spec: RunSpec) -> None:
     """Give a running job the name of its run; an array's jobs are all submitted under one."""
     if _on_slurm() and "SLURM_ARRAY_JOB_ID" in os.environ:
         try:
-            queue.rename(job_name(), name_of(spec))
+            queue.rename(processes.job(), name_of(spec))
         except BenchError as error:  # The name is a courtesy: the run goes on.
             Progress().say(f"the job keeps its name: {error}")
 

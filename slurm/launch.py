@@ -94,7 +94,7 @@ def _submitted(titles: dict[str, str], study: StudyFolder, how: How) -> Submitte
 
 
 def _check(specs: Sequence[RunSpec], how: How) -> None:
-    several = [spec for spec in specs if spec.train.nodes * spec.train.gpus_per_node > 1]
+    several = [spec for spec in specs if spec.train.processes > 1]
     if several and how.on != "slurm":
         raise RequestError(
             f"{len(several)} runs want several processes (train.nodes, train.gpus_per_node)",

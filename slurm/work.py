@@ -35,10 +35,11 @@ def name_of(spec: RunSpec) -> str:
 
 
 def write_spec(home: Home, spec: RunSpec) -> None:
-    """Put a run's spec where a job finds it."""
+    """Put a run's spec where a job finds it; how it is carried out may have changed."""
     path = home.run(spec.run_id) / "spec.json"
-    if not path.is_file():
-        write_atomic(path, msgspec.json.format(msgspec.json.encode(spec)))
+    content = msgspec.json.format(msgspec.json.encode(spec))
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomic(path, content)
 
 
 def read_spec(home: Home, run_id: str) -> RunSpec:
@@ -131,7 +132,7 @@ def logged(home: Home, run_id: str) -> Iterator[None]:
     path = home.run(run_id) / LOG
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab", buffering=0) as stream:
-        stream.write(f"\n=== {now()} {job_name() or 'process'} {os.getpid()}\n".encode())
+        stream.write(f"\n=== {now()} {processes.job() or 'process'} {os.getpid()}\n".encode())
         with _redirected(stream.fileno()):
             yield
 
@@ -149,14 +150,6 @@ def _redirected(target: int) -> Iterator[None]:
         for descriptor, before in zip((1, 2), kept, strict=True):
             os.dup2(before, descriptor)
             os.close(before)
-
-
-def job_name() -> str:
-    """Return the scheduler's name of the job that this process is of, or nothing."""
-    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
-    if array and task:
-        return f"{array}_{task}"
-    return os.environ.get("SLURM_JOB_ID") or os.environ.get("SUBMITIT_LOCAL_JOB_ID") or ""
 
 
 def log_of(home: Home, run_id: str) -> Path:

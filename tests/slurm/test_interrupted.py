@@ -25,7 +25,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, preset: Path, colours:
 
 
 def long_study(lab: Lab) -> Path:
-    return lab.write("long", {"source": ["real"], "n": [24]}, **{"train.epochs": 3000})
+    return lab.write("long", {"source": ["real"], "n": [24]}, **{"train.epochs": 1500})
 
 
 def trains(lab: Lab, run_id: str) -> bool:
