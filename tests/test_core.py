@@ -373,7 +373,7 @@ OTHER_TRAINING: dict[str, Any] = {
     "precision": "bf16",
     "head_init": "random",
     "freeze_tower": True,
-    "select_by": "zero-shot",
+    "select_by": "knn",
 }
 OTHER_WAY = {"micro_batch": 2, "workers": 3, "nodes": 2, "gpus_per_node": 8}
 

@@ -1,10 +1,11 @@
 """Speed of the real training loop against forward and backward on tensors already in memory.
 
-Usage: python tests/perf/perf_train.py [--tower ViT-B-16] [--images 512] [--batch 64] [--epochs 3]
+Usage: python tests/perf/perf_train.py [--tower ViT-B-16] [--images 1280] [--batch 32] [--epochs 10]
            [--workers 0] [--precision fp32] [--turns 2] [--busy]
 
 The tower has random weights; `miniature` is the miniature world's, at 32 pixels and PNG, others get
-JPEGs of 256 pixels. The loop reads tars, decodes, augments, steps, and writes its checkpoints.
+JPEGs of 256 pixels, and want fewer images and epochs. The loop reads tars, decodes, augments, steps,
+and writes its checkpoints.
 On a machine that does other work too, `--busy` counts this process's processor seconds instead of
 the clock's.
 """
@@ -115,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tower", default="miniature")
     parser.add_argument("--precision", default="fp32")
-    for option, default in (("images", 512), ("batch", 64), ("epochs", 3), ("workers", 0)):
+    for option, default in (("images", 1280), ("batch", 32), ("epochs", 10), ("workers", 0)):
         parser.add_argument(f"--{option}", type=int, default=default)
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--busy", action="store_true")
