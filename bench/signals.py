@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def kept_from_helpers() -> Iterator[None]:
-    """Let processes started in the block never see SIGUSR1 and SIGUSR2; ours come after it."""
+    """Let processes started in the block never see SIGUSR1 and SIGUSR2; we miss none."""
     with _blocked(signal.SIGUSR1, signal.SIGUSR2):
         yield
 

@@ -4,8 +4,8 @@ Usage: python tests/perf/perf_train.py [--tower ViT-B-16] [--images 1280] [--bat
            [--workers 0] [--precision fp32] [--turns 2] [--busy]
 
 The tower has random weights; `miniature` is the miniature world's, at 32 pixels and PNG, others get
-JPEGs of 256 pixels, and want fewer images and epochs. The loop reads tars, decodes, augments, steps,
-and writes its checkpoints.
+JPEGs of 256 pixels, and want fewer images and epochs. The loop reads tars, decodes, augments,
+steps, and writes its checkpoints.
 On a machine that does other work too, `--busy` counts this process's processor seconds instead of
 the clock's.
 """
