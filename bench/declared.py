@@ -1,5 +1,7 @@
 """Reading what a user declared: unknown keys are refused by name, wrong values by place."""
 
+from collections.abc import Hashable
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,50 @@ T = TypeVar("T", bound=Declared)
 MAX_YAML_BYTES = 1_000_000
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as another way to write JSON: no key twice, no aliases, no number that JSON lacks."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse aliases: a few of them can stand for more than a memory holds."""
+        if self.check_event(yaml.AliasEvent):
+            raise _refused("an alias, which is not read: write its value out", self.peek_event())  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a key that is there twice: the last would win unseen."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise _refused(f"{key.value!r} a second time", key)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+    def number(self, node: yaml.ScalarNode) -> int | float:
+        """Refuse what is beyond 64 bits, infinite or no number."""
+        if node.tag.endswith(":int"):
+            whole = int(self.construct_yaml_int(node))
+            if -(2**63) <= whole < 2**63:
+                return whole
+        elif isfinite(value := float(self.construct_yaml_float(node))):
+            return value
+        raise _refused(f"{node.value[:30]!r}, which is no number to count with", node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.number)
+
+
+def _refused(what: str, where: Any) -> yaml.MarkedYAMLError:  # noqa: ANN401
+    return yaml.MarkedYAMLError(problem=f"there is {what}", problem_mark=where.start_mark)
+
+
+def _problem(error: Exception) -> str:
+    """Return what is wrong with a text that is not YAML, and in which line."""
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error)
+    return f"{what} (line {mark.line + 1})" if mark else what
+
+
 def read_yaml(path: Path) -> Json:
     """Return the mapping in a YAML file.
 
@@ -24,11 +70,11 @@ def read_yaml(path: Path) -> Json:
         content = path.read_bytes()
         if len(content) > MAX_YAML_BYTES:
             raise RequestError(f"{path} is {len(content)} bytes long", "keep settings short")
-        values = yaml.safe_load(content)
+        values = yaml.load(content, _Loader)  # noqa: S506 (a safe loader)
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RequestError(f"{path} is not YAML: {error}") from error
+        raise RequestError(f"{path} is not YAML: {_problem(error)}") from error
     if not isinstance(values, dict):
         raise RequestError(f"{path} does not hold a mapping")
     return values
@@ -69,7 +115,7 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
     if not equals or not path.strip():
         raise RequestError(f"--set {text!r} sets nothing", "write --set train.lr=1e-5")
     try:
-        return path.strip().split("."), yaml.safe_load(value)
+        return path.strip().split("."), yaml.load(value, _Loader)  # noqa: S506 (a safe loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RequestError(f"--set {text[:100]!r}: the value is not YAML") from error
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.errors import RequestError
+from bench.once import once
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -48,6 +49,7 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
 
 
+@once
 def fingerprint(path: Path, edge: int = 2**20) -> str:
     """Return a short hash of a file, or of every file below a folder; hidden files apart.
 
@@ -71,6 +73,7 @@ def fingerprint(path: Path, edge: int = 2**20) -> str:
     return hasher.hexdigest()[:12]
 
 
+@once
 def content_hash(path: Path) -> str:
     """Return a short hash of every byte of a file.
 

@@ -11,6 +11,7 @@ import msgspec
 
 from bench.declared import assign, declared, parse_assignment, read_yaml
 from bench.errors import RequestError, unknown_name
+from bench.once import once
 from bench.plugins import evaluators, full_options, sources
 from bench.types import Declared, Json, RunSpec, TrainSpec
 
@@ -42,6 +43,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
+@once
 def load(name: str) -> Preset:
     """Return a preset by name or by path.
 

@@ -1,10 +1,11 @@
 """A run's folder: its record on disk, and the lock of whoever is at it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -15,6 +16,72 @@ from bench.files import write_atomic
 from bench.paths import Home
 from bench.progress import Progress
 from bench.types import Counts, RunRecord, RunSpec
+
+
+class TrainSummary(msgspec.Struct, frozen=True):
+    """What of a run's training decides how long it takes."""
+
+    epochs: int
+    precision: str
+    select_by: str
+
+
+class SpecSummary(msgspec.Struct, frozen=True):
+    """Which run it was."""
+
+    task: str
+    source: str
+    n: int | None
+    seed: int
+    model: str
+    train: TrainSummary
+    evaluators: dict[str, msgspec.Raw]
+    options: msgspec.Raw
+
+
+class CountsSummary(msgspec.Struct, frozen=True):
+    """How many images there were."""
+
+    fetched: int
+    kept: int
+    used: int
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The part of a run's record that tells of its progress and its price, read in microseconds."""
+
+    run_id: str
+    status: Literal["done", "failed"]
+    spec: SpecSummary
+    n: CountsSummary
+    image_set: str
+    timings: dict[str, float] = {}
+    """Seconds per step of the run."""
+    images_per_second: float | None = None
+    device: str = ""
+    error: str = ""
+    started: str = ""
+    finished: str = ""
+
+
+def summaries(home: Home, run_ids: Collection[str] | None = None) -> dict[str, Summary]:
+    """Return what can be read of the records of many runs; the folder is listed once.
+
+    Args:
+        home: Where the runs are.
+        run_ids: The runs to read; None for all there are.
+    """
+    try:
+        names = {path.name for path in home.runs.iterdir()}
+    except FileNotFoundError:
+        return {}
+    decoder, found = msgspec.json.Decoder(Summary), {}
+    for name in sorted(names if run_ids is None else names & set(run_ids)):
+        try:
+            found[name] = decoder.decode((home.runs / name / "record.json").read_bytes())
+        except (OSError, msgspec.MsgspecError):
+            continue
+    return found
 
 
 def is_underway(home: Home, run_id: str) -> bool:
@@ -87,19 +154,3 @@ def alone(path: Path, progress: Progress) -> Iterator[None]:
 def now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-class Summary(msgspec.Struct, frozen=True):
-    status: str
-    error: str = ""
-
-
-def summaries(home: Home, run_ids: list[str] | None = None) -> dict[str, Summary]:
-    found = {}
-    for run_id in run_ids or []:
-        try:
-            content = (home.run(run_id) / "record.json").read_bytes()
-            found[run_id] = msgspec.json.decode(content, type=Summary)
-        except (OSError, msgspec.MsgspecError):
-            continue
-    return found

@@ -65,6 +65,15 @@ class Registry(Generic[T]):
             raise unknown_name(self.kind, name, self.names())
         return self._found[name]
 
+    def check(self, name: str) -> None:
+        """Make sure that a name is there; a built-in thing is not imported for that.
+
+        Raises:
+            RequestError: If there is none, or it is of an installed package and does not import.
+        """
+        if name not in self._built_in():
+            self.get(name)
+
     def _import(self, name: str) -> None:
         importlib.import_module(f"{self.package}.{name.replace('-', '_')}")
 

@@ -1,7 +1,7 @@
 """One run, in a straight line: spec → source → images → adaptation → evaluation → record."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from bench.evaluation import Choosy, Evaluation
 from bench.files import fingerprint, temporary_name, write_atomic
 from bench.heartbeat import heartbeat
 from bench.manifest import ImageSet
+from bench.once import looking_once
 from bench.paths import Home
 from bench.plugins import evaluator_of, objectives, source_of
 from bench.progress import Progress
@@ -49,7 +50,7 @@ def pinned(spec: RunSpec, home: Home) -> RunSpec:
         RequestError: If anything the run needs is absent, with the remedy; no work was done.
     """
     task = find_task(spec.task)
-    objectives.get(spec.objective)
+    objectives.check(spec.objective)
     for name, options in spec.evaluators.items():
         judge = evaluator_of(name, options)
         if isinstance(judge, Choosy):
@@ -60,6 +61,25 @@ def pinned(spec: RunSpec, home: Home) -> RunSpec:
     task.check(home)
     pins = {"task": task.pin, "model": model, **outside}
     return msgspec.structs.replace(spec, pins=pins)
+
+
+def pinned_all(specs: Sequence[RunSpec], home: Home) -> list[RunSpec]:
+    """Return every spec `pinned`; what they share outside is looked at once.
+
+    Raises:
+        RequestError: If anything that a run needs is absent, with the remedy; no work was done.
+    """
+    pins: dict[tuple[object, ...], dict[str, str]] = {}
+    found = []
+    with looking_once():
+        for spec in specs:
+            # All that `pinned` reads; specs of a study share what they have in common.
+            shared = (id(spec.options), id(spec.evaluators), id(spec.train))
+            key = (spec.task, spec.source, spec.model, spec.objective, *shared)
+            if key not in pins:
+                pins[key] = pinned(spec, home).pins
+            found.append(msgspec.structs.replace(spec, pins=pins[key]))
+    return found
 
 
 def _check_precision(spec: RunSpec) -> None:

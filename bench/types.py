@@ -41,7 +41,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def canonical_json(value: object) -> bytes:
     """Return the one JSON spelling of a value: sorted keys, no spaces."""
-    return msgspec.json.encode(msgspec.to_builtins(value), order="deterministic")
+    return msgspec.json.encode(value, order="sorted")
 
 
 def digest(value: object, length: int = 12) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from bench import processes
+from bench.differences import differences
 from bench.errors import BenchError
 from bench.files import write_atomic
 from bench.paths import Home
@@ -27,6 +28,14 @@ LOG = "log.txt"
 def title_of(spec: RunSpec) -> str:
     """Return the words that name a run."""
     return f"{spec.task} {spec.source} n={format_size(spec.n)} seed={spec.seed}"
+
+
+def titles(specs: Sequence[RunSpec]) -> dict[str, str]:
+    """Return, by run id, the words that tell a study's runs from each other."""
+    return {
+        spec.run_id: " ".join([title_of(spec), *(f"{name}={value}" for name, value in own.items())])
+        for spec, own in zip(specs, differences(specs), strict=True)
+    }
 
 
 def name_of(spec: RunSpec) -> str:

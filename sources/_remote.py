@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.errors import BenchError, RequestError
+from bench.once import once
 
 _CHECKSUMS = ("ETag", "etag", "md5Hash", "content_md5", "sha256", "crc32c", "checksum", "oid")
 """What file systems call a fingerprint of a file's content; some have none."""
@@ -28,6 +29,7 @@ class RemoteFile(NamedTuple):
     checksum: str
 
 
+@once
 def list_files(url: str) -> list[RemoteFile]:
     """Return the files in a remote folder, in order of name.
 

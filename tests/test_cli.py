@@ -538,11 +538,11 @@ def write_study(folder: Path, preset: Path, task: Path, sizes: str = "[6, 9]") -
 def test_a_study_expands_to_each_run_once(
     bench: Bench, home: Home, tmp_path: Path, preset: Path, colours: Path
 ) -> None:
-    done = bench("sweep", str(write_study(tmp_path, preset, colours)), "--dry-run")
+    done = bench("sweep", str(write_study(tmp_path, preset, colours)), "--dry-run", "--json")
     assert done.code == 0
     # Two sizes, two seeds and the unadapted model; the second block's real run is in the first.
-    assert len({line.split()[0] for line in done.out.splitlines()}) == 5
-    assert done.out.count("to do") == len(done.out.splitlines()) == 5
+    assert len({run["run_id"] for run in done.json["runs"]}) == len(done.json["runs"]) == 5
+    assert {run["status"] for run in done.json["runs"]} == {"to do"}
     assert not home.root.exists()
 
 
@@ -554,9 +554,8 @@ def test_a_study_runs_and_a_failing_run_does_not_stop_the_others(
     assert done.code == 1
     assert done.out.splitlines()[-1] == "3 of 5 runs are done"
     assert "2 runs failed" in done.err.splitlines()[-1]
-    statuses = [
-        line.split()[1] for line in bench("sweep", str(study), "--dry-run").out.splitlines()
-    ]
+    plan = bench("sweep", str(study), "--dry-run", "--json").json
+    statuses = [run["status"] for run in plan["runs"]]
     assert sorted(statuses) == ["done"] * 3 + ["failed"] * 2
     before = files(home.runs)
     assert bench("sweep", str(study)).code == 1
@@ -613,8 +612,8 @@ def test_a_sweep_leaves_what_another_process_is_at_for_last(
     bench: Bench, home: Home, tmp_path: Path, preset: Path, colours: Path
 ) -> None:
     study = str(write_study(tmp_path, preset, colours))
-    plan = bench("sweep", study, "--dry-run").out
-    first, *others = dict.fromkeys(line.split()[0] for line in plan.splitlines())
+    plan = bench("sweep", study, "--dry-run", "--json").json
+    first, *others = [run["run_id"] for run in plan["runs"]]
     records = {run_id: home.run(run_id) / "record.json" for run_id in (first, *others)}
     home.run(first).mkdir(parents=True)
     with FileLock(home.run(first) / ".lock"):

@@ -20,13 +20,13 @@ def command() -> None:
     from results.summary import summary
     from slurm.launch import How, launch
     from slurm.status import status_of
-    from slurm.work import title_of
+    from slurm.work import titles
 
     home = Home.from_environment()
     specs = [pinned(spec, home) for spec in expand(load_study(STUDY))]
     home.make_writable()
     study = StudyFolder(home, "demo")
-    launch(specs, {spec.run_id: title_of(spec) for spec in specs}, study, How())
+    launch(specs, titles(specs), study, How())
     report = write_report(home, home.report)
     experiment = Experiment.of(specs[0])
     advice = f"read why in {report.html}, then run `bench demo` again"
