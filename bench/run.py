@@ -69,13 +69,13 @@ def pinned_all(specs: Sequence[RunSpec], home: Home) -> list[RunSpec]:
     Raises:
         RequestError: If anything that a run needs is absent, with the remedy; no work was done.
     """
-    pins: dict[tuple[object, ...], dict[str, str]] = {}
+    pins: dict[bytes, dict[str, str]] = {}
     found = []
     with looking_once():
         for spec in specs:
-            # All that `pinned` reads; specs of a study share what they have in common.
-            shared = (id(spec.options), id(spec.evaluators), id(spec.train))
-            key = (spec.task, spec.source, spec.model, spec.objective, *shared)
+            # All that `pinned` reads; n, seed and the rest of the training leave it as it is.
+            needs = (spec.task, spec.source, spec.options, spec.model, spec.objective)
+            key = msgspec.json.encode((*needs, spec.evaluators, spec.train.precision))
             if key not in pins:
                 pins[key] = pinned(spec, home).pins
             found.append(msgspec.structs.replace(spec, pins=pins[key]))

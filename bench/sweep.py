@@ -131,7 +131,10 @@ class _Expansion:
 
 def _points(factors: list[_Factor]) -> Iterator[Json]:
     for parts in product(*factors):
-        yield {name: value for part in parts for name, value in part.items()}
+        point: Json = {}
+        for part in parts:
+            point.update(part)
+        yield point
 
 
 def _factors(block: Block, where: str) -> list[_Factor]:

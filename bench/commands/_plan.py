@@ -45,6 +45,10 @@ def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> lis
     from bench.size import format_size
 
     size = cache(format_size)
+    text = {
+        id(settings): " ".join(f"{name}={value}" for name, value in settings.items())
+        for settings in {id(run[3]): run[3] for run in runs}.values()
+    }
     lines = [
         (
             run_id,
@@ -53,7 +57,7 @@ def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> lis
             spec.source,
             f"n={size(spec.n)}",
             f"seed={spec.seed}",
-            " ".join([f"{name}={value}" for name, value in settings.items()]),
+            text[id(settings)],
         )
         for run_id, status, spec, settings in runs
     ]
