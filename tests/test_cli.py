@@ -570,7 +570,7 @@ def test_a_study_runs_and_a_failing_run_does_not_stop_the_others(
         ("preset: mini\ngrid: []\ngird: []", "did you mean grid"),
         ("preset: mini", "grid"),
         ("preset: mini\ngrid: [{product: {task: [aircraft], source: [real]}}]", "does not say n"),
-        ("preset: mini\ngrid: [{sum: {task: [aircraft]}}]", "neither `product` nor `zip`"),
+        ("preset: mini\ngrid: [{sum: {task: [aircraft]}}]", "unknown field `sum`"),
         ("preset: mini\ngrid: [{zip: {task: [a], source: [b, c], n: [1]}}]", "differ in length"),
         (
             "preset: mini\ngrid: [{product: {task: [a], source: [real], n: [x]}}]",
