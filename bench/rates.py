@@ -101,7 +101,8 @@ def _is_made_of_others(run: Summary) -> bool:
 def _makers(done: Collection[Summary], made: dict[str, Path]) -> Iterator[Summary]:
     """Yield, for each task and way of making, the run that made the first set of its images.
 
-    A later set shares stages with it, and a run that found its set ready measured nothing.
+    A later set shares stages with it, and a run that found its set ready measured nothing. What
+    another process did of it before is not seen.
     """
     first: dict[Key, tuple[float, str]] = {}
     for run in done:

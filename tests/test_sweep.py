@@ -189,7 +189,7 @@ REFUSED = {
     ),
     "nothing": (lambda: "preset: mini\ngrid: [{}]", "block 1 does not say task, source, n"),
     "a source without runs": (
-        lambda: f"preset: mini\nper_source: {{reall: {{}}}}\ngrid: [{{product: {ONE}}}]",
+        lambda: f"preset: mini\nper_source: {{raal: {{}}}}\ngrid: [{{product: {ONE}}}]",
         "unknown source in per_source of",
     ),
     "a key twice": (
