@@ -16,6 +16,7 @@ from adapt.models import Classifier
 from adapt.optimise import learning_rate
 from adapt.order import Plan, stable_seed
 from adapt.stepper import Stepper
+from bench import signals
 from bench.errors import BenchError
 from bench.progress import Bar
 from bench.types import TrainSpec
@@ -117,17 +118,18 @@ class Training:
         epochs = range(len(self.history), self._spec.epochs + 1)
         self._check_place(plan, epochs)
         batches = self._batches(images, plan, epochs)
-        for epoch in epochs:
-            bar.work.epoch = epoch
-            steps = range(plan.steps_before(epoch), plan.steps_before(epoch + 1))
-            self._classifier.train()
-            while self.underway.step < len(steps):
-                self._advance(steps, plan, images, batches, bar)
-                if self.underway.step < len(steps):
-                    self._save_if_time()
-            rate = learning_rate(self._spec, steps[-1], plan.steps)
-            self._judge(epoch, self.underway.loss / len(steps), rate)
-            self._save_if_time()
+        with signals.noticed() as notice:
+            for epoch in epochs:
+                bar.work.epoch = epoch
+                steps = range(plan.steps_before(epoch), plan.steps_before(epoch + 1))
+                self._classifier.train()
+                while self.underway.step < len(steps):
+                    self._advance(steps, plan, images, batches, bar)
+                    if self.underway.step < len(steps):
+                        self._save_if_time(notice)
+                rate = learning_rate(self._spec, steps[-1], plan.steps)
+                self._judge(epoch, self.underway.loss / len(steps), rate)
+                self._save_if_time(notice)
 
     def _check_place(self, plan: Plan, epochs: range) -> None:
         """Make sure that the checkpoint's place is one within the training."""
@@ -217,9 +219,12 @@ class Training:
         if best_of(self.history).epoch == epoch:
             self._best = self._classifier.state()
 
-    def _save_if_time(self) -> None:
-        if time.monotonic() >= self._save_at:
+    def _save_if_time(self, notice: signals.Notice | None = None) -> None:
+        leaves = notice is not None and notice.given
+        if leaves or time.monotonic() >= self._save_at:
             self._save(done=False)
+        if notice is not None and leaves:
+            notice.leave()
 
     def _save(self, *, done: bool) -> None:
         """Write a checkpoint; a training that is done keeps no optimiser state."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bench.errors import BenchError
+from bench.signals import NOTICE
 from bench.studies import Array, StudyFolder
 from bench.types import Json
 from slurm import queue
@@ -74,6 +75,7 @@ def job_parameters(
             *options.setup,
             f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}",
             "export PYTHONSAFEPATH=1",
+            f"export {NOTICE}={options.signal}",
             "export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}",
         ],
     }

@@ -18,6 +18,7 @@ from adapt.data import Batch, Part, TrainingImages, load, parts
 from adapt.order import Plan
 from bench.signals import kept_from_helpers
 from bench.types import TrainSpec
+from tests.conftest import ROOT
 from tests.tiny_clip import colour_task, write_colours
 
 AUGMENT = Augment.of(Compose([CenterCrop(16), ToTensor(), Normalize([0.5] * 3, [0.2] * 3)]))
@@ -93,3 +94,40 @@ def test_signal_sent_while_helpers_start_is_ours(heard: Path) -> None:
     helper.terminate()
     assert helper.wait(10) == -signal.SIGTERM
     helper.stdout.close()
+
+
+PROGRAM = """
+import os, signal, sys, time
+from bench.signals import noticed
+def leave(*_):
+    print("left", flush=True)
+    sys.exit(7)
+signal.signal(signal.SIGUSR2, leave)
+with noticed() as notice:
+    os.kill(os.getpid(), signal.SIGUSR2)
+    print("told" if notice.given else "not told", flush=True)
+    if sys.argv[1] == "works on":
+        time.sleep(30)
+    if sys.argv[1] == "saves":
+        print("saved", flush=True)
+        notice.leave()
+    if sys.argv[1] == "fails":
+        raise ValueError
+print("not reached", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [("saves", "saved left"), ("ends", "left"), ("fails", "left"), ("works on", "left")],
+)
+def test_a_process_that_is_told_to_leave_saves_first_and_leaves_in_time(
+    then: str, said: str
+) -> None:
+    words = [sys.executable, "-c", PROGRAM, then]
+    more = {"PYTHONPATH": str(ROOT), "BENCH_NOTICE_SECONDS": "1"}
+    done = subprocess.run(
+        words, env={**os.environ, **more}, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert done.stdout.split() == ["told", *said.split()], done.stderr
+    assert done.returncode == 7

@@ -52,7 +52,7 @@ def test_a_requeued_run_continues(lab: Lab, undisturbed: Lab) -> None:
 def test_a_run_that_reaches_its_time_limit_continues(lab: Lab, undisturbed: Lab) -> None:
     # Slurm's shortest limit is a minute; it warns 45 s before, so that this lasts no longer.
     study = long_study(lab)
-    assert lab.sweep(study, "--slurm", "run.time=1m", "--slurm", "run.signal=40").code == 0
+    assert lab.sweep(study, "--slurm", "run.time=1m", "--slurm", "run.signal=30").code == 0
     [row] = lab.rows("long")
     until(lambda: lab.log(row["run_id"]).count("===") > 1)
     until(lambda: lab.states("long") == ["done"])
