@@ -12,7 +12,7 @@ def command() -> None:
     """Run a miniature study of cars, a few minutes, and print what it found."""
     from bench.errors import BenchError
     from bench.paths import Home
-    from bench.run import pinned
+    from bench.run import pinned_all
     from bench.studies import StudyFolder
     from bench.sweep import expand, load_study
     from results.queries import Experiment
@@ -23,7 +23,7 @@ def command() -> None:
     from slurm.work import titles
 
     home = Home.from_environment()
-    specs = [pinned(spec, home) for spec in expand(load_study(STUDY))]
+    specs = pinned_all(expand(load_study(STUDY)), home)
     home.make_writable()
     study = StudyFolder(home, "demo")
     launch(specs, titles(specs), study, How())
