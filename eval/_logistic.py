@@ -28,9 +28,6 @@ whose curvature is known from few steps, within 1 % (tests/test_eval_probe.py)."
 
 MAX_STEPS = 1000
 
-_REFRESH = 5.0
-"""The Hessian's diagonal is computed anew when the penalty has fallen by this factor."""
-
 _SUFFICIENT = 1e-4
 """Share of the expected decrease that a step must bring (Nocedal and Wright, section 3.1)."""
 
@@ -91,36 +88,41 @@ class Regression:
         self._mean = features.mean(dim=0)
         centred = features - self._mean
         self._axes = torch.linalg.eigh(centred.T @ centred).eigenvectors
-        self._inputs = functional.pad(centred @ self._axes, (0, 1), value=1.0)
+        self._inputs = centred @ self._axes
         self._labels = labels[:, None]
         self._classes = int(labels.max()) + 1
-        self._penalised = torch.ones_like(self._inputs[0])[:, None]
+        self._squares = functional.pad(self._inputs.square().mean(dim=0), (0, 1), value=1.0)
+        self._penalised = torch.ones_like(self._squares)[:, None]
         self._penalised[-1] = 0.0
         self._worst = len(features) * math.log(self._classes)
 
     def path(self, penalties: Sequence[float]) -> Iterator[Linear]:
         """Yield the solution for each penalty; they must fall from one to the next."""
         n, dim = self._inputs.shape
-        zeros = self._inputs.new_zeros(dim, self._classes), self._inputs.new_zeros(n, self._classes)
-        solution, before = self._at(*zeros, 0.0), None
-        memory, curvature, curved_at = Memory(), zeros[0], math.inf
+        zeros = [self._inputs.new_zeros(rows, self._classes) for rows in (dim + 1, n)]
+        solution, before, memory = self._at(*zeros, 0.0), None, Memory()
+        gradient, previous = self._gradient(solution, 0.0), 0.0
         for penalty in penalties:
-            point = last = self._under(solution, penalty)
+            solution = last = self._under(solution, penalty)
+            gradient += (penalty - previous) * self._penalised * last.coefficients
+            memory.start(self._curvature(last), self._penalised, penalty)
             if before is not None:
                 ahead = last.coefficients - before.coefficients, last.scores - before.scores
-                point = self._search(last, *ahead, penalty) or last
-            if curved_at > _REFRESH * penalty:
-                curvature, curved_at = self._curvature(point), penalty
-            memory.start(curvature, self._penalised, penalty)
-            before, solution = solution, self._minimise(point, memory, penalty)
+                if nearer := self._search(last, *ahead, penalty):
+                    gradient = self._learn(memory, last, gradient, nearer, penalty)
+                    solution = nearer
+            solution, gradient = self._minimise(solution, gradient, memory, penalty)
+            before, previous = last, penalty
             yield self._to_linear(solution.coefficients)
 
     def _to_linear(self, coefficients: Tensor) -> Linear:
         weight = (self._axes @ coefficients[:-1]).T
         return Linear(weight, coefficients[-1] - weight @ self._mean)
 
-    def _minimise(self, point: _Point, memory: Memory, penalty: float) -> _Point:
-        gradient = self._gradient(point, penalty)
+    def _minimise(
+        self, point: _Point, gradient: Tensor, memory: Memory, penalty: float
+    ) -> tuple[_Point, Tensor]:
+        """Return the solution and its gradient, given where to start and the gradient there."""
         for _ in range(MAX_STEPS):
             step = -memory.times_inverse_hessian(gradient)
             # Under a large penalty there is little to gain; but it is the direction of the weights,
@@ -128,13 +130,21 @@ class Regression:
             enough = min(point.value, self._worst - point.value)
             if -dot(gradient, step) <= 2 * TOLERANCE * enough:
                 break
-            new = self._search(point, step, self._inputs @ step, penalty)
+            change = torch.addmm(step[-1], self._inputs, step[:-1])
+            new = self._search(point, step, change, penalty)
             if new is None:
                 break
-            new_gradient = self._gradient(new, penalty)
-            memory.add(new.coefficients - point.coefficients, new_gradient - gradient)
-            point, gradient = new, new_gradient
-        return point
+            gradient = self._learn(memory, point, gradient, new, penalty)
+            point = new
+        return point, gradient
+
+    def _learn(
+        self, memory: Memory, point: _Point, gradient: Tensor, new: _Point, penalty: float
+    ) -> Tensor:
+        """Return the gradient at a new point; what the step there did to it is remembered."""
+        new_gradient = self._gradient(new, penalty)
+        memory.add(new.coefficients - point.coefficients, new_gradient - gradient)
+        return new_gradient
 
     def _at(self, coefficients: Tensor, scores: Tensor, penalty: float) -> _Point:
         # Relative to the true class, so that losses far below 1e-7 keep their digits.
@@ -154,13 +164,17 @@ class Regression:
         return replace(point, value=point.loss + 0.5 * penalty * squared)
 
     def _gradient(self, point: _Point, penalty: float) -> Tensor:
-        shrunk = penalty * self._penalised * point.coefficients
-        return torch.addmm(shrunk, self._inputs.T, point.residual)
+        shrunk = penalty * point.coefficients[:-1]
+        weights = torch.addmm(shrunk, self._inputs.T, point.residual)
+        return torch.cat([weights, point.residual.sum(dim=0, keepdim=True)])
 
     def _curvature(self, point: _Point) -> Tensor:
-        """Return the diagonal of the cross-entropy's Hessian, shaped like the coefficients."""
+        """Return about the diagonal of the cross-entropy's Hessian, shaped like the coefficients.
+
+        As if how sure a point is of an image did not depend on the image's features.
+        """
         share = point.residual.abs()
-        return self._inputs.square().T @ (share * (1 - share))
+        return torch.outer(self._squares, (share * (1 - share)).sum(dim=0))
 
     def _search(self, point: _Point, step: Tensor, change: Tensor, penalty: float) -> _Point | None:
         """Return a point far down a line, or None where rounding hides any decrease.
