@@ -13,14 +13,15 @@ class Memory:
     """Steps and what they did to the gradient, and the diagonal Hessian to begin with.
 
     It outlives a change of the quadratic penalty: that adds a known multiple of each step to what
-    the step did to the gradient.
+    the step did to the gradient without penalty, which is remembered.
     """
 
     def __init__(self) -> None:
+        self._learnt: deque[tuple[Tensor, Tensor]] = deque(maxlen=PAIRS)
         self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=PAIRS)
         self._inverse = torch.empty(0)
+        self._shrinkage = torch.empty(0)
         self._scale = 1.0
-        self._penalty = 0.0
 
     def start(self, curvature: Tensor, penalised: Tensor, penalty: float) -> None:
         """Go over to another penalty.
@@ -30,19 +31,20 @@ class Memory:
             penalised: 1 for coefficients that are penalised, 0 for others; broadcast.
             penalty: Added to the Hessian's diagonal for those that are.
         """
-        pairs = list(self._pairs)
-        self._pairs.clear()
-        for step, change, _ in pairs:
-            self._append(step, change + (penalty - self._penalty) * penalised * step)
+        self._shrinkage = penalty * penalised
         # A floor for intercepts that no image pulls at any more.
-        self._inverse = 1 / (curvature + penalty * penalised).clamp_min(1e-12)
-        self._penalty = penalty
+        self._inverse = 1 / (curvature + self._shrinkage).clamp_min(1e-12)
+        self._pairs.clear()
+        for step, change in self._learnt:
+            self._append(step, change)
 
     def add(self, step: Tensor, change: Tensor) -> None:
-        """Remember a step and the change of the gradient along it."""
+        """Remember a step and the change along it of the gradient without penalty."""
+        self._learnt.append((step, change))
         if curvature := self._append(step, change):
             # How far the diagonal is off along the latest step (7.20).
-            self._scale = curvature / dot(change, self._inverse * change)
+            latest = self._pairs[-1][1]
+            self._scale = curvature / dot(latest, self._inverse * latest)
 
     def times_inverse_hessian(self, gradient: Tensor) -> Tensor:
         """Return the estimate of the inverse Hessian times a gradient (algorithm 7.4)."""
@@ -57,10 +59,11 @@ class Memory:
         return result
 
     def _append(self, step: Tensor, change: Tensor) -> float:
-        """Keep a pair if its curvature is above zero, and return that, else 0."""
-        curvature = max(0.0, dot(step, change))
+        """Keep a pair under the penalty if its curvature is above zero, and return that, else 0."""
+        penalised = torch.addcmul(change, self._shrinkage, step)
+        curvature = max(0.0, dot(step, penalised))
         if curvature:
-            self._pairs.append((step, change, curvature))
+            self._pairs.append((step, penalised, curvature))
         return curvature
 
 

@@ -36,6 +36,10 @@ _FLAT = 0.25
 
 _TRIALS = 12
 
+_HEARD = 1e-4
+"""A change of the gradient by a smaller share says nothing of the curvature, in float32; it is met
+under penalties so large that the curvature does not matter."""
+
 _ROUNDING = 1e-6
 """Share of the objective that rounding may add to it, in float32."""
 
@@ -101,18 +105,16 @@ class Regression:
         n, dim = self._inputs.shape
         zeros = [self._inputs.new_zeros(rows, self._classes) for rows in (dim + 1, n)]
         solution, before, memory = self._at(*zeros, 0.0), None, Memory()
-        gradient, previous = self._gradient(solution, 0.0), 0.0
+        pull = self._pull(solution)
         for penalty in penalties:
-            solution = last = self._under(solution, penalty)
-            gradient += (penalty - previous) * self._penalised * last.coefficients
+            last, solution = solution, self._under(solution, penalty)
             memory.start(self._curvature(last), self._penalised, penalty)
             if before is not None:
                 ahead = last.coefficients - before.coefficients, last.scores - before.scores
-                if nearer := self._search(last, *ahead, penalty):
-                    gradient = self._learn(memory, last, gradient, nearer, penalty)
-                    solution = nearer
-            solution, gradient = self._minimise(solution, gradient, memory, penalty)
-            before, previous = last, penalty
+                if nearer := self._search(solution, *ahead, penalty):
+                    solution, pull = nearer, self._learn(memory, solution, pull, nearer)
+            solution, pull = self._minimise(solution, pull, memory, penalty)
+            before = last
             yield self._to_linear(solution.coefficients)
 
     def _to_linear(self, coefficients: Tensor) -> Linear:
@@ -120,10 +122,11 @@ class Regression:
         return Linear(weight, coefficients[-1] - weight @ self._mean)
 
     def _minimise(
-        self, point: _Point, gradient: Tensor, memory: Memory, penalty: float
+        self, point: _Point, pull: Tensor, memory: Memory, penalty: float
     ) -> tuple[_Point, Tensor]:
-        """Return the solution and its gradient, given where to start and the gradient there."""
+        """Return the solution and its pull, given where to start and the pull there."""
         for _ in range(MAX_STEPS):
+            gradient = pull + penalty * self._penalised * point.coefficients
             step = -memory.times_inverse_hessian(gradient)
             # Under a large penalty there is little to gain; but it is the direction of the weights,
             # not their length, that decides what is predicted.
@@ -134,17 +137,16 @@ class Regression:
             new = self._search(point, step, change, penalty)
             if new is None:
                 break
-            gradient = self._learn(memory, point, gradient, new, penalty)
-            point = new
-        return point, gradient
+            point, pull = new, self._learn(memory, point, pull, new)
+        return point, pull
 
-    def _learn(
-        self, memory: Memory, point: _Point, gradient: Tensor, new: _Point, penalty: float
-    ) -> Tensor:
-        """Return the gradient at a new point; what the step there did to it is remembered."""
-        new_gradient = self._gradient(new, penalty)
-        memory.add(new.coefficients - point.coefficients, new_gradient - gradient)
-        return new_gradient
+    def _learn(self, memory: Memory, point: _Point, pull: Tensor, new: _Point) -> Tensor:
+        """Return the pull at a new point; what the step there did to it is remembered."""
+        new_pull = self._pull(new)
+        change = new_pull - pull
+        if dot(change, change) > _HEARD**2 * dot(pull, pull):
+            memory.add(new.coefficients - point.coefficients, change)
+        return new_pull
 
     def _at(self, coefficients: Tensor, scores: Tensor, penalty: float) -> _Point:
         # Relative to the true class, so that losses far below 1e-7 keep their digits.
@@ -163,10 +165,9 @@ class Regression:
         squared = float((self._penalised * point.coefficients.square()).sum())
         return replace(point, value=point.loss + 0.5 * penalty * squared)
 
-    def _gradient(self, point: _Point, penalty: float) -> Tensor:
-        shrunk = penalty * point.coefficients[:-1]
-        weights = torch.addmm(shrunk, self._inputs.T, point.residual)
-        return torch.cat([weights, point.residual.sum(dim=0, keepdim=True)])
+    def _pull(self, point: _Point) -> Tensor:
+        """Return the gradient of the cross-entropy alone."""
+        return torch.cat([self._inputs.T @ point.residual, point.residual.sum(dim=0, keepdim=True)])
 
     def _curvature(self, point: _Point) -> Tensor:
         """Return about the diagonal of the cross-entropy's Hessian, shaped like the coefficients.
