@@ -36,10 +36,6 @@ _FLAT = 0.25
 
 _TRIALS = 12
 
-_HEARD = 1e-4
-"""A change of the gradient by a smaller share says nothing of the curvature, in float32; it is met
-under penalties so large that the curvature does not matter."""
-
 _ROUNDING = 1e-6
 """Share of the objective that rounding may add to it, in float32."""
 
@@ -67,7 +63,8 @@ class _Point:
 
     Attributes:
         coefficients: float32 ``[dim + 1, classes]``, the intercepts last.
-        scores: The inputs times the coefficients, float32 ``[n, classes]``.
+        scores: The inputs times the coefficients, intercepts left out: beside them, weights under a
+            large penalty would be lost in rounding; float32 ``[n, classes]``.
         residual: Probability minus one-hot label, float32 ``[n, classes]``.
         loss: The summed cross-entropy.
         value: The objective: the loss and the penalty.
@@ -133,8 +130,7 @@ class Regression:
             enough = min(point.value, self._worst - point.value)
             if -dot(gradient, step) <= 2 * TOLERANCE * enough:
                 break
-            change = torch.addmm(step[-1], self._inputs, step[:-1])
-            new = self._search(point, step, change, penalty)
+            new = self._search(point, step, self._inputs @ step[:-1], penalty)
             if new is None:
                 break
             point, pull = new, self._learn(memory, point, pull, new)
@@ -143,14 +139,13 @@ class Regression:
     def _learn(self, memory: Memory, point: _Point, pull: Tensor, new: _Point) -> Tensor:
         """Return the pull at a new point; what the step there did to it is remembered."""
         new_pull = self._pull(new)
-        change = new_pull - pull
-        if dot(change, change) > _HEARD**2 * dot(pull, pull):
-            memory.add(new.coefficients - point.coefficients, change)
+        memory.add(new.coefficients - point.coefficients, new_pull - pull)
         return new_pull
 
     def _at(self, coefficients: Tensor, scores: Tensor, penalty: float) -> _Point:
         # Relative to the true class, so that losses far below 1e-7 keep their digits.
-        odds = scores - scores.gather(1, self._labels)
+        odds = scores + coefficients[-1]
+        odds.sub_(odds.gather(1, self._labels))
         shift = odds.amax(dim=1, keepdim=True)
         odds.sub_(shift).exp_().scatter_(1, self._labels, 0.0)
         own, others = torch.exp(-shift), odds.sum(dim=1, keepdim=True)
@@ -192,7 +187,8 @@ class Regression:
 
         def slope(at: _Point) -> float:
             shrunk = penalty * self._penalised * at.coefficients
-            return dot(at.residual, change) + dot(shrunk, step)
+            pulls = dot(at.residual, change) + dot(at.residual.sum(dim=0), step[-1])
+            return pulls + dot(shrunk, step)
 
         found, length = None, 1.0
         low, low_slope, high = 0.0, (steepness := slope(point)), math.inf

@@ -37,7 +37,8 @@ class GridFit:
 
     Attributes:
         l2: The penalties, float64 ``[g]``.
-        val_score: What each scores on the validation features, float64 ``[g]``.
+        val_accuracy: The accuracy of each on the validation features, float64 ``[g]``.
+        val_score: What each scores there by the metric that chooses, float64 ``[g]``.
         weights: float32 ``[g, classes, dim]``, the classes being those that the labels have.
         biases: float32 ``[g, classes]``.
         classes: The labels that the rows of the weights stand for, int64 ``[classes]``.
@@ -45,6 +46,7 @@ class GridFit:
     """
 
     l2: NDArray[np.float64]
+    val_accuracy: NDArray[np.float64]
     val_score: NDArray[np.float64]
     weights: FloatArray
     biases: FloatArray
@@ -84,9 +86,14 @@ def fit_grid(
     penalties, places = np.unique(np.asarray(l2, dtype=np.float64), return_inverse=True)
     classes, fits = _fit_path(inputs, labels, penalties)
     answers = [classes[fit.predict(val_inputs)].cpu().numpy() for fit in fits]
-    val_score = np.array([score(predicted, truth, metric) for predicted in answers])[places]
+
+    def judged(by: str) -> NDArray[np.float64]:
+        return np.array([score(predicted, truth, by) for predicted in answers])[places]
+
+    val_score = judged(metric)
     return GridFit(
         l2=penalties[places],
+        val_accuracy=judged("accuracy"),
         val_score=val_score,
         weights=torch.stack([fit.weight for fit in fits]).cpu().numpy()[places],
         biases=torch.stack([fit.bias for fit in fits]).cpu().numpy()[places],

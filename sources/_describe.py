@@ -1,7 +1,7 @@
 """Describe: decode every image once, and keep what later steps need to know about it.
 
 Per image: size in pixels, a perceptual hash and the embedding of one CLIP. It depends on the
-images and that CLIP's weights alone, so that other texts, thresholds and tasks embed nothing again.
+images and that CLIP alone, its weights and its configuration, so that other texts, thresholds and tasks embed nothing again.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.files import fingerprint
 from bench.shards import decode, read_bytes
 from bench.stage import Stage
 from bench.types import Context
@@ -34,6 +35,8 @@ def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
     embedder = context.embedder(filter_model)
     config = {
         "model": embedder.weights_hash,
+        # The same weights under another activation or preprocessing embed otherwise.
+        "configuration": fingerprint(context.home.find_weights(filter_model)),
         "hash": f"phash {HASH_SIDE}",
         "least side": LEAST_SIDE,
     }

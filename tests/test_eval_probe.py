@@ -114,7 +114,31 @@ def test_accuracies_are_those_of_the_weights(grid: GridFit) -> None:
     for index in (0, 20, 40):
         scores = val_x @ grid.weights[index].T + grid.biases[index]
         accuracy = (grid.classes[scores.argmax(axis=1)] == val_y).mean()
-        assert grid.val_score[index] == pytest.approx(accuracy)
+        assert grid.val_accuracy[index] == pytest.approx(accuracy)
+
+
+def test_the_metric_chooses_and_accuracies_are_given_all_the_same() -> None:
+    (x, y), (val_x, val_y) = digits()
+    rare = (val_y != 8) | (np.arange(len(val_y)) % 8 == 0)
+    grids = [
+        fit_grid(x, y, val_x[rare], val_y[rare], metric=metric)
+        for metric in ("accuracy", "mean-per-class")
+    ]
+    np.testing.assert_array_equal(grids[0].val_accuracy, grids[1].val_accuracy)
+    np.testing.assert_array_equal(grids[0].val_accuracy, grids[0].val_score)
+    assert not np.array_equal(grids[1].val_accuracy, grids[1].val_score)
+    assert grids[1].val_score[grids[1].best] == grids[1].val_score.max()
+
+
+def test_a_path_may_start_from_any_penalty() -> None:
+    """Scores of weights that small would be lost beside those of the intercepts."""
+    train, (val_x, val_y) = digits()
+    grid = fit_grid(*train, val_x, val_y, np.logspace(-2, 12, 57))
+    for index in (0, 4, 8):
+        model = reference(grid.l2[index])
+        best = objective(model.coef_, model.intercept_, train, grid.l2[index])
+        ours = objective(grid.weights[index], grid.biases[index], train, grid.l2[index])
+        assert ours <= best * (1 + 1e-4)
 
 
 def test_grid_is_45_penalties_and_ties_go_to_the_largest(grid: GridFit) -> None:

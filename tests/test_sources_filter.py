@@ -1,5 +1,6 @@
 """Score and filter: what a score is, which images a rule keeps, what a user may ask for."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from bench.types import Context, Embedder, FloatArray, Task
 from sources._describe import describe, embeddings
 from sources._filter import FilterOptions, domain_scored, passes, scored
 from tests.conftest import Bench
-from tests.tiny_clip import COLOURS, colour_task, square
+from tests.tiny_clip import COLOURS, colour_task, square, write_tiny_clip
 
 TASK = colour_task()
 
@@ -100,6 +101,27 @@ def test_every_image_is_embedded_once_whatever_it_is_compared_with(
         rows, images = embeddings(shard)
         assert isinstance(images, np.memmap)
         assert (images.shape, images.dtype) == ((len(rows), embedder.dim), np.float16)
+
+
+def test_one_weights_file_under_two_configurations_is_two_models(
+    home: Home, tmp_path: Path
+) -> None:
+    stage, _ = packed(home)
+    folder = write_tiny_clip(tmp_path / "clip")
+
+    def embed() -> FloatArray:
+        given = Context(
+            home, TASK, None, 0, lambda _: ClipEmbedder(load_clip(folder)), Progress(quiet=True)
+        )
+        described = describe(stage, str(folder), given)
+        return np.concatenate([embeddings(shard)[1] for shard in described.shards()])
+
+    before = embed()
+    config = folder / "open_clip_config.json"
+    content = json.loads(config.read_text())
+    content["model_cfg"]["quick_gelu"] = True
+    config.write_text(json.dumps(content))
+    assert not np.array_equal(before, embed())
 
 
 def test_a_score_is_the_largest_cosine_with_a_domain_text_or_that_with_the_own_class(

@@ -70,7 +70,7 @@ def measure(name: str, every: int, tolerance: float) -> None:
     print(
         f"{name}: ours {ours[0]:.2f} s, scikit-learn {theirs[0]:.1f} s, ratio {wall:.1f}, of CPU "
         f"seconds {cpu:.1f}; "
-        f"best val accuracy {grid.val_score.max():.4f} against {max(accuracies):.4f}; "
+        f"best val accuracy {grid.val_accuracy.max():.4f} against {max(accuracies):.4f}; "
         f"its objective exceeds ours by {min(excess):.1e} to {max(excess):.1e}"
     )
 
