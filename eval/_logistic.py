@@ -100,8 +100,9 @@ class Regression:
     def path(self, penalties: Sequence[float]) -> Iterator[Linear]:
         """Yield the solution for each penalty; they must fall from one to the next."""
         n, dim = self._inputs.shape
-        zeros = [self._inputs.new_zeros(rows, self._classes) for rows in (dim + 1, n)]
-        solution, before, memory = self._at(*zeros, 0.0), None, Memory()
+        coefficients = self._inputs.new_zeros(dim + 1, self._classes)
+        scores = self._inputs.new_zeros(n, self._classes)
+        solution, before, memory = self._at(coefficients, scores, 0.0), None, Memory()
         pull = self._pull(solution)
         for penalty in penalties:
             last, solution = solution, self._under(solution, penalty)

@@ -1,7 +1,8 @@
 """Describe: decode every image once, and keep what later steps need to know about it.
 
 Per image: size in pixels, a perceptual hash and the embedding of one CLIP. It depends on the
-images and that CLIP alone, its weights and its configuration, so that other texts, thresholds and tasks embed nothing again.
+images and that CLIP alone, its weights and its configuration, so that other texts, thresholds and
+tasks embed nothing again.
 """
 
 from collections.abc import Sequence
