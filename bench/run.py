@@ -21,19 +21,9 @@ from bench.paths import Home
 from bench.plugins import evaluator_of, objectives, source_of
 from bench.progress import Progress
 from bench.records import alone, empty_run, failed_record, now, read_record, write_record
+from bench.scope import EVERYTHING, Scope
 from bench.tasks import find_task
-from bench.types import (
-    EVERYTHING,
-    Context,
-    Counts,
-    Embedder,
-    Estimates,
-    Json,
-    RunRecord,
-    RunSpec,
-    Scope,
-    Task,
-)
+from bench.types import Context, Counts, Embedder, Estimates, Json, RunRecord, RunSpec, Task
 
 if TYPE_CHECKING:
     from torch import Tensor

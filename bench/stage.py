@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 from bench.errors import BenchError
 from bench.files import atomic_folder, fingerprint, write_atomic
 from bench.progress import Bar, Progress
-from bench.types import EVERYTHING, Json, Scope, digest
+from bench.scope import EVERYTHING, Scope
+from bench.types import Json, digest
 
 
 class UnfinishedError(BenchError):

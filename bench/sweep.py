@@ -14,7 +14,7 @@ In a block, the names ``task``, ``source``, ``n`` and ``seed`` mean what they me
 run``; any other name is a setting such as ``train.lr``. Equal specs collapse to one run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from bench.declared import declared, read_yaml
+from bench.declared import declared, parse_assignment, read_yaml
 from bench.errors import RequestError, unknown_name
 from bench.once import looking_once
 from bench.preset import resolve
@@ -60,19 +60,26 @@ class StudyFile(Declared, frozen=True, kw_only=True):
 
 
 class Study(StudyFile, frozen=True, kw_only=True):
-    """A study, and where it was read."""
+    """A study, where it was read, and what is set over all that it says."""
 
     file: str
+    overrides: Json = {}
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     """Read a study file.
+
+    Args:
+        path: Where it is.
+        overrides: Assignments such as ``train.nodes=2`` for every run, whatever the file says.
 
     Raises:
         RequestError: If it is absent or malformed.
     """
     found = declared(StudyFile, {"name": path.stem, **read_yaml(path)}, str(path))
-    return Study(file=str(path), **msgspec.structs.asdict(found))
+    over = [parse_assignment(text) for text in overrides]
+    settings = {".".join(where): value for where, value in over}
+    return Study(file=str(path), overrides=settings, **msgspec.structs.asdict(found))
 
 
 def expand(study: Study) -> list[RunSpec]:
@@ -122,7 +129,7 @@ class _Expansion:
 
     def _resolve(self, point: Json, where: str) -> RunSpec:
         study, task, source = self._study, point.pop("task"), point.pop("source")
-        own = {**study.settings, **study.per_source.get(source, {}), **point}
+        own = {**study.settings, **study.per_source.get(source, {}), **point, **study.overrides}
         try:
             return resolve(study.preset, task=task, source=source, n=None, settings=own)
         except RequestError as error:

@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.scope import EVERYTHING, Scope
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -330,32 +332,6 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True)
-class Scope:
-    """Which part of a source's work is wanted; the default is all of it.
-
-    Attributes:
-        shards: Only these shards of each stage; None for all.
-        stages: Names of the stages that may be made; None for all.
-    """
-
-    shards: range | None = None
-    stages: frozenset[str] | None = None
-
-    def has(self, stage: str) -> bool:
-        """Return whether a stage may be made."""
-        return self.stages is None or stage in self.stages
-
-    @property
-    def whole(self) -> Scope:
-        """This scope for a stage that is not worth being cut up."""
-        return replace(self, shards=None)
-
-
-EVERYTHING = Scope()
-NOTHING = Scope(stages=frozenset())
-
-
-@dataclass(frozen=True)
 class Context:
     """What a source is given besides its options.
 
@@ -401,18 +377,6 @@ class Source(Protocol):
 
     def collect(self, context: Context) -> ImageSet:
         """Return the images; at least ``context.n`` of them where that many exist."""
-
-
-@runtime_checkable
-class Chained(Protocol):
-    """A source whose stages can be made by jobs of their own; others need not have the property."""
-
-    @property
-    def chain(self) -> tuple[tuple[str, ...], ...]:
-        """Names of the stages that take long, in order, each with those made on the way to it.
-
-        The last name of each is the job's. Whatever is not named is made at the end.
-        """
 
 
 @runtime_checkable

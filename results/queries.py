@@ -326,6 +326,12 @@ def failures(connection: DuckDBPyConnection) -> pd.DataFrame:
     ).df()
 
 
+def finished(connection: DuckDBPyConnection) -> set[str]:
+    """Return the ids of the runs that are done."""
+    rows = connection.execute("SELECT run_id FROM runs WHERE status = 'done'").fetchall()
+    return {str(run_id) for (run_id,) in rows}
+
+
 def provenance(connection: DuckDBPyConnection) -> pd.DataFrame:
     """Return which code, weights and machine made how many finished runs."""
     return connection.execute(

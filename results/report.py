@@ -23,6 +23,7 @@ from results.queries import Experiment
 from results.reference import published
 from results.rows import parse_json
 from results.tables import Table
+from results.unfinished import unfinished
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -66,6 +67,7 @@ def write_report(home: Home, out: Path) -> ReportPaths:
         page = _template().render(
             sections=sections,
             failures=_records(queries.failures(connection)),
+            studies=unfinished(home, queries.finished(connection)),
             provenance=[_code(row) for row in _records(queries.provenance(connection))],
             collected=collected,
             legend=tables.LEGEND,

@@ -14,9 +14,10 @@ from bench.plugins import source_of
 from bench.progress import Progress
 from bench.records import is_underway
 from bench.run import collect_images
+from bench.scope import Chained, Scope
 from bench.stage import UnfinishedError
 from bench.studies import StudyFolder
-from bench.types import Chained, RunSpec, Scope
+from bench.types import RunSpec
 from slurm import queue
 from slurm.work import logged, name_of, read_spec, work
 

@@ -9,8 +9,9 @@ from bench.paths import Home
 from bench.plugins import source_of
 from bench.progress import Progress
 from bench.run import collect_images
+from bench.scope import NOTHING, Chained
 from bench.stage import UnfinishedError
-from bench.types import NOTHING, Chained, Json, RunSpec, digest
+from bench.types import Json, RunSpec, digest
 from slurm.options import options_of
 from slurm.work import name_of
 

@@ -24,8 +24,8 @@ from tests.conftest import ROOT, Bench, command, environment
 
 HEAVY = ("torch", "open_clip", "diffusers", "transformers", "duckdb", "matplotlib", "polars",
          "pandas", "submitit", "PIL", "numpy", "msgspec", "yaml")  # fmt: skip
-COMMANDS = ("build", "collect", "demo", "doctor", "export", "fetch", "list", "miniworld", "report",
-            "run", "show", "sweep")  # fmt: skip
+COMMANDS = ("build", "cancel", "collect", "demo", "doctor", "export", "fetch", "list", "logs",
+            "miniworld", "report", "retry", "run", "show", "status", "sweep")  # fmt: skip
 
 
 def request(preset: Path, task: Path, *more: str, source: str = "real") -> list[str]:

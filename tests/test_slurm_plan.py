@@ -10,8 +10,9 @@ from bench.paths import Home
 from bench.preset import resolve
 from bench.progress import Progress
 from bench.run import collect_images, pinned
+from bench.scope import Scope
 from bench.stage import UnfinishedError
-from bench.types import RunSpec, Scope
+from bench.types import RunSpec
 from slurm.job import carry_out
 from slurm.plan import Planned, plan
 from slurm.work import write_spec
@@ -46,7 +47,7 @@ def test_stages_come_before_runs_and_the_report_last(home: Home, spec_of: Any) -
     # One set of images serves every n.
     assert planned[1].tasks == [[specs[1].run_id]] * 3
     assert sorted(map(tuple, planned[5].tasks)) == sorted((spec.run_id,) for spec in specs[:2])
-    assert not home.data.exists()
+    assert not list(home.data.glob("scan-*"))
 
 
 def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:

@@ -24,10 +24,11 @@ from bench.paths import Home
 from bench.plugins import source_of
 from bench.preset import resolve
 from bench.progress import Progress
+from bench.scope import Scope
 from bench.shards import decode, encode
 from bench.stage import Stage, UnfinishedError
 from bench.tasks import find_task
-from bench.types import Context, Estimates, Json, Scope, Task
+from bench.types import Context, Estimates, Json, Task
 from sources._download import download
 from sources._download_options import DownloadOptions
 from sources._pool import Pool

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from bench.paths import Home
 from bench.plugins import source_of
+from bench.scope import Scope
 from bench.stage import UnfinishedError
-from bench.types import Scope
 from sources._drawing import overlapped
 from tests.conftest import environment
 from tests.tiny_generation import BLOCK, World, pixels

@@ -14,8 +14,8 @@ import pytest
 
 from bench.errors import BenchError
 from bench.progress import Progress
+from bench.scope import NOTHING, Scope
 from bench.stage import Stage, UnfinishedError
-from bench.types import NOTHING, Scope
 from tests.conftest import environment
 
 SHARDS = 12

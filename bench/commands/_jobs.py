@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def how(
     *,
     on: str | None,
-    parallel: int | None,
     profile: Path | None,
     asked: Sequence[str],
-    keep_going: bool,
+    parallel: int | None = None,
+    keep_going: bool = True,
     before: Any = None,  # noqa: ANN401 (a Submitted; naming its type would import it)
 ) -> "How":
     """Return how to carry out a study; what is not said is as it was submitted before."""

@@ -64,17 +64,11 @@ def prepared(  # noqa: PLR0913 (the command line's options)
     return resolve(preset, task=task, source=source, n=parse_size(n), seed=seed, settings=chosen)
 
 
-def job_options(command: F) -> F:
-    """Add the options that say how jobs are carried out."""
+def where_options(command: F) -> F:
+    """Add the options that say where runs are carried out."""
     options = (
         click.option(
             "--on", help="debug (this process), local (processes), slurm (jobs).  [default: debug]"
-        ),
-        click.option(
-            "--parallel",
-            "--max-parallel",
-            type=click.IntRange(min=1),
-            help="Processes, or jobs of a kind, at a time.  [default: 2 for local]",
         ),
         click.option(
             "--profile",
@@ -89,6 +83,21 @@ def job_options(command: F) -> F:
             help="Laid over the profile: partition=gpu, run.time=12h.",
         ),
         click.option("--wait", is_flag=True, help="Follow Slurm's jobs to their end."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def job_options(command: F) -> F:
+    """Add the options that say how a study's runs are carried out."""
+    options = (
+        click.option(
+            "--parallel",
+            "--max-parallel",
+            type=click.IntRange(min=1),
+            help="Processes, or jobs of a kind, at a time.  [default: 2 for local]",
+        ),
         click.option(
             "--keep-going/--fail-fast",
             default=True,
@@ -98,4 +107,4 @@ def job_options(command: F) -> F:
     )
     for option in reversed(options):
         command = option(command)
-    return command
+    return where_options(command)

@@ -15,8 +15,8 @@ def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
     from bench.paths import Home
     from bench.progress import Progress
     from bench.run import collect_images, pinned
+    from bench.scope import Scope
     from bench.stage import UnfinishedError
-    from bench.types import Scope
 
     home = Home.from_environment()
     scope = Scope(shards=_shards(shards) if shards else None)

@@ -1,10 +1,16 @@
 """``bench run``: one run, from its source to its record."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands._options import prepared, run_options
+from bench.commands._options import prepared, run_options, where_options
+
+if TYPE_CHECKING:
+    from bench.paths import Home
+    from bench.types import RunSpec
+    from slurm.launch import How
 
 
 @click.command()
@@ -12,11 +18,23 @@ from bench.commands._options import prepared, run_options
 @click.option("--fresh", is_flag=True, help="Run again even if it is done; stages are kept.")
 @click.option("--dry-run", is_flag=True, help="Print the complete spec and what it costs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object.")
-def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401
+@where_options
+def command(  # noqa: PLR0913 (the command line's options)
+    *,
+    fresh: bool,
+    dry_run: bool,
+    as_json: bool,
+    on: str | None,
+    profile: Path | None,
+    asked: tuple[str, ...],
+    wait: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:
     """Collect images, adapt CLIP to them, and judge it."""
     import msgspec
 
     from bench import processes
+    from bench.commands._jobs import how
     from bench.paths import Home
     from bench.progress import Progress
     from bench.run import estimate, pinned, run
@@ -28,6 +46,10 @@ def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None: 
         cost = estimate(spec, home, Progress())
         plan = {"run_id": spec.run_id, "spec": spec} | ({"estimate": cost} if cost else {})
         click.echo(msgspec.json.format(msgspec.json.encode(plan)))
+        return
+    way = how(on=on, profile=profile, asked=asked)
+    if way.on != "debug":
+        _launch(spec, home, way, fresh=fresh, wait=wait)
         return
     home.make_writable()
     record = run(spec, home, Progress(), fresh=fresh)
@@ -47,3 +69,16 @@ def command(fresh: bool, dry_run: bool, as_json: bool, **options: Any) -> None: 
     if known or (spec.preset == "mini" and spec.source in ("synthetic", "mixed")):
         click.echo(f"  {describe(known, spec.task)}")
     click.echo(f"  record: {home.run(record.run_id) / 'record.json'}")
+
+
+def _launch(spec: "RunSpec", home: "Home", way: "How", *, fresh: bool, wait: bool) -> None:
+    """Carry a run out elsewhere, as a study of its own."""
+    from bench.commands._jobs import carry_out
+    from bench.errors import RequestError
+    from bench.studies import StudyFolder
+    from slurm.work import titles
+
+    if fresh:
+        raise RequestError("--fresh means nothing to --on", "delete the run's folder instead")
+    study = StudyFolder(home, f"run-{spec.run_id}")
+    carry_out([spec], titles([spec]), study, way, wait=wait)

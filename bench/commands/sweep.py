@@ -10,10 +10,21 @@ from bench.commands._options import job_options
 
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="For every run: train.nodes=2"
+)
 @click.option("--dry-run", is_flag=True, help="Print the runs and what they will cost; do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the dry run as one JSON object.")
 @job_options
-def command(study: Path, dry_run: bool, as_json: bool, wait: bool, **options: Any) -> None:  # noqa: ANN401
+def command(
+    study: Path,
+    *,
+    settings: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    wait: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:
     """Carry out a study; what is done is not done again."""
     from bench.commands._jobs import carry_out, how
     from bench.commands._plan import show_plan
@@ -25,7 +36,7 @@ def command(study: Path, dry_run: bool, as_json: bool, wait: bool, **options: An
     from slurm.work import titles
 
     home = Home.from_environment()
-    loaded = load_study(study)
+    loaded = load_study(study, settings)
     folder = StudyFolder(home, loaded.name)
     way = how(**options)
     specs = pinned_all(expand(loaded), home)
