@@ -60,7 +60,7 @@ def check_count(train: TrainSpec) -> None:
             f"train.nodes={train.nodes} and train.gpus_per_node={train.gpus_per_node} ask for "
             f"{wanted} processes, and {'here is 1' if found == 1 else f'here are {found}'}",
             f"start `torchrun --nnodes={train.nodes} --nproc-per-node={train.gpus_per_node} -m -- "
-            "bench.cli run …`, or `bench sweep STUDY --on slurm`",
+            "bench.cli run …`, or add --on slurm",
         )
 
 

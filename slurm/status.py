@@ -112,7 +112,8 @@ def describe(beat: Heartbeat) -> str:
     if beat.total:
         parts.append(f"{beat.done:,} of {beat.total:,} {beat.unit}s")
     if beat.rate:
-        parts.append(f"{beat.rate:,.3g} {beat.unit}s/s")
+        digits = 0 if beat.rate >= 10 else 2
+        parts.append(f"{beat.rate:,.{digits}f} {beat.unit}s/s")
     if beat.eta_seconds is not None:
         parts.append(f"{_duration(beat.eta_seconds)} left")
     return ", ".join([*parts, f"on {beat.host}"])

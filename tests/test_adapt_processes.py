@@ -78,7 +78,7 @@ def test_another_number_of_processes_than_asked_for_is_refused_before_any_work(
     assert f"torchrun --nnodes={nodes} --nproc-per-node={per_node} -m -- bench.cli run" in (
         outcome.complaint
     )
-    assert "bench sweep STUDY --on slurm" in outcome.complaint
+    assert "or add --on slurm" in outcome.complaint
     assert not [*home.runs.iterdir(), *home.data.iterdir()]
     assert bench(*request(preset, colours, "6"), *words, "--dry-run").code == 0
 
