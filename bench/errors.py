@@ -42,5 +42,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> RequestError:
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(names)}"
+    there = f"there are: {', '.join(names)}" if names else "there are none"
+    hint = f"did you mean {' or '.join(near)}?" if near else there
     return RequestError(f"unknown {kind} {name!r}", hint)

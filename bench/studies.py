@@ -116,6 +116,14 @@ class StudyFolder:
             raise unknown_name("study", self.name, names(self.home))
         return found
 
+    def rename_runs(self, runs: dict[str, str]) -> None:
+        """Write down the runs of a study of which nothing is missing."""
+        before = _read(self.path / "study.json", Submitted)
+        if before is None:
+            self.submit(Submitted(name=self.name, runs=runs, on="debug"))
+        else:
+            _write(self.path / "study.json", msgspec.structs.replace(before, runs=runs))
+
     def add(self, array: Array) -> Path:
         """Write down jobs that are about to be submitted; return where."""
         path = self.path / "arrays" / f"{uuid.uuid4().hex[:12]}.json"
@@ -126,9 +134,16 @@ class StudyFolder:
         """Write down what an array came to be."""
         _write(path, array)
 
-    def arrays(self) -> dict[str, Array]:
-        """Return all jobs that were ever submitted, by the name of their file."""
+    def arrays(self, *, latest: bool = False) -> dict[str, Array]:
+        """Return all jobs that were ever submitted, by the name of their file.
+
+        Args:
+            latest: Only those of the last submission.
+        """
         paths = sorted((self.path / "arrays").glob("*.json"))
+        if latest:
+            since = (self.path / "study.json").stat().st_mtime_ns
+            paths = [path for path in paths if path.stat().st_mtime_ns >= since]
         found = ((path.stem, _read(path, Array)) for path in paths)
         return {name: array for name, array in found if array is not None}
 
@@ -159,7 +174,8 @@ class StudyFolder:
 
 def names(home: Home) -> list[str]:
     """Return the names of the studies that were submitted."""
-    return sorted(path.parent.name for path in (home.root / "studies").glob("*/study.json"))
+    found = (path.parent.name for path in (home.root / "studies").glob("*/study.json"))
+    return sorted(name for name in found if _NAME.fullmatch(name))
 
 
 def _write(path: Path, content: Declared) -> None:

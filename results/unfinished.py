@@ -3,6 +3,7 @@
 from collections.abc import Set
 from dataclasses import dataclass
 
+from bench.errors import BenchError
 from bench.paths import Home
 from bench.studies import StudyFolder, names
 
@@ -31,7 +32,11 @@ def unfinished(home: Home, done: Set[str]) -> list[Unfinished]:
     """
     found = []
     for name in names(home):
-        runs = StudyFolder(home, name).submitted().runs
+        try:
+            runs = StudyFolder(home, name).submitted().runs
+        except BenchError as error:
+            found.append(Unfinished(name, 0, [str(error)]))
+            continue
         missing = [title for run_id, title in runs.items() if run_id not in done]
         if missing:
             found.append(Unfinished(name, len(runs), missing))

@@ -22,7 +22,10 @@ from slurm import queue
 from slurm.work import logged, name_of, read_spec, work
 
 DEVICES = "BENCH_CUDA_DEVICES"
-"""Names the GPUs of a local process, from which submitit hides them all; empty leaves them be."""
+"""Names the GPUs of a local process, from which submitit hides them all."""
+
+ALL = "all"
+"""As the name of the GPUs: whatever is there."""
 
 
 def carry_out(home: str, study: str, kind: str, run_ids: Sequence[str]) -> None:
@@ -77,7 +80,7 @@ def _prepare() -> None:
     """Find this process's devices, and the other processes, if Slurm started several at one run."""
     if DEVICES in os.environ:
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ[DEVICES]
-        if not os.environ[DEVICES]:
+        if os.environ[DEVICES] == ALL:
             del os.environ["CUDA_VISIBLE_DEVICES"]
     if _on_slurm() and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
         from submitit.helpers import TorchDistributedEnvironment
@@ -106,6 +109,7 @@ def _rename(spec: RunSpec) -> None:
 
 def _make(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
     """Make a stage of a source, together with the other jobs of the array, or all that is left."""
+    failed = []
     for spec in specs:
         if folder.hold() is not None:
             return
@@ -113,6 +117,11 @@ def _make(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
             collect_images(spec, folder.home, Progress(), Scope(stages=_until(spec, kind)))
         except UnfinishedError as unfinished:
             Progress().say(f"done: {unfinished.stage} is another job's")
+        except BenchError as error:
+            Progress().say(f"{spec.source} for {spec.task}: {error}")
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def _until(spec: RunSpec, kind: str) -> frozenset[str] | None:

@@ -1,16 +1,18 @@
 """Starting what is missing of a study, on any executor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.errors import RequestError
 from bench.progress import Progress
-from bench.records import is_underway, summaries
+from bench.records import Summary, is_underway, summaries
 from bench.studies import Array, StudyFolder, Submitted
 from bench.types import Json, RunSpec
 from slurm import local
-from slurm.live import live_runs
-from slurm.plan import plan
+from slurm.live import live_arrays, live_jobs, live_runs
+from slurm.options import require_times
+from slurm.plan import plan, report
+from slurm.queue import Queued, queue
 from slurm.snapshot import snapshot
 from slurm.submit import submit
 from slurm.work import write_spec
@@ -36,8 +38,12 @@ class How:
 
 
 def launch(
-    specs: Sequence[RunSpec], titles: dict[str, str], study: StudyFolder, how: How
-) -> list[Array]:
+    specs: Sequence[RunSpec],
+    titles: dict[str, str],
+    study: StudyFolder,
+    how: How,
+    tell: Callable[[Array], None] = lambda _: None,
+) -> int:
     """Carry out what is missing of some runs, or submit the jobs that will.
 
     Args:
@@ -45,41 +51,73 @@ def launch(
         titles: All runs of the study, by id, and what they are called.
         study: Where the study is kept.
         how: How to carry it out.
+        tell: Is told of each array that Slurm has taken.
 
     Returns:
-        The jobs that were submitted; empty for the other executors, which end when the runs do.
+        How many runs were missing. They are submitted, or have ended if there is no Slurm in it.
 
     Raises:
-        RequestError: If the study has paused itself, or cannot be carried out so.
+        RequestError: If the study cannot be carried out so.
         BenchError: If jobs cannot be submitted.
     """
-    _check(specs, how)
-    progress = Progress()
+    _check(specs, study, how)
     with study.submitting():
-        busy = live_runs(study.home) if how.on == "slurm" else {}
-        known = summaries(study.home, [spec.run_id for spec in specs])
-        missing = [
-            spec
-            for spec in specs
-            if not (spec.run_id in known and known[spec.run_id].status == "done")
-            and spec.run_id not in busy
-        ]
-        if how.on == "slurm":
-            missing = [spec for spec in missing if not is_underway(study.home, spec.run_id)]
+        queued = queue() if how.on == "slurm" else {}
+        missing = _missing(specs, study, queued if how.on == "slurm" else None)
         for spec in missing:
             write_spec(study.home, spec)
-        study.submit(_submitted(titles, study, how))
-        if not missing:
-            return []
-        code = snapshot(study.home)
+        if missing:
+            study.submit(_submitted(titles, study, how))
+        else:
+            study.rename_runs(titles)
         if how.on == "slurm":
-            planned = plan(missing, study.home, how.profile, progress)
-            return submit(planned, study, how.profile, code, how.parallel)
-    if how.on == "local":
-        local.in_processes(missing, study, progress, code, how.parallel or 2)
-    else:
-        local.in_process(missing, study, progress)
-    return []
+            _submit(missing, study, how, queued, tell)
+    if missing and how.on == "local":
+        code = snapshot(study.home)
+        local.in_processes(missing, study, Progress(), code, how.parallel or 2)
+    elif missing and how.on == "debug":
+        local.in_process(missing, study, Progress())
+    return len(missing)
+
+
+def _missing(
+    specs: Sequence[RunSpec], study: StudyFolder, queued: dict[str, Queued] | None
+) -> list[RunSpec]:
+    """Return the runs that are not done, and on Slurm (with its queue) not under way either."""
+    home = study.home
+    known = summaries(home, [spec.run_id for spec in specs])
+    left = [spec for spec in specs if not _is_done(known.get(spec.run_id))]
+    if queued is None:
+        return left
+    live = live_runs(home, queued)
+    return [spec for spec in left if spec.run_id not in live and not is_underway(home, spec.run_id)]
+
+
+def _is_done(summary: Summary | None) -> bool:
+    return summary is not None and summary.status == "done"
+
+
+def _submit(
+    missing: Sequence[RunSpec],
+    study: StudyFolder,
+    how: How,
+    queued: dict[str, Queued],
+    tell: Callable[[Array], None],
+) -> None:
+    """Submit the jobs of missing runs, and a report on all that are in the queue."""
+    planned = (
+        plan(missing, study.home, how.profile, Progress(), live_arrays(study.home, queued))
+        if missing
+        else []
+    )
+    live = live_jobs(study, queued)
+    runs = {job.partition("_")[0] for job, (array, _) in live.items() if array.kind == "run"}
+    reported = any(array.kind == "report" for array, _ in live.values())
+    if not planned and (reported or not runs):
+        return
+    planned = [*planned, report(planned, sorted(runs))]
+    for array in submit(planned, study, how.profile, snapshot(study.home), how.parallel):
+        tell(array)
 
 
 def _submitted(titles: dict[str, str], study: StudyFolder, how: How) -> Submitted:
@@ -93,7 +131,17 @@ def _submitted(titles: dict[str, str], study: StudyFolder, how: How) -> Submitte
     )
 
 
-def _check(specs: Sequence[RunSpec], how: How) -> None:
+def _check(specs: Sequence[RunSpec], study: StudyFolder, how: How) -> None:
+    if how.on == "debug":
+        pass
+    elif spoilt := [sign for sign in ":%" if sign in str(study.home.root)]:
+        # PYTHONPATH ends at the one, and submitit takes the other for a job's number.
+        raise RequestError(
+            f"jobs cannot be kept in {study.home.root}, for its {spoilt[0]!r}",
+            "set BENCH_HOME to another folder",
+        )
+    if how.on == "slurm":
+        require_times(how.profile)
     several = [spec for spec in specs if spec.train.processes > 1]
     if several and how.on != "slurm":
         raise RequestError(

@@ -15,7 +15,7 @@ from bench.progress import Bar, Progress
 from bench.records import failed_record, is_underway, now, write_record
 from bench.studies import StudyFolder
 from bench.types import RunSpec
-from slurm.job import DEVICES, carry_out
+from slurm.job import ALL, DEVICES, carry_out
 from slurm.work import title_of, work
 
 _POLL_SECONDS = 0.25
@@ -23,6 +23,9 @@ _POLL_SECONDS = 0.25
 _BAR_SECONDS = 2.0
 
 _WEEK = 60 * 24 * 7
+
+_PATIENCE = 20.0
+"""Seconds for interrupted processes to end."""
 
 _DEATHS = 3
 """Processes that may end before they come to a run."""
@@ -57,7 +60,7 @@ def in_processes(
     workers = {place: _start(specs, study, code, place, count) for place in range(count)}
     watch = _Watch(specs, study)
     deaths = 0
-    with progress.bar("runs", len(specs), "run") as bar:
+    with progress.bar("runs", len(specs), "run") as bar, _ended(workers):
         while workers:
             time.sleep(_POLL_SECONDS)
             watch.count(bar)
@@ -75,6 +78,19 @@ def in_processes(
                     )
                 workers[place] = _start(specs, study, code, place, count)
         watch.count(bar, now=True)
+
+
+@contextmanager
+def _ended(workers: dict[int, Any]) -> Iterator[None]:
+    """Interrupt the processes that are left when the block ends, and see them end."""
+    try:
+        yield
+    finally:
+        for job in workers.values():
+            job.cancel()
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until and not all(job.done() for job in workers.values()):
+            time.sleep(_POLL_SECONDS)
 
 
 class _Watch:
@@ -136,18 +152,18 @@ def _wanted(code: Path, place: int, count: int) -> dict[str, str]:
         wanted["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // count))
     devices = _devices()
     # submitit hides all of them.
-    wanted[DEVICES] = devices[place % len(devices)] if devices else ""
+    wanted[DEVICES] = devices[place % len(devices)]
     return wanted
 
 
 def _devices() -> list[str]:
-    """Return the names of the GPUs to use."""
+    """Return what processes find in CUDA_VISIBLE_DEVICES, in turn; `ALL` for no word of it."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+        return os.environ["CUDA_VISIBLE_DEVICES"].split(",")
     if not shutil.which("nvidia-smi"):
-        return []
+        return [ALL]
     answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return [str(place) for place, _ in enumerate(answer.stdout.splitlines())]
+    return [str(place) for place, _ in enumerate(answer.stdout.splitlines())] or [ALL]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ scan: {partition: cpu, workers: 32}
 run: {time: 12h}
 """
 
+import copy
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,11 +32,18 @@ _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d\d):(?P<sec
 _UNIT = re.compile(r"(\d+) ?(m|h|d)")
 _MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
 
+_OWNED = (
+    *("partition", "account", "qos", "constraint", "gpus-per-node", "cpus-per-task", "mem", "time"),
+    *("signal", "requeue", "array", "job-name", "comment", "output", "error", "open-mode", "nodes"),
+    *("ntasks", "ntasks-per-node", "dependency"),
+)
+"""Options of sbatch that `JobOptions` or `slurm.submit` give."""
+
 _Word = Annotated[str, msgspec.Meta(pattern=r"^[^\s\"'`$\\]+$", max_length=200)]
 
 
 class JobOptions(Declared, frozen=True, kw_only=True):
-    """What one kind of job asks for; None leaves it to the site's defaults."""
+    """What one kind of job asks for; None leaves it to the site's defaults, but for `time`."""
 
     partition: _Word | None = None
     account: _Word | None = None
@@ -49,7 +57,7 @@ class JobOptions(Declared, frozen=True, kw_only=True):
     """Per node, such as 32G."""
     time: int | str | None = None
     """90m, 12h, 2d, or [DAYS-]HOURS:MINUTES:SECONDS in quotes. No bare number: 12:00:00 without
-    quotes is 43200 to YAML."""
+    quotes is 43200 to YAML. Has to be said."""
     signal: Positive = 90
     """Seconds before the time limit at which a job is told to stop, and is queued again."""
     requeues: Natural = 100
@@ -64,8 +72,14 @@ class JobOptions(Declared, frozen=True, kw_only=True):
     """Any other option of sbatch, such as ``{reservation: spring}``."""
 
     def __post_init__(self) -> None:
-        if self.minutes is not None and self.minutes < 1:
-            raise ValueError(f"a time of {self.time} is no time")
+        if self.minutes is not None and self.signal >= self.minutes * 60:
+            raise ValueError(
+                f"a signal {self.signal} s before the end leaves nothing of a time of {self.time}"
+            )
+        if owned := sorted(name for name in self.extra if name.replace("_", "-") in _OWNED):
+            raise ValueError(
+                f"extra cannot hold {owned[0]}, which is an option of its own, or ours"
+            )
 
     @property
     def minutes(self) -> int | None:
@@ -82,17 +96,18 @@ class JobOptions(Declared, frozen=True, kw_only=True):
         raise ValueError(f"{self.time!r} is not a time; write 90m, 12h, 2d or '1-12:00:00'")
 
 
-def read_profile(path: Path | None, settings: Sequence[str]) -> Json:
+def read_profile(path: Path | None, settings: Sequence[str], before: Json | None = None) -> Json:
     """Return a profile: kind of job to its options, ``default`` holding for all.
 
     Args:
-        path: The site's YAML file; None for an empty one.
+        path: The site's YAML file.
         settings: Laid over it: ``partition=gpu``, or ``run.time=12h`` for one kind.
+        before: The profile to lay them over if there is no file.
 
     Raises:
         RequestError: If anything in it is unknown or does not fit.
     """
-    profile = read_yaml(path) if path else {}
+    profile: Json = read_yaml(path) if path else copy.deepcopy(before or {})
     for text in settings:
         where, value = parse_assignment(text)
         assign(profile, [DEFAULT, *where] if len(where) == 1 else where, value)
@@ -101,6 +116,19 @@ def read_profile(path: Path | None, settings: Sequence[str]) -> Json:
             raise unknown_name("kind of job", str(kind), (DEFAULT, *KINDS))
         options_of(profile, kind)
     return profile
+
+
+def require_times(profile: Json) -> None:
+    """Make sure that every kind of job has a time limit: submitit would give it five minutes.
+
+    Raises:
+        RequestError: If one has none.
+    """
+    for kind in KINDS:
+        if options_of(profile, kind).minutes is None:
+            raise RequestError(
+                f"a {kind} job has no time limit", "add --slurm time=12h, or a time to the profile"
+            )
 
 
 def options_of(profile: Json, kind: str) -> JobOptions:

@@ -1,13 +1,14 @@
 """Which jobs a study needs: its sources' stages in arrays, then its runs, then the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from types import MappingProxyType
 
 from bench.errors import BenchError
 from bench.paths import Home
 from bench.plugins import source_of
-from bench.progress import Progress
+from bench.progress import Progress, printable
 from bench.run import collect_images
 from bench.scope import NOTHING, Chained
 from bench.stage import UnfinishedError
@@ -28,6 +29,7 @@ class Planned:
         title: What they are called.
         tasks: The run ids that each is about.
         after: Places in the plan of what must have ended, well or not, before they start.
+        jobs: Numbers of jobs submitted before for which the same holds.
         nodes: Machines for each.
         processes: Processes on each machine.
     """
@@ -36,11 +38,18 @@ class Planned:
     title: str
     tasks: list[list[str]]
     after: tuple[int, ...] = ()
+    jobs: tuple[str, ...] = ()
     nodes: int = 1
     processes: int = 1
 
 
-def plan(specs: Sequence[RunSpec], home: Home, profile: Json, progress: Progress) -> list[Planned]:
+def plan(
+    specs: Sequence[RunSpec],
+    home: Home,
+    profile: Json,
+    progress: Progress,
+    live: Mapping[str, str] = MappingProxyType({}),
+) -> list[Planned]:
     """Return the jobs that runs need, each after those that it waits for.
 
     A stage that is finished needs none. No result depends on the order: a run makes whatever its
@@ -51,6 +60,7 @@ def plan(specs: Sequence[RunSpec], home: Home, profile: Json, progress: Progress
         home: Where they are kept.
         profile: What jobs ask for (`slurm.options.read_profile`).
         progress: Where to report.
+        live: Title to number of the arrays of stages that are in the queue, and not planned again.
     """
     planned: list[Planned] = []
     made: dict[tuple[str, str], int] = {}
@@ -60,14 +70,23 @@ def plan(specs: Sequence[RunSpec], home: Home, profile: Json, progress: Progress
         parts = {part for spec in arm for part in _parts(spec)}
         waits = tuple(made[task, part] for part in sorted(parts) if (task, part) in made)
         stages = _stages(arm, home, profile, progress)
+        jobs: tuple[str, ...] = ()
         for stage in stages:
-            planned.append(replace(stage, after=waits))
-            waits = (len(planned) - 1,)
-        if stages:
+            if stage.title in live:
+                waits, jobs = (), (live[stage.title],)
+                continue
+            planned.append(replace(stage, after=waits, jobs=jobs))
+            waits, jobs = (len(planned) - 1,), ()
+        if stages and waits:
             made[task, source] = waits[0]
-        planned += [replace(runs, after=waits) for runs in _runs(arm, profile)]
+        planned += [replace(runs, after=waits, jobs=jobs) for runs in _runs(arm, profile)]
+    return planned
+
+
+def report(planned: Sequence[Planned], jobs: Sequence[str]) -> Planned:
+    """Return the job that reports when runs of a plan, and jobs of before, have ended."""
     runs = tuple(place for place, jobs in enumerate(planned) if jobs.kind == "run")
-    return [*planned, Planned("report", "report", [[]], runs)]
+    return Planned("report", "report", [[]], runs, tuple(jobs))
 
 
 def _arms(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:
@@ -99,7 +118,7 @@ def _stages(arm: Sequence[RunSpec], home: Home, profile: Json, progress: Progres
     if not ids:
         return []
     first = min(_place(chain, stage) for stage in lacking.values() if stage)
-    title = f"{arm[0].task}/{arm[0].source}"
+    title = printable(f"{arm[0].task}/{arm[0].source}")
     kinds = [names[-1] for names in chain[first:]]
     return [
         Planned(kind, f"{title}/{kind}", [ids] * (options_of(profile, kind).workers or usual))
@@ -128,10 +147,12 @@ def _runs(arm: Sequence[RunSpec], profile: Json) -> list[Planned]:
         return spec.train.nodes, spec.train.gpus_per_node
 
     planned = []
-    size = options_of(profile, "run").runs
+    packed = options_of(profile, "run").runs
     for (nodes, processes), group in groupby(sorted(arm, key=shape), shape):
+        # Several processes cannot go on to another run after one has failed.
+        size = packed if nodes * processes == 1 else 1
         ids = [spec.run_id for spec in group]
         tasks = [ids[start : start + size] for start in range(0, len(ids), size)]
-        name = name_of(arm[0]) if len(arm) == 1 else f"{arm[0].task}/{arm[0].source}/run"
+        name = name_of(arm[0]) if len(arm) == 1 else printable(f"{arm[0].task}/{arm[0].source}/run")
         planned.append(Planned("run", name, tasks, nodes=nodes, processes=processes))
     return planned

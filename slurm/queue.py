@@ -34,7 +34,11 @@ def queue() -> dict[str, Queued]:
     found = {}
     words = ["squeue", "--me", "--noheader", "--array", "--format=%F|%K|%T|%r|%k"]
     for line in _ask(words).splitlines():
-        job, task, state, reason, comment = line.split("|", 4)
+        parts = line.split("|", 4)
+        # A comment may be of two lines; one that is ending is no longer in the queue.
+        if len(parts) < 5 or parts[2] == "COMPLETING":
+            continue
+        job, task, state, reason, comment = parts
         name = job if task == "N/A" else f"{job}_{task}"
         found[name] = Queued(state, reason, comment)
     return found

@@ -3,9 +3,11 @@
 import time
 from dataclasses import dataclass
 
+from bench.errors import BenchError
 from bench.heartbeat import Heartbeat, read_heartbeat
+from bench.progress import printable
 from bench.records import Summary, is_underway, summaries
-from bench.studies import Array, Failure, StudyFolder
+from bench.studies import Array, StudyFolder
 from slurm.live import live_jobs, live_runs
 from slurm.queue import Queued, queue
 
@@ -42,58 +44,102 @@ class Status:
         rows: Its runs.
         stages: Its jobs that are no runs and not finished: title to how many run and how many wait.
         hold: Why no run is started, if that is so.
+        trouble: Why Slurm's queue is not known, if that is so.
     """
 
     rows: list[Row]
     stages: dict[str, tuple[int, int]]
     hold: str
+    trouble: str
 
 
 def status_of(study: StudyFolder) -> Status:
     """Return how a study is doing.
 
     Raises:
-        RequestError: If there is no such study, or it is Slurm's and Slurm is not here.
-        BenchError: If Slurm does not answer.
+        RequestError: If there is no such study.
     """
-    submitted = study.submitted()
-    queued = queue() if submitted.on == "slurm" else {}
-    live = live_runs(study.home, queued) if queued else {}
-    known = summaries(study.home, list(submitted.runs))
-    failures = study.failures()
-    rows = []
-    for run_id, title in submitted.runs.items():
-        summary = known.get(run_id)
-        if summary is not None and summary.status == "done":
-            rows.append(Row(run_id, title, "done"))
-            continue
-        job = live.get(run_id, "")
-        state, note = _state(study, run_id, queued.get(job), summary, failures.get(run_id))
-        rows.append(Row(run_id, title, state, note, job))
+    view = _View(study)
     hold = study.hold()
-    return Status(rows, _stages(live_jobs(study, queued), queued), hold.reason if hold else "")
+    stages = _stages(live_jobs(study, view.queued), view.queued)
+    return Status(view.rows(), stages, hold.reason if hold else "", view.trouble)
 
 
-def _state(
-    study: StudyFolder,
-    run_id: str,
-    queued: Queued | None,
-    summary: Summary | None,
-    failure: Failure | None,
-) -> tuple[str, str]:
-    """Return state and note of a run that is not done."""
-    if queued is not None and queued.state != "RUNNING":
+class _View:
+    """What is known of a study's runs."""
+
+    def __init__(self, study: StudyFolder) -> None:
+        self._study = study
+        self._submitted = study.submitted()
+        self.trouble = ""
+        self.queued: dict[str, Queued] = {}
+        if study.arrays():
+            try:
+                self.queued = queue()
+            except BenchError as error:
+                self.trouble = str(error)
+        self._live = live_runs(study.home, self.queued) if self.queued else {}
+        self._known = summaries(study.home, list(self._submitted.runs))
+        self._failures = study.failures()
+        hold = study.hold()
+        self._cancelled = hold is not None and hold.by == "user"
+        self._submitted_jobs = {} if hold or self.trouble else self._latest()
+
+    def _latest(self) -> dict[str, str]:
+        """Return run id to job, of what was submitted last."""
+        if self._submitted.on != "slurm":
+            return {}
+        return {
+            run_id: array.job_of(task)
+            for array in self._study.arrays(latest=True).values()
+            for task, run_ids in enumerate(array.tasks)
+            for run_id in (run_ids if array.kind == "run" and array.job else ())
+        }
+
+    def rows(self) -> list[Row]:
+        """Return one row per run, in the study's order."""
+        rows = []
+        for run_id, title in self._submitted.runs.items():
+            summary = self._known.get(run_id)
+            if summary is not None and summary.status == "done":
+                rows.append(Row(run_id, title, "done"))
+                continue
+            job = self._live.get(run_id, "")
+            state, note = self._state(run_id, job, summary)
+            rows.append(Row(run_id, title, state, printable(note), job))
+        return rows
+
+    def _state(self, run_id: str, job: str, summary: Summary | None) -> tuple[str, str]:
+        """Return state and note of a run that is not done."""
+        queued = self.queued.get(job)
+        beat = read_heartbeat(self._study.home, run_id)
+        if beat is not None and is_underway(self._study.home, run_id):
+            return _moving(beat)
+        if run_id in self._failures:
+            return "failed", self._failures[run_id].error
+        if queued is not None:
+            return _waiting(queued, beat if beat and beat.job == job else None)
+        if self._cancelled:
+            return "to do", "cancelled" if beat else ""
+        error = self._end_of(run_id, beat, summary)
+        return ("failed", error) if error else ("to do", "")
+
+    def _end_of(self, run_id: str, beat: Heartbeat | None, summary: Summary | None) -> str:
+        """Return how a run ended that nobody is at; empty if it was not begun."""
+        if summary is not None and summary.status == "failed":
+            return summary.error
+        if beat is not None:
+            return f"it ended without a word, {_ago(beat)} at {beat.label}"
+        if run_id in self._submitted_jobs:
+            return f"its job {self._submitted_jobs[run_id]} ended before the run began"
+        return ""
+
+
+def _waiting(queued: Queued, beat: Heartbeat | None) -> tuple[str, str]:
+    """Return state and note of a run whose job Slurm has, and whose lock nobody holds here."""
+    if queued.state != "RUNNING":
         return "queued", "" if queued.reason == "None" else queued.reason
-    beat = read_heartbeat(study.home, run_id)
-    if queued is not None or (beat is not None and is_underway(study.home, run_id)):
-        return _moving(beat)
-    if failure is not None:
-        return "failed", failure.error
-    if summary is not None and summary.status == "failed":
-        return "failed", summary.error
-    if beat is not None:
-        return "failed", f"it ended without a word, {_ago(beat)} at {beat.label}"
-    return "to do", ""
+    return _moving(beat)
 
 
 def _moving(beat: Heartbeat | None) -> tuple[str, str]:

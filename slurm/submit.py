@@ -22,8 +22,8 @@ COMMENT = "bench:"
 
 def submit(
     planned: Sequence[Planned], study: StudyFolder, profile: Json, code: Path, parallel: int | None
-) -> list[Array]:
-    """Submit jobs, and write down what was submitted.
+) -> Iterator[Array]:
+    """Submit jobs, and write down what was submitted; yield each array when Slurm has it.
 
     Args:
         planned: The jobs, each after those that it waits for.
@@ -36,21 +36,20 @@ def submit(
         BenchError: If Slurm refuses; what it took until then stays submitted.
     """
     largest = queue.max_array_size()
-    submitted: list[Array] = []
     jobs: list[list[str]] = []
+    last: dict[str, list[str]] = {}
     for one in planned:
-        after = [job for place in one.after for job in jobs[place]]
+        after = [*one.jobs, *(job for place in one.after for job in jobs[place])]
         jobs.append([])
         for tasks in cut(one.tasks, largest):
             array = Array(kind=one.kind, title=one.title, tasks=tasks)
-            wanted = job_parameters(one, profile, code, after, parallel)
+            # Two arrays of a kind side by side would be twice as many jobs.
+            before = last.get(one.kind, []) if parallel else []
+            wanted = job_parameters(one, profile, code, [*after, *before], parallel)
             array = _submit(array, study, wanted, executor_of(study, one.kind, profile))
             jobs[-1].append(array.job)
-            submitted.append(array)
-            if parallel:
-                # Two arrays side by side would be twice as many.
-                after = [array.job]
-    return submitted
+            last[one.kind] = [array.job]
+            yield array
 
 
 def cut(tasks: list[list[str]], size: int) -> Iterator[list[list[str]]]:
@@ -100,7 +99,8 @@ def _submit(array: Array, study: StudyFolder, wanted: dict[str, Any], executor: 
         sizes = (part * len(array.tasks) for part in words)
         jobs = executor.map_array(carry_out, *sizes, array.tasks)
     except FailedJobError as error:
-        path.unlink()
+        if not any(job.comment == f"{COMMENT}{path.stem}" for job in queue.queue().values()):
+            path.unlink()
         said = str(error).strip().splitlines()[-1]
         raise BenchError(
             f"Slurm refuses {array.title}: {said}",

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +14,13 @@ import msgspec
 from bench import processes
 from bench.differences import differences
 from bench.errors import BenchError
-from bench.files import write_atomic
+from bench.files import temporary_name
 from bench.paths import Home
-from bench.progress import Progress
+from bench.progress import Progress, printable
 from bench.records import is_underway, now, read_record
 from bench.run import run
 from bench.size import format_size
-from bench.studies import StudyFolder
+from bench.studies import StudyFolder, names
 from bench.types import RunSpec
 
 LOG = "log.txt"
@@ -27,20 +28,22 @@ LOG = "log.txt"
 
 def title_of(spec: RunSpec) -> str:
     """Return the words that name a run."""
-    return f"{spec.task} {spec.source} n={format_size(spec.n)} seed={spec.seed}"
+    return printable(f"{spec.task} {spec.source} n={format_size(spec.n)} seed={spec.seed}")
 
 
 def titles(specs: Sequence[RunSpec]) -> dict[str, str]:
     """Return, by run id, the words that tell a study's runs from each other."""
     return {
-        spec.run_id: " ".join([title_of(spec), *(f"{name}={value}" for name, value in own.items())])
+        spec.run_id: printable(
+            " ".join([title_of(spec), *(f"{name}={value}" for name, value in own.items())])
+        )
         for spec, own in zip(specs, differences(specs), strict=True)
     }
 
 
 def name_of(spec: RunSpec) -> str:
     """Return what a run's job is called."""
-    return f"{spec.task}/{spec.source}/{format_size(spec.n)}/{spec.seed}"
+    return printable(f"{spec.task}/{spec.source}/{format_size(spec.n)}/{spec.seed}")
 
 
 def write_spec(home: Home, spec: RunSpec) -> None:
@@ -48,7 +51,10 @@ def write_spec(home: Home, spec: RunSpec) -> None:
     path = home.run(spec.run_id) / "spec.json"
     content = msgspec.json.format(msgspec.json.encode(spec))
     if not path.is_file() or path.read_bytes() != content:
-        write_atomic(path, content)
+        # Many are written at once, and none is missed that did not reach the disk.
+        temporary = temporary_name(path)
+        temporary.write_bytes(content)
+        temporary.replace(path)
 
 
 def read_spec(home: Home, run_id: str) -> RunSpec:
@@ -111,15 +117,28 @@ def _next(
     if hold is not None:
         progress.say(f"the study {study.name} is on hold: {hold.reason}")
         return None
+    # What failed since the study was submitted, here or elsewhere, is for a retry.
+    failed = study.failures()
+    for spec in [spec for spec in waiting if spec.run_id in failed]:
+        waiting.remove(spec)
     for _ in range(len(waiting)):
         spec = waiting.popleft()
-        if not is_underway(study.home, spec.run_id):
+        if not _is_held(study, spec):
             return spec
         if wait:
             waiting.append(spec)
         else:
             progress.say(f"another process is at run {spec.run_id}; it is left to that one")
     return waiting.popleft() if waiting else None
+
+
+def _is_held(study: StudyFolder, spec: RunSpec) -> bool:
+    """Return whether another process is at a run, and not only looking whether one is."""
+    for _ in range(3):
+        if not is_underway(study.home, spec.run_id):
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _attempt(spec: RunSpec, study: StudyFolder, progress: Progress) -> str:
@@ -161,6 +180,16 @@ def _redirected(target: int) -> Iterator[None]:
             os.close(before)
 
 
-def log_of(home: Home, run_id: str) -> Path:
-    """Return where a run's log is, if it has one."""
-    return home.run(run_id) / LOG
+def logs_of(home: Home, run_id: str) -> list[Path]:
+    """Return where a run's log is; without one, the logs of the jobs that were to carry it out."""
+    path = home.run(run_id) / LOG
+    if path.is_file():
+        return [path]
+    return [
+        log
+        for study in (StudyFolder(home, name) for name in names(home))
+        for array in study.arrays().values()
+        for task, run_ids in enumerate(array.tasks)
+        if array.job and run_id in run_ids
+        for log in sorted((study.path / "jobs").glob(f"{array.job_of(task)}_*_log.out"))
+    ]

@@ -55,6 +55,17 @@ def test_a_killed_process_fails_its_run_and_the_others_are_done(
     assert "its process was killed" in bench("status", "here").out
 
 
+def test_a_failing_run_is_carried_out_once_however_many_processes(
+    bench: Bench, home: Home, tmp_path: Path, preset: Path, colours: Path
+) -> None:
+    study = write(tmp_path, preset, colours, n=[97, 6, 98])
+    done = bench("sweep", str(study), "--on", "local", "--parallel", "2")
+    assert done.code == 1
+    assert states(bench) == ["done", "failed", "failed"]
+    logs = [path.read_text() for path in home.runs.glob("*/log.txt")]
+    assert [log.count("===") for log in logs] == [1, 1, 1]
+
+
 def test_a_retry_does_what_failed_and_nothing_else(
     bench: Bench, home: Home, tmp_path: Path, preset: Path, colours: Path
 ) -> None:
@@ -78,7 +89,9 @@ def test_fail_fast_stops_at_the_first(
     assert "on hold, as a run failed" in done.err
     assert states(bench) == ["failed", "to do", "to do"]
     assert bench("sweep", str(study)).code == 2
-    assert bench("retry", "here").code == 1  # goes on now, and fails as before
+    assert bench("retry", "here").code == 1  # as it was submitted: it stops again
+    assert states(bench) == ["failed", "to do", "to do"]
+    assert bench("retry", "here", "--keep-going").code == 1
     assert states(bench) == ["done", "done", "failed"]
 
 
@@ -90,6 +103,8 @@ def test_wrong_requests_are_one_line(
         (("sweep", study, "--on", "local", "--slurm", "partition=gpu"), "add --on slurm"),
         (("sweep", study, "--on", "slurm", "--slurm", "partitoin=gpu"), "did you mean partition"),
         (("sweep", study, "--on", "slurm", "--profile", "no.yaml"), "cannot read no.yaml"),
+        (("run", "--source", "real", "--task", str(colours), "--preset", str(preset), "--n", "6",
+          "--on", "local", "--json"), "--json does not go with --on local"),
         (("status", "nothing"), "unknown study"),
         (("retry", "nothing"), "unknown study"),
         (("cancel", "nothing"), "unknown study"),
@@ -104,7 +119,9 @@ def test_slurm_that_is_not_here_is_said_before_any_job(
     bench: Bench, tmp_path: Path, preset: Path, colours: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    done = bench("sweep", str(write(tmp_path, preset, colours, n=[6])), "--on", "slurm")
+    words = ("sweep", str(write(tmp_path, preset, colours, n=[6])), "--on", "slurm")
+    assert "no time limit" in bench(*words).complaint
+    done = bench(*words, "--slurm", "time=1h")
     assert done.code == 2
     assert "no Slurm" in done.complaint
 

@@ -14,7 +14,7 @@ from bench.scope import Scope
 from bench.stage import UnfinishedError
 from bench.types import RunSpec
 from slurm.job import carry_out
-from slurm.plan import Planned, plan
+from slurm.plan import Planned, plan, report
 from slurm.work import write_spec
 from tests.conftest import Web
 
@@ -41,10 +41,10 @@ def test_stages_come_before_runs_and_the_report_last(home: Home, spec_of: Any) -
     planned = plan(specs, home, {"scan": {"workers": 3}}, QUIET)
     assert kinds(planned) == [
         ("run", 1), ("scan", 3), ("download", 8), ("describe", 8), ("build", 1), ("run", 2),
-        ("report", 1),
     ]  # fmt: skip
-    assert [jobs.after for jobs in planned] == [(), (), (1,), (2,), (3,), (4,), (0, 5)]
+    assert [jobs.after for jobs in planned] == [(), (), (1,), (2,), (3,), (4,)]
     # One set of images serves every n.
+    assert report(planned, ["7"]).after == (0, 5)
     assert planned[1].tasks == [[specs[1].run_id]] * 3
     assert sorted(map(tuple, planned[5].tasks)) == sorted((spec.run_id,) for spec in specs[:2])
     assert not list(home.data.glob("scan-*"))
@@ -54,10 +54,10 @@ def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:
     spec = spec_of("retrieved")
     write_spec(home, spec)
     for kind, left in (
-        ("scan", ["download", "describe", "build", "run", "report"]),
-        ("download", ["describe", "build", "run", "report"]),
-        ("describe", ["build", "run", "report"]),
-        ("build", ["run", "report"]),
+        ("scan", ["download", "describe", "build", "run"]),
+        ("download", ["describe", "build", "run"]),
+        ("describe", ["build", "run"]),
+        ("build", ["run"]),
     ):
         carry_out(str(home.root), "study", kind, [spec.run_id])
         assert [jobs.kind for jobs in plan([spec], home, {}, QUIET)] == left
@@ -79,14 +79,13 @@ def test_variants_of_one_source_share_its_arrays(home: Home, spec_of: Any) -> No
         "describe",
         "build",
         "run",
-        "report",
     ]
     assert set(planned[0].tasks[0]) == {spec.run_id for spec in specs}
 
 
 def test_a_job_carries_out_as_many_runs_as_it_is_told(home: Home, spec_of: Any) -> None:
     specs = [spec_of("none", None, train__lr=rate) for rate in (1e-5, 1e-4, 1e-3)]
-    [runs, _] = plan(specs, home, {"run": {"runs": 2}}, QUIET)
+    [runs] = plan(specs, home, {"run": {"runs": 2}}, QUIET)
     assert [len(task) for task in runs.tasks] == [2, 1]
     assert {run for task in runs.tasks for run in task} == {spec.run_id for spec in specs}
 
@@ -109,5 +108,5 @@ def test_a_source_of_sources_waits_for_its_task_s_other_stages(home: Home, spec_
 
 def test_one_run_is_named_by_task_source_n_and_seed(home: Home, spec_of: Any) -> None:
     titles = [jobs.title for jobs in plan([spec_of("none", None)], home, {}, QUIET)]
-    assert titles == ["mini-aircraft/none/0/0", "report"]
+    assert titles == ["mini-aircraft/none/0/0"]
     assert msgspec.json.encode(titles)

@@ -18,7 +18,7 @@ def how(
     profile: Path | None,
     asked: Sequence[str],
     parallel: int | None = None,
-    keep_going: bool = True,
+    keep_going: bool | None = None,
     before: Any = None,  # noqa: ANN401 (a Submitted; naming its type would import it)
 ) -> "How":
     """Return how to carry out a study; what is not said is as it was submitted before."""
@@ -31,11 +31,12 @@ def how(
         raise unknown_name("executor", on, EXECUTORS)
     if on != "slurm" and (profile or asked):
         raise RequestError(f"a Slurm profile means nothing to --on {on}", "add --on slurm")
-    given = read_profile(profile, asked)
+    if keep_going is None:
+        keep_going = before is None or before.pause_after > 1
     return How(
         on=on,
         parallel=parallel or (before.parallel if before else None),
-        profile=given or (before.profile if before else {}),
+        profile=read_profile(profile, asked, before.profile if before else None),
         keep_going=keep_going,
     )
 
@@ -62,13 +63,11 @@ def carry_out(
             "a study is carried out by one process", "start single runs with torchrun instead"
         )
     study.home.make_writable()
-    arrays = launch(specs, titles, study, way)
+    missing = launch(specs, titles, study, way, tell)
     if way.on != "slurm":
         conclude(study)
         return
-    for array in arrays:
-        click.echo(f"{array.job}  {array.title}: {_count(array)}")
-    if not arrays:
+    if not missing:
         click.echo("nothing is missing that is not in Slurm's queue or done")
     if wait:
         _follow(study)
@@ -77,9 +76,10 @@ def carry_out(
         click.echo(f"`bench status {study.name}` says how it is doing")
 
 
-def _count(array: "Array") -> str:
+def tell(array: "Array") -> None:
+    """Say which jobs Slurm has taken."""
     count = len(array.tasks)
-    return "1 job" if count == 1 else f"{count} jobs"
+    click.echo(f"{array.job}  {array.title}: {'1 job' if count == 1 else f'{count} jobs'}")
 
 
 def _follow(study: "StudyFolder", seconds: float = 5.0) -> None:

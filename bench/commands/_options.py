@@ -100,9 +100,8 @@ def job_options(command: F) -> F:
         ),
         click.option(
             "--keep-going/--fail-fast",
-            default=True,
-            show_default=True,
-            help="Whether a failed run leaves the others be; three equal errors never do.",
+            default=None,
+            help="Whether a failed run leaves the others be, as it does unless said.",
         ),
     )
     for option in reversed(options):

@@ -16,8 +16,8 @@ def command(study: str) -> None:
     folder = study_named(Home.from_environment(), study)
     with folder.submitting():
         folder.pause(Hold(reason="it was cancelled", by="user"))
-        jobs = live_jobs(folder, queue()) if folder.submitted().on == "slurm" else {}
+        jobs = live_jobs(folder, queue()) if folder.arrays() else {}
         cancel(sorted({job.split("_")[0] for job in jobs}))
     click.echo(f"{len(jobs)} jobs cancelled; `bench retry {study}` or the same sweep goes on")
-    if folder.submitted().on == "local":
+    if folder.submitted().on != "slurm":
         click.echo("runs that processes of this machine are at will end first")

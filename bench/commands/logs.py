@@ -14,7 +14,7 @@ def command(run: str, lines: int) -> None:
 
     from bench.errors import BenchError, RequestError, unknown_name
     from bench.paths import Home
-    from slurm.work import log_of
+    from slurm.work import logs_of
 
     home = Home.from_environment()
     folders = home.runs.iterdir() if home.runs.is_dir() else ()
@@ -24,11 +24,12 @@ def command(run: str, lines: int) -> None:
         raise unknown_name("run", run, ids)
     if len(found) > 1:
         raise RequestError(f"{len(found)} runs begin with {run!r}", "give more of the run's id")
-    path = log_of(home, found[0])
-    if not path.is_file():
+    logs = logs_of(home, found[0])
+    if not logs:
         raise BenchError(
-            f"run {found[0]} has no log", "it was not started by a job, but in a terminal"
+            f"run {found[0]} has no log", "no job has begun with it; a terminal keeps none"
         )
-    with path.open(errors="replace") as stream:
-        click.echo("".join(deque(stream, maxlen=lines)), nl=False)
-    click.echo(f"log: {path}", err=True)
+    for path in logs:
+        with path.open(errors="replace") as stream:
+            click.echo("".join(deque(stream, maxlen=lines)), nl=False)
+        click.echo(f"log: {path}", err=True)

@@ -49,7 +49,8 @@ def command(  # noqa: PLR0913 (the command line's options)
         return
     way = how(on=on, profile=profile, asked=asked)
     if way.on != "debug":
-        _launch(spec, home, way, fresh=fresh, wait=wait)
+        refused = {"--fresh": fresh, "--json": as_json, "--plugin": options["plugin"] is not None}
+        _launch(spec, home, way, [name for name, given in refused.items() if given], wait=wait)
         return
     home.make_writable()
     record = run(spec, home, Progress(), fresh=fresh)
@@ -71,14 +72,14 @@ def command(  # noqa: PLR0913 (the command line's options)
     click.echo(f"  record: {home.run(record.run_id) / 'record.json'}")
 
 
-def _launch(spec: "RunSpec", home: "Home", way: "How", *, fresh: bool, wait: bool) -> None:
-    """Carry a run out elsewhere, as a study of its own."""
+def _launch(spec: "RunSpec", home: "Home", way: "How", refused: list[str], *, wait: bool) -> None:
+    """Carry a run out elsewhere, as a study of its own; some options do not reach it there."""
     from bench.commands._jobs import carry_out
     from bench.errors import RequestError
     from bench.studies import StudyFolder
     from slurm.work import titles
 
-    if fresh:
-        raise RequestError("--fresh means nothing to --on", "delete the run's folder instead")
+    if refused:
+        raise RequestError(f"{refused[0]} does not go with --on {way.on}", "leave one of them out")
     study = StudyFolder(home, f"run-{spec.run_id}")
     carry_out([spec], titles([spec]), study, way, wait=wait)

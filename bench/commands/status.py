@@ -31,6 +31,8 @@ def command(study: str | None, everything: bool, as_json: bool) -> None:
     counts = {state: sum(row.state == state for row in status.rows) for state in STATES}
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     click.echo(f"{study}: {len(status.rows)} runs; {told}")
+    if status.trouble:
+        click.echo(f"without Slurm's queue: {status.trouble}")
     if status.hold:
         click.echo(f"on hold: {status.hold}")
     for title, (running, waiting) in status.stages.items():

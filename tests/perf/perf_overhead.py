@@ -84,7 +84,7 @@ def main() -> None:
     """Measure, and print seconds per run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
-    parser.add_argument("--slurm", action="append", default=["gpus=0"])
+    parser.add_argument("--slurm", action="append", default=["gpus=0", "time=30m"])
     parser.add_argument("--record", type=Path, help="A record of a real run, for `bench status`.")
     given = parser.parse_args()
     slurm = [word for setting in given.slurm for word in ("--slurm", setting)]

@@ -12,7 +12,7 @@ import yaml
 
 from tests.conftest import Outcome, command, environment
 
-JOBS = ("--on", "slurm", "--slurm", "gpus=0", "--slurm", "mem=900M")
+JOBS = ("--on", "slurm", *(f"--slurm={one}" for one in ("gpus=0", "mem=900M", "time=30m")))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Web
-from tests.slurm.studies import Lab, result, until
+from tests.slurm.studies import JOBS, Lab, result, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -158,8 +158,7 @@ def test_an_array_larger_than_slurm_allows_becomes_several(lab: Lab) -> None:
 
 def test_two_sweeps_at_once_do_no_run_twice(lab: Lab) -> None:
     study = lab.write("twice", {"source": ["none"], "n": ["all"], "seed": [0, 1, 2]})
-    words = ("sweep", str(study), "--on", "slurm", "--slurm", "gpus=0", "--slurm", "mem=900M")
-    both = [lab.start(*words) for _ in range(2)]
+    both = [lab.start("sweep", str(study), *JOBS) for _ in range(2)]
     told = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("nothing is missing" in out for out in told) == 1
