@@ -120,7 +120,14 @@ def estimate(spec: RunSpec, home: Home, progress: Progress) -> Json | None:
     return source.estimate(context_of(spec, home, progress))
 
 
-def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -> RunRecord:
+def run(
+    spec: RunSpec,
+    home: Home,
+    progress: Progress,
+    *,
+    fresh: bool = False,
+    since: int | None = None,
+) -> RunRecord:
     """Carry out one run, or continue it, or return the record of the finished one.
 
     Under torchrun every process calls this; all but the first only help to train.
@@ -130,6 +137,7 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
         home: Where to do it.
         progress: Where to report.
         fresh: Do it again even if it is done.
+        since: Leave a run alone that has failed since, in nanoseconds of its record's date.
 
     Raises:
         RequestError: If the spec asks for another number of processes.
@@ -144,13 +152,17 @@ def run(spec: RunSpec, home: Home, progress: Progress, *, fresh: bool = False) -
         if fresh:
             empty_run(folder)
         record = read_record(home, spec.run_id)
-        if record is not None and record.status == "done":
+        if record is not None and (record.status == "done" or _is_newer(folder, since)):
             return processes.share(record)
         processes.share(None)
         write_atomic(folder / "spec.json", msgspec.json.format(msgspec.json.encode(spec)))
         with heartbeat(home, spec.run_id, progress):
             record = _carried_out(spec, home, progress)
         return processes.share(record)
+
+
+def _is_newer(folder: Path, since: int | None) -> bool:
+    return since is not None and (folder / "record.json").stat().st_mtime_ns >= since
 
 
 def _carried_out(spec: RunSpec, home: Home, progress: Progress) -> RunRecord:

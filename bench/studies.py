@@ -116,6 +116,11 @@ class StudyFolder:
             raise unknown_name("study", self.name, names(self.home))
         return found
 
+    @property
+    def since(self) -> int:
+        """When the study was last submitted, as files of the home are dated: nanoseconds."""
+        return (self.path / "study.json").stat().st_mtime_ns
+
     def rename_runs(self, runs: dict[str, str]) -> None:
         """Write down the runs of a study of which nothing is missing."""
         before = _read(self.path / "study.json", Submitted)
@@ -142,8 +147,7 @@ class StudyFolder:
         """
         paths = sorted((self.path / "arrays").glob("*.json"))
         if latest:
-            since = (self.path / "study.json").stat().st_mtime_ns
-            paths = [path for path in paths if path.stat().st_mtime_ns >= since]
+            paths = [path for path in paths if path.stat().st_mtime_ns >= self.since]
         found = ((path.stem, _read(path, Array)) for path in paths)
         return {name: array for name, array in found if array is not None}
 

@@ -25,6 +25,8 @@ from bench.types import RunSpec
 
 LOG = "log.txt"
 
+_POLL_SECONDS = 0.5
+
 
 def title_of(spec: RunSpec) -> str:
     """Return the words that name a run."""
@@ -113,23 +115,20 @@ def _next(
     waiting: deque[RunSpec], study: StudyFolder, progress: Progress, wait: bool
 ) -> RunSpec | None:
     """Take the next run from those that wait; None if there is none to start."""
-    hold = study.hold()
-    if hold is not None:
-        progress.say(f"the study {study.name} is on hold: {hold.reason}")
-        return None
-    # What failed since the study was submitted, here or elsewhere, is for a retry.
-    failed = study.failures()
-    for spec in [spec for spec in waiting if spec.run_id in failed]:
-        waiting.remove(spec)
-    for _ in range(len(waiting)):
-        spec = waiting.popleft()
-        if not _is_held(study, spec):
-            return spec
-        if wait:
-            waiting.append(spec)
-        else:
-            progress.say(f"another process is at run {spec.run_id}; it is left to that one")
-    return waiting.popleft() if waiting else None
+    while waiting:
+        hold = study.hold()
+        if hold is not None:
+            progress.say(f"the study {study.name} is on hold: {hold.reason}")
+            return None
+        for spec in list(waiting):
+            if not _is_held(study, spec):
+                waiting.remove(spec)
+                return spec
+        if waiting and not wait:
+            progress.say(f"other processes are at {len(waiting)} runs, which are left to them")
+            return None
+        time.sleep(_POLL_SECONDS)
+    return None
 
 
 def _is_held(study: StudyFolder, spec: RunSpec) -> bool:
@@ -143,7 +142,8 @@ def _is_held(study: StudyFolder, spec: RunSpec) -> bool:
 
 def _attempt(spec: RunSpec, study: StudyFolder, progress: Progress) -> str:
     try:
-        return run(spec, study.home, progress).status
+        # What failed since the study was submitted, here or elsewhere, is for a retry.
+        return run(spec, study.home, progress, since=study.since).status
     except Exception as error:  # whatever it was stands in the run's record
         if not isinstance(error, BenchError):
             traceback.print_exc()
