@@ -72,14 +72,22 @@ class Notice:
         self._leave: Callable[[int, FrameType | None], Any] | None = None
 
     def leave(self) -> None:
-        """Do what the one who set the handler would have done at once: a job requeues, and ends."""
+        """Do what the one who set the handler would have done at once: a job requeues, and ends.
+
+        It is done once, however often this is called and the signal comes.
+        """
         leave, self._leave = self._leave, None
         if leave is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             leave(signal.SIGUSR2, None)
 
     def take(self, leave: Callable[[int, FrameType | None], Any], seconds: float) -> None:
-        """Remember what to do, and do it after so many seconds if nobody does before."""
+        """Remember what to do, and do it after so many seconds if nobody does before.
+
+        Being told again changes nothing.
+        """
+        if self.given:
+            return
         self.given, self._leave = True, leave
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
@@ -88,7 +96,8 @@ class Notice:
 def noticed() -> Iterator[Notice]:
     """Let the handler of SIGUSR2 wait, in the block, until `Notice.leave` is called.
 
-    It waits for half of the notice at most. Nothing changes where nobody handles the signal.
+    It waits for half of the notice at most, and once it was run the signal is ignored. Nothing
+    changes where nobody handles the signal.
     """
     notice = Notice()
     before = signal.getsignal(signal.SIGUSR2)
@@ -101,7 +110,7 @@ def noticed() -> Iterator[Notice]:
     try:
         yield notice
     finally:
-        signal.signal(signal.SIGUSR2, before)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN if notice.given else before)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, alarm)
         notice.leave()

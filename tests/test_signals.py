@@ -117,6 +117,56 @@ print("not reached", flush=True)
 """
 
 
+AGAIN = """
+import os, signal, sys, time
+from bench.signals import noticed
+def tell():
+    os.kill(os.getpid(), signal.SIGUSR2)
+def leave(*_):
+    print("left", flush=True)
+    if sys.argv[1] == "while leaving":
+        tell()
+    sys.exit(7)
+signal.signal(signal.SIGUSR2, leave)
+try:
+    with noticed() as notice:
+        tell()
+        if sys.argv[1] == "before leaving":
+            started = time.monotonic()
+            while time.monotonic() < started + 10:
+                time.sleep(0.1)
+                tell()
+        notice.leave()
+finally:
+    if sys.argv[1] == "after leaving":
+        tell()
+    if sys.argv[1] == "before leaving":
+        print("in time" if time.monotonic() < started + 5 else "late", flush=True)
+"""
+
+
+def run_program(program: str, then: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that is given notice a second before its end."""
+    return subprocess.run(
+        [sys.executable, "-c", program, then],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_NOTICE_SECONDS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+
+
+@pytest.mark.parametrize(
+    ("again", "said"),
+    [("while leaving", "left"), ("after leaving", "left"), ("before leaving", "left in time")],
+)
+def test_a_process_that_is_told_again_leaves_once_and_no_later(again: str, said: str) -> None:
+    done = run_program(AGAIN, again)
+    assert done.stdout.split() == said.split(), done.stderr
+    assert done.returncode == 7
+
+
 @pytest.mark.parametrize(
     ("then", "said"),
     [("saves", "saved left"), ("ends", "left"), ("fails", "left"), ("works on", "left")],
@@ -124,10 +174,6 @@ print("not reached", flush=True)
 def test_a_process_that_is_told_to_leave_saves_first_and_leaves_in_time(
     then: str, said: str
 ) -> None:
-    words = [sys.executable, "-c", PROGRAM, then]
-    more = {"PYTHONPATH": str(ROOT), "BENCH_NOTICE_SECONDS": "1"}
-    done = subprocess.run(
-        words, env={**os.environ, **more}, capture_output=True, text=True, check=False, timeout=20
-    )
+    done = run_program(PROGRAM, then)
     assert done.stdout.split() == ["told", *said.split()], done.stderr
     assert done.returncode == 7
