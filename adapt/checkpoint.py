@@ -98,7 +98,7 @@ class Checkpoint:
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint as a folder of its own, and remove what it replaces."""
-        with atomic_folder(folder / self.name) as new:
+        with atomic_folder(folder / self.name, durable=True) as new:
             safetensors.torch.save_file(self.last, new / "last.safetensors")
             safetensors.torch.save_file(self.best, new / "best.safetensors")
             if self.optimiser:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 
 import torch
@@ -22,7 +22,10 @@ from bench.progress import Bar
 from bench.types import TrainSpec
 
 CHECK_STEPS = 50
-"""Steps between two looks at the losses, where alone a training waits for the device."""
+"""Steps between two looks at the losses, where alone a training waits for the device.
+
+A process that trains alone looks after fewer when it has notice of its end.
+"""
 
 SAVE_SECONDS = 30.0
 """At most this much training is lost to a kill, plus `CHECK_STEPS` and `SAVE_SHARE`."""
@@ -66,6 +69,7 @@ class Training:
         self._save_at = -math.inf
         self._best: State = {}
         self._done = False
+        self._notice = signals.Notice()
         self.history: list[Epoch] = []
         self.underway = Underway()
 
@@ -118,24 +122,25 @@ class Training:
         epochs = range(len(self.history), self._spec.epochs + 1)
         self._check_place(plan, epochs)
         batches = self._batches(images, plan, epochs)
-        with signals.noticed() as notice:
+        with signals.noticed() as self._notice:
             for epoch in epochs:
                 bar.work.epoch = epoch
                 steps = range(plan.steps_before(epoch), plan.steps_before(epoch + 1))
                 self._classifier.train()
                 while self.underway.step < len(steps):
                     self._advance(steps, plan, images, batches, bar)
-                    if self.underway.step < len(steps):
-                        self._save_if_time(notice)
+                    # The end of an epoch is saved when it was judged, if there is time for that.
+                    if self.underway.step < len(steps) or self._notice.given:
+                        self._save_if_time()
                 rate = learning_rate(self._spec, steps[-1], plan.steps)
                 self._judge(epoch, self.underway.loss / len(steps), rate)
-                self._save_if_time(notice)
+                self._save_if_time()
 
     def _check_place(self, plan: Plan, epochs: range) -> None:
         """Make sure that the checkpoint's place is one within the training."""
         first = len(self.history)
-        steps = plan.steps_before(first + 1) - plan.steps_before(first) if epochs else 1
-        if self.underway.step >= steps or (self._done and epochs):
+        steps = plan.steps_before(first + 1) - plan.steps_before(first) if epochs else 0
+        if self.underway.step > steps or (self._done and epochs):
             raise damaged(self._folder)
 
     def _batches(self, images: TrainingImages, plan: Plan, epochs: range) -> Iterator[Batch]:
@@ -157,20 +162,27 @@ class Training:
         steps = epoch[done : done + CHECK_STEPS]
         rates = [learning_rate(self._spec, step, plan.steps) for step in steps]
         started = time.perf_counter()
-        # For what a tower may drop; a checkpoint is always made between two of these.
-        torch.manual_seed(stable_seed(images.seed, steps[0], accelerator.process_index))
         losses, norms = torch.zeros(2, len(steps), device=accelerator.device)
+        taken = 0
         # The rates first: at their end a batch too many would otherwise be taken.
-        for index, (rate, (part, pixels, labels)) in enumerate(zip(rates, batches, strict=False)):
-            losses[index] = self._stepper.backward(part, images.augment.normalise(pixels), labels)
-            norms[index] = self._stepper.step(rate)
+        for rate, (part, pixels, labels) in zip(rates, batches, strict=False):
+            # For what a tower may drop; a checkpoint may be made between any two steps.
+            torch.manual_seed(stable_seed(images.seed, steps[taken], accelerator.process_index))
+            losses[taken] = self._stepper.backward(part, images.augment.normalise(pixels), labels)
+            norms[taken] = self._stepper.step(rate)
             bar.advance(part.batch)
+            taken += 1
+            # Of several processes, each would hear of it at a step of its own.
+            if self._notice.given and accelerator.num_processes == 1:
+                break
         # A step's loss is the sum of what the processes have of it; the norm is the same in all.
-        sums: list[float] = accelerator.reduce(losses, "sum").tolist()
-        self._check(sums, norms.tolist(), rates, len(epoch))
+        sums: list[float] = accelerator.reduce(losses, "sum")[:taken].tolist()
+        self._check(sums, norms[:taken].tolist(), rates, len(epoch))
+        # One by one, so that the sum is the same wherever the steps are cut.
+        *_, loss = accumulate(sums, initial=self.underway.loss)
         self.underway = Underway(
-            step=done + len(steps),
-            loss=self.underway.loss + sum(sums),
+            step=done + taken,
+            loss=loss,
             seconds=self.underway.seconds + time.perf_counter() - started,
         )
 
@@ -219,12 +231,12 @@ class Training:
         if best_of(self.history).epoch == epoch:
             self._best = self._classifier.state()
 
-    def _save_if_time(self, notice: signals.Notice | None = None) -> None:
-        leaves = notice is not None and notice.given
-        if leaves or time.monotonic() >= self._save_at:
+    def _save_if_time(self) -> None:
+        if self._notice.given or time.monotonic() >= self._save_at:
             self._save(done=False)
-        if notice is not None and leaves:
-            notice.leave()
+            # The notice may have come meanwhile.
+            if self._notice.given:
+                self._notice.leave()
 
     def _save(self, *, done: bool) -> None:
         """Write a checkpoint; a training that is done keeps no optimiser state."""

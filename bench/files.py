@@ -1,5 +1,6 @@
 """Writing files so that a reader never meets half of one, and telling files apart."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -27,10 +28,15 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield an empty folder that takes its final name when the block ends without an error.
 
     The caller holds the lock on this name, so leftovers of a killed predecessor are cleared.
+
+    Args:
+        path: The final name.
+        durable: Whether it is to outlast a power cut from then on, as what replaces another folder
+            must: 1 to 25 ms for a small one, which thousands of shards need not pay.
     """
     for leftover in path.parent.glob(f".{path.name}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -38,9 +44,26 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        for written in [*temporary.rglob("*"), temporary] if durable else ():
+            _sync(written)
         temporary.rename(path)
+        if durable:
+            _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Of a folder, where the file system (SMB, say) does not offer that.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def temporary_name(path: Path) -> Path:

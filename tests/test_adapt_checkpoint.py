@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import safetensors.torch
 import torch
@@ -97,7 +100,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "history a list": lambda folder: (folder / "training.json").write_bytes(b"[]"),
     "history no text": lambda folder: (folder / "training.json").write_bytes(b"\xff\xfe"),
     "history gone": lambda folder: (folder / "training.json").unlink(),
-    "place past the epoch": lambda folder: at_step(folder, 3),
+    "place past the epoch": lambda folder: at_step(folder, 4),
     "place before the epoch": lambda folder: at_step(folder, -1),
     "place of another step": lambda folder: rewrite(folder, underway={"step": 1}),
     "finished too early": lambda folder: folder.rename(folder.with_name(f"{folder.name}-done")),
@@ -147,6 +150,26 @@ def test_what_a_kill_leaves_beside_the_finished_one_is_removed(tmp_path: Path) -
     again = adapt(tmp_path)
     assert [path.name for path in (tmp_path / "run").iterdir()] == [done.name]
     assert_same(again.classifier.state(), first.classifier.state(), 0)
+
+
+def test_checkpoint_is_on_disk_before_the_last_one_is_removed(
+    tmp_path: Path, cut: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, synced = os.fsync, set[int]()
+
+    def note(descriptor: int) -> None:
+        assert cut.exists()
+        synced.add(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    found = Checkpoint.load(tmp_path / "run")
+    assert found is not None
+    monkeypatch.setattr(os, "fsync", note)
+    later = msgspec.structs.replace(found.history[-1], epoch=2)
+    replace(found, history=[*found.history, later]).save(cut.parent)
+    (new,) = cut.parent.iterdir()
+    assert new.name != cut.name
+    assert {path.stat().st_ino for path in (cut.parent, new, *new.iterdir())} == synced
 
 
 def test_loaded_weights_do_not_hold_their_file(cut: Path) -> None:
