@@ -1,5 +1,6 @@
 """One run, in a straight line: spec → source → images → adaptation → evaluation → record."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -197,6 +198,8 @@ class _Run:
         self.folder = home.run(spec.run_id)
         self.task: Task = find_task(spec.task)
         self.timings: dict[str, float] = {}
+        self._best_score = -math.inf
+        self._best: dict[int, ModelFeatures] = {}
 
     def carry_out(self, started: str) -> RunRecord:
         """Do everything, in order; the test split is scored last."""
@@ -229,13 +232,19 @@ class _Run:
         from adapt.data import TrainingImages
         from adapt.finetune import finetune
         from adapt.models import Classifier
+        from eval._features import KEPT_BYTES
         from eval._intervals import value
 
         spec, train = self.spec, self.spec.train
         judge = evaluator_of(train.select_by, spec.evaluators[train.select_by])
 
         def validate(classifier: Classifier, epoch: int) -> float:
-            return value(judge.validate(self._view(clip, classifier, epoch)), self.task)
+            view = self._view(clip, classifier, epoch)
+            score = value(judge.validate(view), self.task)
+            if score > self._best_score:
+                self._best_score = score
+                self._best = {epoch: view} if view.nbytes <= KEPT_BYTES else {}
+            return score
 
         images = None
         if rows.height:
@@ -252,13 +261,18 @@ class _Run:
         )
 
     def _evaluate(self, clip: "Clip", adapted: "Adapted") -> list[tuple[str, str, Evaluation]]:
-        view = self._view(clip, adapted.classifier, adapted.chosen.epoch)
-        found = []
-        for name, options in self.spec.evaluators.items():
-            judge = evaluator_of(name, options)
-            for split, verdict in (("val", judge.validate(view)), ("test", judge.test(view))):
-                found += [(part, split, own) for part, own in verdict.scored(name).items()]
-        return found
+        """Judge the chosen epoch: by every evaluator on val before the first one opens test."""
+        epoch = adapted.chosen.epoch
+        # The classifier, which is trained in place, is again as it was when this view was made.
+        view = self._best.get(epoch) or self._view(clip, adapted.classifier, epoch)
+        judges = {name: evaluator_of(name, it) for name, it in self.spec.evaluators.items()}
+        verdicts = [(name, "val", judge.validate(view)) for name, judge in judges.items()]
+        verdicts += [(name, "test", judge.test(view)) for name, judge in judges.items()]
+        return [
+            (part, split, own)
+            for name, split, verdict in verdicts
+            for part, own in verdict.scored(name).items()
+        ]
 
     def _view(self, clip: "Clip", classifier: "Classifier", epoch: int) -> "ModelFeatures":
         from eval._features import ModelFeatures

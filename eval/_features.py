@@ -21,7 +21,8 @@ from bench.types import FloatArray, LabelArray, Split, Task, digest
 from eval._penultimate import penultimate
 
 KEPT_BYTES = 2**30
-"""Splits that take no more memory than this, preprocessed, are preprocessed once and kept."""
+"""Splits that take no more memory than this, preprocessed, are preprocessed once and kept; so are
+the features of an epoch that may be the chosen one."""
 
 BATCH_SIZE = 256
 """Images in one forward pass; fixed, so that features do not depend on who asks for them."""
@@ -137,6 +138,11 @@ class ModelFeatures:
         self._cache = cache
         self._model_hash = model_hash
         self._found: dict[tuple[str, str], FloatArray] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the features computed so far take, in bytes."""
+        return sum(features.nbytes for features in self._found.values())
 
     def features(self, split: str) -> FloatArray:
         """Return L2-normalised features, float32 ``[n, dim]``."""

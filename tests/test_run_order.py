@@ -1,0 +1,74 @@
+"""When a run looks at what, as an outside task, objective and evaluators see it."""
+
+from pathlib import Path
+
+from tests.conftest import Bench
+
+PLUGIN = """
+import os
+from pathlib import Path
+
+from adapt.objectives.ce import CrossEntropy
+from bench.plugins import evaluators, objectives, tasks
+from bench.tasks._folder import FolderTask
+from eval.linear_probe import LinearProbe
+from eval.zero_shot import ZeroShot
+
+def note(what):
+    with open(os.environ["SEEN"], "a") as stream:
+        print(what, file=stream)
+
+class Watched(FolderTask, frozen=True, kw_only=True):
+    def open_split(self, name, home):
+        note(f"open {name}")
+        return super().open_split(name, home)
+
+tasks.register("watched")(Watched.load(Path(os.environ["TASK"])))
+
+@objectives.register("watching")
+class Watching(CrossEntropy):
+    hook = None
+
+    def loss(self, model, images, labels):
+        if self.hook is None:
+            self.hook = model.visual.register_forward_hook(self.heed)
+        return super().loss(model, images, labels)
+
+    def heed(self, tower, *_):
+        if not tower.training:
+            note("extract")
+
+class Noting:
+    def validate(self, model):
+        note("validate")
+        return super().validate(model)
+
+    def test(self, model):
+        note("test")
+        return super().test(model)
+
+@evaluators.register("own-head")
+class OwnHead(Noting, ZeroShot): ...
+
+@evaluators.register("own-probe")
+class OwnProbe(Noting, LinearProbe): ...
+"""
+
+
+def test_everything_is_chosen_before_the_test_split_is_opened_and_nothing_extracted_twice(
+    bench_process: Bench, tmp_path: Path, preset: Path, colours: Path
+) -> None:
+    plugin, seen = tmp_path / "watching.py", tmp_path / "seen"
+    plugin.write_text(PLUGIN)
+    words = ["run", "--preset", str(preset), "--source", "real", "--task", "watched", "--json"]
+    words += ["--plugin", str(plugin), "--objective", "watching", "--set", "train.epochs=3"]
+    words += ["--set", "evaluators={own-head: {}, own-probe: {}}"]
+    words += ["--set", "train.select_by=own-head"]
+    done = bench_process(*words, SEEN=str(seen), TASK=str(colours))
+    assert done.code == 0, done.err
+    assert done.json["selection"]["epoch"] > 0
+    found = seen.read_text().split("\n")[:-1]
+    # The chosen epoch's features on val are there already; those on train the probe alone needs.
+    chosen = ["validate", "validate", "open train", "extract"]
+    assert found[-8:] == [*chosen, "test", "open test", "extract", "test"]
+    assert found.count("open test") == 1
