@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,6 +15,8 @@ from results.equivalence import UNADAPTED
 from results.queries import Experiment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from duckdb import DuckDBPyConnection
 
 SHOWN = 3
@@ -35,15 +38,21 @@ def gains(connection: DuckDBPyConnection, experiment: Experiment, evaluator: str
     return own.assign(gain=own["accuracy"] - own["class"].map(before))
 
 
-def sentences(connection: DuckDBPyConnection, experiment: Experiment, evaluator: str) -> list[str]:
-    """Return a sentence per arm on the classes that gained and lost most."""
+def sentences(
+    connection: DuckDBPyConnection, experiment: Experiment, evaluators: Iterable[str]
+) -> list[str]:
+    """Return the classes that gained and lost most, a sentence per arm and evaluator.
+
+    Evaluators that say the same of an arm, as ``zero-shot`` and ``per-class`` do, share one.
+    """
     names = _class_names(experiment)
-    found = gains(connection, experiment, evaluator)
-    return [
-        f"{arm} images, n = {format_size(int(own['n_used'].iloc[0]))}, {evaluator}: "
-        f"{_extremes(own, names, gained=True)}; {_extremes(own, names, gained=False)}."
-        for arm, own in found.groupby("arm")
-    ]
+    said: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for evaluator in evaluators:
+        for arm, own in gains(connection, experiment, evaluator).groupby("arm"):
+            images = f"{arm} images, n = {format_size(int(own['n_used'].iloc[0]))}"
+            gained, lost = (_extremes(own, names, gained=gained) for gained in (True, False))
+            said[images, f"{gained}; {lost}"].append(evaluator)
+    return [f"{images}, {', '.join(own)}: {found}." for (images, found), own in said.items()]
 
 
 def _extremes(own: pd.DataFrame, names: dict[int, str], *, gained: bool) -> str:

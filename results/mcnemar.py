@@ -17,9 +17,9 @@ def mcnemar(left: NDArray[np.float64], right: NDArray[np.float64]) -> float | No
     Returns:
         The p-value, or None where answers are averages of several draws.
     """
-    difference = left - right
-    if not np.isin(difference, (-1, 0, 1)).all():
+    if not (np.isin(left, (0, 1)).all() and np.isin(right, (0, 1)).all()):
         return None
+    difference = left - right
     ahead, behind = int((difference > 0).sum()), int((difference < 0).sum())
     n = ahead + behind
     ways: int = 1

@@ -13,6 +13,7 @@ from bench.size import format_size
 from results import queries
 from results.equivalence import UNADAPTED
 from results.mcnemar import spelt_p
+from results.protocols import in_order
 from results.queries import Experiment
 
 if TYPE_CHECKING:
@@ -30,17 +31,18 @@ def paired(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFra
 
     Differences are shares, not points. The interval and its p-value are for the choice of test
     images (a paired bootstrap of the mean over seeds, within classes); McNemar's p-values are the
-    least and greatest over the seeds that both arms have. They are not corrected for their number.
+    least and greatest over the seeds that both arms have, or, against no adaptation, over the
+    arm's. They are not corrected for their number.
     """
     means = queries.scaling(connection, experiment)
     baseline = UNADAPTED in set(means["label"])
     adapted = means[means["label"] != UNADAPTED]
     rows = [
         row
-        for evaluator, own in adapted.groupby("evaluator")
-        for n, same in own.groupby("n_used")
+        for evaluator in in_order(adapted["evaluator"])
+        for n, same in adapted[adapted["evaluator"] == evaluator].groupby("n_used")
         for a, b in _pairs(same, baseline)
-        for row in _row(connection, experiment, str(evaluator), int(str(n)), a, b)
+        for row in _row(connection, experiment, evaluator, int(str(n)), a, b)
     ]
     metric = next(iter(means["metric"]), "")
     return pd.DataFrame(rows).assign(metric=metric).reindex(columns=COLUMNS)

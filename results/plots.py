@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 
 from bench.files import write_atomic
 from bench.size import format_size
+from results.protocols import in_order
 
 
 class Style(NamedTuple):
@@ -34,6 +35,8 @@ STYLES = {
     "folder": Style("#009E73", "v"),
 }
 _GREY = "#EBEBEB"
+# Panels in a row.
+_ACROSS = 3
 # Intervals at one n stand this factor apart.
 _STEP = 1.04
 _OTHERS = [Style("#B8860B", "P"), Style("#56B4E9", "X"), Style("#CC79A7", "*")]
@@ -49,6 +52,7 @@ LOOK: dict[Any, Any] = {
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
+    "figure.constrained_layout.h_pad": 0.08,
     # Names come from users: a dollar sign is a dollar sign.
     "text.parse_math": False,
     # The same records give the same file.
@@ -64,20 +68,23 @@ def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
         title: What the figure is about.
         footer: A caution printed below; none if empty.
     """
-    evaluators = sorted(set(means["evaluator"]))
-    handles, columns = _legend(means), 2 * len(evaluators)
-    wrapped = textwrap.fill(footer, width=70 * len(evaluators))
+    evaluators = in_order(means["evaluator"])
+    across = min(len(evaluators), _ACROSS)
+    down = -(-len(evaluators) // across)
+    handles, columns = _legend(means), 2 * across
+    wrapped = textwrap.fill(footer, width=70 * across)
     # Inches: a legend row, a footer row and what surrounds them.
     height = 0.2 * -(-len(handles) // columns) + 0.14 * (wrapped.count("\n") + 1) + 0.25
     with mpl.rc_context(LOOK):
-        figure = Figure(figsize=(4.6 * len(evaluators) + 0.4, 4 + height), layout="constrained")
+        figure = Figure(figsize=(4.6 * across + 0.4, 4 * down + height), layout="constrained")
         figure.suptitle(title, fontsize=12, fontweight="bold")
-        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4, height)).flat
-        panels = above.subplots(1, len(evaluators), squeeze=False)[0]
-        for axes, evaluator in zip(panels, evaluators, strict=True):
+        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4 * down, height)).flat
+        for place, evaluator in enumerate(evaluators):
+            axes = above.add_subplot(down, across, place + 1)
             _draw_panel(axes, means[means["evaluator"] == evaluator])
             axes.set_title(evaluator)
-        panels[0].set_ylabel(f"test {means['metric'].iloc[0]} (%)")
+            if place % across == 0:
+                axes.set_ylabel(f"test {means['metric'].iloc[0]} (%)")
         below.legend(handles=handles, loc="upper center", ncols=columns)
         below.text(0.5, 0.02, wrapped, ha="center", va="bottom", fontsize=7.5, color="#555555")
     return figure
@@ -106,7 +113,10 @@ def _draw_panel(axes: Axes, means: pd.DataFrame) -> None:
         _draw_line(axes, rows, style, _STEP ** (place - (len(styles) - 1) / 2))
     axes.set_xscale("log")
     axes.set_xlabel("images used (log scale)")
-    _label_sizes(axes, sorted(set(adapted["n_used"])))
+    sizes = sorted(set(adapted["n_used"]))
+    _label_sizes(axes, sizes)
+    if len(sizes) == 1:
+        axes.set_xlim(sizes[0] / 2, sizes[0] * 2)
     if (exhausted := _exhausted_at(adapted)) is not None:
         right = adapted["n_used"].max() * 1.35
         axes.axvspan(exhausted, right, color=_GREY, linewidth=0, zorder=0)

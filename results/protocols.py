@@ -1,5 +1,6 @@
 """How runs were judged: one evaluator with other options is another judge."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -7,6 +8,25 @@ from bench.types import Json, RunRecord, canonical_json
 
 Judged = tuple[str, str]
 """A run and a name that it has scores under."""
+
+# Those of 002 ("Training with Real instead of Synthetic Generated Images Still Performs Better").
+_FIRST = ("linear-probe", "zero-shot")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return evaluators as they are shown, each once: the paper's, then by letter and number.
+
+    Args:
+        names: What `evaluator_labels` calls them, or what they are scored as.
+    """
+    return sorted(set(names), key=_place)
+
+
+def _place(name: str) -> tuple[int, str]:
+    evaluator = name.partition(" ")[0]
+    rank = _FIRST.index(evaluator) if evaluator in _FIRST else len(_FIRST)
+    # Digits wide enough that few-shot-2 comes before few-shot-16.
+    return rank, re.sub("[0-9]+", lambda digits: digits[0].zfill(20), name)
 
 
 def evaluator_labels(records: Iterable[RunRecord]) -> dict[Judged, str]:

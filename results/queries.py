@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.types import Json, RunSpec
 from results.bootstrap import Estimate, metric_value, paired_bootstrap
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # metric; test scores play no part.
 # The unadapted baseline (source `none`) had no objective, whatever its spec says.
 # The second choice drops `--n all` where it is the same number of images as another run's n.
+# `scaling`: the means of what was selected; `per-class` scores are `zero-shot` ones once more.
 VIEWS = """
 CREATE VIEW headline AS
 SELECT preset, task, model,
@@ -41,6 +43,7 @@ FROM runs JOIN headline USING (preset, task, model, judged_by) WHERE status = 'd
 CREATE VIEW selected AS
 WITH candidates AS (
     SELECT current.* REPLACE (if(source = 'none', '', objective) AS objective),
+           TRY_CAST(current.selection ->> 'epoch' AS DOUBLE) AS epoch,
            test.evaluator, validation.value AS validation,
            test.value AS test, test.n AS test_images, test.ci_low, test.ci_high, test.chosen
     FROM current
@@ -67,6 +70,8 @@ SELECT preset, task, model, objective, source, variant, label, evaluator, metric
        avg(ci_low) AS test_low, avg(ci_high) AS test_high, max(test_images) AS test_images,
        max(n_kept) AS n_kept
 FROM selected
+WHERE evaluator <> 'per-class' OR run_id NOT IN (
+    SELECT run_id FROM scores WHERE split_part(evaluator, ' ', 1) = 'zero-shot')
 GROUP BY ALL;
 """
 
@@ -96,9 +101,10 @@ class Difference:
 
     Attributes:
         estimate: The mean over seeds, with its test-sampling interval.
-        seed_differences: The difference at each seed that both arms have; no interval.
+        seed_differences: The difference at each seed that both arms have, or the adapted one where
+            the other is the unadapted model; no interval.
         seeds: Seeds in each arm.
-        mcnemar: McNemar's exact p-value at each seed that both arms have; none for draws' averages.
+        mcnemar: McNemar's exact p-value at each of these seeds; none for draws' averages.
     """
 
     estimate: Estimate
@@ -127,7 +133,8 @@ def selected_runs(connection: DuckDBPyConnection, experiment: Experiment) -> pd.
         """SELECT * FROM selected
         WHERE (preset, task, model) = ($preset, $task, $model)
         AND objective IN ($objective, '')
-        ORDER BY source <> 'none', label, n_used, seed, evaluator""",
+        ORDER BY source <> 'none', label, n_used, seed,
+            regexp_replace(evaluator, '[0-9]+', '', 'g'), length(evaluator), evaluator""",
         experiment._asdict(),
     ).df()
 
@@ -165,12 +172,12 @@ def paired_difference(
         return None
     wide = wide.droplevel("n_used", axis="columns")
     labels = wide.index.get_level_values("class").to_numpy(np.int64)
-    left, right = (wide.loc[:, [arm]].droplevel("arm", axis="columns") for arm in (a, b))
+    left, right = _arm(wide, a), _arm(wide, b)
     means = (left.mean(axis="columns") - right.mean(axis="columns")).to_numpy(np.float64)
-    pairs = [
-        (left[seed].to_numpy(np.float64), right[seed].to_numpy(np.float64))
-        for seed in left.columns.intersection(right.columns)
-    ]
+    seeds = left.columns.intersection(right.columns)
+    if UNADAPTED in (a, b):
+        seeds = right.columns if a == UNADAPTED else left.columns
+    pairs = [(_run(left, seed), _run(right, seed)) for seed in seeds]
     exact = [mcnemar(*pair) for pair in pairs]
     return Difference(
         estimate=paired_bootstrap(means, labels, metric),
@@ -178,6 +185,15 @@ def paired_difference(
         seeds=(len(left.columns), len(right.columns)),
         mcnemar=[p for p in exact if p is not None],
     )
+
+
+def _arm(wide: pd.DataFrame, arm: str) -> pd.DataFrame:
+    return wide.loc[:, [arm]].droplevel("arm", axis="columns")
+
+
+def _run(own: pd.DataFrame, seed: str) -> NDArray[np.float64]:
+    """Return the answers of a seed's run; one run of the unadapted model serves every seed."""
+    return own.get(seed, own.iloc[:, 0]).to_numpy(np.float64)
 
 
 def scaling_answers(

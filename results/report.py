@@ -19,6 +19,7 @@ from bench.size import format_size
 from results import classes, pairs, queries, retrieval, store, tables
 from results.conclusion import conclusions, left_out
 from results.fidelity import describe
+from results.protocols import in_order
 from results.queries import Experiment
 from results.reference import published
 from results.rows import parse_json
@@ -87,6 +88,7 @@ def _section(
         return head
     plots = paths.plots[experiment] = _write_plots(table, stem)
     differences = pairs.paired(connection, experiment)
+    runs = queries.selected_runs(connection, experiment)
     paths.tables.extend(_write_tables(table, stem))
     paths.tables.append(stem.with_name(f"{stem.name}-differences.csv"))
     write_atomic(paths.tables[-1], differences.to_csv(index=False).encode())
@@ -95,17 +97,13 @@ def _section(
         "plot": base64.b64encode(plots[1].read_bytes()).decode(),
         "table": tables.readable(table.means),
         "differences": pairs.readable(differences),
-        "classes": [
-            sentence
-            for evaluator in sorted(set(table.means["evaluator"]))
-            for sentence in classes.sentences(connection, experiment, evaluator)
-        ],
+        "classes": classes.sentences(connection, experiment, in_order(runs["evaluator"])),
         "caution": table.caution,
         "fidelity": describe(fidelity, experiment.task),
         "published": published(experiment),
         "yields": _records(queries.yields(connection, experiment)),
         "holes": _records(queries.holes(connection, experiment)),
-        "runs": _records(queries.selected_runs(connection, experiment)),
+        "runs": _records(runs),
     }
 
 
@@ -148,7 +146,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": _size, "percent": _percent}
+    environment.filters |= {"size": _size, "percent": _percent, "count": _count}
     return environment.get_template("report.html")
 
 
@@ -162,6 +160,10 @@ def _size(count: float | None) -> str:
 
 def _percent(value: float) -> str:
     return "none" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _count(number: float) -> str:
+    return "" if math.isnan(number) else f"{number:.0f}"
 
 
 def _code(row: dict[str, Any]) -> dict[str, Any]:

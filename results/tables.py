@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from bench.size import format_size
 from bench.types import Json
 from results import queries, store
 from results.fidelity import caution
+from results.protocols import in_order
 from results.queries import Experiment
 
 LEGEND = "per cent; ± standard deviation over seeds; [95 % interval over test images]"
@@ -99,27 +100,36 @@ def text(means: pd.DataFrame) -> str:
 
 
 def readable(means: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `results.queries.scaling` as text, one column per evaluator."""
+    """Return rows of `results.queries.scaling` as text, one column per evaluator.
+
+    A score of fewer seeds than others of its row says of how many.
+    """
+    seeds = means.groupby(["label", "n_used"])["seeds"].transform("max")
     shown = pd.DataFrame(
         {
             "source": means["label"].replace("none", "unadapted"),
             "n used": [format_size(int(n)) for n in means["n_used"]],
-            "seeds": means["seeds"].astype(str),
+            "seeds": seeds.astype(str),
             "evaluator": means["evaluator"] + " " + means["metric"],
-            "cell": [_cell(row) for row in means.to_dict("records")],
+            "cell": [
+                _cell(row, most) for row, most in zip(means.to_dict("records"), seeds, strict=True)
+            ],
         }
     )
     keys = ["source", "n used", "seeds"]
     wide = shown.pivot_table(index=keys, columns="evaluator", values="cell", aggfunc="first")
-    # A pivot sorts its rows as text; ours come by source and size.
+    # A pivot sorts its rows and columns as text; ours come by source and size, and by evaluator.
     rows = pd.MultiIndex.from_frame(shown[keys].drop_duplicates())
-    return wide.reindex(rows).fillna("").reset_index().rename_axis(columns=None)
+    ordered = wide.reindex(index=rows, columns=in_order(shown["evaluator"]))
+    return ordered.fillna("").reset_index().rename_axis(columns=None)
 
 
-def _cell(row: dict[Hashable, float]) -> str:
+def _cell(row: dict[Hashable, Any], most: int) -> str:
     columns = ("mean", "seed_std", "test_low", "test_high")
     mean, spread, low, high = (f"{100 * row[column]:.1f}" for column in columns)
-    return f"{mean} ± {spread} [{low}, {high}]" if row["seeds"] > 1 else f"{mean} [{low}, {high}]"
+    spread = f" ± {spread}" if row["seeds"] > 1 else ""
+    fewer = f" (seeds: {row['seeds']})" if row["seeds"] < most else ""
+    return f"{mean}{spread} [{low}, {high}]{fewer}"
 
 
 def _lines(table: pd.DataFrame) -> list[list[str]]:

@@ -416,10 +416,40 @@ def test_a_generator_at_chance_is_said_so(home: Home, generated: float, cautious
     assert ("shows no class fidelity" in sentence) == cautious
 
 
+@pytest.mark.parametrize(("last", "agreed"), [(81, True), (80, False), (79, False)])
+def test_seeds_that_disagree_are_said_so(home: Home, last: int, agreed: bool) -> None:
+    for seed, right in enumerate((140, last)):
+        write_run(home, "retrieved", 500, right=right, seed=seed)
+        write_run(home, "synthetic", 500, right=80, seed=seed)
+    (sentence,) = sentences(home)
+    assert "retrieved images beat synthetic ones by " in sentence
+    assert ("of linear-probe accuracy (95 % interval" in sentence) == agreed
+    assert ("on average, but not at every seed: 95 % interval" in sentence) != agreed
+
+
+def test_arms_that_stayed_the_unadapted_model_are_not_compared(home: Home, tmp_path: Path) -> None:
+    write_run(home, "none", None, selection={"epoch": 0})
+    for source, seed in product(("retrieved", "synthetic"), (0, 1)):
+        write_run(home, source, 100, seed=seed, selection={"epoch": 0})
+    said = "On mini-aircraft, validation chose the unadapted model in every run of "
+    assert sentences(home) == [f"{said}retrieved and synthetic images."]
+    # One run that was adapted is enough for a comparison.
+    write_run(home, "retrieved", 200, right=150, selection={"epoch": 7})
+    compared, unchanged, *_ = sentences(home)
+    assert "at n = 100" in compared
+    assert unchanged == f"{said}synthetic images."
+    page = write_report(home, tmp_path).html.read_text()
+    assert "<th>epoch</th>" in page
+    assert "<td>7</td>" in page
+
+
 def test_conclusion_without_a_common_n(home: Home) -> None:
     write_run(home, "retrieved", 100)
     write_run(home, "synthetic", 500)
-    assert "not tried at the same n" in sentences(home)[0]
+    assert sentences(home)[0] == (
+        "On mini-aircraft, retrieved and synthetic images were not judged at the same n by "
+        "linear-probe."
+    )
 
 
 def write_curves(home: Home, **of_arm: dict[int, int]) -> None:

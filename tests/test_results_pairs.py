@@ -38,8 +38,11 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar(*answers(4_000, 1_000)) < 1e-300  # type: ignore[operator]
 
 
-def test_averages_of_draws_have_no_mcnemar() -> None:
-    assert mcnemar(np.array([0.5, 1.0]), np.array([0.0, 1.0])) is None
+@pytest.mark.parametrize(
+    ("left", "right"), [([0.5, 1.0], [0.0, 1.0]), ([0.5, 1.0, 0.5], [0.5, 0.0, 0.5])]
+)
+def test_averages_of_draws_have_no_mcnemar(left: list[float], right: list[float]) -> None:
+    assert mcnemar(np.array(left), np.array(right)) is None
 
 
 def test_p_values_of_seeds_are_a_range() -> None:
@@ -93,19 +96,32 @@ def test_every_pair_of_arms_and_each_against_the_unadapted(home: Home) -> None:
     assert (pair["seeds_a"], pair["seeds_b"]) == (2, 2)
 
 
-def test_one_difference_is_the_other_reversed(home: Home) -> None:
+def test_every_seed_is_compared_with_the_one_run_of_the_unadapted_model(home: Home) -> None:
+    pair = row(table(home), 500, "synthetic", "none")
+    assert (pair["seeds_a"], pair["seeds_b"]) == (2, 1)
+    assert (pair["seed_difference_min"], pair["seed_difference_max"]) == pytest.approx(
+        (0.05, 0.055)
+    )
+    # Ten images at seed 0, eleven at seed 1.
+    assert (pair["p_mcnemar_min"], pair["p_mcnemar_max"]) == (2 / 2**11, 2 / 2**10)
+
+
+@pytest.mark.parametrize(("one", "other"), [("retrieved", "synthetic"), ("synthetic", "none")])
+def test_one_difference_is_the_other_reversed(home: Home, one: str, other: str) -> None:
     from results.queries import paired_difference
 
     store.collect(home)
     with store.reading(home) as connection:
         there, back = (
             paired_difference(connection, STUDY, "linear-probe", 500, a=a, b=b)
-            for a, b in (("retrieved", "synthetic"), ("synthetic", "retrieved"))
+            for a, b in ((one, other), (other, one))
         )
     assert there is not None
     assert back is not None
     assert there.estimate.value == pytest.approx(-back.estimate.value)
+    assert there.seed_differences == pytest.approx([-value for value in back.seed_differences])
     assert there.mcnemar == back.mcnemar
+    assert len(there.mcnemar) == 2
 
 
 def test_draws_of_one_image_are_averaged_and_not_counted_twice(home: Home) -> None:
@@ -138,7 +154,7 @@ def test_classes_that_gained_and_lost(home: Home, tmp_path: Path) -> None:
     with store.reading(home) as connection:
         found = gains(connection, STUDY, "linear-probe")
         (sentence,) = (
-            text for text in sentences(connection, STUDY, "linear-probe") if "real" in text
+            text for text in sentences(connection, STUDY, ["linear-probe"]) if "real" in text
         )
     own = found[found["arm"] == "real"].set_index("class")
     # Images 0 to 69 are right unadapted: 18, 18, 17 and 17 of 50 in each class.
