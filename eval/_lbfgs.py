@@ -32,8 +32,9 @@ class Memory:
             penalty: Added to the Hessian's diagonal for those that are.
         """
         self._shrinkage = penalty * penalised
-        # A floor for intercepts that no image pulls at any more.
-        self._inverse = 1 / (curvature + self._shrinkage).clamp_min(1e-12)
+        # A floor for intercepts that no image pulls at any more; weights may be of any scale.
+        floor = 1e-12 * (1 - penalised) + torch.finfo(torch.float32).tiny
+        self._inverse = 1 / torch.maximum(curvature + self._shrinkage, floor)
         self._pairs.clear()
         for step, change in self._learnt:
             self._append(step, change)
@@ -44,7 +45,9 @@ class Memory:
         if curvature := self._append(step, change):
             # How far the diagonal is off along the latest step (7.20).
             latest = self._pairs[-1][1]
-            self._scale = curvature / dot(latest, self._inverse * latest)
+            expected = dot(latest, self._inverse * latest)
+            # At losses near float32's least, squares vanish.
+            self._scale = curvature / expected if expected else self._scale
 
     def times_inverse_hessian(self, gradient: Tensor) -> Tensor:
         """Return the estimate of the inverse Hessian times a gradient (algorithm 7.4)."""

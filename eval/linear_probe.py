@@ -20,6 +20,7 @@ from bench.evaluation import Evaluation, ModelView
 from bench.plugins import evaluators
 from bench.types import Declared, FloatArray, Json, LabelArray
 from eval import _adamw
+from eval._arrays import labelled, positive, tensor
 from eval._intervals import score
 from eval._logistic import Linear, Regression
 
@@ -40,7 +41,7 @@ class GridFit:
         val_accuracy: The accuracy of each on the validation features, float64 ``[g]``.
         val_score: What each scores there by the metric that chooses, float64 ``[g]``.
         weights: float32 ``[g, classes, dim]``, the classes being those that the labels have.
-        biases: float32 ``[g, classes]``.
+        biases: float64 ``[g, classes]``: far from zero, features need the digits.
         classes: The labels that the rows of the weights stand for, int64 ``[classes]``.
         best: Index of the highest score; of equal ones, that of the largest penalty.
     """
@@ -49,12 +50,12 @@ class GridFit:
     val_accuracy: NDArray[np.float64]
     val_score: NDArray[np.float64]
     weights: FloatArray
-    biases: FloatArray
+    biases: NDArray[np.float64]
     classes: LabelArray
     best: int
 
-    def predict(self, features: FloatArray) -> LabelArray:
-        """Return the best probe's answers, int64 ``[m]``, to features, float32 ``[m, dim]``."""
+    def predict(self, features: FloatArray | NDArray[np.float64]) -> LabelArray:
+        """Return the best probe's answers, int64 ``[m]``, to features, float ``[m, dim]``."""
         scores = features @ self.weights[self.best].T + self.biases[self.best]
         answers: LabelArray = self.classes[scores.argmax(axis=1)]
         return answers
@@ -74,29 +75,44 @@ def fit_grid(
     are not penalised: scikit-learn's `LogisticRegression(C=1 / l2)`.
 
     Args:
-        features: float ``[n, dim]``.
+        features: float ``[n, dim]``, array or tensor; a tensor's device does the work.
         labels: int ``[n]``.
         val_features: float ``[m, dim]``.
         val_labels: int ``[m]``.
         l2: Distinct penalties above zero, in any order.
         metric: What validation data choose by; a key of `eval._intervals.METRICS`.
+
+    Raises:
+        ValueError: An array has another shape or is empty, a feature is not finite or larger than
+            1e15, or a penalty is not above zero and finite.
     """
-    inputs, val_inputs = _tensor(features), _tensor(val_features)
-    truth = torch.as_tensor(val_labels).cpu().numpy()
-    penalties, places = np.unique(np.asarray(l2, dtype=np.float64), return_inverse=True)
-    classes, fits = _fit_path(inputs, labels, penalties)
-    answers = [classes[fit.predict(val_inputs)].cpu().numpy() for fit in fits]
+    inputs, targets = labelled(features, labels, "training")
+    val_inputs, val_targets = labelled(val_features, val_labels, "validation")
+    if val_inputs.shape[1] != inputs.shape[1]:
+        raise ValueError(
+            f"validation features have {val_inputs.shape[1]} dimensions, "
+            f"training features {inputs.shape[1]}"
+        )
+    penalties, places = np.unique(positive(l2), return_inverse=True)
+    # Before float64 is cut to float32, which keeps no digits of what is far from zero.
+    centre = inputs.mean(dim=0)
+    classes, fits = _fit_path((inputs - centre).float(), targets, penalties)
+    shifted = (val_inputs.to(inputs.device) - centre).float()
+    answers = [classes[fit.predict(shifted)].cpu().numpy() for fit in fits]
+    truth = val_targets.cpu().numpy()
 
     def judged(by: str) -> NDArray[np.float64]:
         return np.array([score(predicted, truth, by) for predicted in answers])[places]
 
     val_score = judged(metric)
+    weights = torch.stack([fit.weight for fit in fits]).cpu().numpy()[places]
+    biases = torch.stack([fit.bias for fit in fits]).cpu().numpy()[places]
     return GridFit(
         l2=penalties[places],
         val_accuracy=judged("accuracy"),
         val_score=val_score,
-        weights=torch.stack([fit.weight for fit in fits]).cpu().numpy()[places],
-        biases=torch.stack([fit.bias for fit in fits]).cpu().numpy()[places],
+        weights=weights,
+        biases=biases - weights @ centre.double().cpu().numpy(),
         classes=classes.cpu().numpy(),
         best=int(np.lexsort((penalties[places], val_score))[-1]),
     )
@@ -136,8 +152,8 @@ class LinearProbe:
         both, test = self._prepare(model, splits, "test")
         # The path down to the chosen penalty is the quickest way to it.
         down_to = np.unique(grid.l2[grid.l2 >= grid.l2[grid.best]])
-        classes, fits = _fit_path(_tensor(both), _labels(model, splits), down_to)
-        predicted = classes[fits[0].predict(_tensor(test))].cpu().numpy()
+        classes, fits = _fit_path(*labelled(both, _labels(model, splits), "training"), down_to)
+        predicted = classes[fits[0].predict(tensor(test))].cpu().numpy()
         return Evaluation(predicted, model.labels("test"), _chosen(grid))
 
     def _grid(self, model: ModelView) -> GridFit:
@@ -151,7 +167,7 @@ class LinearProbe:
 
     def _trained(self, model: ModelView, fitted: list[str], judged: str) -> Evaluation:
         """Judge the authors' probe."""
-        inputs, others = map(_tensor, self._prepare(model, fitted, judged))
+        inputs, others = map(tensor, self._prepare(model, fitted, judged))
         targets = torch.from_numpy(_labels(model, fitted)).to(inputs.device)
         start = _adamw.fresh(len(model.task.class_names), inputs.shape[1], _SEED)
         *_, last = _adamw.epochs(start, inputs, targets, seed=_SEED)
@@ -183,21 +199,12 @@ def _labels(model: ModelView, splits: list[str]) -> LabelArray:
 
 
 def _fit_path(
-    inputs: Tensor, labels: ArrayLike | Tensor, penalties: NDArray[np.float64]
+    inputs: Tensor, labels: Tensor, penalties: NDArray[np.float64]
 ) -> tuple[Tensor, list[Linear]]:
     """Return the classes there are, int64 ``[classes]``, and a fit per rising penalty."""
-    targets = torch.as_tensor(labels).to(inputs.device)
-    classes, targets = torch.unique(targets, return_inverse=True)
+    classes, targets = torch.unique(labels, return_inverse=True)
     falling = list(Regression(inputs, targets).path(penalties[::-1].tolist()))
     return classes, falling[::-1]
-
-
-def _tensor(features: ArrayLike | Tensor) -> Tensor:
-    """Return features as float32; those that are not a tensor yet go where they are fast."""
-    if isinstance(features, Tensor):
-        return features.float()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.as_tensor(np.asarray(features, dtype=np.float32), device=device)
 
 
 def _chosen(grid: GridFit) -> Json:

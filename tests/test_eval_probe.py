@@ -1,6 +1,7 @@
 """The linear probe: optimality for every penalty, against scikit-learn, and its protocol."""
 
 import warnings
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
+from torch.overrides import TorchFunctionMode
 
 from bench.evaluation import Evaluation
 from bench.plugins import evaluators
@@ -33,7 +35,9 @@ def grid() -> GridFit:
     return fit_grid(x, y, val_x, val_y)
 
 
-def objective(weight: np.ndarray, bias: np.ndarray, data: Data, l2: float) -> float:
+def objective(
+    weight: np.ndarray, bias: np.ndarray, data: tuple[np.ndarray, np.ndarray], l2: float
+) -> float:
     """Summed cross-entropy plus half of l2 times the squared weights, in float64."""
     x, y = data
     scores = x.astype(np.float64) @ weight.astype(np.float64).T + bias
@@ -66,15 +70,31 @@ def test_weights_are_scikit_learns(grid: GridFit) -> None:
     np.testing.assert_allclose(grid.weights[index], model.coef_, atol=2e-3)
 
 
-def test_gradient_vanishes_at_every_penalty(grid: GridFit) -> None:
-    (x, y), _ = digits()
-    for l2, weight, bias in zip(grid.l2, grid.weights, grid.biases, strict=True):
-        residual = softmax(x.astype(np.float64) @ weight.T + bias, axis=1)
-        residual[np.arange(len(y)), y] -= 1
-        gradient = residual.T @ x + l2 * weight.astype(np.float64)
-        # Against the size of its two terms, which cancel; float32 leaves 2e-5.
-        assert np.linalg.norm(gradient) < 0.05 * np.linalg.norm(residual.T @ x) + 2e-5
-        assert np.abs(residual.sum(axis=0)).max() < 0.05 * np.abs(residual).sum(axis=0).max() + 1e-6
+def decrement(weight: np.ndarray, bias: np.ndarray, data: Data, l2: float) -> float:
+    """Half the Newton decrement, of the true Hessian in float64: what is left to gain."""
+    x = data[0] - data[0].mean(axis=0, dtype=np.float64)
+    probability = softmax(data[0] @ weight.T.astype(np.float64) + bias, axis=1)
+    residual = probability - np.eye(len(bias))[data[1]]
+    extended = np.hstack([x, np.ones((len(x), 1))])
+    penalised = np.append(np.ones(x.shape[1]), 0.0)
+    gradient = residual.T @ extended + l2 * penalised * np.hstack([weight, bias[:, None]])
+    blocks = [
+        [(extended.T * (p * ((i == j) - q))) @ extended for j, q in enumerate(probability.T)]
+        for i, p in enumerate(probability.T)
+    ]
+    hessian = np.block(blocks) + l2 * np.diag(np.tile(penalised, len(bias)))
+    # Intercepts that all rise by as much change nothing.
+    hessian += np.outer(*2 * [np.tile(1 - penalised, len(bias))])
+    return float(0.5 * gradient.ravel() @ np.linalg.solve(hessian, gradient.ravel()))
+
+
+def test_next_to_nothing_is_left_to_gain_at_any_penalty(grid: GridFit) -> None:
+    train, _ = digits()
+    nothing = len(train[1]) * np.log(10)
+    for index in range(0, 45, 4):
+        fit = grid.weights[index], grid.biases[index], train, grid.l2[index]
+        value = objective(*fit)
+        assert decrement(*fit) <= 1e-4 * min(value, nothing - value)
 
 
 def test_chosen_accuracy_is_scikit_learns_or_better(grid: GridFit) -> None:
@@ -180,6 +200,141 @@ def test_largest_penalty_still_tells_classes_apart() -> None:
     """There is next to nothing to gain in the objective, yet the direction is the optimum's."""
     (x, y), (val_x, val_y) = blobs(30, 1, 0.1), blobs(30, 2, 0.1)
     assert fit_grid(x, y, val_x, val_y, [1e7]).val_score == [1.0]
+
+
+class Operations(TorchFunctionMode):
+    """Counts what is asked of torch: time that no other process changes."""
+
+    count = 0
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def collapsed(spread: float, seed: int) -> Data:
+    """Features of unit length that are nearly one point, as of a tower that has collapsed."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(320) % 8
+    signal = np.eye(8, 128)[labels] + generator.normal(size=(320, 128)) / np.sqrt(128)
+    features = 1 / np.sqrt(128) + spread * signal
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    return features.astype(np.float32), labels
+
+
+def effort(train: Data, val: Data) -> tuple[GridFit, int]:
+    with Operations() as operations:
+        grid = fit_grid(*train, *val)
+    return grid, operations.count
+
+
+@pytest.mark.parametrize("spread", [1e-2, 5e-3, 1e-3, 1e-4, 1e-5, 1e-6])
+def test_collapsed_features_take_no_more_work_and_get_their_optimum(spread: float) -> None:
+    train = collapsed(spread, 1)
+    usual, usual_effort = effort(collapsed(1.0, 1), collapsed(1.0, 2))
+    grid, needed = effort(train, collapsed(spread, 2))
+    assert needed <= 1.5 * usual_effort
+    assert grid.val_score.max() >= usual.val_score.max() - 0.01
+    nothing = len(train[1]) * np.log(8)
+    x = train[0].astype(np.float64)
+    x -= x.mean(axis=0)
+    for l2, weight, bias in zip(grid.l2, grid.weights, grid.biases, strict=True):
+        residual = softmax(train[0] @ weight.T.astype(np.float64) + bias, axis=1)
+        residual -= np.eye(8)[train[1]]
+        left = np.square(residual.T @ x + l2 * weight).sum() / (2 * l2)
+        gained = nothing - objective(weight, bias, train, l2)
+        # Under a penalty that outweighs the curvature this is half the decrement.
+        assert left <= 1e-4 * gained or l2 < 1e3 * np.square(x).sum()
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e-3, 1e3])
+def test_scale_of_features_is_a_change_of_penalty(scale: float) -> None:
+    (x, y), (val_x, val_y) = digits()
+    tall = np.float32(scale)
+    l2 = np.array([1e-2, 1.0, 1e2, 1e4])
+    with Operations() as usual:
+        plain = fit_grid(x, y, val_x, val_y, l2)
+    with Operations() as scaled:
+        grid = fit_grid(x * tall, y, val_x * tall, val_y, l2 * scale**2)
+    assert scaled.count <= 1.5 * usual.count
+    np.testing.assert_allclose(grid.val_score, plain.val_score, atol=0.006)
+    for index in range(len(l2)):
+        best = objective(plain.weights[index], plain.biases[index], (x, y), l2[index])
+        weight = grid.weights[index] * tall
+        assert objective(weight, grid.biases[index], (x, y), l2[index]) <= best * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6])
+def test_features_near_zero_are_still_told_apart(scale: float) -> None:
+    """All that could be gained is lost in the objective's rounding."""
+    (x, y), (val_x, val_y) = blobs(30, 1, 0.1), blobs(30, 2, 0.1)
+    _, usual = effort((x, y), (val_x, val_y))
+    tall = np.float32(scale)
+    grid, needed = effort((x * tall, y), (val_x * tall, val_y))
+    assert needed <= 1.5 * usual
+    assert grid.val_score.min() == 1.0
+
+
+def test_float64_features_keep_their_digits_far_from_zero() -> None:
+    (x, y), (val_x, val_y) = digits()
+    far, val_far = x.astype(np.float64) + 1e6, val_x.astype(np.float64) + 1e6
+    grid = fit_grid(far, y, val_far, val_y, [1e-2, 1.0])
+    for index, l2 in enumerate(grid.l2):
+        model = reference(l2)
+        best = objective(model.coef_, model.intercept_, (x, y), l2)
+        ours = objective(grid.weights[index], grid.biases[index], (far, y), l2)
+        assert ours <= best * (1 + 1e-4)
+        assert grid.val_score[index] == pytest.approx(model.score(val_x, val_y), abs=0.006)
+    assert (grid.predict(val_far) == val_y).mean() == pytest.approx(grid.val_score.max())
+
+
+def test_tensors_with_history_are_features_like_others() -> None:
+    (x, y), (val_x, val_y) = blobs(30, 1, 0.6), blobs(30, 2, 0.6)
+    live, val_live = (torch.tensor(array, requires_grad=True) for array in (x, val_x))
+    grid = fit_grid(live, y, val_live, val_y, [1.0])
+    np.testing.assert_array_equal(grid.weights, fit_grid(x, y, val_x, val_y, [1.0]).weights)
+
+
+def test_the_least_penalty_ends_in_numbers() -> None:
+    x, y = blobs(30, 1, 0.1)
+    grid = fit_grid(x, y, x, y, [1e-30])
+    assert np.isfinite(grid.weights).all()
+    assert grid.val_score == [1.0]
+
+
+X, Y = blobs(9, 1, 0.1)
+NAN, INFINITE = (np.where(np.arange(8) == 3, wrong, X) for wrong in (np.nan, np.inf))
+
+
+@pytest.mark.parametrize(
+    ("data", "l2", "message"),
+    [
+        *(((X, Y, X, Y), [1.0, wrong], "l2 must be above zero") for wrong in (0, -1, np.nan)),
+        ((X, Y, X, Y), [1.0, np.inf], "finite, not inf"),
+        ((X, Y, X, Y), [], "l2 must be a list of penalties"),
+        ((NAN, Y, X, Y), [1.0], "training features must be finite"),
+        ((X, Y, INFINITE, Y), [1.0], "validation features must be finite"),
+        ((X * 1e20, Y, X, Y), [1.0], "no larger than 1e"),
+        ((X, Y, X[:0], Y[:0]), [1.0], "validation features must be"),
+        ((X[:0], Y[:0], X, Y), [1.0], "training features must be"),
+        ((X[0], Y, X, Y), [1.0], "training features must be"),
+        ((X, Y[:-1], X, Y), [1.0], "training labels must be"),
+        ((X, Y, X, Y[:, None]), [1.0], "validation labels must be"),
+        ((X, Y, X[:, :5], Y), [1.0], "validation features have 5 dimensions"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(
+    data: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], l2: list[float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        fit_grid(*data, l2)
+    assert "\n" not in str(caught.value)
 
 
 def accuracy(evaluation: Evaluation) -> float:
