@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from bench import processes, provenance
+from bench import loaded, processes, provenance
 from bench.evaluation import Choosy, Evaluation
 from bench.files import fingerprint, temporary_name, write_atomic
 from bench.heartbeat import heartbeat
@@ -24,11 +23,9 @@ from bench.progress import Progress
 from bench.records import alone, empty_run, failed_record, now, read_record, write_record
 from bench.scope import EVERYTHING, Scope
 from bench.tasks import find_task
-from bench.types import Context, Counts, Embedder, Estimates, Json, RunRecord, RunSpec, Task
+from bench.types import Context, Counts, Estimates, Json, RunRecord, RunSpec, Task
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from adapt.finetune import Adapted
     from adapt.models import Classifier, Clip
     from eval._features import ModelFeatures, TaskImages
@@ -81,7 +78,7 @@ def _check_precision(spec: RunSpec) -> None:
 
     from adapt.stepper import check_precision
 
-    check_precision(spec.train.precision, torch.device(_device()))
+    check_precision(spec.train.precision, torch.device(loaded.device()))
 
 
 def context_of(spec: RunSpec, home: Home, progress: Progress, scope: Scope = EVERYTHING) -> Context:
@@ -91,7 +88,7 @@ def context_of(spec: RunSpec, home: Home, progress: Progress, scope: Scope = EVE
         task=find_task(spec.task),
         n=spec.n,
         seed=spec.seed,
-        embedder=lambda name: _embedder(home.find_weights(name)),
+        embedder=lambda name: loaded.embedder_of(home.find_weights(name)),
         progress=progress,
         scope=scope,
     )
@@ -209,7 +206,7 @@ class _Run:
             rows = self._rows(images)
         processes.share(images.folder)
         with self._timed("load"):
-            clip = _clip(str(self.home.find_weights(spec.model)))
+            clip = loaded.clip_of(str(self.home.find_weights(spec.model)))
         with self._timed("adapt"):
             adapted = self._adapt(clip, rows)
         with self._timed("evaluate"):
@@ -220,7 +217,7 @@ class _Run:
     def help(self) -> None:
         """Train beside the first process, on the images that it collected."""
         images = ImageSet.open(processes.receive(), self.home.data)
-        clip = _clip(str(self.home.find_weights(self.spec.model)))
+        clip = loaded.clip_of(str(self.home.find_weights(self.spec.model)))
         self._adapt(clip, self._rows(images))
 
     def _rows(self, images: ImageSet) -> pl.DataFrame:
@@ -283,14 +280,14 @@ class _Run:
         return ModelFeatures(
             classifier,
             self._task_images(),
-            lambda: _text_head(self.spec.task, model),
+            lambda: loaded.text_head_of(self.spec.task, model),
             cache=cache,
             model_hash=clip.model_hash,
         )
 
     def _task_images(self) -> "TaskImages":
         model = str(self.home.find_weights(self.spec.model))
-        return _task_images(self.spec.task, self.home, model)
+        return loaded.task_images_of(self.spec.task, self.home, model)
 
     def _write_predictions(self, found: list[tuple[str, str, Evaluation]]) -> None:
         images = self._task_images()
@@ -378,39 +375,3 @@ def _selection(spec: RunSpec, task: Task, adapted: "Adapted") -> Json:
         "epoch": adapted.chosen.epoch,
         "history": [msgspec.to_builtins(epoch) for epoch in adapted.history],
     }
-
-
-# Models and decoded splits are shared by all runs of a process: a study loads them once.
-
-
-@lru_cache(maxsize=4)
-def _clip(folder: str) -> "Clip":
-    from adapt.models import load_clip
-
-    return load_clip(Path(folder), _device())
-
-
-def _device() -> str:
-    import torch
-
-    return f"cuda:{processes.local_rank()}" if torch.cuda.is_available() else "cpu"
-
-
-@lru_cache(maxsize=4)
-def _task_images(name: str, home: Home, model: str) -> "TaskImages":
-    from eval._features import TaskImages
-
-    return TaskImages(find_task(name), home, _clip(model).preprocess_val)
-
-
-@lru_cache(maxsize=4)
-def _text_head(name: str, model: str) -> "Tensor":
-    from adapt.models import text_head
-
-    return text_head(_clip(model), find_task(name))
-
-
-def _embedder(folder: Path) -> Embedder:
-    from adapt.models import ClipEmbedder
-
-    return ClipEmbedder(_clip(str(folder)))

@@ -197,8 +197,6 @@ class RunRecord(Declared, frozen=True, kw_only=True):
     finished: str = ""
 
 
-# ---------------------------------------------------------------- tasks
-
 SPLITS = ("train", "val", "test")
 
 
@@ -313,9 +311,6 @@ class Task(Declared, frozen=True, kw_only=True):
         if len(split) and not 0 <= split.labels.min() <= split.labels.max() < len(self.class_names):
             raise BenchError(f"task {self.name}: split {name} has labels outside its classes")
         return split
-
-
-# ---------------------------------------------------------------- protocols
 
 
 class Embedder(Protocol):

@@ -1,0 +1,54 @@
+"""What runs of one process share: a study loads a model and decodes a split once."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import processes
+from bench.paths import Home
+from bench.tasks import find_task
+from bench.types import Embedder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from adapt.models import Clip
+    from eval._features import TaskImages
+
+
+@lru_cache(maxsize=4)
+def clip_of(folder: str) -> "Clip":
+    """Return the model in a weights folder."""
+    from adapt.models import load_clip
+
+    return load_clip(Path(folder), device())
+
+
+def device() -> str:
+    """Return the device of this process."""
+    import torch
+
+    return f"cuda:{processes.local_rank()}" if torch.cuda.is_available() else "cpu"
+
+
+@lru_cache(maxsize=4)
+def task_images_of(name: str, home: Home, model: str) -> "TaskImages":
+    """Return a task's images as a model takes them."""
+    from eval._features import TaskImages
+
+    return TaskImages(find_task(name), home, clip_of(model).preprocess_val)
+
+
+@lru_cache(maxsize=4)
+def text_head_of(name: str, model: str) -> "Tensor":
+    """Return a task's zero-shot head."""
+    from adapt.models import text_head
+
+    return text_head(clip_of(model), find_task(name))
+
+
+def embedder_of(folder: Path) -> Embedder:
+    """Return what embeds images and texts with the model in a weights folder."""
+    from adapt.models import ClipEmbedder
+
+    return ClipEmbedder(clip_of(str(folder)))
