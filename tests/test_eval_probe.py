@@ -253,6 +253,14 @@ def test_collapsed_features_take_no_more_work_and_get_their_optimum(spread: floa
         assert left <= 1e-4 * gained or l2 < 1e3 * np.square(x).sum()
 
 
+def test_collapsed_features_without_any_signal_take_no_more_work() -> None:
+    noise = np.random.default_rng(0).normal(size=(400, 64))
+    labels = np.arange(400) % 20
+    data = [((1 / 16 + s * noise).astype(np.float32), labels) for s in (1.0, 1e-4)]
+    (_, usual), (_, needed) = (effort(one, one) for one in data)
+    assert needed <= 1.5 * usual
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e-3, 1e3])
 def test_scale_of_features_is_a_change_of_penalty(scale: float) -> None:
     (x, y), (val_x, val_y) = digits()
