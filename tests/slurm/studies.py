@@ -73,7 +73,8 @@ def until(happened: Callable[[], object], seconds: float = 240) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := happened()):
         assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.3)
+        # Most of what is asked starts a command, which takes the jobs' processor time.
+        time.sleep(2)
     return found
 
 
