@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from bench.paths import Home
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from tests.tiny_generation import World
 
 ROOT = Path(__file__).parents[1]
+
+# How long an example takes says more about the machine's other work than about the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @dataclass(frozen=True)

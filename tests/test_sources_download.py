@@ -596,7 +596,7 @@ def test_a_long_list_is_sampled_once_and_its_yield_predicted(home: Home) -> None
         for stage in home.data.glob("download-*"):
             (stage / "done.json").unlink()
         fetch(home, urls, said, **options)
-        assert server.asked.total() == asked == 88
+        assert server.asked.total() == asked <= 88
     assert sum(failure is None for failure, _ in found.values()) == 40
     noted = msgspec.json.decode((folder / "done.json").read_bytes())["info"]
     assert noted["sample"] == 8
