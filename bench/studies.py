@@ -1,7 +1,8 @@
 """A study's folder: its runs, the jobs that were submitted for them, and whether it is on hold.
 
 Everything is a small JSON file of its own, written whole, so that any number of jobs on any number
-of machines may read and write at once: ``study.json``, ``arrays/``, ``failures/``, ``hold.json``.
+of machines may read and write at once: ``study.json``, ``arrays/``, ``failures/``, ``hold.json``;
+and ``since``, which is empty and dates the last submission.
 """
 
 import re
@@ -103,6 +104,7 @@ class StudyFolder:
             path.unlink(missing_ok=True)
         (self.path / "hold.json").unlink(missing_ok=True)
         _write(self.path / "study.json", submitted)
+        (self.path / "since").touch()
 
     def submitted(self) -> Submitted:
         """Return what was submitted last.
@@ -119,7 +121,7 @@ class StudyFolder:
     @property
     def since(self) -> int:
         """When the study was last submitted, as files of the home are dated: nanoseconds."""
-        return (self.path / "study.json").stat().st_mtime_ns
+        return (self.path / "since").stat().st_mtime_ns
 
     def rename_runs(self, runs: dict[str, str]) -> None:
         """Write down the runs of a study of which nothing is missing."""

@@ -1,7 +1,6 @@
 """What a job does. It is given names alone: specs, and all that is made of them, are on disk."""
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -10,16 +9,14 @@ from pathlib import Path
 from bench import processes
 from bench.errors import BenchError
 from bench.paths import Home
-from bench.plugins import source_of
 from bench.progress import Progress
-from bench.records import is_underway
 from bench.run import collect_images
-from bench.scope import Chained, Scope
+from bench.scope import Scope
 from bench.stage import UnfinishedError
 from bench.studies import StudyFolder
 from bench.types import RunSpec
 from slurm import queue
-from slurm.work import logged, name_of, read_spec, work
+from slurm.work import chain_of, logged, name_of, read_spec, work
 
 DEVICES = "BENCH_CUDA_DEVICES"
 """Names the GPUs of a local process, from which submitit hides them all."""
@@ -126,8 +123,7 @@ def _make(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
 
 def _until(spec: RunSpec, kind: str) -> frozenset[str] | None:
     """Return a stage and all before it; those after it are made by other jobs."""
-    source = source_of(spec.source, spec.options)
-    chain = source.chain if isinstance(source, Chained) else ()
+    chain = chain_of(spec)
     kinds = [names[-1] for names in chain]
     if kind not in kinds:
         return None
@@ -140,15 +136,6 @@ def _report(folder: StudyFolder) -> None:
     from results.store import collect
 
     progress = Progress()
-    _settle(folder)
     for reason in collect(folder.home).skipped:
         progress.say(f"skipped {reason}")
     progress.say(f"report: {write_report(folder.home, folder.home.report).html}")
-
-
-def _settle(folder: StudyFolder, seconds: float = 60.0) -> None:
-    """Wait a little for runs of the study that other processes are about to end."""
-    until = time.monotonic() + seconds
-    runs = folder.submitted().runs
-    while time.monotonic() < until and any(is_underway(folder.home, run) for run in runs):
-        time.sleep(1)

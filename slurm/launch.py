@@ -132,9 +132,8 @@ def _submitted(titles: dict[str, str], study: StudyFolder, how: How) -> Submitte
 
 
 def _check(specs: Sequence[RunSpec], study: StudyFolder, how: How) -> None:
-    if how.on == "debug":
-        pass
-    elif spoilt := [sign for sign in ":%" if sign in str(study.home.root)]:
+    spoilt = [sign for sign in ":%" if sign in str(study.home.root)]
+    if spoilt and how.on != "debug":
         # PYTHONPATH ends at the one, and submitit takes the other for a job's number.
         raise RequestError(
             f"jobs cannot be kept in {study.home.root}, for its {spoilt[0]!r}",

@@ -7,14 +7,13 @@ from types import MappingProxyType
 
 from bench.errors import BenchError
 from bench.paths import Home
-from bench.plugins import source_of
 from bench.progress import Progress, printable
 from bench.run import collect_images
-from bench.scope import NOTHING, Chained
+from bench.scope import NOTHING
 from bench.stage import UnfinishedError
 from bench.types import Json, RunSpec, digest
 from slurm.options import options_of
-from slurm.work import name_of
+from slurm.work import chain_of, name_of
 
 WORKERS = 8
 """Jobs that make a stage together, if the profile does not say."""
@@ -102,17 +101,12 @@ def _parts(spec: RunSpec) -> set[str]:
     return {*spec.options.get("parts", {}), *of}
 
 
-def _chain(spec: RunSpec) -> tuple[tuple[str, ...], ...]:
-    source = source_of(spec.source, spec.options)
-    return source.chain if isinstance(source, Chained) else ()
-
-
 def _stages(arm: Sequence[RunSpec], home: Home, profile: Json, progress: Progress) -> list[Planned]:
     """Return the jobs that make what an arm's source has not made yet."""
     largest: dict[str, RunSpec] = {}
     for spec in sorted(arm, key=lambda spec: (spec.n is None, spec.n or 0)):
         largest[digest(spec.options)] = spec
-    chain = _chain(arm[0])
+    chain = chain_of(arm[0])
     lacking = {spec.run_id: _lacking(spec, home, progress) for spec in largest.values()}
     ids = [run_id for run_id, stage in lacking.items() if stage]
     if not ids:

@@ -16,9 +16,11 @@ from bench.differences import differences
 from bench.errors import BenchError
 from bench.files import temporary_name
 from bench.paths import Home
+from bench.plugins import source_of
 from bench.progress import Progress, printable
-from bench.records import is_underway, now, read_record
+from bench.records import is_underway, now
 from bench.run import run
+from bench.scope import Chained
 from bench.size import format_size
 from bench.studies import StudyFolder, names
 from bench.types import RunSpec
@@ -48,6 +50,12 @@ def name_of(spec: RunSpec) -> str:
     return printable(f"{spec.task}/{spec.source}/{format_size(spec.n)}/{spec.seed}")
 
 
+def chain_of(spec: RunSpec) -> tuple[tuple[str, ...], ...]:
+    """Return the stages of a run's source that jobs of their own make; empty for most sources."""
+    source = source_of(spec.source, spec.options)
+    return source.chain if isinstance(source, Chained) else ()
+
+
 def write_spec(home: Home, spec: RunSpec) -> None:
     """Put a run's spec where a job finds it; how it is carried out may have changed."""
     path = home.run(spec.run_id) / "spec.json"
@@ -70,12 +78,6 @@ def read_spec(home: Home, run_id: str) -> RunSpec:
         return msgspec.json.decode(path.read_bytes(), type=RunSpec)
     except (OSError, msgspec.MsgspecError) as error:
         raise BenchError(f"cannot read {path}: {error}", "sweep again") from error
-
-
-def is_done(home: Home, run_id: str) -> bool:
-    """Return whether a run need not be done again."""
-    record = read_record(home, run_id)
-    return record is not None and record.status == "done"
 
 
 def work(

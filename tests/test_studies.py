@@ -73,6 +73,20 @@ def test_arrays_are_kept_with_and_without_a_number(study: StudyFolder) -> None:
     assert study.arrays() == {path.stem: numbered}
 
 
+def test_a_sweep_that_submits_nothing_leaves_the_date_and_the_rest(study: StudyFolder) -> None:
+    path = study.add(Array(kind="run", title="t", tasks=[["a"]], job="7"))
+    study.fail("a", "no")
+    since = study.since
+    study.rename_runs({"a": "run a", "b": "run b"})
+    assert study.since == since
+    assert list(study.arrays(latest=True)) == [path.stem]
+    assert set(study.failures()) == {"a"}
+    assert study.submitted().on == "slurm"
+    assert set(study.submitted().runs) == {"a", "b"}
+    study.submit(study.submitted())
+    assert study.arrays(latest=True) == {}
+
+
 def test_a_damaged_file_is_named(study: StudyFolder) -> None:
     (study.path / "study.json").write_text("{")
     with pytest.raises(BenchError, match=r"cannot read .*study\.json"):

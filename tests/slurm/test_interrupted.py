@@ -28,7 +28,7 @@ def long_study(lab: Lab) -> Path:
     return lab.write("long", {"source": ["real"], "n": [24]}, **{"train.epochs": 1500})
 
 
-def trains(lab: Lab, run_id: str) -> bool:
+def trains(lab: Lab) -> bool:
     """Whether a run has come to train, so that there is something to lose."""
     row = lab.rows("long")[0]
     return row["state"] == "running" and "epoch" in row["note"]
@@ -41,7 +41,7 @@ def compare(lab: Lab, undisturbed: Lab, run_id: str) -> None:
 def test_a_requeued_run_continues(lab: Lab, undisturbed: Lab) -> None:
     assert lab.sweep(long_study(lab)).code == 0
     [row] = lab.rows("long")
-    until(lambda: trains(lab, row["run_id"]))
+    until(lambda: trains(lab))
     job = lab.rows("long")[0]["job"]
     subprocess.run(["scontrol", "requeue", job], check=True)
     until(lambda: lab.log(row["run_id"]).count("===") == 2)
@@ -50,7 +50,7 @@ def test_a_requeued_run_continues(lab: Lab, undisturbed: Lab) -> None:
 
 
 def test_a_run_that_reaches_its_time_limit_continues(lab: Lab, undisturbed: Lab) -> None:
-    # Slurm's shortest limit is a minute; it warns 45 s before, so that this lasts no longer.
+    # A minute is Slurm's shortest limit; it warns half a minute before.
     study = long_study(lab)
     assert lab.sweep(study, "--slurm", "run.time=1m", "--slurm", "run.signal=30").code == 0
     [row] = lab.rows("long")
@@ -63,7 +63,7 @@ def test_a_run_that_reaches_its_time_limit_continues(lab: Lab, undisturbed: Lab)
 def test_a_preempted_run_continues(lab: Lab, undisturbed: Lab) -> None:
     assert lab.sweep(long_study(lab), "--slurm", "partition=scavenge").code == 0
     [row] = lab.rows("long")
-    until(lambda: trains(lab, row["run_id"]))
+    until(lambda: trains(lab))
     urgent = ["sbatch", "--parsable", "--exclusive", "--output=/dev/null", "--wrap=sleep 5"]
     subprocess.run(urgent, check=True, capture_output=True)
     until(lambda: lab.log(row["run_id"]).count("===") == 2)
