@@ -71,13 +71,14 @@ def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
     evaluators = in_order(means["evaluator"])
     across = min(len(evaluators), _ACROSS)
     down = -(-len(evaluators) // across)
-    handles, columns = _legend(means), 2 * across
+    # The legend's longest entry fills a single panel's width.
+    handles, columns = _legend(means), 2 * across if across > 1 else 1
     wrapped = textwrap.fill(footer, width=70 * across)
     # Inches: a legend row, a footer row and what surrounds them.
     height = 0.2 * -(-len(handles) // columns) + 0.14 * (wrapped.count("\n") + 1) + 0.25
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(4.6 * across + 0.4, 4 * down + height), layout="constrained")
-        figure.suptitle(title, fontsize=12, fontweight="bold")
+        figure.suptitle(textwrap.fill(title, 46 * across), fontsize=12, fontweight="bold")
         above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4 * down, height)).flat
         for place, evaluator in enumerate(evaluators):
             axes = above.add_subplot(down, across, place + 1)
