@@ -55,7 +55,7 @@ class FewShot:
         parts = {}
         for shots, grids in self._fitted(model).items():
             predicted = np.stack([grid.predict(features) for grid in grids])
-            chosen = {"l2": [float(grid.l2[grid.best]) for grid in grids]}
+            chosen = {"l2": [float(grid.l2[grid.chosen]) for grid in grids]}
             parts[str(shots)] = Evaluation(predicted, labels, chosen)
         every = np.concatenate([part.predicted for part in parts.values()])
         return Evaluation(every, labels, chosen={}, parts=parts)
@@ -74,8 +74,8 @@ class FewShot:
         grids = []
         for index in range(self._options.draws):
             rows = draw(labels, shots, (self._options.seed, index))
-            metric = model.task.metric
-            grids.append(fit_grid(features[rows], labels[rows], val, val_labels, _GRID, metric))
+            shown, metric = (features[rows], labels[rows]), model.task.metric
+            grids.append(fit_grid(*shown, val, val_labels, _GRID, metric=metric))
         return grids
 
 

@@ -1,12 +1,14 @@
 """Linear probe: logistic regression on frozen features, its penalty chosen on validation data.
 
 The features are those after the projection, L2-normalised (PROTOCOL section 5). The penalty is
-chosen from 45 by fitting on train and judging on val, as SynCLR does; the probe is then refitted
-on train and val together and the test split is looked at once. `features=penultimate` with
-`normalise=standardise` is SynCLR's protocol; `solver=adamw` trains as the paper's authors do, with
-nothing to choose.
+chosen from 45 by fitting on train and judging on val, as SynCLR does: the largest that is within
+one standard error of the best (docs/decisions/0004-penalty-within-one-standard-error.md). The probe
+is then refitted on train and val together and the test split is looked at once.
+`features=penultimate` with `normalise=standardise` is SynCLR's protocol; `solver=adamw` trains as
+the paper's authors do, with nothing to choose.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -28,6 +30,8 @@ PENALTIES = np.logspace(-6, 5, 45)
 """Coefficients of half the squared weights, beside the summed cross-entropy: 1/C in scikit-learn's
 terms; the number and range of values are SynCLR's."""
 
+Rule = Literal["one-se", "best"]
+
 _SEED = 0
 """Of the authors' probe, which is the same for every run: its spread is no part of a seed's."""
 
@@ -44,6 +48,7 @@ class GridFit:
         biases: float64 ``[g, classes]``: far from zero, features need the digits.
         classes: The labels that the rows of the weights stand for, int64 ``[classes]``.
         best: Index of the highest score; of equal ones, that of the largest penalty.
+        chosen: Index of the penalty that the rule chooses.
     """
 
     l2: NDArray[np.float64]
@@ -53,21 +58,24 @@ class GridFit:
     biases: NDArray[np.float64]
     classes: LabelArray
     best: int
+    chosen: int
 
     def predict(self, features: FloatArray | NDArray[np.float64]) -> LabelArray:
-        """Return the best probe's answers, int64 ``[m]``, to features, float ``[m, dim]``."""
-        scores = features @ self.weights[self.best].T + self.biases[self.best]
+        """Return the chosen probe's answers, int64 ``[m]``, to features, float ``[m, dim]``."""
+        scores = features @ self.weights[self.chosen].T + self.biases[self.chosen]
         answers: LabelArray = self.classes[scores.argmax(axis=1)]
         return answers
 
 
-def fit_grid(
+def fit_grid(  # noqa: PLR0913 (the arrays, and how to choose)
     features: ArrayLike | Tensor,
     labels: ArrayLike | Tensor,
     val_features: ArrayLike | Tensor,
     val_labels: ArrayLike | Tensor,
     l2: Sequence[float] | NDArray[np.float64] = PENALTIES,
+    *,
     metric: str = "accuracy",
+    rule: Rule = "one-se",
 ) -> GridFit:
     """Fit a multinomial logistic regression for every penalty, and judge each on validation data.
 
@@ -81,6 +89,8 @@ def fit_grid(
         val_labels: int ``[m]``.
         l2: Distinct penalties above zero, in any order.
         metric: What validation data choose by; a key of `eval._intervals.METRICS`.
+        rule: ``best`` chooses the highest score, ``one-se`` the largest penalty whose score is
+            within one standard error of it.
 
     Raises:
         ValueError: An array has another shape or is empty, a feature is not finite or larger than
@@ -105,6 +115,10 @@ def fit_grid(
         return np.array([score(predicted, truth, by) for predicted in answers])[places]
 
     val_score = judged(metric)
+    best = int(np.lexsort((penalties[places], val_score))[-1])
+    hits = np.array([predicted == truth for predicted in answers])[places]
+    near = np.flatnonzero(_within_one_error(hits, best, truth, metric))
+    near = near if rule == "one-se" else np.array([best])
     weights = torch.stack([fit.weight for fit in fits]).cpu().numpy()[places]
     biases = torch.stack([fit.bias for fit in fits]).cpu().numpy()[places]
     return GridFit(
@@ -114,7 +128,8 @@ def fit_grid(
         weights=weights,
         biases=biases - weights @ centre.double().cpu().numpy(),
         classes=classes.cpu().numpy(),
-        best=int(np.lexsort((penalties[places], val_score))[-1]),
+        best=best,
+        chosen=int(near[np.argmax(penalties[places][near])]),
     )
 
 
@@ -130,6 +145,8 @@ class LinearProbe:
         """``standardise`` gives each dimension mean 0 and deviation 1 over the fitted images."""
         solver: Literal["lbfgs", "adamw"] = "lbfgs"
         """``adamw`` is the authors': 200 epochs, no penalty to choose."""
+        rule: Rule = "one-se"
+        """Which penalty: the largest within one standard error of the best, or the best."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -141,7 +158,7 @@ class LinearProbe:
             return self._trained(model, ["train"], "val")
         _, val = self._prepare(model, ["train"], "val")
         grid = self._grid(model)
-        return Evaluation(grid.predict(val), model.labels("val"), _chosen(grid))
+        return Evaluation(grid.predict(val), model.labels("val"), self._chosen(grid))
 
     def test(self, model: ModelView) -> Evaluation:
         """Judge a probe refitted on train and val with the penalty chosen on val."""
@@ -151,17 +168,26 @@ class LinearProbe:
         grid = self._grid(model)
         both, test = self._prepare(model, splits, "test")
         # The path down to the chosen penalty is the quickest way to it.
-        down_to = np.unique(grid.l2[grid.l2 >= grid.l2[grid.best]])
+        down_to = np.unique(grid.l2[grid.l2 >= grid.l2[grid.chosen]])
         classes, fits = _fit_path(*labelled(both, _labels(model, splits), "training"), down_to)
         predicted = classes[fits[0].predict(tensor(test))].cpu().numpy()
-        return Evaluation(predicted, model.labels("test"), _chosen(grid))
+        return Evaluation(predicted, model.labels("test"), self._chosen(grid))
+
+    def _chosen(self, grid: GridFit) -> Json:
+        return {
+            "l2": float(grid.l2[grid.chosen]),
+            "val_score": float(grid.val_score[grid.chosen]),
+            "rule": self._options.rule,
+            "best_val_score": float(grid.val_score[grid.best]),
+        }
 
     def _grid(self, model: ModelView) -> GridFit:
         """Fit the grid; `test` needs the one that `validate` fitted."""
         if self._fitted is None or self._fitted[0] is not model:
             train, val = self._prepare(model, ["train"], "val")
             truth, val_truth = model.labels("train"), model.labels("val")
-            grid = fit_grid(train, truth, val, val_truth, metric=model.task.metric)
+            metric, rule = model.task.metric, self._options.rule
+            grid = fit_grid(train, truth, val, val_truth, metric=metric, rule=rule)
             self._fitted = model, grid
         return self._fitted[1]
 
@@ -207,8 +233,25 @@ def _fit_path(
     return classes, falling[::-1]
 
 
-def _chosen(grid: GridFit) -> Json:
-    return {
-        "l2": float(grid.l2[grid.best]),
-        "val_score": float(grid.val_score[grid.best]),
-    }
+def _within_one_error(
+    hits: NDArray[np.bool_], best: int, labels: LabelArray, metric: str
+) -> NDArray[np.bool_]:
+    """Return which probes validation data cannot tell from the best, bool ``[g]``.
+
+    The standard error is that of the two scores' difference over the same images, which is far
+    smaller than either score's own: most images are answered alike.
+
+    Args:
+        hits: Which images each probe answers right, bool ``[g, m]``.
+        best: Index of the best.
+        labels: int64 ``[m]``.
+        metric: What the scores are; a key of `eval._intervals.METRICS`.
+    """
+    _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    equal = np.full(len(labels), 1 / len(labels))
+    weights = equal if metric == "accuracy" else 1 / (len(counts) * counts[index])
+    lost = (hits[best].astype(float) - hits) * weights
+    # Some room for rounding: a probe that answers all as the best does has lost nothing.
+    error = lost.std(axis=1) * math.sqrt(len(labels)) + 1e-12
+    within: NDArray[np.bool_] = lost.sum(axis=1) <= error
+    return within

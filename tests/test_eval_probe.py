@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from bench.evaluation import Evaluation
 from bench.plugins import evaluators
-from eval.linear_probe import PENALTIES, GridFit, LinearProbe, fit_grid
+from eval.linear_probe import PENALTIES, GridFit, LinearProbe, Rule, fit_grid
 from tests.views import Data, View, blobs
 
 torch.set_num_threads(1)
@@ -358,15 +358,41 @@ def test_separable_classes_are_told_apart_without_a_fault(normalise: str) -> Non
     assert accuracy(probe.test(view)) == 1.0
 
 
-def test_validation_reports_the_best_of_the_grid() -> None:
+@pytest.mark.parametrize("rule", ["one-se", "best"])
+def test_validation_reports_the_chosen_and_the_best_of_the_grid(rule: Rule) -> None:
     view = View({"train": blobs(60, 1, 0.6), "val": blobs(60, 2, 0.6)})
-    evaluation = LinearProbe(LinearProbe.Options()).validate(view)
-    grid = fit_grid(*view.splits["train"], *view.splits["val"])
+    evaluation = LinearProbe(LinearProbe.Options(rule=rule)).validate(view)
+    grid = fit_grid(*view.splits["train"], *view.splits["val"], rule=rule)
     assert evaluation.chosen == {
-        "l2": grid.l2[grid.best],
-        "val_score": pytest.approx(grid.val_score.max()),
+        "l2": grid.l2[grid.chosen],
+        "val_score": pytest.approx(accuracy(evaluation)),
+        "rule": rule,
+        "best_val_score": pytest.approx(grid.val_score.max()),
     }
-    assert accuracy(evaluation) == pytest.approx(grid.val_score.max())
+    assert rule == "one-se" or grid.chosen == grid.best
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "mean-per-class"])
+def test_the_penalty_is_the_largest_within_one_standard_error_of_the_best(metric: str) -> None:
+    (x, y), (val_x, val_y) = digits()
+    rare = (val_y != 8) | (np.arange(len(val_y)) % 8 == 0)
+    val_x, val_y = val_x[rare], val_y[rare]
+    grid = fit_grid(x, y, val_x, val_y, PENALTIES[::-1], metric=metric)
+    shares = np.array(
+        [
+            1 / len(val_y) if metric == "accuracy" else 1 / (10 * (val_y == label).sum())
+            for label in val_y
+        ]
+    )
+    answers = [
+        grid.classes[(val_x @ w.T + b).argmax(1)]
+        for w, b in zip(grid.weights, grid.biases, strict=True)
+    ]
+    for index, answer in enumerate(answers[: grid.chosen + 1]):
+        lost = ((answers[grid.best] == val_y) * 1.0 - (answer == val_y)) * shares
+        within = lost.sum() <= lost.std() * len(val_y) ** 0.5 + 1e-9
+        assert within == (index == grid.chosen)
+    assert grid.l2[grid.chosen] > grid.l2[grid.best]
 
 
 def test_test_refits_on_train_and_val_with_the_chosen_penalty() -> None:

@@ -1,13 +1,30 @@
 """The trainings' parts that a user of the weights relies on."""
 
+import dataclasses
 import json
+import math
+import shutil
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
+from diffusers import AutoencoderKL
+from torch.nn import functional
 
+import bench.miniworld
+from bench.miniworld.appearance import fine_detail
+from bench.miniworld.clip_training import CONDITIONER
+from bench.miniworld.decoder_training import ALONE_STEPS, DecoderStep, Perception
 from bench.miniworld.oracle_training import _softened
-from bench.miniworld.resumable_training import read_curve
+from bench.miniworld.pool import split_arrays
+from bench.miniworld.recipe import Recipe
+from bench.miniworld.render import CLASSES
+from bench.miniworld.resumable_training import read_curve, run
 from bench.miniworld.unet_training import training_times
+from bench.miniworld.vae_training import VaeStep, as_signed, save_latents
+
+WEIGHTS = Path(bench.miniworld.__file__).parent / "weights"
 
 
 def test_training_times_are_all_over_the_schedule_and_mostly_in_its_middle() -> None:
@@ -46,3 +63,73 @@ def test_of_a_learning_curves_lines_for_one_step_the_last_holds(tmp_path: Path) 
     assert [(line["model"], line["step"], line["loss"]) for line in found] == [
         ("a", 1, 1.0), ("b", 1, 9.0), ("a", 2, 2.0),
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder as it is before the decoder's training: shipped parts, and a few images."""
+    folder = tmp_path_factory.mktemp("work")
+    weights = WEIGHTS / "stable-diffusion"
+    vae = AutoencoderKL.from_pretrained(weights / "vae", torch_dtype=torch.float32)
+    vae.save_pretrained(folder / "vae")
+    # The generator's own CLIP does not ship; another of the same kind stands in for it.
+    shutil.copytree(WEIGHTS / "clip", folder / CONDITIONER.name)
+    images = np.concatenate([split_arrays(domain, "test")[0][:180] for domain in CLASSES])
+    np.save(folder / "pairs.npy", images)
+    step = VaeStep(folder, Recipe())
+    step.vae = vae
+    save_latents(step, folder / "vae")
+    return folder
+
+
+def test_a_decoders_training_moves_the_decoder_alone_and_leaves_its_judge_alone(work: Path) -> None:
+    step = DecoderStep(work, dataclasses.replace(Recipe(), decoder_steps=1_000, decoder_batch=8))
+    before = {name: value.clone() for name, value in step.vae.state_dict().items()}
+    judge = {name: value.clone() for name, value in step.perception.state_dict().items()}
+    for number in (ALONE_STEPS - 1, ALONE_STEPS):
+        assert torch.isfinite(step(number))
+    moved = {
+        name
+        for name, value in step.vae.state_dict().items()
+        if not torch.equal(before[name], value)
+    }
+    assert moved
+    assert {name.split(".")[0] for name in moved} == {"decoder", "post_quant_conv"}
+    for name, value in step.perception.state_dict().items():
+        assert torch.equal(judge[name], value)
+
+
+def test_a_killed_decoders_training_ends_as_an_undisturbed_one(work: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(Recipe(), decoder_steps=4, decoder_batch=2)
+    ended = []
+    for stops in ((4,), (2, 4)):
+        folder = tmp_path / str(len(stops))
+        shutil.copytree(work, folder)
+        for stop in stops:
+            step = DecoderStep(folder, recipe)
+            run(dataclasses.replace(step.training(), steps=stop), folder)
+        ended.append(step.vae.state_dict())
+    assert all(torch.equal(ended[0][name], ended[1][name]) for name in ended[0])
+
+
+def test_likeness_is_zero_of_an_image_to_itself_and_grows_with_blur(work: Path) -> None:
+    perception = Perception(work / CONDITIONER.name)
+    images = as_signed(torch.from_numpy(np.load(work / "pairs.npy"))[:8]).permute(0, 3, 1, 2)
+    soft = [
+        functional.interpolate(functional.avg_pool2d(images, size), (32, 32)) for size in (2, 4)
+    ]
+    distances = [float(perception(one, images)) for one in (images, *soft)]
+    assert distances[0] == pytest.approx(0, abs=1e-5)
+    assert 0.01 < distances[1] < distances[2]
+
+
+def test_fine_detail_is_the_power_above_a_quarter_of_a_cycle_per_pixel() -> None:
+    across = torch.arange(32)
+    waves = [torch.cos(2 * torch.pi * cycles * across / 32) for cycles in (4, 7, 8, 15)]
+    images = [wave.expand(1, 1, 32, 32) for wave in waves]
+    # Of a cosine, half of the squared amplitude, over the places of the spectrum that are fine.
+    fine = sum(math.hypot(a, b) >= 0.25 for a in np.fft.fftfreq(32) for b in np.fft.fftfreq(32))
+    expected = 32 * 32 / 2 / fine
+    assert [fine_detail(one) for one in images] == pytest.approx(
+        [0, 0, expected, expected], abs=1e-3
+    )

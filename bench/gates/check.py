@@ -12,6 +12,7 @@ from bench.gates.attributes import attributes_kept
 from bench.gates.encoder import (
     accuracies,
     batch_norm_figures,
+    clean_spec,
     control_weights,
     convergence,
     unadapted_spec,
@@ -78,8 +79,11 @@ def measured(weights: Path | None, home: Home, progress: Progress) -> Figures:
             "memorisation": memorisation_figures(generated[domain], unseen, pairs),
             # In a home of its own: no report shall show these runs.
             "clip": {
-                name: accuracies(domain, Home(work), folder, progress)
-                for name, folder in clips.items()
+                **{
+                    name: accuracies(unadapted_spec(domain, folder), Home(work), progress)
+                    for name, folder in clips.items()
+                },
+                "clean": accuracies(clean_spec(domain, clip), Home(work), progress),
             },
             "pool": retrieval_figures(domain, home, progress, clip),
         }

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from PIL import Image
@@ -29,27 +28,22 @@ from bench.run import pinned, run
 from bench.tasks import find_task
 from bench.types import RunSpec, TrainSpec, digest
 
-LARGEST_N = 2560
+LARGEST_N = 5120
 """The largest number of images in studies/mini-full.yaml."""
 LAST_SHARE = 0.25
-CONTROL_RATE = 1e-3
-"""The lower learning rate of that study; at the higher one CLIP's own training overshoots."""
 SEED = 1
 """Another than the recipe's, so that the control draws other batches than the training did."""
 
 
-def accuracies(domain: str, home: Home, clip: str, progress: Progress) -> dict[str, float]:
-    """Return an unadapted CLIP's accuracies on validation data, by evaluator.
-
-    They come from the run that every study has as its baseline.
+def accuracies(spec: RunSpec, home: Home, progress: Progress) -> dict[str, float]:
+    """Return a run's accuracies on validation data, by evaluator.
 
     Args:
-        domain: One of `CLASSES`.
+        spec: The run.
         home: Where the run is kept; a finished one is not done again.
-        clip: Name or path of the weights.
         progress: Where to report.
     """
-    record = run(pinned(unadapted_spec(domain, clip), home), home, progress)
+    record = run(pinned(spec, home), home, progress)
     return {
         score.evaluator: round(score.value, 4)
         for score in record.scores
@@ -89,6 +83,11 @@ def unadapted_spec(domain: str, clip: str) -> RunSpec:
     return resolve("mini", task=domain, source="none", n=None, settings={"model": clip})
 
 
+def clean_spec(domain: str, clip: str) -> RunSpec:
+    """Return the spec of a run on as many clean renders as the study's largest n."""
+    return resolve("mini", task=domain, source="rendered", n=LARGEST_N, settings={"model": clip})
+
+
 def control_weights(work: Path, clip: Path, train: TrainSpec, batch: int) -> Path:
     """Train CLIP on random pairs for as many steps as the longest fine-tuning; made once.
 
@@ -105,7 +104,6 @@ def control_weights(work: Path, clip: Path, train: TrainSpec, batch: int) -> Pat
         A folder in open_clip's ``local-dir`` layout.
     """
     steps = math.ceil(LARGEST_N / train.batch_size) * train.epochs
-    train = msgspec.structs.replace(train, lr=CONTROL_RATE)
 
     def make(folder: Path) -> None:
         step = ControlStep(work, clip, train, steps, batch)

@@ -43,6 +43,9 @@ PANELS = (
     ),
     Panel("vae-training", "autoencoder", ("psnr_db",), "validation PSNR (dB)", "vae_batch"),
     Panel(
+        "decoder-training", "decoder", ("fine_detail",), "fine detail over real", "decoder_batch"
+    ),
+    Panel(
         "oracle-training",
         "oracle",
         ("validation_accuracy",),

@@ -35,14 +35,18 @@ STATUS_SHARES = {
 # Pool seeds stay below this; the splits of the tasks start far above it.
 POOL_SEED_LIMIT = 2**31
 
-# Images per class and first seed of each split of a task. "oracle" trains a classifier that
-# judges generated images and is no part of any task.
+# Images per class and first seed of each split of a task. The probe's train split is small beside
+# the adaptation sets, as the paper's are. "oracle" trains a classifier that judges generated
+# images, "clean" is what the source `rendered` gives; neither is a split of any task.
 SPLITS: dict[str, tuple[int, int]] = {
-    "train": (160, 3_000_000_000),
+    "train": (40, 3_000_000_000),
     "val": (50, 3_000_100_000),
-    "test": (100, 3_000_200_000),
+    "test": (200, 3_000_200_000),
     "oracle": (500, 3_000_300_000),
+    "clean": (640, 3_000_400_000),
 }
+# Of each class's test images, so many are ones that the pool may hold an altered copy of.
+LEAKED = 100
 
 
 class Draft(NamedTuple):
@@ -111,8 +115,7 @@ def _draw(kind: str, weights: dict[str, list[float]], rng: np.random.Generator) 
         shown_domain, shown_name = "other", captions.pick(rng, _unrelated_kinds())
         named_domain, named_class = "", ""
     elif kind == "leak":
-        count, first_seed = SPLITS["test"]
-        seed = first_seed + int(rng.integers(count))
+        seed = SPLITS["test"][1] + int(rng.integers(LEAKED))
     draft = Draft(shown_domain, shown_name, seed, kind, named_domain, named_class, text="")
     return draft._replace(text=_text(draft, rng))
 

@@ -24,6 +24,7 @@ from bench.miniworld import tokenizer
 from bench.miniworld.recipe import Recipe
 from bench.miniworld.resumable_training import (
     Training,
+    half_precision,
     run,
     set_rate,
     step_generator,
@@ -195,7 +196,7 @@ class ClipStep:
     def _loss(self, images: Tensor, tokens: Tensor) -> Tensor:
         """Returns the symmetric contrastive loss of uint8 images [n, 32, 32, 3] and token ids."""
         pixels = prepared(images, self._size)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             seen, read, scale = self.model(pixels, tokens)[:3]
         logits = scale.float() * seen.float() @ read.float().T
         pairs = torch.arange(len(logits))

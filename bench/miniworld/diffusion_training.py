@@ -15,6 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from bench.miniworld import tokenizer
 from bench.miniworld.clip_training import CONDITIONER
+from bench.miniworld.decoder_training import DECODER
 from bench.miniworld.resumable_training import whole_folder
 from bench.miniworld.vae_training import LATENT_CHANNELS
 
@@ -126,20 +127,20 @@ def save_pipeline(work: Path, folder: Path) -> None:
     """Writes the diffusers pipeline of the trained parts, in half precision.
 
     Args:
-        work: Holds `conditioner/`, `vae/` and `unet.safetensors`.
+        work: Holds `conditioner/`, `decoder/` and `unet.safetensors`.
         folder: Where the pipeline goes; replaced if it exists.
     """
     unet = new_unet()
     unet.load_state_dict(load_file(work / UNET_FILE))
-    pipeline = pipeline_of(work, unet)
+    pipeline = pipeline_of(work, unet, work / DECODER)
     with whole_folder(folder) as partial:
         pipeline.to(torch.float16).save_pretrained(partial)
 
 
-def pipeline_of(work: Path, unet: UNet2DConditionModel) -> StableDiffusionPipeline:
-    """Returns the diffusers pipeline of a UNet and the other trained parts."""
+def pipeline_of(work: Path, unet: UNet2DConditionModel, vae: Path) -> StableDiffusionPipeline:
+    """Returns the diffusers pipeline of a UNet, an autoencoder and the other trained parts."""
     pipeline = StableDiffusionPipeline(
-        vae=AutoencoderKL.from_pretrained(work / "vae"),
+        vae=AutoencoderKL.from_pretrained(vae),
         text_encoder=text_tower(work / CONDITIONER.name),
         tokenizer=PreTrainedTokenizerFast.from_pretrained(work / CONDITIONER.name),
         unet=unet,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench.errors import RequestError
 from bench.miniworld import captions
-from bench.miniworld.clip_training import zero_shot_accuracy
+from bench.miniworld.appearance import appearance, relative_detail
 from bench.miniworld.oracle_training import (
     CLASSES_PER_DOMAIN,
     DOMAINS,
@@ -92,7 +92,8 @@ def judge(weights: Path) -> tuple[Figures, dict[str, Tensor]]:
         `settings`, and for every domain `real`, `rebuilt` (encoded and decoded),
         `rebuilt_refitted` (the oracle's last layer fitted to rebuilt images), `generated`,
         `wrong_caption` (images for another class's captions, judged by a class that was not asked
-        for: at or below chance when the caption decides), `conditioning_gap` and `clip_zero_shot`.
+        for: at or below chance when the caption decides), `conditioning_gap`, `appearance` (what
+        rebuilt images keep, see there, and `fine_detail_generated`).
         Beside them the images that `generated` judged: by domain, uint8 [n, 32, 32, 3].
 
     Raises:
@@ -116,7 +117,7 @@ def judge(weights: Path) -> tuple[Figures, dict[str, Tensor]]:
                 **renders[domain],
                 **samples[domain][0],
                 "conditioning_gap": _conditioning_gap(pipeline, domain),
-                "clip_zero_shot": _zero_shot(weights / "clip", domain),
+                "appearance": _appearance(weights / "clip", pipeline, domain, samples[domain][1]),
             }
             for domain in DOMAINS
         },
@@ -308,8 +309,13 @@ def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Figures
     return {name: round(value.item(), 5) for name, value in figures.items()}
 
 
-def _zero_shot(clip_folder: Path, domain: str) -> float:
-    """Returns CLIP's zero-shot accuracy on a domain's test images."""
+def _appearance(
+    clip: Path, pipeline: StableDiffusionPipeline, domain: str, generated: Tensor
+) -> Figures:
+    """Returns how a domain's rebuilt and generated images look beside its test images."""
     images, classes = _domain_split(domain, "test")
     prompts = [class_prompts(domain, name) for name in CLASSES[domain]]
-    return zero_shot_accuracy(clip_folder, prompts, images, classes)
+    return {
+        **appearance(clip, prompts, classes, images, rebuild(pipeline, images)),
+        "fine_detail_generated": round(relative_detail(generated, images), 4),
+    }

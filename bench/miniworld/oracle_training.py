@@ -20,6 +20,7 @@ from bench.miniworld.recipe import Recipe
 from bench.miniworld.render import CLASSES
 from bench.miniworld.resumable_training import (
     Training,
+    half_precision,
     run,
     set_rate,
     step_generator,
@@ -102,7 +103,7 @@ def train_oracle(work: Path, recipe: Recipe) -> None:
         batch = _softened(batch, generator)
         oracle.train()
         torch.manual_seed(recipe.seed + step)  # dropout draws from the global generator
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             logits = oracle(batch)
         loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=LABEL_SMOOTHING)
         optimiser.zero_grad()

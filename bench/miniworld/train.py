@@ -22,6 +22,7 @@ import torch
 from bench.errors import BenchError, RequestError
 from bench.miniworld import captions
 from bench.miniworld.clip_training import train_clip, train_conditioner
+from bench.miniworld.decoder_training import train_decoder
 from bench.miniworld.diffusion_training import save_pipeline
 from bench.miniworld.fidelity import FIDELITY_FILE, PROMPTS, measure
 from bench.miniworld.oracle_training import ORACLE_FILE, train_oracle
@@ -44,7 +45,7 @@ Trainer = Callable[[Path, Recipe], None]
 
 
 def train(work: Path, out: Path, recipe: Recipe | None = None) -> None:
-    """Trains tokenizer, CLIP, autoencoder, oracle and UNet, and measures what they can do.
+    """Trains tokenizer, CLIPs, autoencoder, oracle, UNet and decoder, and measures what they do.
 
     Args:
         work: Folder for the pool, checkpoints and `curve.jsonl`; reuse it to continue.
@@ -62,6 +63,7 @@ def train(work: Path, out: Path, recipe: Recipe | None = None) -> None:
     # Without the autoencoder, they take about as long together as the autoencoder alone.
     _side_by_side([(train_conditioner, train_oracle, train_clip), (train_vae,)], work, recipe)
     train_unet(work, recipe)
+    _side_by_side([(train_decoder,)], work, recipe)
     _deliver(work, out)
     measure(out)
     _write_card(work, out, recipe)

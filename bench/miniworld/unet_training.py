@@ -30,6 +30,7 @@ from bench.miniworld.oracle_training import ORACLE_FILE
 from bench.miniworld.recipe import Recipe
 from bench.miniworld.resumable_training import (
     Training,
+    half_precision,
     log_to_stderr,
     run,
     set_rate,
@@ -137,7 +138,7 @@ class UnetStep:
         cool = min(1.0, (1 - step / recipe.unet_steps) / COOL_SHARE)
         set_rate(self.optimiser, recipe.unet_rate * warm * cool)
         noisy, times, states, target = self._draw(step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             predicted = self.unet(noisy, times, states).sample
         loss: Tensor = (predicted.float() - target).square().mean()
         self.optimiser.zero_grad()
@@ -152,7 +153,7 @@ class UnetStep:
 
     def read_accuracies(self) -> dict[str, float]:
         """Returns how often the oracle reads the right class in generated images, by domain."""
-        pipeline = pipeline_of(self._work, self.average)
+        pipeline = pipeline_of(self._work, self.average, self._work / "vae")
         return generated_accuracies(pipeline, self._work / ORACLE_FILE, IMAGES_PER_CLASS)
 
     def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

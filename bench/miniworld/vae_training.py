@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.miniworld.recipe import Recipe
 from bench.miniworld.resumable_training import (
     Training,
+    half_precision,
     run,
     set_rate,
     step_generator,
@@ -69,7 +70,7 @@ def train_vae(work: Path, recipe: Recipe) -> None:
         work,
     )
     with whole_folder(work / "vae") as folder:
-        _save_latents(step, folder)
+        save_latents(step, folder)
         step.vae.save_pretrained(folder)
 
 
@@ -99,7 +100,7 @@ class VaeStep:
         images = as_signed(self.images[chosen])
         images = images.flip(3) if step % 2 else images
         self.vae.train()
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             latent = self.vae.encode(images).latent_dist
             rebuilt = self.vae.decode(latent.sample(generator)).sample
         loss: Tensor = reconstruction_loss(rebuilt.float(), images)
@@ -138,7 +139,7 @@ def reconstruction_loss(rebuilt: Tensor, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _save_latents(step: VaeStep, folder: Path) -> None:
+def save_latents(step: VaeStep, folder: Path) -> None:
     """Writes `latents.safetensors` and sets the scale that brings the latents to unit variance.
 
     The file holds `mean` and `deviation`, float16 [2 x images, 8, 8, 8], scaled: the images as
@@ -148,7 +149,7 @@ def _save_latents(step: VaeStep, folder: Path) -> None:
     means, deviations = [], []
     for images in (step.images, step.images.flip(3)):
         for batch in torch.split(images, ENCODE_BATCH):
-            with torch.autocast("cpu", torch.bfloat16):
+            with half_precision():
                 latent = step.vae.encode(as_signed(batch)).latent_dist
             means.append(latent.mean.float())
             deviations.append(latent.std.float())

@@ -1,0 +1,68 @@
+"""The miniature world's renderer itself: clean images of every class, apart from every split.
+
+No outside source can do better than as many of these. They show whether a study in this world could
+find a difference at all.
+"""
+
+from collections.abc import Iterator
+
+import polars as pl
+from PIL import Image
+
+from bench.errors import RequestError
+from bench.manifest import ImageSet
+from bench.miniworld.pool import IMAGE_SIZE, split_seeds
+from bench.miniworld.render import render
+from bench.paths import Home
+from bench.plugins import sources
+from bench.shards import encode
+from bench.stage import Stage
+from bench.tasks._mini import MiniTask
+from bench.types import Context, Declared, digest
+from sources._tars import Packed, pack, packed_rows
+
+SPLIT = "clean"
+
+
+@sources.register("rendered")
+class Rendered:
+    """As many renders of each class, the right label on all of them."""
+
+    class Options(Declared, frozen=True, kw_only=True):
+        """There is nothing to choose."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def pins(self, home: Home) -> dict[str, str]:
+        """Return nothing beyond the task, which the run pins."""
+        return {}
+
+    def collect(self, context: Context) -> ImageSet:
+        """Return the renders.
+
+        Raises:
+            RequestError: If the task is not one of the miniature world's.
+        """
+        task = context.task
+        if not isinstance(task, MiniTask):
+            raise RequestError(
+                f"the source rendered draws miniature classes, not those of {task.name}",
+                "add --preset mini, or use --source real",
+            )
+        seeds = split_seeds(SPLIT)
+        stage = Stage(context.home.data, "rendered", {"task": task.pin, "count": len(seeds)})
+
+        def images(wanted: range) -> Iterator[Packed]:
+            for index in wanted:
+                label, place = divmod(index, len(seeds))
+                pixels = render(task.domain, task.class_names[label], seeds[place], size=IMAGE_SIZE)
+                image = Image.fromarray(pixels)
+                key = digest(["rendered", task.domain, index], 16)
+                yield Packed(key, encode(image, ".png"), ".png", label, image.size)
+
+        total = len(seeds) * len(task.class_names)
+        pack(stage, total, images, context)
+        rows = packed_rows(stage, context).with_columns(origin=pl.lit("rendered"))
+        yields = {"matched": total, "fetched": total, "kept": rows.height}
+        return ImageSet.write(context.home.data, rows, task, "rendered", {}, yields)
