@@ -34,7 +34,8 @@ WARM_STEPS = 100
 ALONE_STEPS = 300
 """The discriminator learns alone for so long before the decoder heeds it."""
 ADVERSARIAL_WEIGHT = 0.5
-"""Length of the adversarial gradient beside that of the other losses."""
+"""Strength of the adversarial gradient beside that of the other losses, at the last layer: at the
+image, where it is the same everywhere, it would be far stronger (Esser et al. 2021, equation 7)."""
 SMALL = 1e-8
 BETAS = (0.5, 0.9)
 
@@ -150,7 +151,7 @@ class DecoderStep:
             },
             take_step=self,
             evaluate=self.validation_figures,
-            evaluate_every=500,
+            evaluate_every=250,
         )
 
     def __call__(self, step: int) -> Tensor:
@@ -166,8 +167,7 @@ class DecoderStep:
         (pull,) = torch.autograd.grad(alike, shown)
         if step >= ALONE_STEPS:
             (push,) = torch.autograd.grad(-self.discriminator(shown).mean(), shown)
-            # The two as strong at the image as the weight says (Esser et al. 2021, equation 7).
-            pull = pull + ADVERSARIAL_WEIGHT * pull.norm() / (push.norm() + SMALL) * push
+            pull = pull + ADVERSARIAL_WEIGHT * self._ratio(rebuilt, pull, push) * push
         self.optimiser.zero_grad()
         rebuilt.backward(pull)
         nn.utils.clip_grad_norm_(self._weights, 1.0)
@@ -188,6 +188,15 @@ class DecoderStep:
         mean, deviation = (self._latents[name][places].float() for name in ("mean", "deviation"))
         noise = torch.randn(mean.shape, generator=generator)
         return images, (mean + deviation * noise) / self._scale
+
+    def _ratio(self, rebuilt: Tensor, pull: Tensor, push: Tensor) -> Tensor:
+        """Returns how much stronger one gradient is than the other at the decoder's last layer."""
+        last = self.vae.decoder.conv_out.weight
+        ours, theirs = (
+            torch.autograd.grad(rebuilt, last, gradient, retain_graph=True)[0].norm()
+            for gradient in (pull, push)
+        )
+        return ours / (theirs + SMALL)
 
     def _teach_discriminator(self, images: Tensor, rebuilt: Tensor) -> None:
         """Does the discriminator's step, with the hinge loss."""

@@ -28,10 +28,10 @@ class Recipe:
     vae_batch: int = 32
     vae_rate: float = 2.5e-3
 
-    decoder_steps: int = 5_000
-    """160k images, six passes over the pool."""
+    decoder_steps: int = 2_500
+    """80k images, three passes over the pool."""
     decoder_batch: int = 32
-    decoder_rate: float = 5e-4
+    decoder_rate: float = 2e-4
 
     unet_steps: int = 10_000
     """1.28M images, 23 passes over the pool and its mirror image."""
