@@ -12,7 +12,7 @@ import sys
 
 import click
 
-from bench import commands
+from bench import commands, threads
 from bench.errors import BenchError, unknown_name
 from bench.layout import strangers
 
@@ -59,6 +59,7 @@ def bench() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    threads.let_waiting_sleep()
     try:
         if found := strangers():
             raise BenchError(found[0], "install this project in an environment of its own")

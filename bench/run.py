@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from bench import loaded, processes, provenance
+from bench import loaded, processes, provenance, threads
 from bench.evaluation import Choosy, Evaluation
 from bench.files import fingerprint, temporary_name, write_atomic
 from bench.heartbeat import heartbeat
+from bench.making import making
 from bench.manifest import ImageSet
 from bench.once import looking_once
 from bench.paths import Home
@@ -201,18 +202,20 @@ class _Run:
     def carry_out(self, started: str) -> RunRecord:
         """Do everything, in order; the test split is scored last."""
         spec = self.spec
-        with self._timed("source"):
+        with self._timed("source"), making(spec, self.home):
             images = collect_images(spec, self.home, self.progress)
             rows = self._rows(images)
         processes.share(images.folder)
-        with self._timed("load"):
-            clip = loaded.clip_of(str(self.home.find_weights(spec.model)))
-        with self._timed("adapt"):
-            adapted = self._adapt(clip, rows)
-        with self._timed("evaluate"):
-            verdicts = self._evaluate(clip, adapted)
-        self._write_predictions(verdicts)
-        return self._record(started, images, rows, clip, adapted, verdicts)
+        weights = self.home.find_weights(spec.model)
+        with threads.suited(weights):
+            with self._timed("load"):
+                clip = loaded.clip_of(str(weights))
+            with self._timed("adapt"):
+                adapted = self._adapt(clip, rows)
+            with self._timed("evaluate"):
+                verdicts = self._evaluate(clip, adapted)
+            self._write_predictions(verdicts)
+            return self._record(started, images, rows, clip, adapted, verdicts)
 
     def help(self) -> None:
         """Train beside the first process, on the images that it collected."""

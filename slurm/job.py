@@ -1,10 +1,15 @@
 """What a job does. It is given names alone: specs, and all that is made of them, are on disk."""
 
 import os
+import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+
+from filelock import FileLock
 
 from bench import processes
 from bench.errors import BenchError
@@ -23,6 +28,13 @@ DEVICES = "BENCH_CUDA_DEVICES"
 
 ALL = "all"
 """As the name of the GPUs: whatever is there."""
+
+
+PARENT = "BENCH_PARENT_LOCK"
+"""Names the lock that a local process's parent holds as long as it lives."""
+
+PATIENCE = 20.0
+"""Seconds for interrupted processes to end."""
 
 
 def carry_out(home: str, study: str, kind: str, run_ids: Sequence[str]) -> None:
@@ -75,6 +87,8 @@ def _on_slurm() -> bool:
 
 def _prepare() -> None:
     """Find this process's devices, and the other processes, if Slurm started several at one run."""
+    if PARENT in os.environ:
+        threading.Thread(target=_end_with, args=(os.environ[PARENT],), daemon=True).start()
     if DEVICES in os.environ:
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ[DEVICES]
         if os.environ[DEVICES] == ALL:
@@ -83,6 +97,14 @@ def _prepare() -> None:
         from submitit.helpers import TorchDistributedEnvironment
 
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+
+
+def _end_with(parent: str) -> None:
+    """Interrupt this process when its parent, killed as it may be, lets go of a lock."""
+    FileLock(parent).acquire(poll_interval=1.0)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(PATIENCE)
+    os._exit(1)
 
 
 @contextmanager

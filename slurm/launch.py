@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.errors import RequestError
+from bench.paths import Home
 from bench.progress import Progress
 from bench.records import Summary, is_underway, summaries
 from bench.studies import Array, StudyFolder, Submitted
@@ -26,7 +27,8 @@ class How:
 
     Attributes:
         on: ``debug`` for this process, ``local`` for processes of their own, ``slurm`` for jobs.
-        parallel: Processes, or jobs of a kind, at a time; None for the executor's default.
+        parallel: Processes, or jobs of a kind, at a time; None for as many as suit the machine
+            (`slurm.parallel.processes_for`), or as the cluster starts.
         profile: What jobs ask Slurm for (`slurm.options.read_profile`).
         keep_going: Whether a study goes on after a run failed; after three equal errors, never.
     """
@@ -74,7 +76,7 @@ def launch(
             _submit(missing, study, how, queued, tell)
     if missing and how.on == "local":
         code = snapshot(study.home)
-        local.in_processes(missing, study, Progress(), code, how.parallel or 2)
+        local.in_processes(missing, study, Progress(), code, how.parallel)
     elif missing and how.on == "debug":
         local.in_process(missing, study, Progress())
     return len(missing)
@@ -131,10 +133,19 @@ def _submitted(titles: dict[str, str], study: StudyFolder, how: How) -> Submitte
     )
 
 
+def usual_executor(home: Home) -> str:
+    """Return how a study is carried out if nobody says: in processes, wherever that can be."""
+    return "debug" if _spoilt(home) else "local"
+
+
+def _spoilt(home: Home) -> str:
+    # PYTHONPATH ends at the one, and submitit takes the other for a job's number.
+    return "".join(sign for sign in ":%" if sign in str(home.root))
+
+
 def _check(specs: Sequence[RunSpec], study: StudyFolder, how: How) -> None:
-    spoilt = [sign for sign in ":%" if sign in str(study.home.root)]
+    spoilt = _spoilt(study.home)
     if spoilt and how.on != "debug":
-        # PYTHONPATH ends at the one, and submitit takes the other for a job's number.
         raise RequestError(
             f"jobs cannot be kept in {study.home.root}, for its {spoilt[0]!r}",
             "set BENCH_HOME to another folder",

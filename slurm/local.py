@@ -1,21 +1,24 @@
 """The executors without a cluster: this process, or a few processes that share the runs."""
 
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from bench import threads
 from bench.errors import BenchError
 from bench.heartbeat import read_heartbeat
+from bench.paths import Home
 from bench.progress import Bar, Progress
 from bench.records import failed_record, is_underway, now, write_record
 from bench.studies import StudyFolder
 from bench.types import RunSpec
-from slurm.job import ALL, DEVICES, carry_out
+from slurm import parallel
+from slurm.job import ALL, DEVICES, PARENT, PATIENCE, carry_out
 from slurm.work import title_of, work
 
 _POLL_SECONDS = 0.25
@@ -23,9 +26,6 @@ _POLL_SECONDS = 0.25
 _BAR_SECONDS = 2.0
 
 _WEEK = 60 * 24 * 7
-
-_PATIENCE = 20.0
-"""Seconds for interrupted processes to end."""
 
 _DEATHS = 3
 """Processes that may end before they come to a run."""
@@ -40,7 +40,7 @@ def in_process(specs: Sequence[RunSpec], study: StudyFolder, progress: Progress)
 
 
 def in_processes(
-    specs: Sequence[RunSpec], study: StudyFolder, progress: Progress, code: Path, parallel: int
+    specs: Sequence[RunSpec], study: StudyFolder, progress: Progress, code: Path, most: int | None
 ) -> None:
     """Carry out runs in processes of their own, each of which takes one run after another.
 
@@ -51,13 +51,37 @@ def in_processes(
         study: What they belong to.
         progress: Where to report.
         code: The copy of the code that they run.
-        parallel: Processes at a time.
+        most: Processes at a time; None for as many as suit this machine.
 
     Raises:
         BenchError: If processes end before they come to a run.
     """
-    count = max(1, min(parallel, len(specs)))
-    workers = {place: _start(specs, study, code, place, count) for place in range(count)}
+    count = min(most, len(specs)) if most else parallel.processes_for(specs, study.home)
+    wanted = [_wanted(specs, study.home, code, place, count) for place in range(count)]
+    with _alive(study.path / "jobs" / f".{os.getpid()}.lock") as lock:
+        for environment in wanted:
+            environment[PARENT] = str(lock)
+        _watched(specs, study, progress, wanted)
+
+
+@contextmanager
+def _alive(path: Path) -> Iterator[Path]:
+    """Hold a lock by which processes know that this one is there, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield path
+    path.unlink(missing_ok=True)
+
+
+def _watched(
+    specs: Sequence[RunSpec],
+    study: StudyFolder,
+    progress: Progress,
+    wanted: Sequence[dict[str, str]],
+) -> None:
+    """Start a process for each environment, and another wherever one is killed."""
+    count = len(wanted)
+    workers = {place: _start(specs, study, place, wanted) for place in range(count)}
     watch = _Watch(specs, study)
     deaths = 0
     with progress.bar("runs", len(specs), "run") as bar, _ended(workers):
@@ -76,7 +100,7 @@ def in_processes(
                         f"{_DEATHS} processes ended before their first run",
                         f"see {job.paths.stderr}",
                     )
-                workers[place] = _start(specs, study, code, place, count)
+                workers[place] = _start(specs, study, place, wanted)
         watch.count(bar, now=True)
 
 
@@ -88,7 +112,7 @@ def _ended(workers: dict[int, Any]) -> Iterator[None]:
     finally:
         for job in workers.values():
             job.cancel()
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + PATIENCE
         while time.monotonic() < until and not all(job.done() for job in workers.values()):
             time.sleep(_POLL_SECONDS)
 
@@ -133,37 +157,30 @@ class _Watch:
         return False
 
 
-def _start(specs: Sequence[RunSpec], study: StudyFolder, code: Path, place: int, count: int) -> Any:  # noqa: ANN401 (submitit has no types)
+def _start(
+    specs: Sequence[RunSpec], study: StudyFolder, place: int, wanted: Sequence[dict[str, str]]
+) -> Any:  # noqa: ANN401 (submitit has no types)
     import submitit
 
-    # Each from a place of its own, so that they seldom meet.
-    first = place * len(specs) // count
-    ids = [spec.run_id for spec in (*specs[first:], *specs[:first])]
+    ids = [spec.run_id for spec in parallel.ordered(specs, place, len(wanted))]
     executor = submitit.LocalExecutor(folder=study.path / "jobs")
     executor.update_parameters(timeout_min=_WEEK)
-    with _environment(_wanted(code, place, count)):
+    with _environment(wanted[place]):
         return executor.submit(carry_out, str(study.home.root), study.name, "run", ids)
 
 
-def _wanted(code: Path, place: int, count: int) -> dict[str, str]:
+def _wanted(
+    specs: Sequence[RunSpec], home: Home, code: Path, place: int, count: int
+) -> dict[str, str]:
     """Return what a process is to find in its environment."""
     wanted = {"PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
-    if "OMP_NUM_THREADS" not in os.environ:
-        wanted["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // count))
-    devices = _devices()
+    if threads.COUNT not in os.environ:
+        share = 1 if parallel.are_small(specs, home) else max(1, threads.cores() // count)
+        wanted[threads.COUNT] = str(share)
+    found = parallel.gpus()
     # submitit hides all of them.
-    wanted[DEVICES] = devices[place % len(devices)]
+    wanted[DEVICES] = ALL if found is None else found[place % len(found)] if found else ""
     return wanted
-
-
-def _devices() -> list[str]:
-    """Return what processes find in CUDA_VISIBLE_DEVICES, in turn; `ALL` for no word of it."""
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return os.environ["CUDA_VISIBLE_DEVICES"].split(",")
-    if not shutil.which("nvidia-smi"):
-        return [ALL]
-    answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return [str(place) for place, _ in enumerate(answer.stdout.splitlines())] or [ALL]
 
 
 @contextmanager

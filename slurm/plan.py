@@ -6,6 +6,7 @@ from itertools import groupby
 from types import MappingProxyType
 
 from bench.errors import BenchError
+from bench.making import parts_of
 from bench.paths import Home
 from bench.progress import Progress, printable
 from bench.run import collect_images
@@ -64,9 +65,9 @@ def plan(
     planned: list[Planned] = []
     made: dict[tuple[str, str], int] = {}
     # A source made of others comes after them: by then most of what it needs has been made.
-    for arm in sorted(_arms(specs), key=lambda arm: bool(_parts(arm[0]))):
+    for arm in sorted(_arms(specs), key=lambda arm: bool(parts_of(arm[0]))):
         task, source = arm[0].task, arm[0].source
-        parts = {part for spec in arm for part in _parts(spec)}
+        parts = {part for spec in arm for part in parts_of(spec)}
         waits = tuple(made[task, part] for part in sorted(parts) if (task, part) in made)
         stages = _stages(arm, home, profile, progress)
         jobs: tuple[str, ...] = ()
@@ -93,12 +94,6 @@ def _arms(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:
         return spec.task, spec.source
 
     return [list(group) for _, group in groupby(sorted(specs, key=arm), arm)]
-
-
-def _parts(spec: RunSpec) -> set[str]:
-    """Return the sources that a source is made of (`bench.preset.source_options`)."""
-    of = [spec.options["of"]] if "of" in spec.options else []
-    return {*spec.options.get("parts", {}), *of}
 
 
 def _stages(arm: Sequence[RunSpec], home: Home, profile: Json, progress: Progress) -> list[Planned]:

@@ -15,6 +15,7 @@ from bench import processes
 from bench.differences import differences
 from bench.errors import BenchError
 from bench.files import temporary_name
+from bench.making import is_made_elsewhere, parts_of
 from bench.paths import Home
 from bench.plugins import source_of
 from bench.progress import Progress, printable
@@ -122,15 +123,33 @@ def _next(
         if hold is not None:
             progress.say(f"the study {study.name} is on hold: {hold.reason}")
             return None
-        for spec in list(waiting):
-            if not _is_held(study, spec):
-                waiting.remove(spec)
-                return spec
+        free = (spec for spec in waiting if not _is_held(study, spec))
+        spec = _first_ready(free, study.home)
+        if spec is not None:
+            waiting.remove(spec)
+            return spec
         if waiting and not wait:
             progress.say(f"other processes are at {len(waiting)} runs, which are left to them")
             return None
         time.sleep(_POLL_SECONDS)
     return None
+
+
+def _first_ready(specs: Iterator[RunSpec], home: Home) -> RunSpec | None:
+    """Return the first run whose images no other process is making; if there is none, the first.
+
+    Whoever takes the first then helps to make them, or waits.
+    """
+    first: RunSpec | None = None
+    made: dict[tuple[str, frozenset[str]], bool] = {}
+    for spec in specs:
+        first = first or spec
+        arm = spec.task, frozenset({spec.source, *parts_of(spec)})
+        if arm not in made:
+            made[arm] = is_made_elsewhere(spec, home)
+        if not made[arm]:
+            return spec
+    return first
 
 
 def _is_held(study: StudyFolder, spec: RunSpec) -> bool:

@@ -550,7 +550,7 @@ def test_a_study_runs_and_a_failing_run_does_not_stop_the_others(
     bench: Bench, home: Home, tmp_path: Path, preset: Path, colours: Path
 ) -> None:
     study = write_study(tmp_path, preset, colours, "[6, 99]")
-    done = bench("sweep", str(study))
+    done = bench("sweep", str(study), "--on", "debug")
     assert done.code == 1
     assert done.out.splitlines()[-1] == "3 of 5 runs are done"
     assert "2 runs failed" in done.err.splitlines()[-1]
@@ -558,7 +558,7 @@ def test_a_study_runs_and_a_failing_run_does_not_stop_the_others(
     statuses = [run["status"] for run in plan["runs"]]
     assert sorted(statuses) == ["done"] * 3 + ["failed"] * 2
     before = files(home.runs)
-    assert bench("sweep", str(study)).code == 1
+    assert bench("sweep", str(study), "--on", "debug").code == 1
     done_runs = [path for path in before if '"status": "done"' in before[path].decode("latin1")]
     assert all(Path(path).read_bytes() == before[path] for path in done_runs)
     assert len(done_runs) == 3
@@ -601,7 +601,7 @@ def test_local_processes_come_to_the_same_scores(
     apart = tmp_path / "apart"
     done = bench_process("sweep", study, "--on", "local", home_=apart)
     assert done.code == 0, done.err
-    assert bench("sweep", study).code == 0
+    assert bench("sweep", study, "--on", "debug").code == 0
     for record in home.runs.glob("*/record.json"):
         other = apart / record.relative_to(home.root)
         assert scores_in(other) == scores_in(record)
@@ -617,7 +617,9 @@ def test_a_sweep_leaves_what_another_process_is_at_for_last(
     records = {run_id: home.run(run_id) / "record.json" for run_id in (first, *others)}
     home.run(first).mkdir(parents=True)
     with FileLock(home.run(first) / ".lock"):
-        sweep = subprocess.Popen(command("sweep", study), env=environment(home.root))
+        sweep = subprocess.Popen(
+            command("sweep", study, "--on", "debug"), env=environment(home.root)
+        )
         deadline = time.monotonic() + 120
         while not all(records[run_id].exists() for run_id in others):
             assert time.monotonic() < deadline
@@ -670,8 +672,11 @@ def test_a_demo_of_which_a_part_fails_says_so(bench: Bench, small_demo: Any) -> 
 
 
 def test_a_demo_that_fails_says_where_to_look(
-    bench: Bench, small_demo: Any, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, home: Home, small_demo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # There it runs in this process.
+    monkeypatch.setenv("BENCH_HOME", f"{home.root}:here")
+
     def fail(*_: object) -> None:
         raise BenchError("no luck")
 

@@ -48,7 +48,7 @@ def result(record: dict[str, Any]) -> dict[str, Any]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the quick study ran in one go."""
     home = tmp_path_factory.mktemp("undisturbed") / "home"
-    outcome = call(home, "sweep", str(STUDY))
+    outcome = call(home, "sweep", str(STUDY), "--on", "debug")
     assert outcome.code == 0, outcome.err
     return home
 

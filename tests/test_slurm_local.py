@@ -55,6 +55,26 @@ def test_a_killed_process_fails_its_run_and_the_others_are_done(
     assert "its process was killed" in bench("status", "here").out
 
 
+def test_processes_end_with_a_sweep_that_is_killed(
+    home: Home, tmp_path: Path, preset: Path, colours: Path
+) -> None:
+    study = write(tmp_path, preset, colours, epochs=10000, n=[24], seed=[0, 1])
+    sweep = subprocess.Popen(
+        command("sweep", str(study), "--parallel", "2"), env=environment(home.root)
+    )
+    deadline = time.monotonic() + 120
+    while len(beats := list(home.runs.glob("*/heartbeat.json"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    pids = [json.loads(beat.read_text())["pid"] for beat in beats]
+    sweep.kill()
+    sweep.wait()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_a_failing_run_is_carried_out_once_however_many_processes(
     bench: Bench, home: Home, tmp_path: Path, preset: Path, colours: Path
 ) -> None:
@@ -70,7 +90,7 @@ def test_a_retry_does_what_failed_and_nothing_else(
     bench: Bench, home: Home, tmp_path: Path, preset: Path, colours: Path
 ) -> None:
     study = write(tmp_path, preset, colours, n=[6, 99])
-    assert bench("sweep", str(study)).code == 1
+    assert bench("sweep", str(study), "--on", "debug").code == 1
     done = next(
         r["run_id"] for r in bench("status", "here", "--json").json["rows"] if r["state"] == "done"
     )
@@ -84,11 +104,11 @@ def test_fail_fast_stops_at_the_first(
     bench: Bench, tmp_path: Path, preset: Path, colours: Path
 ) -> None:
     study = write(tmp_path, preset, colours, n=[99, 6, 7])
-    done = bench("sweep", str(study), "--fail-fast")
+    done = bench("sweep", str(study), "--on", "debug", "--fail-fast")
     assert done.code == 1
     assert "on hold, as a run failed" in done.err
     assert states(bench) == ["failed", "to do", "to do"]
-    assert bench("sweep", str(study)).code == 2
+    assert bench("sweep", str(study), "--on", "debug").code == 2
     assert bench("retry", "here").code == 1  # as it was submitted: it stops again
     assert states(bench) == ["failed", "to do", "to do"]
     assert bench("retry", "here", "--keep-going").code == 1

@@ -17,7 +17,7 @@ def how(
     on: str | None,
     profile: Path | None,
     asked: Sequence[str],
-    parallel: int | None = None,
+    parallel: int | str | None = None,
     keep_going: bool | None = None,
     before: Any = None,  # noqa: ANN401 (a Submitted; naming its type would import it)
 ) -> "How":
@@ -33,9 +33,11 @@ def how(
         raise RequestError(f"a Slurm profile means nothing to --on {on}", "add --on slurm")
     if keep_going is None:
         keep_going = before is None or before.pause_after > 1
+    if parallel is None:
+        parallel = before.parallel if before else None
     return How(
         on=on,
-        parallel=parallel or (before.parallel if before else None),
+        parallel=parallel if isinstance(parallel, int) else None,
         profile=read_profile(profile, asked, before.profile if before else None),
         keep_going=keep_going,
     )

@@ -64,12 +64,11 @@ def prepared(  # noqa: PLR0913 (the command line's options)
     return resolve(preset, task=task, source=source, n=parse_size(n), seed=seed, settings=chosen)
 
 
-def where_options(command: F) -> F:
-    """Add the options that say where runs are carried out."""
+def where_options(usual: str) -> Callable[[F], F]:
+    """Return what adds the options that say where runs are carried out."""
+    ways = "debug (this process), local (processes), slurm (jobs)"
     options = (
-        click.option(
-            "--on", help="debug (this process), local (processes), slurm (jobs).  [default: debug]"
-        ),
+        click.option("--on", help=f"{ways}.  [default: {usual}]"),
         click.option(
             "--profile",
             type=click.Path(path_type=Path),
@@ -84,19 +83,34 @@ def where_options(command: F) -> F:
         ),
         click.option("--wait", is_flag=True, help="Follow Slurm's jobs to their end."),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
-def job_options(command: F) -> F:
-    """Add the options that say how a study's runs are carried out."""
+def _count(text: str) -> int | str:
+    """Return a number of processes, or ``auto``."""
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"{text!r} is neither a number above 0 nor auto.")
+    return int(text)
+
+
+def job_options(usual: str) -> Callable[[F], F]:
+    """Return what adds the options that say how a study's runs are carried out."""
     options = (
         click.option(
             "--parallel",
             "--max-parallel",
-            type=click.IntRange(min=1),
-            help="Processes, or jobs of a kind, at a time.  [default: 2 for local]",
+            type=_count,
+            metavar="N",
+            help="Processes, or jobs of a kind, at a time. auto: one a GPU, else one a core if all "
+            "networks are small, else one; with Slurm all jobs.  [default: auto]",
         ),
         click.option(
             "--keep-going/--fail-fast",
@@ -104,6 +118,10 @@ def job_options(command: F) -> F:
             help="Whether a failed run leaves the others be, as it does unless said.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return where_options(command)
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return where_options(usual)(command)
+
+    return add

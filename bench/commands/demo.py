@@ -18,7 +18,7 @@ def command() -> None:
     from results.queries import Experiment
     from results.report import write_report
     from results.summary import summary
-    from slurm.launch import How, launch
+    from slurm.launch import How, launch, usual_executor
     from slurm.status import status_of
     from slurm.work import titles
 
@@ -26,7 +26,7 @@ def command() -> None:
     specs = pinned_all(expand(load_study(STUDY)), home)
     home.make_writable()
     study = StudyFolder(home, "demo")
-    launch(specs, titles(specs), study, How())
+    launch(specs, titles(specs), study, How(usual_executor(home)))
     report = write_report(home, home.report)
     experiment = Experiment.of(specs[0])
     advice = f"read why in {report.html}, then run `bench demo` again"

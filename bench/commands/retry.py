@@ -10,7 +10,7 @@ from bench.commands._options import job_options
 @click.command()
 @click.argument("study")
 @click.option("--failed", is_flag=True, help="Only runs that failed, none that were never started.")
-@job_options
+@job_options("as before")
 def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # noqa: ANN401
     """Start what is missing of a study again, on hold or not, as it was submitted before."""
     from bench.commands._jobs import carry_out, how

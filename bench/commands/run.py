@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--fresh", is_flag=True, help="Run again even if it is done; stages are kept.")
 @click.option("--dry-run", is_flag=True, help="Print the complete spec and what it costs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object.")
-@where_options
+@where_options("debug")
 def command(  # noqa: PLR0913 (the command line's options)
     *,
     fresh: bool,

@@ -15,7 +15,7 @@ from bench.commands._options import job_options
 )
 @click.option("--dry-run", is_flag=True, help="Print the runs and what they will cost; do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the dry run as one JSON object.")
-@job_options
+@job_options("local")
 def command(
     study: Path,
     *,
@@ -32,12 +32,13 @@ def command(
     from bench.run import pinned_all
     from bench.studies import StudyFolder
     from bench.sweep import expand, load_study
-    from slurm.launch import require_running
+    from slurm.launch import require_running, usual_executor
     from slurm.work import titles
 
     home = Home.from_environment()
     loaded = load_study(study, settings)
     folder = StudyFolder(home, loaded.name)
+    options["on"] = options["on"] or usual_executor(home)
     way = how(**options)
     specs = pinned_all(expand(loaded), home)
     if dry_run:
