@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from bench.size import format_size
 from results import queries
+from results.baseline import against_unadapted
 from results.equivalence import UNADAPTED
-from results.exchange import exchange, seed_count
+from results.exchange import exchange
 from results.fidelity import at_chance
 from results.mcnemar import spelt_p
 from results.protocols import in_order
 from results.queries import Difference, Experiment
+from results.wording import (
+    agrees,
+    grouped,
+    interval,
+    judged,
+    listed,
+    number,
+    points,
+    seed_count,
+    sentence,
+    sign_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,32 +40,67 @@ _NO_FIDELITY = (
     " general."
 )
 
+_ENOUGH_SEEDS = 5
+"""With fewer, nothing is said of how another seed would come out."""
+
+
+class _Judged(NamedTuple):
+    """Two arms by one evaluator, at the largest n that both were judged at."""
+
+    evaluator: str
+    metric: str
+    n: int
+    found: Difference
+
+    @property
+    def what(self) -> str:
+        """What the evaluator measures."""
+        return judged(self.evaluator, self.metric)
+
+    @property
+    def sign(self) -> int:
+        """Which arm is better: 1 for the first, -1 for the second, 0 where that cannot be told."""
+        return sign_of(self.found.estimate.low, self.found.estimate.high)
+
 
 def conclusions(connection: DuckDBPyConnection, experiment: Experiment) -> list[str]:
-    """Return what each evaluator says of each kind of retrieved against synthetic images.
+    """Return what came out, the most important first.
 
-    First which are better at one n, then what was not compared and why, then how many of one are
-    worth how many of the other. The linear probe's sentence comes first: it is the headline.
+    Which images are better at one n, by the linear probe, which is the headline, then by all other
+    evaluators; how each arm stands to the unadapted model; how many images of one are worth how
+    many of the other; what was not compared, and why; and what the intervals leave out.
     """
     means = queries.scaling(connection, experiment)
-    fidelity = queries.fidelity(connection, experiment)
-    caveat = _NO_FIDELITY if at_chance(fidelity, experiment.task) else ""
     unchanged = _unchanged(connection, experiment)
-    better: list[str] = []
-    apart: list[str] = []
+    if unchanged and unchanged == set(means["label"]) - {UNADAPTED}:
+        return [_nothing_changed(experiment, unchanged)]
+    caveat = at_chance(queries.fidelity(connection, experiment), experiment.task)
+    headlines: list[str] = []
+    others: list[str] = []
     worth: list[str] = []
+    apart: list[str] = []
+    seeds: list[int] = []
     for arms in product(_labels(means, "retrieved"), _labels(means, "synthetic")):
-        apart += _not_compared(experiment, means, arms)
+        apart += _not_compared(means, arms)
         if unchanged >= set(arms):
             continue  # Both are the unadapted model.
-        for own in _judged_both(means, arms):
-            better.append(_conclude(connection, experiment, own, arms))
-            worth.append(exchange(connection, experiment, own, arms))
-    better += _said_unchanged(experiment, unchanged)
+        found = list(_judged_pairs(connection, experiment, means, arms))
+        if found:
+            headlines.append(_headline(found[0], experiment, arms))
+            others += _by_others(found[1:], found[0].n, arms)
+            seeds += found[0].found.seeds
+        compared = [one.evaluator for one in found]
+        apart += _without_predictions(compared, means, arms)
+        worth += exchange(connection, experiment, compared, arms)
+    if headlines and caveat:
+        headlines[-1] += _NO_FIDELITY
     return [
-        *(sentence + caveat for sentence in better if sentence),
+        *headlines,
+        *others,
+        *against_unadapted(connection, experiment, means, unchanged),
+        *dict.fromkeys(worth),
         *dict.fromkeys(apart),
-        *(sentence + caveat for sentence in worth if sentence),
+        *_few_seeds(seeds),
     ]
 
 
@@ -72,6 +120,20 @@ def _labels(means: pd.DataFrame, source: str) -> list[str]:
     return sorted(set(means.loc[means["source"] == source, "label"])) or [source]
 
 
+def _unchanged(connection: DuckDBPyConnection, experiment: Experiment) -> set[str]:
+    """Return the labels of which validation chose epoch 0, the unadapted model, in every run."""
+    runs = queries.selected_runs(connection, experiment)
+    adapted = runs[runs["label"] != UNADAPTED]
+    return set(adapted["label"]) - set(adapted.loc[adapted["epoch"].ne(0), "label"])
+
+
+def _nothing_changed(experiment: Experiment, labels: set[str]) -> str:
+    return sentence(
+        f"on {experiment.task}, validation chose the unadapted model in every run of "
+        f"{listed(sorted(labels))} images, so there is nothing to compare"
+    )
+
+
 def _judged_both(means: pd.DataFrame, arms: tuple[str, str]) -> Iterator[pd.DataFrame]:
     """Yield the mean scores of each evaluator by which both arms were judged."""
     for evaluator in in_order(means["evaluator"]):
@@ -80,61 +142,21 @@ def _judged_both(means: pd.DataFrame, arms: tuple[str, str]) -> Iterator[pd.Data
             yield own
 
 
-def _not_compared(
-    experiment: Experiment, means: pd.DataFrame, arms: tuple[str, str]
-) -> Iterator[str]:
-    """Yield a sentence per reason why evaluators that judged an arm do not compare the two."""
-    a, b = (set(means.loc[means["label"] == arm, "evaluator"]) for arm in arms)
-    both = {own["evaluator"].iloc[0]: own for own in _judged_both(means, arms)}
-    for names, reason in (
-        (b - a, f"{arms[0]} images were not judged by"),
-        (a - b, f"{arms[1]} images were not judged by"),
-        (
-            [name for name, own in both.items() if _largest_common_n(own, arms) is None],
-            f"{' and '.join(arms)} images were not judged at the same n by",
-        ),
-    ):
-        if names:
-            yield f"On {experiment.task}, {reason} {', '.join(in_order(names))}."
-
-
-def _unchanged(connection: DuckDBPyConnection, experiment: Experiment) -> set[str]:
-    """Return the labels of which validation chose epoch 0, the unadapted model, in every run."""
-    runs = queries.selected_runs(connection, experiment)
-    adapted = runs[runs["label"] != UNADAPTED]
-    return set(adapted["label"]) - set(adapted.loc[adapted["epoch"].ne(0), "label"])
-
-
-def _said_unchanged(experiment: Experiment, labels: set[str]) -> list[str]:
-    if not labels:
-        return []
-    *others, last = sorted(labels)
-    arms = f"{', '.join(others)} and {last}" if others else last
-    return [
-        f"On {experiment.task}, validation chose the unadapted model in every run of {arms} images."
-    ]
-
-
-def _conclude(
+def _judged_pairs(
     connection: DuckDBPyConnection,
     experiment: Experiment,
     means: pd.DataFrame,
     arms: tuple[str, str],
-) -> str:
-    """Return the sentence about two labels and one evaluator, whose mean scores are given.
-
-    It is empty where they have no n in common.
-    """
-    evaluator, metric = means["evaluator"].iloc[0], means["metric"].iloc[0]
-    n = _largest_common_n(means, arms)
-    if n is None:
-        return ""
-    where = f"On {experiment.task} at n = {format_size(n)}"
+) -> Iterator[_Judged]:
+    """Yield the comparison by each evaluator for which there is one."""
     a, b = arms
-    found = queries.paired_difference(connection, experiment, evaluator, n, a=a, b=b)
-    if found is None:
-        return f"{where}, {evaluator} {metric} cannot be compared: an arm left no predictions."
-    return _sentence(found, where, f"{evaluator} {metric}", arms)
+    for own in _judged_both(means, arms):
+        evaluator, metric = own["evaluator"].iloc[0], own["metric"].iloc[0]
+        n = _largest_common_n(own, arms)
+        if n is not None:
+            found = queries.paired_difference(connection, experiment, evaluator, n, a=a, b=b)
+            if found is not None:
+                yield _Judged(evaluator, metric, n, found)
 
 
 def _largest_common_n(means: pd.DataFrame, arms: tuple[str, str]) -> int | None:
@@ -143,33 +165,99 @@ def _largest_common_n(means: pd.DataFrame, arms: tuple[str, str]) -> int | None:
     return max(common, default=None)
 
 
-def _sentence(found: Difference, where: str, what: str, arms: tuple[str, str]) -> str:
-    estimate = found.estimate
-    if estimate.low <= 0 <= estimate.high:
-        return (
-            f"{where}, {' and '.join(arms)} images show no difference that this study could "
-            f"tell: {arms[0]} ones are {100 * estimate.value:+.1f} points of {what} away "
-            f"({_evidence(found, 1)})."
+def _not_compared(means: pd.DataFrame, arms: tuple[str, str]) -> Iterator[str]:
+    """Yield a sentence per reason why evaluators that judged an arm do not compare the two."""
+    judges = {arm: set(means.loc[means["label"] == arm, "evaluator"]) for arm in arms}
+    present = [arm for arm in arms if judges[arm]]
+    if len(present) < len(arms):
+        yield from (
+            f"There are no results of {arm} images to compare with."
+            for arm in arms
+            if present
+            if arm not in present
         )
-    sign = 1 if estimate.value > 0 else -1
+        return
+    a, b = (judges[arm] for arm in arms)
+    both = {own["evaluator"].iloc[0]: own for own in _judged_both(means, arms)}
+    for names, reason in (
+        (b - a, f"{arms[0]} images were not judged by"),
+        (a - b, f"{arms[1]} images were not judged by"),
+        (
+            [name for name, own in both.items() if _largest_common_n(own, arms) is None],
+            f"{listed(arms)} images were not judged at the same n by",
+        ),
+    ):
+        if names:
+            yield sentence(f"{reason} {listed(in_order(names))}")
+
+
+def _without_predictions(
+    compared: list[str], means: pd.DataFrame, arms: tuple[str, str]
+) -> Iterator[str]:
+    names = [
+        own["evaluator"].iloc[0]
+        for own in _judged_both(means, arms)
+        if _largest_common_n(own, arms) is not None
+    ]
+    if missing := [name for name in names if name not in compared]:
+        yield (
+            f"By {listed(missing)}, {listed(arms)} images cannot be compared, as runs left no "
+            "predictions."
+        )
+
+
+def _headline(one: _Judged, experiment: Experiment, arms: tuple[str, str]) -> str:
+    where = f"On {experiment.task} at n = {format_size(one.n)}"
+    found, value, sign = one.found, one.found.estimate.value, one.sign
+    if not sign:
+        return (
+            f"{where}, no difference between {listed(arms)} images can be told: {points(value)} of "
+            f"{one.what} for {arms[0]} ones ({_evidence(found, 1)})."
+        )
     better, worse = arms[::sign]
     lead = (
-        f"{where}, {better} images beat {worse} ones by {100 * abs(estimate.value):.1f} points "
-        f"of {what}"
+        f"{where}, {better} images beat {worse} ones by {number(abs(value))} points of {one.what}"
     )
-    if any(sign * difference <= 0 for difference in found.seed_differences):
-        return f"{lead} on average, but not at every seed: {_evidence(found, sign)}."
-    return f"{lead} ({_evidence(found, sign)})."
+    doubt = "" if _every_seed_agrees(found, sign) else " on average, but not at every seed"
+    return f"{lead}{doubt} ({_evidence(found, sign)})."
+
+
+def _every_seed_agrees(found: Difference, sign: int) -> bool:
+    return all(agrees(difference, sign) for difference in found.seed_differences)
 
 
 def _evidence(found: Difference, sign: int) -> str:
-    """Return the interval, the seeds and the p-value; a sign of -1 is for synthetic - retrieved."""
-    low, high = sorted(100 * sign * end for end in (found.estimate.low, found.estimate.high))
+    """Return interval, p-value and seeds; with a sign of -1, of the second arm less the first."""
+    low, high = sorted(sign * end for end in (found.estimate.low, found.estimate.high))
+    by_seed = sorted(sign * difference for difference in found.seed_differences)
     seeds = seed_count(found.seeds)
-    by_seed = [100 * sign * difference for difference in found.seed_differences]
     if len(by_seed) > 1:
-        seeds += f" from {min(by_seed):.1f} to {max(by_seed):.1f}"
-    p = f"p = {found.estimate.p:.3f}"
-    if found.mcnemar:
-        p += f", McNemar's {spelt_p(found.mcnemar)}"
-    return f"95 % interval {low:.1f} to {high:.1f}, {seeds}; {p}"
+        seeds += f", from {number(by_seed[0])} to {number(by_seed[-1])}"
+    p = spelt_p([found.estimate.p])
+    return f"{interval(low, high)}, p {p if p[0] == '<' else f'= {p}'}; {seeds}"
+
+
+def _by_others(pairs: list[_Judged], n: int, arms: tuple[str, str]) -> list[str]:
+    """Return the one sentence on all evaluators but the first, whose n is given."""
+    said = []
+    for one in pairs:
+        estimate, sign = one.found.estimate, one.sign
+        lead = f"{arms[::sign][0]} images are better in" if sign else "no difference can be told in"
+        low, high = sorted((sign or 1) * end for end in (estimate.low, estimate.high))
+        away = f"{number(abs(estimate.value))} points" if sign else points(estimate.value)
+        whose = "" if sign else f"{arms[0]} images "
+        at = "" if one.n == n else f"at n = {format_size(one.n)}, "
+        doubt = "" if not sign or _every_seed_agrees(one.found, sign) else ", not at every seed"
+        said.append((lead, f"{one.what} ({at}{whose}{away}, {interval(low, high)}{doubt})"))
+    return [sentence(grouped(said))] if said else []
+
+
+def _few_seeds(seeds: list[int]) -> list[str]:
+    """Return what is to be said where an arm has too few seeds for an interval over them."""
+    fewest = min(seeds, default=_ENOUGH_SEEDS)
+    if fewest >= _ENOUGH_SEEDS:
+        return []
+    count = "1 seed is" if fewest == 1 else f"{fewest} seeds are"
+    return [
+        f"Intervals cover the choice of test images; {count} too few to cover that of the seed."
+    ]

@@ -5,6 +5,7 @@ import math
 import msgspec
 
 from bench.types import Json, RunRecord
+from results.wording import percent
 
 
 class _Judged(msgspec.Struct, frozen=True):
@@ -64,10 +65,11 @@ def describe(fidelity: Json, task: str) -> str:
         return "generator fidelity: not measured"
     settings = msgspec.convert(fidelity["settings"], _Settings)
     return (
-        f"generator fidelity: an oracle reads the right class on {_percent(known.generated)} of "
-        f"{known.generated.n} generated images (real {_percent(known.real)}, encoded and decoded "
-        f"{_percent(known.rebuilt)}, wrong caption {_percent(known.wrong_caption)}, chance "
-        f"{settings.chance:.1%}; {settings.ddim_steps} steps, guidance {settings.guidance:g})"
+        f"generator fidelity: an oracle classifier reads {percent(known.generated.accuracy)} of "
+        f"{known.generated.n} generated images right (real {percent(known.real.accuracy)}, "
+        f"encoded and decoded {percent(known.rebuilt.accuracy)}, wrong caption "
+        f"{percent(known.wrong_caption.accuracy)}, chance {percent(settings.chance)}; "
+        f"{settings.ddim_steps} steps, guidance {settings.guidance:g})"
     )
 
 
@@ -76,7 +78,3 @@ def caution(fidelity: Json, preset: str, task: str) -> str:
     if preset != "mini":
         return ""
     return f"miniature world, not comparable with published numbers; {describe(fidelity, task)}"
-
-
-def _percent(judged: _Judged) -> str:
-    return f"{judged.accuracy:.1%}"

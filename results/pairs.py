@@ -63,7 +63,7 @@ def _text(row: dict[Hashable, Any]) -> dict[str, str]:
         "difference": f"{row['a']} less {other}",
         "points": value,
         "95 % interval": f"{low} to {high}",
-        "p": f"{row['p_bootstrap']:.3f}",
+        "p": spelt_p([row["p_bootstrap"]]),
         "McNemar's p": spelt_p(exact) if exact else "",
         "seeds": f"{row['seeds_a']} and {row['seeds_b']}",
     }

@@ -25,6 +25,7 @@ from results.reference import published
 from results.rows import parse_json
 from results.tables import Table
 from results.unfinished import unfinished
+from results.wording import glued
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -146,7 +147,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": _size, "percent": _percent, "count": _count}
+    environment.filters |= {"size": _size, "percent": _percent, "count": _count, "glued": glued}
     return environment.get_template("report.html")
 
 

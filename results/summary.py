@@ -1,18 +1,20 @@
-"""What the records say, as text: a table and a sentence per experiment."""
+"""What the records say, as text: a table and what follows from it, per experiment."""
 
 from collections.abc import Iterable
 
 from bench.paths import Home
 from results import conclusion, fidelity, queries, store, tables
 from results.queries import Experiment
+from results.wording import WIDTH, sentence, wrapped
 
 
-def summary(home: Home, experiments: Iterable[Experiment] | None = None) -> str:
+def summary(home: Home, experiments: Iterable[Experiment] | None = None, width: int = WIDTH) -> str:
     """Return the results, for a terminal.
 
     Args:
         home: Where they were collected.
         experiments: What to show; None for everything there is.
+        width: Columns to wrap sentences at; a table is as wide as it is.
 
     Raises:
         BenchError: If nothing has been collected.
@@ -21,12 +23,15 @@ def summary(home: Home, experiments: Iterable[Experiment] | None = None) -> str:
     with store.reading(home) as connection:
         for experiment in experiments or queries.experiments(connection):
             known = queries.fidelity(connection, experiment)
+            said = [
+                *conclusion.conclusions(connection, experiment),
+                sentence(fidelity.describe(known, experiment.task)),
+                *filter(None, [conclusion.left_out(connection, experiment)]),
+            ]
             parts += [
                 experiment.title,
                 tables.text(queries.scaling(connection, experiment)),
-                *conclusion.conclusions(connection, experiment),
-                fidelity.describe(known, experiment.task),
-                *filter(None, [conclusion.left_out(connection, experiment)]),
+                *(wrapped(one, width, bullet="- ") for one in said),
                 "",
             ]
     return "\n".join(parts)

@@ -19,7 +19,7 @@ from results.fidelity import caution
 from results.protocols import in_order
 from results.queries import Experiment
 
-LEGEND = "per cent; ± standard deviation over seeds; [95 % interval over test images]"
+LEGEND = "in %; ± standard deviation over seeds; [95 % interval over test images]"
 
 _LATEX = str.maketrans(
     {

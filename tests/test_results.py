@@ -21,6 +21,7 @@ from results.fidelity import recorded
 from results.queries import Experiment
 from results.report import write_report
 from results.summary import summary
+from results.wording import glued, points, sign_of, wrapped
 
 STUDY = Experiment("mini", "mini-aircraft", "mini-clip", "ce")
 IMAGES = 200
@@ -270,7 +271,7 @@ def test_each_variant_is_compared_alone(home: Home) -> None:
     write_run(home, "retrieved", 100, right=100)
     for name, right in (("good", 150), ("bad", 50)):
         write_run(home, "synthetic", 100, options={"generator": f"lab/{name}"}, right=right)
-    bad, good = sentences(home)
+    bad, good, _ = sentences(home)
     assert "retrieved images beat synthetic bad ones by 25.0 points" in bad
     assert "synthetic good images beat retrieved ones by 25.0 points" in good
 
@@ -350,7 +351,7 @@ def test_runs_of_another_task_version_or_weights_are_left_out(
     ]  # fmt: skip
     line = "3 finished runs are left out, of another version of mini-aircraft or of mini-clip"
     assert line in write_report(home, tmp_path).html.read_text()
-    assert line in summary(home, [STUDY])
+    assert line in " ".join(summary(home, [STUDY]).split())
 
 
 def test_paired_difference_averages_over_seeds(home: Home) -> None:
@@ -388,20 +389,73 @@ def test_conclusion_at_the_largest_common_n(home: Home) -> None:
         write_run(home, "retrieved", 500, right=80, seed=seed)
         write_run(home, "synthetic", 500, right=120 + seed, seed=seed)
         write_run(home, "synthetic", 4_000, right=199, seed=seed)
-    (sentence,) = sentences(home)
+    sentence, seeds = sentences(home)
     assert sentence.startswith(
         "On mini-aircraft at n = 500, synthetic images beat retrieved ones by 20.2 points of "
         "linear-probe accuracy (95 % interval "
     )
-    assert sentence.endswith(", 2 seeds from 20.0 to 20.5; p = 0.001, McNemar's < 0.001).")
+    # No draw of the bootstrap was on the other side of 0.
+    assert sentence.endswith(", p < 0.001; 2 seeds, from 20.0 to 20.5).")
+    assert "2 seeds are too few" in seeds
 
 
 def test_conclusion_without_a_difference(home: Home) -> None:
     write_run(home, "retrieved", 500, right=101)
     write_run(home, "synthetic", 500, right=100)
+    sentence, seeds = sentences(home)
+    assert "no difference between retrieved and synthetic images can be told" in sentence
+    assert sentence.endswith("; 1 seed).")
+    assert "1 seed is too few" in seeds
+
+
+def test_five_seeds_need_no_warning(home: Home) -> None:
+    for source, seed in product(("retrieved", "synthetic"), range(5)):
+        write_run(home, source, 500, right=101 + seed, seed=seed)
     (sentence,) = sentences(home)
-    assert "no difference that this study could tell" in sentence
-    assert "1 seed; p" in sentence
+    assert "5 seeds" in sentence
+
+
+def test_harm_and_gain_against_the_unadapted_model(home: Home) -> None:
+    write_run(home, "none", None, right=100)
+    for seed in (0, 1):
+        write_run(home, "retrieved", 500, right=140, seed=seed)
+        write_run(home, "synthetic", 500, right=80, seed=seed)
+        write_run(home, "real", 500, right=100 + seed, seed=seed)
+        write_run(home, "mixed", 500, right=100, seed=seed, selection={"epoch": 0})
+    _, sentence, *_ = sentences(home)
+    assert sentence.startswith(
+        "Without adaptation, linear-probe accuracy is 50.0 %; at n = 500, retrieved images raise "
+        "it to 70.0 % (+20.0 points, 95 % interval "
+    )
+    assert "; synthetic images do harm: they lower it to 40.0 % (-10.0 points, 95 % " in sentence
+    assert "; real images (50.2 %, +0.2 points, 95 % interval " in sentence
+    assert ") make no difference that this study could tell; mixed images leave it" in sentence
+
+
+def test_an_arm_without_results_is_said_once(home: Home) -> None:
+    write_run(home, "none", None, right=100)
+    write_run(home, "retrieved", 500, right=140)
+    against, missing = sentences(home)
+    assert "retrieved images raise it to 70.0 %" in against
+    assert missing == "There are no results of synthetic images to compare with."
+
+
+def test_lines_end_neither_within_a_number_and_its_unit_nor_at_a_hyphen() -> None:
+    text = "a data-equivalence ratio at n = 1.28k of 62.4 %, by 3.2 points, p < 0.001"
+    for width in range(12, 60):
+        lines = wrapped(text, width, bullet="- ").split("\n")
+        assert " ".join(line[2:] for line in lines) == text
+        for line in lines[1:]:
+            assert not line.strip().startswith(("%", "points", "=", "<", "1.28k", "0.001", "equiv"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sign"),
+    [(0.01, 0.02, 1), (-0.02, -0.01, -1), (-1e-17, 0.1, 0), (1e-17, 0.1, 0), (-0.1, -1e-17, 0)],
+)
+def test_no_verdict_hangs_on_how_a_sum_was_rounded(low: float, high: float, sign: int) -> None:
+    assert sign_of(low, high) == sign
+    assert points(-1e-5) == "+0.0 points"
 
 
 @pytest.mark.parametrize(("generated", "cautious"), [(0.14, True), (0.66, False)])
@@ -412,7 +466,7 @@ def test_a_generator_at_chance_is_said_so(home: Home, generated: float, cautious
     write_run(home, "retrieved", 500, right=150)
     fidelity = {"settings": settings, "domains": {"aircraft": domain}}
     write_run(home, "synthetic", 500, fidelity=fidelity)
-    (sentence,) = sentences(home)
+    sentence, *_ = sentences(home)
     assert ("shows no class fidelity" in sentence) == cautious
 
 
@@ -421,23 +475,28 @@ def test_seeds_that_disagree_are_said_so(home: Home, last: int, agreed: bool) ->
     for seed, right in enumerate((140, last)):
         write_run(home, "retrieved", 500, right=right, seed=seed)
         write_run(home, "synthetic", 500, right=80, seed=seed)
-    (sentence,) = sentences(home)
+    sentence, *_ = sentences(home)
     assert "retrieved images beat synthetic ones by " in sentence
     assert ("of linear-probe accuracy (95 % interval" in sentence) == agreed
-    assert ("on average, but not at every seed: 95 % interval" in sentence) != agreed
+    assert ("on average, but not at every seed (95 % interval" in sentence) != agreed
 
 
 def test_arms_that_stayed_the_unadapted_model_are_not_compared(home: Home, tmp_path: Path) -> None:
     write_run(home, "none", None, selection={"epoch": 0})
     for source, seed in product(("retrieved", "synthetic"), (0, 1)):
         write_run(home, source, 100, seed=seed, selection={"epoch": 0})
-    said = "On mini-aircraft, validation chose the unadapted model in every run of "
-    assert sentences(home) == [f"{said}retrieved and synthetic images."]
+    assert sentences(home) == [
+        "On mini-aircraft, validation chose the unadapted model in every run of retrieved and "
+        "synthetic images, so there is nothing to compare."
+    ]
     # One run that was adapted is enough for a comparison.
     write_run(home, "retrieved", 200, right=150, selection={"epoch": 7})
-    compared, unchanged, *_ = sentences(home)
+    compared, against, *_ = sentences(home)
     assert "at n = 100" in compared
-    assert unchanged == f"{said}synthetic images."
+    assert "at n = 200, retrieved images raise it to 75.0 %" in against
+    assert against.endswith(
+        "synthetic images leave it there, as validation chose the unadapted model in every run."
+    )
     page = write_report(home, tmp_path).html.read_text()
     assert "<th>epoch</th>" in page
     assert "<td>7</td>" in page
@@ -447,8 +506,7 @@ def test_conclusion_without_a_common_n(home: Home) -> None:
     write_run(home, "retrieved", 100)
     write_run(home, "synthetic", 500)
     assert sentences(home)[0] == (
-        "On mini-aircraft, retrieved and synthetic images were not judged at the same n by "
-        "linear-probe."
+        "Retrieved and synthetic images were not judged at the same n by linear-probe."
     )
 
 
@@ -464,16 +522,16 @@ def test_curves_say_how_many_images_are_worth_how_many(home: Home, tmp_path: Pat
     # Hyper-parameters that validation refused say nothing, nor do another objective's curves.
     write_run(home, "retrieved", 50, right=199, objective="clip")
     write_run(home, "retrieved", 100, right=199, lr=1.0, val=0.1)
-    _, sentence = sentences(home)
+    *_, sentence, _ = sentences(home)
     start = (
-        "On mini-aircraft, synthetic images do best at n = 1.6k, with 60.0 % of linear-probe "
-        "accuracy, which about 200 retrieved ones reach: a data-equivalence ratio of 8 (95 % "
-        "interval "
+        "Synthetic images do best at n = 1.6k, with 60.0 % of linear-probe accuracy, which about "
+        "200 retrieved ones reach: a data-equivalence ratio of 8 synthetic images to 1 retrieved "
+        "one (95 % interval "
     )
     assert sentence.startswith(start)
     assert sentence.endswith(", over test images and 2 seeds).")
-    assert sentence in write_report(home, tmp_path).html.read_text()
-    assert sentence in summary(home, [STUDY])
+    assert glued(sentence) in write_report(home, tmp_path).html.read_text()
+    assert sentence in " ".join(summary(home, [STUDY]).split())
 
 
 @pytest.mark.parametrize(
@@ -482,18 +540,17 @@ def test_curves_say_how_many_images_are_worth_how_many(home: Home, tmp_path: Pat
         (
             {100: 130, 200: 170}, {100: 70, 1_600: 80},
             "which the fewest retrieved ones tried, 100, already reach: a data-equivalence ratio "
-            "of >= 16 (95 % interval >= 16, over",
+            "of at least 16 synthetic images to 1 retrieved one (95 % interval at least 16, over",
         ),
         (
             {100: 70, 400: 80}, {100: 90, 1_600: 130},
-            "which not even 400 retrieved ones reach: a data-equivalence ratio of < 4 "
-            "(95 % interval < 4, over",
+            "which not even 400 retrieved ones reach: a data-equivalence ratio of less than 4 "
+            "synthetic images to 1 retrieved one (95 % interval less than 4, over",
         ),
         (
             {100: 70, 400: 80}, {100: 60, 1_600: 60},
-            "images at no n raise linear-probe accuracy above the unadapted model's 30.0 %: they "
-            "bought nothing that retrieved ones could be equivalent to, so there is no "
-            "data-equivalence ratio.",
+            "Synthetic images at no n reliably raise linear-probe accuracy (30.0 % at best, "
+            "unadapted 30.0 %), so there is no data-equivalence ratio.",
         ),
     ],
 )  # fmt: skip
@@ -502,7 +559,7 @@ def test_what_the_sizes_cannot_tell_is_said(
 ) -> None:
     write_run(home, "none", None, right=60)
     write_curves(home, retrieved=retrieved, synthetic=synthetic)
-    assert expected in sentences(home)[-1]
+    assert expected in sentences(home)[-2]
 
 
 def test_a_ratio_that_most_draws_lack_is_none(home: Home) -> None:
@@ -510,8 +567,22 @@ def test_a_ratio_that_most_draws_lack_is_none(home: Home) -> None:
     write_curves(home, retrieved={100: 70, 400: 80}, synthetic={100: 60})
     for seed in range(3):
         write_run(home, "synthetic", 400, right=60 + (seed == 0), seed=seed)
-    assert "not reliably more than the unadapted model's 30.0 %" in sentences(home)[-1]
-    assert "3 seeds), so there is no data-equivalence ratio." in sentences(home)[-1]
+    assert sentences(home)[-2] == (
+        "Synthetic images at no n reliably raise linear-probe accuracy (30.2 % at best, unadapted "
+        "30.0 %), so there is no data-equivalence ratio."
+    )
+
+
+def test_a_ratio_between_two_bounds_cannot_be_told(home: Home) -> None:
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved={100: 70, 400: 110})
+    # One seed of synthetic images does better than any retrieved ones, the other worse.
+    for n, seed in product((100, 400), (0, 1)):
+        write_run(home, "synthetic", n, right=(62, 130)[seed] if n == 400 else 61, seed=seed)
+    assert sentences(home)[-2] == (
+        "The data-equivalence ratio, synthetic images to 1 retrieved one, cannot be told from "
+        "these sizes: its 95 % interval is less than 1 to at least 4 by linear-probe accuracy."
+    )
 
 
 def test_a_mixture_carries_its_generators_fidelity(home: Home) -> None:

@@ -1,0 +1,103 @@
+"""How a sentence spells its numbers and names, and where its lines may end."""
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+
+WIDTH = 98
+"""Columns of wrapped text where no terminal says how many it has."""
+
+_GLUE = "\N{NO-BREAK SPACE}"
+
+# Numbers stay with their units, and signs with what they relate.
+_GLUED = re.compile(
+    r"(?<=\d) (?=%|points?\b|seeds?\b|images?\b)|(?<=[=<>±]) (?=\S)|(?<=\S) (?=[=<>±])"
+)
+
+_ZERO = 1e-9
+"""Differences of shares below this are what adding up in another order leaves of none."""
+
+
+def sign_of(low: float, high: float) -> int:
+    """Return 1 or -1 if an interval lies above or below 0, 0 if it holds it."""
+    return int(low > _ZERO) - int(high < -_ZERO)
+
+
+def agrees(difference: float, sign: int) -> bool:
+    """Return whether a difference lies on one side of 0, which 0 itself does not."""
+    return sign * difference > _ZERO
+
+
+def number(share: float) -> str:
+    """Return a share in per cent, or a difference of shares in points, without the unit."""
+    return f"{round(100 * share, 1) + 0.0:.1f}"
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent."""
+    return f"{number(share)} %"
+
+
+def points(difference: float) -> str:
+    """Return a difference of shares in points, with its sign."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f} points"
+
+
+def interval(low: float, high: float) -> str:
+    """Return the 95 % interval of a difference of shares."""
+    return f"95 % interval {number(low)} to {number(high)}"
+
+
+def judged(evaluator: str, metric: str) -> str:
+    """Return what an evaluator measures."""
+    return f"{evaluator} {'mean-per-class accuracy' if metric == 'mean-per-class' else metric}"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Return words as a list in a sentence."""
+    *others, end = words
+    return f"{', '.join(others)} {last} {end}" if others else end
+
+
+def grouped(said: Iterable[tuple[str, str]]) -> str:
+    """Return ``lead this and that; other lead that`` for pairs of a lead and what it is said of."""
+    groups: dict[str, list[str]] = {}
+    for lead, what in said:
+        groups.setdefault(lead, []).append(what)
+    return "; ".join(f"{lead} {listed(own)}" for lead, own in groups.items())
+
+
+def sentence(text: str) -> str:
+    """Return a text with a capital to begin with and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def seed_count(seeds: tuple[int, int]) -> str:
+    """Return how many seeds two arms have, in words."""
+    fewest, most = sorted(seeds)
+    count = f"{most}" if fewest == most else f"{fewest} and {most}"
+    return f"{count} seed{'s' if most > 1 else ''}"
+
+
+def glued(text: str) -> str:
+    """Return a text that no line ends within a number and its unit."""
+    return _GLUED.sub(_GLUE, text)
+
+
+def wrapped(text: str, width: int = WIDTH, *, bullet: str = "") -> str:
+    """Return a text in lines; no word is split, not even at its hyphen.
+
+    Args:
+        text: One paragraph.
+        width: Columns.
+        bullet: What begins the first line; the others are as far indented.
+    """
+    lines = textwrap.wrap(
+        glued(text),
+        width,
+        initial_indent=bullet,
+        subsequent_indent=" " * len(bullet),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return "\n".join(lines).replace(_GLUE, " ")
