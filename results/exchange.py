@@ -74,7 +74,7 @@ def _open_ended(found: list[_Found], a: str, b: str) -> str:
     names: dict[str, list[str]] = {}
     for what, worth in found:
         names.setdefault(_ends(worth), []).append(what)
-    ends = (f"{own} by {listed(whats)}" for own, whats in names.items())
+    ends = (f"{span} by {listed(own)}" for span, own in names.items())
     return (
         f"The data-equivalence ratio, {b} images to 1 {a} one, cannot be told from these sizes: "
         f"its 95 % interval is {'; '.join(ends)}."

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from bench.duration import format_durations
 from bench.errors import BenchError
 from bench.stage import Stage
 from bench.types import Context, Json
@@ -107,6 +108,7 @@ def _sentence(expected: Json, images: int) -> str:
     low, high = expected["yield_low"], expected["yield_high"]
     return (
         f"preflight: {expected['fetched']} of {expected['sample']} images could be fetched; "
-        f"expect {low * images:,.0f} to {high * images:,.0f} of {images:,}, after "
-        f"{expected['hours_low']:.2g} to {expected['hours_high']:.2g} hours of one worker"
+        f"expect {low * images:,.0f} to {high * images:,.0f} of {images:,}, after about "
+        f"{format_durations(3600 * expected['hours_low'], 3600 * expected['hours_high'])} with one "
+        "worker"
     )

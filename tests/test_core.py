@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bench import registry as registry_module
 from bench.declared import declared, parse_assignment, read_yaml
+from bench.duration import format_duration, format_durations
 from bench.errors import BenchError, RequestError, unknown_name
 from bench.files import atomic_folder, fingerprint, write_atomic
 from bench.plugins import sources
@@ -46,6 +47,38 @@ def test_a_formatted_size_reads_back(count: int) -> None:
 )
 def test_sizes_read_as_people_write_them(text: str, count: int | None) -> None:
     assert parse_size(text) == count
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text", "in_hours"),
+    [
+        (0, "0 s", "0 s"),
+        (0.31, "0.31 s", "0.31 s"),
+        (43.2, "43 s", "43 s"),
+        (119.6, "2 min", "2 min"),
+        (7_199, "2 h", "2 h"),
+        (47 * 3_600, "47 h", "47 h"),
+        (12 * 86_400, "12 days", "288 h"),
+    ],
+)
+def test_durations_have_the_unit_a_person_would_use(
+    seconds: float, text: str, in_hours: str
+) -> None:
+    assert format_duration(seconds) == text
+    assert format_duration(seconds, longest="h") == in_hours
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (13.7, 43.2, "14 to 43 s"),
+        (43, 43.1, "43 s"),
+        (50, 300, "50 s to 5 min"),
+        (110, 150, "1.8 to 2.5 min"),
+    ],
+)
+def test_a_span_of_durations_has_its_unit_once(low: float, high: float, text: str) -> None:
+    assert format_durations(low, high) == text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import random
+import re
 import signal
 import ssl
 import struct
@@ -604,6 +605,7 @@ def test_a_long_list_is_sampled_once_and_its_yield_predicted(home: Home) -> None
     low, high = wilson(noted["fetched"], 8)
     assert (noted["yield_low"], noted["yield_high"]) == (round(low, 4), round(high, 4))
     assert f"preflight: {noted['fetched']} of 8 images could be fetched; expect" in said.text
+    assert re.search(r"after about [\d.,]+( \w+)?( to [\d.,]+)? (s|min) with one worker", said.text)
 
 
 @pytest.mark.slow

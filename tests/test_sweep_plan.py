@@ -94,7 +94,7 @@ def test_what_was_not_measured_is_named_and_not_counted_as_nothing(plan: Any, re
     made = {"task": "mini-cars", "source": "real", "images": 6, "at_least": True}
     assert found["images"] == [made]
     text = plan(("--dry-run",), n=6, seed=0, task="mini-cars")
-    assert "hours         at least" in text
+    assert "CPU time      at least" in text
     assert "validating (mini-cars)" in text
     assert "each part measured once or more" in text
 
@@ -137,7 +137,7 @@ def test_gpu_hours_count_every_gpu_that_a_run_held(plan: Any, record: Any, home:
     write(home, record["run_id"], {**record, "device": "4 x NVIDIA A100"})
     found = plan(n=9, seed=0)["forecast"]["hours"]
     assert found["4 x NVIDIA A100"]["expected"] == pytest.approx(4 * alone["expected"])
-    assert "GPU-hours" in plan(("--dry-run",), n=9, seed=0)
+    assert "on 4 x NVIDIA A100, all GPUs together" in plan(("--dry-run",), n=9, seed=0)
 
 
 def test_a_failed_run_is_to_do_again_and_measures_nothing(

@@ -79,10 +79,12 @@ def _summary(plan: "Forecast") -> list[str]:
         what = f"{count} images of {made.source} for {made.task}"
         lines.append(f"make once     {_least(made.at_least and bool(made.images))}{what}")
     if not plan.hours:
-        lines.append("hours         unknown: no finished run of this home has measured anything")
+        lines.append("time          unknown: no finished run of this home has measured anything")
     for device, hours in plan.hours.items():
-        what = "hours" if device.startswith("CPU") else "GPU-hours"
-        lines += _amount(what, hours, _hours, f" on {device}")
+        on_cpu = device.startswith("CPU")
+        together = "" if on_cpu else ", all GPUs together"
+        what = "CPU time" if on_cpu else "GPU time"
+        lines += _amount(what, hours, _duration, f" on {device}{together}")
     lines += _amount("disk", plan.disk_bytes, _bytes)
     return lines + _amount("files", plan.files, "{:,.0f}".format)
 
@@ -113,8 +115,11 @@ def _grouped(labels: Sequence[str]) -> list[str]:
     return [f"{what} ({', '.join(which)})" for what, which in groups.items()]
 
 
-def _hours(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+def _duration(hours: float) -> str:
+    from bench.duration import format_duration
+
+    # Hours are what clusters count and charge, however many they are.
+    return format_duration(3600 * hours, longest="h")
 
 
 def _bytes(value: float) -> str:
