@@ -16,7 +16,6 @@ import pytest
 import torch
 from filelock import FileLock
 
-from bench.errors import BenchError
 from bench.paths import Home
 from bench.tasks import find_task
 from bench.types import Counts, RunRecord, RunSpec
@@ -632,56 +631,3 @@ def test_a_sweep_leaves_what_another_process_is_at_for_last(
 
 def scores_in(path: Path) -> Any:
     return json.loads(path.read_text())["scores"]
-
-
-# ---------------------------------------------------------------- the demo
-
-
-@pytest.fixture
-def small_demo(preset: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The demo on a study of these sizes, in a home that has other results too."""
-    from bench.commands import demo
-
-    def write(sizes: str) -> None:
-        monkeypatch.setattr(demo, "STUDY", write_study(tmp_path, preset, colours, sizes))
-
-    return write
-
-
-def test_a_demo_shows_its_own_results_only(
-    bench: Bench, preset: Path, colours: Path, tmp_path: Path, small_demo: Any
-) -> None:
-    shutil.copytree(colours, tmp_path / "another")
-    assert bench(*request(preset, tmp_path / "another", "--n", "9")).code == 0
-    small_demo("[6]")
-    done = bench("demo")
-    assert done.code == 0, done.err
-    assert "another (" not in done.out
-    assert "colours (" in done.out
-    (plot,) = (line.split()[1] for line in done.out.splitlines() if line.startswith("plot:"))
-    assert "another" not in Path(plot).name
-    assert Path(plot).is_file()
-
-
-def test_a_demo_of_which_a_part_fails_says_so(bench: Bench, small_demo: Any) -> None:
-    small_demo("[6, 99]")
-    done = bench("demo")
-    assert done.code == 1
-    assert "plot:" in done.out
-    assert "2 of 5 runs failed" in done.err.splitlines()[-1]
-
-
-def test_a_demo_that_fails_says_where_to_look(
-    bench: Bench, home: Home, small_demo: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # There it runs in this process.
-    monkeypatch.setenv("BENCH_HOME", f"{home.root}:here")
-
-    def fail(*_: object) -> None:
-        raise BenchError("no luck")
-
-    monkeypatch.setattr("bench.run.collect_images", fail)
-    small_demo("[6]")
-    done = bench("demo")
-    assert (done.code, done.out) == (1, "")
-    assert "none of the 3 runs finished; read why in " in done.err.splitlines()[-1]

@@ -1,15 +1,26 @@
 """``bench demo``: the study in miniature, end to end, offline."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import click
 
-STUDY = Path(__file__).parents[2] / "studies" / "demo.yaml"
+_ROOT = Path(__file__).parents[2]
+
+STUDY = _ROOT / "studies" / "demo.yaml"
+
+# The study has made the images that the last one trains on.
+_NEXT = (
+    ("show mini", "the settings behind these numbers"),
+    ("run --preset mini --source retrieved --task cars --n 500", "another run, in seconds"),
+)
 
 
 @click.command()
 def command() -> None:
     """Run a miniature study of cars, a few minutes, and print what it found."""
+    from bench.commands._live import live_table
     from bench.errors import BenchError
     from bench.paths import Home
     from bench.run import pinned_all
@@ -26,16 +37,43 @@ def command() -> None:
     specs = pinned_all(expand(load_study(STUDY)), home)
     home.make_writable()
     study = StudyFolder(home, "demo")
-    launch(specs, titles(specs), study, How(usual_executor(home)))
+    with live_table(specs, titles(specs), home):
+        launch(specs, titles(specs), study, How(usual_executor(home)))
     report = write_report(home, home.report)
     experiment = Experiment.of(specs[0])
-    advice = f"read why in {report.html}, then run `bench demo` again"
+    advice = f"read why in {_near(report.html)}, then run `{_program()} demo` again"
     if experiment not in report.plots:
         raise BenchError(f"none of the {len(specs)} runs finished", advice)
     click.echo(summary(home, [experiment]))
-    click.echo(f"plot:     {report.plots[experiment][0]}")
-    click.echo(f"database: {home.database}")
-    click.echo(f"report:   {report.html}")
+    click.echo(f"plot:     {_near(report.plots[experiment][0])}")
+    click.echo(f"database: {_near(home.database)}")
+    click.echo(f"report:   {_near(report.html)}")
     failed = [row.run_id for row in status_of(study).rows if row.state != "done"]
     if failed:
         raise BenchError(f"{len(failed)} of {len(specs)} runs failed: {', '.join(failed)}", advice)
+    click.echo("\n".join(["", *_next(report.html)]))
+
+
+def _next(report: Path) -> list[str]:
+    """Return what to look at next, and why."""
+    lines = [
+        (str(_near(report)), "open it: plots, images, every run"),
+        *((f"{_program()} {words}", what) for words, what in _NEXT),
+        (str(_near(_ROOT / "docs" / "miniworld.md")), "what this world is, and what it cannot say"),
+    ]
+    width = max(len(what) for what, _ in lines)
+    return ["next:", *(f"  {what:<{width}}  {why}" for what, why in lines)]
+
+
+def _near(path: Path) -> Path:
+    """Return a path as short as it is from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _program() -> str:
+    """Return how this program is called from here: ``bench``, or its place if no path leads to it.
+
+    `make demo` calls it by its place in an environment that is not active.
+    """
+    called = Path(sys.argv[0])
+    return "bench" if shutil.which("bench") or called.name != "bench" else str(called)
