@@ -79,7 +79,8 @@ def against_unadapted(
         if stand.sign
     ]
     if told:
-        said.append(sentence(f"by other evaluators, {grouped(sorted(told, key=_arm))}"))
+        others_say = grouped(sorted(told, key=_arm))
+        said.append(sentence(f"against the unadapted model, by other evaluators: {others_say}"))
     return [one for one in said if one]
 
 

@@ -258,6 +258,4 @@ def _few_seeds(seeds: list[int]) -> list[str]:
     if fewest >= _ENOUGH_SEEDS:
         return []
     count = "1 seed is" if fewest == 1 else f"{fewest} seeds are"
-    return [
-        f"Intervals cover the choice of test images; {count} too few to cover that of the seed."
-    ]
+    return [f"Intervals cover the choice of test images only; {count} too few for one over seeds."]

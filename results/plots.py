@@ -37,6 +37,8 @@ STYLES = {
 _GREY = "#EBEBEB"
 # Panels in a row.
 _ACROSS = 3
+# Of the legend, by panels in a row: its longest entry fills a single panel's width.
+_COLUMNS = {1: 1, 2: 3, 3: 6}
 # Intervals at one n stand this factor apart.
 _STEP = 1.04
 _OTHERS = [Style("#B8860B", "P"), Style("#56B4E9", "X"), Style("#CC79A7", "*")]
@@ -71,8 +73,7 @@ def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
     evaluators = in_order(means["evaluator"])
     across = min(len(evaluators), _ACROSS)
     down = -(-len(evaluators) // across)
-    # The legend's longest entry fills a single panel's width.
-    handles, columns = _legend(means), 2 * across if across > 1 else 1
+    handles, columns = _legend(means), _COLUMNS[across]
     wrapped = textwrap.fill(footer, width=70 * across)
     # Inches: a legend row, a footer row and what surrounds them.
     height = 0.2 * -(-len(handles) // columns) + 0.14 * (wrapped.count("\n") + 1) + 0.25

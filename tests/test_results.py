@@ -1,6 +1,7 @@
 """From records on disk to the database, the conclusions and the report; nothing is mocked."""
 
 import json
+import re
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.types import Counts, RunRecord, RunSpec, Score, TrainSpec
 from results import queries, store, tables, variants
 from results.conclusion import conclusions
 from results.fidelity import recorded
+from results.plots import scaling_figure
 from results.queries import Experiment
 from results.report import write_report
 from results.summary import summary
@@ -604,10 +606,16 @@ class Tags(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.seen: set[str] = set()
+        self.open: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen |= {tag, *(name for name, _ in attrs)}
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
 
 
 def test_report_escapes_hostile_text(home: Home, tmp_path: Path) -> None:
@@ -628,6 +636,34 @@ def test_report_shows_published_numbers_beside_paper_runs_only(home: Home, tmp_p
     assert "83.5" not in write_report(home, tmp_path / "mini").html.read_text()
     write_run(home, "retrieved", 100, preset="paper", task="aircraft")
     assert "83.5" in write_report(home, tmp_path / "paper").html.read_text()
+
+
+@pytest.mark.parametrize("evaluators", [1, 2, 3])
+def test_a_figures_legend_is_not_cut(home: Home, tmp_path: Path, evaluators: int) -> None:
+    names = ["linear-probe", "zero-shot", "knn"][:evaluators]
+    for source, n in (("none", None), ("retrieved", 100), ("synthetic", 100), ("retrieved", 1_000)):
+        for seed in (0, 1):
+            scores = [msgspec.structs.replace(score("test", 0.5), evaluator=e) for e in names]
+            write_run(home, source, n, seed=seed, scores=scores)
+    store.collect(home)
+    with store.reading(home) as connection:
+        figure = scaling_figure(queries.scaling(connection, STUDY), STUDY.title)
+    figure.savefig(tmp_path / "figure.png")
+    (legend,) = (one for below in figure.subfigs for one in below.legends)
+    assert any("no more retrieved images" in text.get_text() for text in legend.get_texts())
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
+def test_the_page_closes_what_it_opens(home: Home, tmp_path: Path) -> None:
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved={100: 80, 400: 160}, synthetic={100: 70, 1_600: 120})
+    page = write_report(home, tmp_path).html.read_text()
+    assert Tags(page).open == []
+    found = re.search(r'<p class="finding">.*?</p>\n<ul>\n((?:<li>.*</li>\n)+)</ul>', page)
+    assert found is not None
+    assert found[1].count("<li>") == 3
 
 
 def test_report_of_nothing_but_failures(home: Home, tmp_path: Path) -> None:
