@@ -41,4 +41,4 @@ def _figure(seconds: float, unit: Unit) -> str:
     value = seconds / _SECONDS[unit]
     if value >= 9.95:
         return f"{value:,.0f}"
-    return f"{value:.2g}" if value >= 0.005 else "0"
+    return f"{value:.2g}" if value >= 1 else f"{round(value, 2):g}"

@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
+
+from bench.duration import format_duration
 
 T = TypeVar("T")
 
@@ -56,20 +58,21 @@ class Bar:
     ) -> None:
         self.work = work
         self._observe = observe
-        live = stream.isatty()
-        self._bar = tqdm(
-            total=work.total,
-            initial=work.done,
-            desc=f"{prefix}{work.label}",
-            unit=f" {work.unit}",
-            file=stream,
-            disable=quiet,
-            mininterval=0.1 if live else _SECONDS_BETWEEN_LOG_LINES,
-            maxinterval=0 if live else _SECONDS_BETWEEN_LOG_LINES,
-            dynamic_ncols=live,
-            delay=0 if live else _SECONDS_BETWEEN_LOG_LINES,
-            leave=not live,
-        )
+        self._bar: tqdm[Any] | _LogLines
+        if stream.isatty():
+            self._bar = tqdm(
+                total=work.total,
+                initial=work.done,
+                desc=f"{prefix}{work.label}",
+                unit=f" {work.unit}",
+                file=stream,
+                disable=quiet,
+                maxinterval=0,
+                dynamic_ncols=True,
+                leave=False,
+            )
+        else:
+            self._bar = _LogLines(work, prefix, stream, quiet)
         observe(work)
 
     def advance(self, count: int = 1) -> None:
@@ -81,6 +84,53 @@ class Bar:
     def close(self) -> None:
         """End the bar."""
         self._bar.close()
+
+
+class _LogLines:
+    """What a bar is in a log file: a line a minute, and one at the end of what took longer."""
+
+    def __init__(self, work: Work, prefix: str, stream: TextIO, quiet: bool) -> None:
+        self._work = work
+        self._prefix = prefix
+        self._stream = stream
+        self._quiet = quiet
+        self._done_before = work.done
+        self._began = self._said = time.monotonic()
+
+    def update(self, _: int) -> None:
+        """Write a line if it is time for one."""
+        now = time.monotonic()
+        if self._quiet or now - self._said < _SECONDS_BETWEEN_LOG_LINES:
+            return
+        self._said = now
+        work, each = self._work, self._each(now)
+        of = f" of {work.total:,}" if work.total else ""
+        left = ""
+        if work.total and each is not None and work.done < work.total:
+            left = f", about {format_duration(each * (work.total - work.done))} left"
+        counted = work.unit if (work.total or work.done) == 1 else f"{work.unit}s"
+        self._write(f"{work.done:,}{of} {counted}{left}{self._rate(each)}")
+
+    def close(self) -> None:
+        """Write how long the work took, if that was long enough for a line."""
+        now = time.monotonic()
+        if self._said > self._began:
+            self._write(f"ended after {format_duration(now - self._began)}")
+
+    def _each(self, now: float) -> float | None:
+        """Return the seconds that one of what is counted takes; None at first."""
+        done = self._work.done - self._done_before
+        return (now - self._began) / done if done else None
+
+    def _rate(self, each: float | None) -> str:
+        if not each:
+            return ""
+        one = f"{format_duration(each)} each" if each > 1 else f"{1 / each:,.0f} a second"
+        return f" ({one})"
+
+    def _write(self, text: str) -> None:
+        now = time.strftime("%H:%M:%S")
+        tqdm.write(f"{now} {self._prefix}{self._work.label}: {text}", file=self._stream)
 
 
 class Progress:

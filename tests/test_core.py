@@ -53,7 +53,9 @@ def test_sizes_read_as_people_write_them(text: str, count: int | None) -> None:
     ("seconds", "text", "in_hours"),
     [
         (0, "0 s", "0 s"),
+        (0.0097, "0.01 s", "0.01 s"),
         (0.31, "0.31 s", "0.31 s"),
+        (9.96, "10 s", "10 s"),
         (43.2, "43 s", "43 s"),
         (119.6, "2 min", "2 min"),
         (7_199, "2 h", "2 h"),
