@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,15 +102,17 @@ def test_a_decoders_training_moves_the_decoder_alone_and_leaves_its_judge_alone(
 
 def test_a_killed_decoders_training_ends_as_an_undisturbed_one(work: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(Recipe(), decoder_steps=4, decoder_batch=2)
-    ended = []
-    for stops in ((4,), (2, 4)):
-        folder = tmp_path / str(len(stops))
+
+    def trained(name: str, *stops: int) -> Any:
+        folder = tmp_path / name
         shutil.copytree(work, folder)
-        for stop in stops:
-            step = DecoderStep(folder, recipe)
+        steps = [DecoderStep(folder, recipe) for _ in stops]
+        for step, stop in zip(steps, stops, strict=True):
             run(dataclasses.replace(step.training(), steps=stop), folder)
-        ended.append(step.vae.state_dict())
-    assert all(torch.equal(ended[0][name], ended[1][name]) for name in ended[0])
+        return steps[-1].vae.state_dict()
+
+    undisturbed, killed = trained("whole", 4), trained("killed", 2, 4)
+    assert all(torch.equal(undisturbed[name], killed[name]) for name in undisturbed)
 
 
 def test_likeness_is_zero_of_an_image_to_itself_and_grows_with_blur(work: Path) -> None:

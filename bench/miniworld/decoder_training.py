@@ -196,7 +196,8 @@ class DecoderStep:
             torch.autograd.grad(rebuilt, last, gradient, retain_graph=True)[0].norm()
             for gradient in (pull, push)
         )
-        return ours / (theirs + SMALL)
+        ratio: Tensor = ours / (theirs + SMALL)
+        return ratio
 
     def _teach_discriminator(self, images: Tensor, rebuilt: Tensor) -> None:
         """Does the discriminator's step, with the hinge loss."""
