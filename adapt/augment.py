@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.transforms import Compose, Normalize
 from torchvision.transforms.functional import normalize
 
+from adapt.crops import SmallCrops
 from bench.errors import BenchError
 
 
@@ -20,11 +21,13 @@ class Augment:
         crop: PIL image to an augmented PIL image in RGB; draws from torch's generator.
         mean: What is taken from each channel, of values from 0 to 1.
         std: What each channel is then divided by.
+        small: What crops small images instead, a batch at a time, where that can be had.
     """
 
     crop: Callable[[Image], Image]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    small: SmallCrops | None = None
 
     @classmethod
     def of(cls, transform: Compose) -> "Augment":
@@ -38,7 +41,8 @@ class Augment:
             raise BenchError(
                 f"the model's training transform ends in {type(last).__name__}, not Normalize"
             )
-        return cls(Compose(crop), tuple(last.mean), tuple(last.std))
+        whole = Compose(crop)
+        return cls(whole, tuple(last.mean), tuple(last.std), SmallCrops.of(whole))
 
     def draw(self, image: Image) -> Tensor:
         """Return an augmented image, uint8 ``[h, w, 3]``: a quarter of what floats would move."""

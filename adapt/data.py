@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from adapt.augment import Augment
-from adapt.order import Draw, stable_seed
+from adapt.crops import NUMBERS, is_small, planar
+from adapt.order import Draw, stable_numbers, stable_seed
 from bench import signals
 from bench.manifest import read_image
 
@@ -41,8 +42,16 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
         self.labels: list[int] = rows["label"].to_list()
         self._places = list(rows.select("shard", "offset", "size", "sha256").iter_rows())
         decoded_bytes = int((rows["width"].cast(pl.Int64) * rows["height"] * 3).sum())
-        keep = decoded_bytes <= DECODED_BYTES
-        self._decoded = [self._read(row) for row in range(len(self))] if keep else None
+        sizes = rows.select("width", "height").iter_rows()
+        self._small = [augment.small is not None and is_small(*size) for size in sizes]
+        self._decoded: dict[int, Image] = {}
+        self._planar: dict[int, Tensor] = {}
+        if decoded_bytes <= DECODED_BYTES:
+            for row, small in enumerate(self._small):
+                if small:
+                    self._planar[row] = planar(self._read(row))
+                else:
+                    self._decoded[row] = self._read(row)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -52,16 +61,33 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
 
     def __getitems__(self, draws: Sequence[Draw]) -> list[tuple[Tensor, int]]:
         """Return several images, uint8 ``[h, w, 3]``, with their labels."""
+        small = [draw for draw in draws if self._small[draw.row]]
         with torch.random.fork_rng(devices=()):
-            return [self._draw(draw) for draw in draws]
+            others = iter([self._draw(draw) for draw in draws if not self._small[draw.row]])
+        together = iter(self._draw_small(small))
+        pixels = (next(together if self._small[draw.row] else others) for draw in draws)
+        return [(image, self.labels[draw.row]) for image, draw in zip(pixels, draws, strict=True)]
 
-    def _draw(self, draw: Draw) -> tuple[Tensor, int]:
-        row = draw.row
-        image = self._decoded[row] if self._decoded is not None else self._read(row)
+    def _draw(self, draw: Draw) -> Tensor:
+        torch.default_generator.manual_seed(stable_seed(*self._parts(draw)))
+        image = self._decoded.get(draw.row) or self._read(draw.row)
+        return self.augment.draw(image)
+
+    def _draw_small(self, draws: Sequence[Draw]) -> Iterable[Tensor]:
+        """Return crops of small images; they take their numbers from no generator."""
+        if not draws or self.augment.small is None:
+            return ()
+        images = []
+        for draw in draws:
+            kept = self._planar.get(draw.row)
+            images.append(planar(self._read(draw.row)) if kept is None else kept)
+        numbers = [stable_numbers(NUMBERS, *self._parts(draw)) for draw in draws]
+        return self.augment.small.draw(images, numbers)
+
+    def _parts(self, draw: Draw) -> tuple[object, ...]:
+        """Return all that decides what augmentation does to an image."""
         again = (draw.copy,) if draw.copy else ()
-        seed = stable_seed(self.seed, draw.lap, self._keys[row], *again)
-        torch.default_generator.manual_seed(seed)
-        return self.augment.draw(image), self.labels[row]
+        return (self.seed, draw.lap, self._keys[draw.row], *again)
 
     def _read(self, row: int) -> Image:
         return read_image(self._data, *self._places[row])

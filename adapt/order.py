@@ -1,6 +1,7 @@
 """Which images each optimiser step takes: a function of the seed and of the spec alone."""
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -105,5 +106,14 @@ def balanced_lap(seed: int, lap: int, labels: Sequence[int]) -> list[Draw]:
 
 def stable_seed(*parts: object) -> int:
     """Return 63 bits that depend on the parts alone."""
-    content = "\0".join(map(str, parts)).encode()
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") >> 1
+    return int.from_bytes(hashlib.blake2b(_joined(parts), digest_size=8).digest(), "little") >> 1
+
+
+def stable_numbers(count: int, *parts: object) -> list[float]:
+    """Return numbers, uniform from 0 to below 1, that depend on the parts alone."""
+    bits = struct.unpack(f"<{count}I", hashlib.shake_128(_joined(parts)).digest(4 * count))
+    return [number / 2**32 for number in bits]
+
+
+def _joined(parts: Sequence[object]) -> bytes:
+    return "\0".join(map(str, parts)).encode()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
 from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTensor
@@ -26,6 +27,15 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def image_set(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     return write_colours(tmp_path_factory.mktemp("data"), 12, colour_task())
+
+
+@pytest.fixture(autouse=True, params=["one by one", "together"])
+def augment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are cropped by Pillow, or, being small, many at a time."""
+    if request.param == "together":
+        transform = open_clip.image_transform(16, is_train=True)
+        monkeypatch.setitem(globals(), "AUGMENT", Augment.of(transform))
+        assert AUGMENT.small is not None
 
 
 def training_images(image_set: ImageSet, seed: int = 0) -> TrainingImages:
