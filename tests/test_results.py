@@ -244,25 +244,24 @@ def test_other_images_are_another_experiment_and_other_hyper_parameters_are_not(
     assert "mixed 0.3:0.7" in write_report(home, tmp_path).html.read_text()
 
 
-def test_the_full_study_varies_nothing_but_hyper_parameters(home: Home) -> None:
+def test_a_tuned_study_keeps_what_validation_prefers(home: Home) -> None:
     specs = expand(load_study(Path(__file__).parents[1] / "studies" / "mini-full.yaml"))
-    aircraft = [spec for spec in specs if (spec.task, spec.n) == ("mini-aircraft", 160)]
-    for spec in aircraft:
-        # Validation prefers one learning rate and one tau.
-        val = 0.5 + 0.1 * (spec.train.lr == 3e-3) + 0.2 * (spec.options.get("tau") == 0.4)
-        changes: dict[str, Any] = {
-            "val": val,
-            "seed": spec.seed,
-            "options": spec.options,
-            "lr": spec.train.lr,
-        }
-        write_run(home, spec.source, 160, **changes)
+    aircraft = [spec for spec in specs if (spec.task, spec.n) == ("mini-aircraft", 320)]
+    for spec, lr in product(aircraft, (1e-3, 3e-3)):
+        for tau in (0.28, 0.4) if spec.source == "retrieved" else (None,):
+            options = spec.options | ({"tau": tau} if tau else {})
+            # Validation prefers one learning rate and one tau.
+            val = 0.5 + 0.1 * (lr == 3e-3) + 0.2 * (tau == 0.4)
+            changes: dict[str, Any] = {"val": val, "seed": spec.seed, "options": options, "lr": lr}
+            write_run(home, spec.source, 320, **changes)
     store.collect(home)
     with store.reading(home) as connection:
         runs = queries.selected_runs(connection, STUDY)
     rivals = {source: set(own["rivals"]) for source, own in runs.groupby("source")}
-    assert rivals == {"mixed": {2}, "real": {2}, "retrieved": {4}, "synthetic": {2}}
-    assert len(runs) == 4 * 3
+    assert rivals == {
+        "mixed": {2}, "real": {2}, "rendered": {2}, "retrieved": {4}, "synthetic": {2},
+    }  # fmt: skip
+    assert len(runs) == 5 * 3
     assert set(runs["lr"]) == {3e-3}
     assert set(runs["validation"].round(9)) == {0.6, 0.8}
     drawn = {spec.source: spec.options for spec in aircraft}
