@@ -14,15 +14,24 @@ from bench.types import RunSpec
 _MODELS = ("model", "generator", "filter_model", "knn_model")
 """Options, however deep, that name weights."""
 
+PROCESS_BYTES = 3 * 2**29
+"""Memory of a process that is at small networks: one that generated the miniature's images took
+1.2 GB (measured), most of it libraries and decoded splits."""
+
 
 def processes_for(specs: Sequence[RunSpec], home: Home) -> int:
     """Return how many processes make the best use of this machine for some runs.
 
-    One for each visible GPU; without any, one for each core if all networks are small
-    (`bench.threads`), else one that has all cores.
+    One for each visible GPU; without any, one for each core, as far as the memory goes, if all
+    networks are small (`bench.threads`), else one that has all cores.
     """
-    most = len(gpus() or ()) or (threads.cores() if are_small(specs, home) else 1)
+    most = len(gpus() or ()) or (_small_ones() if are_small(specs, home) else 1)
     return max(1, min(most, len(specs)))
+
+
+def _small_ones() -> int:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(threads.cores(), memory // PROCESS_BYTES)
 
 
 def gpus() -> list[str] | None:

@@ -40,6 +40,13 @@ def spec_of(preset: Path, task: Path | str, source: str, n: int | None, seed: in
 def three_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {1, 4, 5})
+    with_memory(monkeypatch, 2**34)
+
+
+def with_memory(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Let the machine have some memory, in bytes."""
+    said = {"SC_PHYS_PAGES": size // 4096, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr("os.sysconf", said.__getitem__)
 
 
 def test_waiting_threads_sleep_unless_the_environment_says_how(
@@ -76,12 +83,14 @@ def test_a_small_network_has_one_thread_unless_the_environment_says_how_many(
 
 @pytest.mark.usefixtures("three_cores")
 def test_small_networks_have_a_process_a_core_and_never_more_than_runs(
-    home: Home, preset: Path, colours: Path
+    home: Home, preset: Path, colours: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     specs = [spec_of(preset, colours, "real", n) for n in range(4, 9)]
     assert processes_for(specs, home) == 3
     assert processes_for(specs[:2], home) == 2
     assert processes_for(specs[:1], home) == 1
+    with_memory(monkeypatch, 2**32)
+    assert processes_for(specs, home) == 2
 
 
 @pytest.mark.usefixtures("three_cores")
