@@ -17,7 +17,8 @@ class _Judged(msgspec.Struct, frozen=True):
 
 class _Settings(msgspec.Struct, frozen=True):
     chance: float
-    ddim_steps: int
+    scheduler: str
+    steps: int
     guidance: float
 
 
@@ -43,6 +44,7 @@ def measured(fidelity: Json, task: str) -> Measured | None:
     """Return what was measured on a task's domain; None where nothing was."""
     domains = fidelity.get("domains", {})
     try:
+        msgspec.convert(fidelity.get("settings"), _Settings)
         return msgspec.convert(domains.get(task.removeprefix("mini-")), Measured)
     except msgspec.ValidationError:
         return None
@@ -69,7 +71,7 @@ def describe(fidelity: Json, task: str) -> str:
         f"{known.generated.n} generated images right (real {percent(known.real.accuracy)}, "
         f"encoded and decoded {percent(known.rebuilt.accuracy)}, wrong caption "
         f"{percent(known.wrong_caption.accuracy)}, chance {percent(settings.chance)}; "
-        f"{settings.ddim_steps} steps, guidance {settings.guidance:g})"
+        f"{settings.steps} steps of {settings.scheduler}, guidance {settings.guidance:g})"
     )
 
 

@@ -12,7 +12,8 @@ _MAX_BYTES = 1_000_000
 
 
 class _Settings(msgspec.Struct, frozen=True):
-    ddim_steps: int
+    scheduler: str
+    steps: int
     guidance: float
     chance: float
 
@@ -26,7 +27,7 @@ def fidelity(folder: Path, options: GeneratorOptions) -> Json:
     """Return what was measured for a generator; nothing where that does not hold for these images.
 
     It holds for the miniature world's generator, in the folder that it was trained into, with the
-    steps and the guidance that it was measured with.
+    sampler, the steps and the guidance that it was measured with.
 
     Args:
         folder: The generator's folder.
@@ -41,5 +42,5 @@ def fidelity(folder: Path, options: GeneratorOptions) -> Json:
         measured: Json = msgspec.json.decode(content, type=Json)
     except (OSError, RecursionError, msgspec.MsgspecError):
         return {}
-    same = (settings.ddim_steps, settings.guidance) == (options.steps, options.guidance)
-    return measured if same else {}
+    same = ("scheduler", "steps", "guidance")
+    return measured if all(getattr(settings, k) == getattr(options, k) for k in same) else {}

@@ -15,9 +15,10 @@ class GeneratorOptions(Declared, frozen=True, kw_only=True):
     """A diffusers pipeline folder by name or path, or ORG/NAME@REVISION of the Hugging Face Hub."""
     pipeline: Literal["stable-diffusion", "auto"] = "stable-diffusion"
     """``auto`` takes whatever text-to-image pipeline the folder says it is: SDXL, SD 3, Flux, …"""
-    scheduler: Literal["ddim", "pipeline"] | None = None
-    """DDIM with eta 0, the paper's, or the pipeline's own; None for the paper's with
-    stable-diffusion and the pipeline's own with auto."""
+    scheduler: Literal["ddim", "dpm++", "pipeline"] | None = None
+    """DDIM with eta 0, the paper's; DPM-Solver++ of second order at Karras et al.'s noise levels,
+    which does with fewer steps; or the pipeline's own. None for the paper's with stable-diffusion
+    and the pipeline's own with auto."""
     steps: Positive = 50
     guidance: Annotated[float, msgspec.Meta(ge=0)] = 2.5
     height: Positive = 512

@@ -73,6 +73,10 @@ def _assembled(folder: Path, options: GeneratorOptions, *, of_images: bool) -> A
     if options.scheduler == "ddim":
         # Its eta is 0 where nothing is said (002, appendix A.1).
         pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config)
+    elif options.scheduler == "dpm++":
+        pipeline.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+            pipeline.scheduler.config, use_karras_sigmas=True
+        )
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -463,7 +463,7 @@ def test_no_verdict_hangs_on_how_a_sum_was_rounded(low: float, high: float, sign
 def test_a_generator_at_chance_is_said_so(home: Home, generated: float, cautious: bool) -> None:
     judged = {"real": 0.95, "rebuilt": 0.8, "generated": generated, "wrong_caption": 0.1}
     domain = {name: {"accuracy": share, "n": 200} for name, share in judged.items()}
-    settings = {"chance": 0.125, "ddim_steps": 20, "guidance": 2.5, "later": "key"}
+    settings = {"chance": 0.125, "scheduler": "ddim", "steps": 20, "guidance": 2.5, "later": "key"}
     write_run(home, "retrieved", 500, right=150)
     fidelity = {"settings": settings, "domains": {"aircraft": domain}}
     write_run(home, "synthetic", 500, fidelity=fidelity)

@@ -32,10 +32,14 @@ from tests.tiny_pipelines import (
 # ---------------------------------------------------------------- seeds
 
 
-def test_an_image_depends_on_its_seed_and_not_on_its_batch(world: World, tmp_path: Path) -> None:
-    whole = pixels(world, world.collect())
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
+def test_an_image_depends_on_its_seed_and_not_on_its_batch(
+    world: World, tmp_path: Path, scheduler: str
+) -> None:
+    how = {"scheduler": scheduler, "steps": 3}
+    whole = pixels(world, world.collect(**how))
     other = world.elsewhere(tmp_path / "other")
-    parts = pixels(other, other.collect(batch_size=3, shard_size=5))
+    parts = pixels(other, other.collect(batch_size=3, shard_size=5, **how))
     assert whole.keys() == parts.keys()
     # Batches of another size round otherwise, by one grey level at most.
     assert max(abs(whole[key] - parts[key]).max() for key in whole) <= 1

@@ -149,8 +149,8 @@ def test_a_hub_id_that_pins_nothing_is_refused(world: World, name: str) -> None:
         synthetic.pins(world.home)
 
 
-def measured(steps: int) -> bytes:
-    settings = {"ddim_steps": steps, "guidance": 2.5, "chance": 0.1}
+def measured(steps: int, scheduler: str = "ddim") -> bytes:
+    settings = {"scheduler": scheduler, "steps": steps, "guidance": 2.5, "chance": 0.1}
     return msgspec.json.encode({"settings": settings, "domains": {"aircraft": {}}})
 
 
@@ -159,6 +159,7 @@ def measured(steps: int) -> bytes:
     [
         (measured(2), True, True),
         (measured(3), True, False),
+        (measured(2, "dpm++"), True, False),
         (measured(2), False, False),
         (b'{"settings": 1}', True, False),
         (b"[" * 40_000, True, False),

@@ -133,6 +133,7 @@ def save_pipeline(work: Path, folder: Path) -> None:
     unet = new_unet()
     unet.load_state_dict(load_file(work / UNET_FILE))
     pipeline = pipeline_of(work, unet, work / DECODER)
+    pipeline.vae.register_to_config(_name_or_path="")  # Where it was trained is nobody's business.
     with whole_folder(folder) as partial:
         pipeline.to(torch.float16).save_pretrained(partial)
 

@@ -14,12 +14,13 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import StableDiffusionPipeline
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from torch import Tensor
 
 from bench.errors import RequestError
 from bench.miniworld import captions
 from bench.miniworld.appearance import appearance, relative_detail
+from bench.miniworld.diffusion_training import new_scheduler
 from bench.miniworld.oracle_training import (
     CLASSES_PER_DOMAIN,
     DOMAINS,
@@ -36,8 +37,8 @@ from bench.miniworld.vae_training import as_signed
 
 FIDELITY_FILE = "fidelity.json"
 PROMPTS = ("a photo of a {}", "photo of a {}", "{}", "a picture of a {}")
-DDIM_STEPS = 20
-"""50 steps draw no better (feasibility study)."""
+SCHEDULER, STEPS = "dpm++", 10
+"""The preset's sampler. Twice as many steps of DDIM draw the class as often, but less sharply."""
 GUIDANCE = 2.5
 IMAGES_PER_CLASS = 40
 WRONG_IMAGES_PER_CLASS = 20
@@ -106,7 +107,8 @@ def judge(weights: Path) -> tuple[Figures, dict[str, Tensor]]:
     samples = {domain: _judged_samples(oracle, pipeline, domain) for domain in DOMAINS}
     figures = {
         "settings": {
-            "ddim_steps": DDIM_STEPS,
+            "scheduler": SCHEDULER,
+            "steps": STEPS,
             "guidance": GUIDANCE,
             "seed": SEED,
             "chance": 1 / CLASSES_PER_DOMAIN,
@@ -138,7 +140,7 @@ def generate(pipeline: StableDiffusionPipeline, prompts: Sequence[str], seed: in
     for start in range(0, len(prompts), SAMPLING_BATCH):
         drawn = pipeline(
             list(prompts[start : start + SAMPLING_BATCH]),
-            num_inference_steps=DDIM_STEPS,
+            num_inference_steps=STEPS,
             guidance_scale=GUIDANCE,
             height=32,
             width=32,
@@ -169,6 +171,9 @@ def load_pipeline(folder: Path) -> StableDiffusionPipeline:
         folder, dtype=torch.float32, safety_checker=None, local_files_only=True
     )
     pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+        pipeline.scheduler.config, use_karras_sigmas=True
+    )
     return pipeline
 
 
@@ -286,8 +291,9 @@ def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Figures
     noise = torch.randn(latents.shape, generator=generator)
     # Very early and very late times say nothing about the class.
     times = torch.randint(200, 900, (len(latents),), generator=generator)
-    noisy = pipeline.scheduler.add_noise(latents, noise, times)
-    target = pipeline.scheduler.get_velocity(latents, noise, times)
+    scheduler = new_scheduler()
+    noisy = scheduler.add_noise(latents, noise, times)
+    target = scheduler.get_velocity(latents, noise, times)
 
     def error_of_each(prompts: list[str]) -> Tensor:
         states = pipeline.encode_prompt(prompts, "cpu", 1, False)[0]
