@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from bench.duration import format_duration
 from bench.errors import BenchError
 from bench.heartbeat import Heartbeat, read_heartbeat
 from bench.progress import printable
@@ -161,19 +162,12 @@ def describe(beat: Heartbeat) -> str:
         digits = 0 if beat.rate >= 10 else 2
         parts.append(f"{beat.rate:,.{digits}f} {beat.unit}s/s")
     if beat.eta_seconds is not None:
-        parts.append(f"{_duration(beat.eta_seconds)} left")
+        parts.append(f"{format_duration(beat.eta_seconds)} left")
     return ", ".join([*parts, f"on {beat.host}"])
 
 
-def _duration(seconds: float) -> str:
-    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= unit:
-            return f"{seconds / unit:.1f} {name}"
-    return f"{seconds:.0f} s"
-
-
 def _ago(beat: Heartbeat) -> str:
-    return f"{_duration(max(0.0, time.time() - beat.at))} ago"
+    return f"{format_duration(max(0.0, time.time() - beat.at))} ago"
 
 
 def _stages(

@@ -36,7 +36,7 @@ from tests.tiny_pipelines import (
 def test_an_image_depends_on_its_seed_and_not_on_its_batch(
     world: World, tmp_path: Path, scheduler: str
 ) -> None:
-    how = {"scheduler": scheduler, "steps": 3}
+    how: dict[str, Any] = {"scheduler": scheduler, "steps": 3}
     whole = pixels(world, world.collect(**how))
     other = world.elsewhere(tmp_path / "other")
     parts = pixels(other, other.collect(batch_size=3, shard_size=5, **how))

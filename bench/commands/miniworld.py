@@ -38,11 +38,10 @@ def truth(domains: tuple[str, ...], out: Path | None) -> None:
     """Print yields, precision and recall of retrieval, which only this world can know (minutes)."""
     from bench.gates.truth import retrieval_truth, truth_page, write_truth
     from bench.paths import Home
-    from bench.progress import Progress
 
     home = Home.from_environment()
     home.make_writable()
-    rows = retrieval_truth(domains or DOMAINS, home, Progress())
+    rows = retrieval_truth(domains or DOMAINS, home)
     click.echo(truth_page(rows), nl=False)
     if out is not None:
         write_truth(rows, out)

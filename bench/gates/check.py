@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bench.gates.attributes import attributes_kept
 from bench.gates.encoder import (
@@ -21,6 +22,7 @@ from bench.gates.gates import Figures
 from bench.gates.generator import memorisation_figures, speed
 from bench.gates.pairs import prepared_pairs
 from bench.gates.pool import retrieval_figures
+from bench.gates.spread import spread
 from bench.miniworld.fidelity import judge, require_parts
 from bench.miniworld.pool import split_arrays
 from bench.miniworld.recipe import Recipe
@@ -29,6 +31,7 @@ from bench.miniworld.resumable_training import CURVE_FILE, read_curve
 from bench.miniworld.train import CARD_FILE
 from bench.paths import Home
 from bench.progress import Progress
+from bench.types import TrainSpec
 
 CLIP = "clip"
 
@@ -62,32 +65,53 @@ def measured(weights: Path | None, home: Home, progress: Progress) -> Figures:
     work = prepared_pairs(home, weights / CLIP)
     train = unadapted_spec("aircraft", clip).train
     batches = {"control": train.batch_size, "control_large": Recipe().clip_batch}
-    clips = {"shipped": clip} | {
-        name: str(control_weights(work, weights / CLIP, train, batch))
-        for name, batch in batches.items()
-    }
-    pairs = torch.from_numpy(np.load(work / "pairs.npy"))
-    domains = {}
-    for domain in CLASSES:
-        progress.say(f"{domain}: CLIP, nearest images, retrieval")
-        known = fidelity["domains"][domain]
-        matrices = (known[kind]["confusion"] for kind in ("real", "generated"))
-        unseen = torch.from_numpy(split_arrays(domain, "val")[0])
-        domains[domain] = {
-            "fidelity": known,
-            "attributes": [kept._asdict() for kept in attributes_kept(domain, *matrices)],
-            "memorisation": memorisation_figures(generated[domain], unseen, pairs),
-            # In a home of its own: no report shall show these runs.
-            "clip": {
-                **{
-                    name: accuracies(unadapted_spec(domain, folder), Home(work), progress)
-                    for name, folder in clips.items()
-                },
-                "clean": accuracies(clean_spec(domain, clip), Home(work), progress),
-            },
-            "pool": retrieval_figures(domain, home, progress, clip),
-        }
+    made = spread(_control, [(work, weights / CLIP, train, batch) for batch in batches.values()])
+    clips = {"shipped": clip} | dict(zip(batches, made, strict=True))
+    progress.say("CLIP, nearest images and retrieval, domain by domain")
+    parts = [
+        Part(name, fidelity["domains"][name], generated[name].numpy(), home.root, work, clips)
+        for name in CLASSES
+    ]
+    domains = dict(zip(CLASSES, spread(_measured_part, parts), strict=True))
     return {"settings": fidelity["settings"], "world": world, "domains": domains}
+
+
+class Part(NamedTuple):
+    """One domain, and what is known of it before its own measurement."""
+
+    domain: str
+    fidelity: Figures
+    generated: NDArray[np.uint8]
+    home: Path
+    work: Path
+    clips: dict[str, str]
+
+
+def _measured_part(part: Part) -> Figures:
+    """Return a domain's figures."""
+    progress, domain = Progress(), part.domain
+    matrices = (part.fidelity[kind]["confusion"] for kind in ("real", "generated"))
+    unseen = torch.from_numpy(split_arrays(domain, "val")[0])
+    pairs = torch.from_numpy(np.load(part.work / "pairs.npy"))
+    # In a home of its own: no report shall show these runs.
+    home, clip = Home(part.work), part.clips["shipped"]
+    return {
+        "fidelity": part.fidelity,
+        "attributes": [kept._asdict() for kept in attributes_kept(domain, *matrices)],
+        "memorisation": memorisation_figures(torch.from_numpy(part.generated), unseen, pairs),
+        "clip": {
+            **{
+                name: accuracies(unadapted_spec(domain, folder), home, progress)
+                for name, folder in part.clips.items()
+            },
+            "clean": accuracies(clean_spec(domain, clip), home, progress),
+        },
+        "pool": retrieval_figures(domain, Home(part.home), progress, clip),
+    }
+
+
+def _control(given: tuple[Path, Path, TrainSpec, int]) -> str:
+    return str(control_weights(*given))
 
 
 def _world(weights: Path, clip: str) -> Figures:

@@ -13,6 +13,7 @@ from bench.files import write_atomic
 from bench.gates.figures import saved
 from bench.gates.page import table
 from bench.gates.pool import TAUS
+from bench.gates.spread import spread
 from bench.manifest import ImageSet
 from bench.miniworld.truth import retrieval_curve
 from bench.paths import Home
@@ -34,23 +35,29 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-def retrieval_truth(domains: Sequence[str], home: Home, progress: Progress) -> pl.DataFrame:
+def retrieval_truth(domains: Sequence[str], home: Home) -> pl.DataFrame:
     """Retrieve for domains by every matcher, and judge it.
 
     Returns:
         The rows of `retrieval_curve` at every threshold, with ``domain`` and ``matcher``, and the
         yields of the preset's own threshold in ``yields`` (JSON).
     """
+    Pool.find(MINIWORLD, home).files()  # Made once, not by all processes.
+    return pl.concat(spread(_domain_truth, [(domain, home.root) for domain in domains]))
+
+
+def _domain_truth(given: tuple[str, Path]) -> pl.DataFrame:
+    domain, root = given
+    home, progress = Home(root), Progress()
     world = Pool.find(MINIWORLD, home).root
     taus = sorted({*TAUS, *SHOWN, _tau()})
     found = []
-    for domain in domains:
-        for matcher in MATCHERS:
-            everything = _retrieved(domain, matcher, TAUS[0], home, progress)
-            yields = _retrieved(domain, matcher, _tau(), home, progress).manifest.yields
-            curve = retrieval_curve(everything.index(), domain, world, taus)
-            names = pl.lit(domain).alias("domain"), pl.lit(matcher).alias("matcher")
-            found.append(curve.select(*names, pl.all(), yields=pl.lit(_steps(yields))))
+    for matcher in MATCHERS:
+        everything = _retrieved(domain, matcher, TAUS[0], home, progress)
+        yields = _retrieved(domain, matcher, _tau(), home, progress).manifest.yields
+        curve = retrieval_curve(everything.index(), domain, world, taus)
+        names = pl.lit(domain).alias("domain"), pl.lit(matcher).alias("matcher")
+        found.append(curve.select(*names, pl.all(), yields=pl.lit(_steps(yields))))
     return pl.concat(found)
 
 
