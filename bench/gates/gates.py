@@ -198,7 +198,7 @@ GATES = (
         "autoencoder: fine detail over that of real",
         _appearance("fine_detail"),
         "Blur is a look that an encoder learns; so is grain.",
-        low=0.80,
+        low=0.70,
         high=1.25,
         form=_ratio,
     ),
