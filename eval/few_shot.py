@@ -75,7 +75,7 @@ class FewShot:
         for index in range(self._options.draws):
             rows = draw(labels, shots, (self._options.seed, index))
             shown, metric = (features[rows], labels[rows]), model.task.metric
-            grids.append(fit_grid(*shown, val, val_labels, _GRID, metric=metric))
+            grids.append(fit_grid(*shown, val, val_labels, _GRID, metric=metric, rule="best"))
         return grids
 
 
