@@ -87,10 +87,10 @@ class Evaluator(Protocol):
 
 @runtime_checkable
 class Choosy(Protocol):
-    """An evaluator that not every task suits."""
+    """An evaluator or a source that not every task suits."""
 
     def check(self, task: Task) -> None:
-        """Make sure that the task has what the evaluator needs.
+        """Make sure that the task has what is needed.
 
         Raises:
             RequestError: If it has not; no work has been done.

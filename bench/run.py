@@ -45,7 +45,10 @@ def pinned(spec: RunSpec, home: Home) -> RunSpec:
         if isinstance(judge, Choosy):
             judge.check(task)
     _check_precision(spec)
-    outside = source_of(spec.source, spec.options).pins(home)
+    source = source_of(spec.source, spec.options)
+    if isinstance(source, Choosy):
+        source.check(task)
+    outside = source.pins(home)
     model = fingerprint(home.find_weights(spec.model))
     task.check(home)
     pins = {"task": task.pin, "model": model, **outside}

@@ -1,14 +1,13 @@
 """Linear probe: logistic regression on frozen features, its penalty chosen on validation data.
 
 The features are those after the projection, L2-normalised (PROTOCOL section 5). The penalty is
-chosen from 45 by fitting on train and judging on val, as SynCLR does: the largest that is within
-one standard error of the best (docs/decisions/0004-penalty-within-one-standard-error.md). The probe
-is then refitted on train and val together and the test split is looked at once.
-`features=penultimate` with `normalise=standardise` is SynCLR's protocol; `solver=adamw` trains as
-the paper's authors do, with nothing to choose.
+chosen from 45 by fitting on train and judging on val: the largest that is within one standard
+error of the best (docs/decisions/0004-penalty-within-one-standard-error.md). The probe is then
+refitted on train and val together and the test split is looked at once. `features=penultimate`
+with `normalise=standardise` and `rule=best` is SynCLR's protocol; `solver=adamw` trains as the
+paper's authors do, with nothing to choose.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -153,7 +152,7 @@ class LinearProbe:
         self._fitted: tuple[ModelView, GridFit] | None = None
 
     def validate(self, model: ModelView) -> Evaluation:
-        """Judge the best of the probes fitted on train."""
+        """Judge the chosen one of the probes fitted on train."""
         if self._options.solver == "adamw":
             return self._trained(model, ["train"], "val")
         _, val = self._prepare(model, ["train"], "val")
@@ -247,11 +246,16 @@ def _within_one_error(
         labels: int64 ``[m]``.
         metric: What the scores are; a key of `eval._intervals.METRICS`.
     """
-    _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    equal = np.full(len(labels), 1 / len(labels))
-    weights = equal if metric == "accuracy" else 1 / (len(counts) * counts[index])
-    lost = (hits[best].astype(float) - hits) * weights
+    # Images are sampled within their class where classes count alike, else from all.
+    groups = labels if metric == "mean-per-class" else np.zeros_like(labels)
+    lost = hits[best].astype(float) - hits
+    shares, variances = np.zeros((2, len(hits)))
+    for group in np.unique(groups):
+        own = lost[:, groups == group]
+        n = own.shape[1]
+        shares += own.mean(axis=1)
+        # Without Bessel's correction, one image lost of many would be more than one error.
+        variances += own.var(axis=1, ddof=min(1, n - 1)) / n
     # Some room for rounding: a probe that answers all as the best does has lost nothing.
-    error = lost.std(axis=1) * math.sqrt(len(labels)) + 1e-12
-    within: NDArray[np.bool_] = lost.sum(axis=1) <= error
+    within: NDArray[np.bool_] = shares <= np.sqrt(variances) + 1e-12
     return within

@@ -16,9 +16,9 @@ class GeneratorOptions(Declared, frozen=True, kw_only=True):
     pipeline: Literal["stable-diffusion", "auto"] = "stable-diffusion"
     """``auto`` takes whatever text-to-image pipeline the folder says it is: SDXL, SD 3, Flux, …"""
     scheduler: Literal["ddim", "dpm++", "pipeline"] | None = None
-    """DDIM with eta 0, the paper's; DPM-Solver++ of second order at Karras et al.'s noise levels,
-    which does with fewer steps; or the pipeline's own. None for the paper's with stable-diffusion
-    and the pipeline's own with auto."""
+    """DDIM with eta 0, the paper's; DPM-Solver++ of second order, which does with fewer steps, for
+    new images at Karras et al.'s noise levels; or the pipeline's own. None for the paper's with
+    stable-diffusion and the pipeline's own with auto."""
     steps: Positive = 50
     guidance: Annotated[float, msgspec.Meta(ge=0)] = 2.5
     height: Positive = 512

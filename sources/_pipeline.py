@@ -70,13 +70,21 @@ def _assembled(folder: Path, options: GeneratorOptions, *, of_images: bool) -> A
     pipeline = kinds[options.pipeline, of_images].from_pretrained(
         folder, **how, **unwanted, **_transformers_parts(folder, index, how)
     )
-    if options.scheduler == "ddim":
+    samplers: dict[str, tuple[Any, Json]] = {
         # Its eta is 0 where nothing is said (002, appendix A.1).
-        pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config)
-    elif options.scheduler == "dpm++":
-        pipeline.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
-            pipeline.scheduler.config, use_karras_sigmas=True
-        )
+        "ddim": (diffusers.DDIMScheduler, {}),
+        # Karras's levels lie so near to no noise that a strength of 0.1 would lay none at all.
+        "dpm++": (diffusers.DPMSolverMultistepScheduler, {"use_karras_sigmas": not of_images}),
+    }
+    if options.scheduler in samplers:
+        kind, more = samplers[options.scheduler]
+        own = pipeline.scheduler
+        if kind not in own.compatibles:
+            raise RequestError(
+                f"the sampler {options.scheduler} does not fit {folder}'s {type(own).__name__}",
+                "add --set source.scheduler=pipeline",
+            )
+        pipeline.scheduler = kind.from_config(own.config, **more)
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -18,7 +18,7 @@ from bench.plugins import sources
 from bench.shards import encode
 from bench.stage import Stage
 from bench.tasks._mini import MiniTask
-from bench.types import Context, Declared, digest
+from bench.types import Context, Declared, Task, digest
 from sources._tars import Packed, pack, packed_rows
 
 SPLIT = "clean"
@@ -38,18 +38,17 @@ class Rendered:
         """Return nothing beyond the task, which the run pins."""
         return {}
 
-    def collect(self, context: Context) -> ImageSet:
-        """Return the renders.
+    def check(self, task: Task) -> None:
+        """Make sure that the task is one of the miniature world's.
 
         Raises:
-            RequestError: If the task is not one of the miniature world's.
+            RequestError: If it is not.
         """
-        task = context.task
-        if not isinstance(task, MiniTask):
-            raise RequestError(
-                f"the source rendered draws miniature classes, not those of {task.name}",
-                "add --preset mini, or use --source real",
-            )
+        _miniature(task)
+
+    def collect(self, context: Context) -> ImageSet:
+        """Return the renders."""
+        task = _miniature(context.task)
         seeds = split_seeds(SPLIT)
         stage = Stage(context.home.data, "rendered", {"task": task.pin, "count": len(seeds)})
 
@@ -66,3 +65,12 @@ class Rendered:
         rows = packed_rows(stage, context).with_columns(origin=pl.lit("rendered"))
         yields = {"matched": total, "fetched": total, "kept": rows.height}
         return ImageSet.write(context.home.data, rows, task, "rendered", {}, yields)
+
+
+def _miniature(task: Task) -> MiniTask:
+    if not isinstance(task, MiniTask):
+        raise RequestError(
+            f"the source rendered draws miniature classes, not those of {task.name}",
+            "take one of aircraft, cars and flowers with --preset mini, or --source real",
+        )
+    return task

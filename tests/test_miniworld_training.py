@@ -100,7 +100,10 @@ def test_a_decoders_training_moves_the_decoder_alone_and_leaves_its_judge_alone(
         assert torch.equal(judge[name], value)
 
 
-def test_a_killed_decoders_training_ends_as_an_undisturbed_one(work: Path, tmp_path: Path) -> None:
+def test_a_killed_decoders_training_ends_as_an_undisturbed_one(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.miniworld.decoder_training.ALONE_STEPS", 1)
     recipe = dataclasses.replace(Recipe(), decoder_steps=4, decoder_batch=2)
 
     def trained(name: str, *stops: int) -> Any:
@@ -109,7 +112,8 @@ def test_a_killed_decoders_training_ends_as_an_undisturbed_one(work: Path, tmp_p
         steps = [DecoderStep(folder, recipe) for _ in stops]
         for step, stop in zip(steps, stops, strict=True):
             run(dataclasses.replace(step.training(), steps=stop), folder)
-        return steps[-1].vae.state_dict()
+        judge = steps[-1].discriminator.state_dict()
+        return steps[-1].vae.state_dict() | {f"judge.{name}": judge[name] for name in judge}
 
     undisturbed, killed = trained("whole", 4), trained("killed", 2, 4)
     assert all(torch.equal(undisturbed[name], killed[name]) for name in undisturbed)

@@ -135,7 +135,10 @@ def class_prompts(domain: str, name: str) -> list[str]:
 
 @torch.no_grad()
 def generate(pipeline: StableDiffusionPipeline, prompts: Sequence[str], seed: int) -> Tensor:
-    """Returns one image per prompt: uint8 [n, 32, 32, 3]."""
+    """Returns one image per prompt, drawn as the preset draws: uint8 [n, 32, 32, 3]."""
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+        pipeline.scheduler.config, use_karras_sigmas=True
+    )
     batches = []
     for start in range(0, len(prompts), SAMPLING_BATCH):
         drawn = pipeline(
@@ -171,9 +174,6 @@ def load_pipeline(folder: Path) -> StableDiffusionPipeline:
         folder, dtype=torch.float32, safety_checker=None, local_files_only=True
     )
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
-        pipeline.scheduler.config, use_karras_sigmas=True
-    )
     return pipeline
 
 
