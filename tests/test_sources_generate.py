@@ -73,6 +73,20 @@ def test_any_pipeline_draws_an_image_from_its_own_seed(
     assert abs(together[0] - together[1]).mean() > 0.01
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
+def test_a_sampler_that_does_not_fit_is_refused(world: World, sampler: str) -> None:
+    with pytest.raises(RequestError, match=r"does not fit .*FlowMatch.*scheduler=pipeline"):
+        painter(world, generator="flux", pipeline="auto", scheduler=sampler)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
+def test_a_strength_is_a_share_of_the_noise_with_any_sampler(world: World, sampler: str) -> None:
+    able = painter(world, 0.3, scheduler=sampler, steps=20)
+    able.pipeline.scheduler.set_timesteps(20)
+    first = int(able.pipeline.scheduler.timesteps[20 - 6])
+    assert 230 < first < 330
+
+
 @pytest.mark.parametrize("family", ["sd", *FAMILIES])
 def test_a_caption_is_embedded_once_however_many_images_it_gets(world: World, family: str) -> None:
     auto = "stable-diffusion" if family == "sd" else "auto"
