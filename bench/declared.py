@@ -1,19 +1,23 @@
 """Reading what a user declared: unknown keys are refused by name, wrong values by place."""
 
-from collections.abc import Hashable
+import re
+from collections.abc import Hashable, Iterable, Iterator
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
 
-from bench.errors import RequestError, unknown_name
+from bench.errors import RequestError, did_you_mean, unknown_name
 from bench.types import Declared, Json
 
 T = TypeVar("T", bound=Declared)
 
 MAX_YAML_BYTES = 1_000_000
+
+_NO_CHOICE = "Invalid enum value "
+"""How msgspec begins when a value is none of a Literal's."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -102,7 +106,26 @@ def declared(kind: type[T], values: Json, where: str) -> T:
     except msgspec.ValidationError as error:
         why, _, place = str(error).partition(" - at `$.")
         name = f" {place.rstrip('`')}:" if place else ""
-        raise RequestError(f"{where}:{name} {why[:1].lower()}{why[1:]}") from error
+        hint = _choice(kind, place, why) if why.startswith(_NO_CHOICE) else ""
+        raise RequestError(f"{where}:{name} {why[:1].lower()}{why[1:]}", hint) from error
+
+
+def _choice(kind: type[Declared], place: str, why: str) -> str:
+    """Return which words a setting takes, the nearest first, given msgspec's place and reason."""
+    own = re.split(r"[.\[`]", place)[0]
+    types = [field.type for field in msgspec.structs.fields(kind) if field.encode_name == own]
+    words = list(map(str, _words(types)))
+    question = did_you_mean(why.removeprefix(_NO_CHOICE).strip("'"), words)
+    return f"{question} there are: {', '.join(words)}" if words else ""
+
+
+def _words(types: Iterable[Any]) -> Iterator[object]:
+    """Yield the values of every Literal in some types."""
+    for kind in types:
+        if get_origin(kind) is Literal:
+            yield from get_args(kind)
+        else:
+            yield from _words(get_args(kind))
 
 
 def parse_assignment(text: str) -> tuple[list[str], Any]:

@@ -7,7 +7,7 @@ Every message is one line. Anything else that escapes is a defect of ours and ke
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class BenchError(Exception):
@@ -41,7 +41,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> RequestError:
         known: The names that exist.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     there = f"there are: {', '.join(names)}" if names else "there are none"
-    hint = f"did you mean {' or '.join(near)}?" if near else there
-    return RequestError(f"unknown {kind} {name!r}", hint)
+    return RequestError(f"unknown {kind} {name!r}", did_you_mean(name, names) or there)
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return a question that suggests the names nearest to one; nothing if none is near."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else ""

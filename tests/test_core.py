@@ -5,7 +5,7 @@ import os
 import string
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -203,6 +203,33 @@ def test_an_unknown_setting_is_named_with_its_neighbour() -> None:
 def test_a_value_that_does_not_fit_is_named_by_its_place(value: object) -> None:
     with pytest.raises(RequestError, match=r"train: .*epochs"):
         declared(TrainSpec, {"epochs": value}, "train")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (
+            "source.scheduler=dpm",
+            r"scheduler: .*'dpm'; did you mean dpm\+\+\? there are: ddim, dpm",
+        ),
+        ("source.scheduler=euler", r"scheduler: .*'euler'; there are: ddim, dpm\+\+, pipeline$"),
+        ("evaluators.linear-probe.rule=two-se", r"did you mean one-se\? there are: one-se, best$"),
+        ("train.precision=bf-16", r"did you mean bf16.*\? there are: fp32, bf16, fp16$"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_named_with_all_that_are(setting: str, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        resolve("mini", task="cars", source="synthetic", n=9, seed=0, settings=[setting])
+
+
+def test_choices_in_lists_are_named_too() -> None:
+    class Letters(Declared, frozen=True):
+        given: list[Literal["alpha", "beta"]] | None = None
+
+    with pytest.raises(
+        RequestError, match=r"given\[1\]: .*'alfa'; did you mean alpha\? there are: a"
+    ):
+        declared(Letters, {"given": ["beta", "alfa"]}, "letters")
 
 
 @pytest.mark.parametrize("values", [5, "text", None, ["epochs"]])
