@@ -151,6 +151,21 @@ def test_what_failed_before_is_waited_for(home: Home, specs: list[RunSpec]) -> N
     assert len(board.look()) == 1
 
 
+def test_a_record_that_is_written_during_the_first_look_is_shown(
+    home: Home, specs: list[RunSpec]
+) -> None:
+    class Overtaken(Board):
+        def look(self) -> list[str]:
+            lines = super().look()
+            if not self.ended:
+                end(home, 1)
+            return lines
+
+    board = Overtaken(specs, titles(specs), home)
+    assert len(board.look()) == 1
+    assert "1 of 4 runs" in board.table()[0]
+
+
 def test_a_log_file_has_a_line_for_every_run(home: Home, specs: list[RunSpec]) -> None:
     end(home, 0)
     stream = io.StringIO()

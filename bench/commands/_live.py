@@ -66,10 +66,12 @@ class Board:
         self._home = home
         self.ended: dict[str, RunRecord] = {}
         self._before: dict[str, int] = {}
+        # Taken before the look: what is written meanwhile is news to the next one.
+        before = {run_id: self._written(run_id) for run_id in self._specs}
         self.look()
         # What failed before is tried again.
         self.ended = {key: own for key, own in self.ended.items() if own.status == "done"}
-        self._before = {run_id: self._written(run_id) for run_id in self._specs}
+        self._before = before
 
     def look(self) -> list[str]:
         """Look at the records, and return a line for each run that has ended since."""
