@@ -1,6 +1,6 @@
 """Trainings of the miniature CLIP side by side, and beside another program that wants a core.
 
-Usage: python tests/perf/perf_processes.py [--seconds 8] [--turns 3] [--count CORES]
+Usage: python -m tests.perf.perf_processes [--seconds 8] [--turns 3] [--count CORES]
 
 Each training is a process that takes the real loop's steps, batches of 32, augmented. They start
 together, and images are counted for some seconds; what is compared takes turns, and the turns'
@@ -60,7 +60,8 @@ def train(seconds: float) -> int:
 
 def speed(processes: int, threads: int, seconds: float, *, busy: bool = False) -> float:
     """Return the images per second of some processes together."""
-    words = [sys.executable, __file__, "--worker", "--seconds", str(seconds)]
+    words = [sys.executable, "-m", "tests.perf.perf_processes", "--worker"]
+    words += ["--seconds", str(seconds)]
     environment = {**os.environ, COUNT: str(threads)}
     started = [
         subprocess.Popen(

@@ -1,6 +1,6 @@
 """Parts of the miniature CLIP's training step, and the step against bare forward and backward.
 
-Usage: python tests/perf/perf_step.py [--batch 32] [--steps 120]
+Usage: python -m tests.perf.perf_step [--batch 32] [--steps 120]
 
 The parts take turns within each step, so that what else the machine does falls on all alike;
 medians of processor seconds. `tests/perf/perf_train.py` has the whole loop, reading and checkpoints
