@@ -9,6 +9,9 @@ from filelock import FileLock, Timeout
 from bench.paths import Home
 from bench.types import RunSpec, digest
 
+_LOOK_SECONDS = 0.2
+"""Others who look whether a lock is held hold it themselves, for much less than this."""
+
 
 def parts_of(spec: RunSpec) -> set[str]:
     """Return the sources that a run's source is made of (`bench.preset.source_options`)."""
@@ -23,7 +26,7 @@ def making(spec: RunSpec, home: Home) -> Iterator[None]:
         for path in _locks(spec, home):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                held.enter_context(FileLock(path).acquire(timeout=0))
+                held.enter_context(FileLock(path).acquire(_LOOK_SECONDS, poll_interval=0.02))
             except Timeout:
                 continue  # Another process says so already.
         yield

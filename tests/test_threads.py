@@ -2,11 +2,14 @@
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
 from bench import threads
 from bench.making import is_made_elsewhere, making
@@ -153,6 +156,27 @@ def test_what_others_are_making_comes_last(
     assert finished["none"] < finished["real"]
     assert not is_made_elsewhere(specs[0], home)
     capfd.readouterr()
+
+
+def test_a_maker_says_so_though_another_looks_at_that_moment(
+    home: Home, preset: Path, colours: Path
+) -> None:
+    spec = spec_of(preset, colours, "real", 6)
+    with making(spec, home):
+        (path,) = (home.root / "making").iterdir()
+    looking = threading.Event()
+
+    def look() -> None:
+        with FileLock(path):
+            looking.set()
+            time.sleep(0.05)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    assert looking.wait(10)
+    with making(spec, home):
+        looker.join()
+        assert is_made_elsewhere(spec, home)
 
 
 @pytest.mark.slow
