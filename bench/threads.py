@@ -16,6 +16,9 @@ smallest CLIP has 400 MB."""
 
 COUNT = "OMP_NUM_THREADS"
 
+CGROUP = Path("/sys/fs/cgroup")
+"""Where a container's limits are (cgroup v2), if it has any."""
+
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
@@ -32,8 +35,28 @@ def let_waiting_sleep() -> None:
 def cores() -> int:
     """Return the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        there = len(os.sched_getaffinity(0))
+    else:
+        there = os.cpu_count() or 1
+    match _limit("cpu.max"):  # Microseconds of processor time, in so many of the clock.
+        case [quota, period]:
+            return max(1, min(there, quota // period))
+    return there
+
+
+def memory() -> int:
+    """Return the memory that processes may use here, in bytes, what is in use included."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([there, *_limit("memory.max")])
+
+
+def _limit(name: str) -> list[int]:
+    """Return the numbers above 0 that make up a limit; none if there is no such limit."""
+    try:
+        numbers = [int(word) for word in (CGROUP / name).read_text().split()]
+    except (OSError, ValueError):  # "max" is no number.
+        return []
+    return numbers if min(numbers, default=0) > 0 else []
 
 
 def is_small(weights: Path) -> bool:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from bench import threads
 from bench.errors import RequestError
@@ -30,15 +31,16 @@ def processes_for(specs: Sequence[RunSpec], home: Home) -> int:
 
 
 def _small_ones() -> int:
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(threads.cores(), memory // PROCESS_BYTES)
+    return min(threads.cores(), threads.memory() // PROCESS_BYTES)
 
 
 def gpus() -> list[str] | None:
     """Return the visible GPUs as CUDA_VISIBLE_DEVICES names them; None if nothing says."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
-        named = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
-        return [name for name in named if name not in ("", "-1")]
+        named = [name.strip() for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",")]
+        # CUDA reads no further than -1; NoDevFiles is Slurm's word for none.
+        seen = takewhile(lambda name: name != "-1", named)
+        return [name for name in seen if name not in ("", "NoDevFiles")]
     if not shutil.which("nvidia-smi"):
         return None
     answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)

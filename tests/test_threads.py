@@ -20,7 +20,7 @@ from bench.run import pinned_all
 from bench.studies import StudyFolder, Submitted
 from bench.types import RunSpec
 from slurm.local import in_process
-from slurm.parallel import ordered, processes_for
+from slurm.parallel import PROCESS_BYTES, gpus, ordered, processes_for
 from slurm.work import titles
 from tests.conftest import Bench
 
@@ -40,7 +40,17 @@ def spec_of(preset: Path, task: Path | str, source: str, n: int | None, seed: in
 
 
 @pytest.fixture
-def three_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a container's limits are read; it has none yet."""
+    folder = tmp_path / "cgroup"
+    folder.mkdir()
+    monkeypatch.setattr(threads, "CGROUP", folder)
+    return folder
+
+
+@pytest.fixture
+def three_cores(cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not list(cgroup.iterdir())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {1, 4, 5})
     with_memory(monkeypatch, 2**34)
@@ -97,6 +107,29 @@ def test_small_networks_have_a_process_a_core_and_never_more_than_runs(
 
 
 @pytest.mark.usefixtures("three_cores")
+@pytest.mark.parametrize(
+    ("cpu", "memory", "processes"),
+    [
+        ("200000 100000\n", "max\n", 2),
+        ("50000 100000\n", "max\n", 1),
+        ("900000 100000\n", f"{2**40}\n", 3),
+        ("max 100000\n", f"{2 * PROCESS_BYTES}\n", 2),
+        ("max 100000\n", "1\n", 1),
+        ("many", "\n", 3),
+        ("200000 0", "-5", 3),
+        ("200000", "\udcff", 3),
+    ],
+)
+def test_a_container_has_the_processes_that_its_limits_allow(
+    cpu: str, memory: str, processes: int, cgroup: Path, home: Home, preset: Path, colours: Path
+) -> None:
+    (cgroup / "cpu.max").write_text(cpu)
+    (cgroup / "memory.max").write_text(memory, errors="surrogateescape")
+    specs = [spec_of(preset, colours, "real", n) for n in range(4, 9)]
+    assert processes_for(specs, home) == processes
+
+
+@pytest.mark.usefixtures("three_cores")
 @pytest.mark.parametrize("setting", ["model", "source.filter_model"])
 def test_one_large_network_has_all_cores(
     setting: str, home: Home, preset: Path, large: Path
@@ -114,6 +147,24 @@ def test_gpus_have_a_process_each(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     specs = [spec_of(preset, colours, "real", n) for n in (4, 5, 6)]
     assert processes_for(specs, home) == 2
+
+
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [
+        ("0,-1,1", ["0"]),
+        ("-1", []),
+        ("2, -1, 3", ["2"]),
+        ("NoDevFiles", []),
+        ("GPU-8932f937,5", ["GPU-8932f937", "5"]),
+        ("", []),
+    ],
+)
+def test_gpus_are_those_that_cuda_sees(
+    named: str, seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert gpus() == seen
 
 
 def test_processes_begin_with_small_n_and_with_different_sources(preset: Path) -> None:
