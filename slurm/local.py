@@ -1,6 +1,7 @@
 """The executors without a cluster: this process, or a few processes that share the runs."""
 
 import os
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,19 +59,23 @@ def in_processes(
     """
     count = min(most, len(specs)) if most else parallel.processes_for(specs, study.home)
     wanted = [_wanted(specs, study.home, code, place, count) for place in range(count)]
-    with _alive(study.path / "jobs" / f".{os.getpid()}.lock") as lock:
+    with _alive(study.path / "jobs") as lock:
         for environment in wanted:
             environment[PARENT] = str(lock)
         _watched(specs, study, progress, wanted)
 
 
 @contextmanager
-def _alive(path: Path) -> Iterator[Path]:
+def _alive(folder: Path) -> Iterator[Path]:
     """Hold a lock by which processes know that this one is there, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
-        yield path
-    path.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Containers that share a home may give two sweeps one process id.
+    path = folder / f".{os.getpid()}-{secrets.token_hex(8)}.lock"
+    try:
+        with FileLock(path):
+            yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _watched(

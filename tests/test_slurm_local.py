@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock, Timeout
 
 from bench.paths import Home
 from bench.provenance import git
+from slurm.local import _alive
 from slurm.snapshot import snapshot
 from tests.conftest import ROOT, Bench, command, environment
 
@@ -73,6 +75,21 @@ def test_processes_end_with_a_sweep_that_is_killed(
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_two_sweeps_of_one_process_id_hold_locks_of_their_own(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs"
+    with _alive(jobs) as first, _alive(jobs) as second:
+        assert second != first
+        with pytest.raises(Timeout):
+            FileLock(first).acquire(timeout=0)
+    assert not list(jobs.iterdir())
+
+
+def test_a_sweep_that_is_interrupted_leaves_no_lock(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), _alive(tmp_path / "jobs"):
+        raise KeyboardInterrupt
+    assert not list((tmp_path / "jobs").iterdir())
 
 
 def test_a_failing_run_is_carried_out_once_however_many_processes(
