@@ -178,7 +178,8 @@ def _wanted(
     specs: Sequence[RunSpec], home: Home, code: Path, place: int, count: int
 ) -> dict[str, str]:
     """Return what a process is to find in its environment."""
-    wanted = {"PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
+    paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
+    wanted = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
     if threads.COUNT not in os.environ:
         share = 1 if parallel.are_small(specs, home) else max(1, threads.cores() // count)
         wanted[threads.COUNT] = str(share)

@@ -92,6 +92,23 @@ def test_a_sweep_that_is_interrupted_leaves_no_lock(tmp_path: Path) -> None:
     assert not list((tmp_path / "jobs").iterdir())
 
 
+def test_processes_import_what_pythonpath_names_after_the_copy_of_the_code(
+    bench: Bench, tmp_path: Path, preset: Path, colours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "bench.py").write_text("raise SystemExit('not the copy')")
+    # Python imports it as it starts, if PYTHONPATH leads to it.
+    said = tmp_path / "said"
+    (folder / "sitecustomize.py").write_text(
+        f"import sys; open({str(said)!r}, 'a').write(' '.join(sys.orig_argv))"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    study = write(tmp_path, preset, colours, n=[6])
+    assert bench("sweep", str(study), "--parallel", "1").code == 0
+    assert "submitit" in said.read_text()
+
+
 def test_a_failing_run_is_carried_out_once_however_many_processes(
     bench: Bench, home: Home, tmp_path: Path, preset: Path, colours: Path
 ) -> None:
