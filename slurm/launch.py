@@ -148,7 +148,7 @@ def _check(specs: Sequence[RunSpec], study: StudyFolder, how: How) -> None:
     if spoilt and how.on != "debug":
         raise RequestError(
             f"jobs cannot be kept in {study.home.root}, for its {spoilt[0]!r}",
-            "set BENCH_HOME to another folder",
+            "set BENCH_HOME to another folder, or say --on debug without --parallel",
         )
     if how.on == "slurm":
         require_times(how.profile)

@@ -155,6 +155,7 @@ def test_wrong_requests_are_one_line(
     study = str(write(tmp_path, preset, colours, n=[6]))
     for words, why in (
         (("sweep", study, "--on", "local", "--slurm", "partition=gpu"), "add --on slurm"),
+        (("sweep", study, "--on", "debug", "--parallel", "4"), "add --on local, or leave"),
         (("sweep", study, "--on", "slurm", "--slurm", "partitoin=gpu"), "did you mean partition"),
         (("sweep", study, "--on", "slurm", "--profile", "no.yaml"), "cannot read no.yaml"),
         (("run", "--source", "real", "--task", str(colours), "--preset", str(preset), "--n", "6",
@@ -167,6 +168,21 @@ def test_wrong_requests_are_one_line(
         done = bench(*words)
         assert done.code == 2, words
         assert why in done.complaint, words
+
+
+@pytest.mark.parametrize("sign", [":", "%"])
+def test_processes_that_cannot_be_are_refused_whoever_asked_for_a_number(
+    sign: str, bench: Bench, tmp_path: Path, preset: Path, colours: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / f"a{sign}b"))
+    study = str(write(tmp_path, preset, colours, n=[6]))
+    done = bench("sweep", study, "--parallel", "4")
+    assert done.code == 2
+    assert (
+        "set BENCH_HOME to another folder, or say --on debug without --parallel" in done.complaint
+    )
+    assert bench("sweep", study, "--parallel", "auto").code == 0
 
 
 def test_slurm_that_is_not_here_is_said_before_any_job(

@@ -31,6 +31,11 @@ def how(
         raise unknown_name("executor", on, EXECUTORS)
     if on != "slurm" and (profile or asked):
         raise RequestError(f"a Slurm profile means nothing to --on {on}", "add --on slurm")
+    if on == "debug" and isinstance(parallel, int):
+        raise RequestError(
+            f"--parallel {parallel} means nothing to --on debug, which is one process",
+            "add --on local, or leave --parallel out",
+        )
     if keep_going is None:
         keep_going = before is None or before.pause_after > 1
     if parallel is None:

@@ -38,7 +38,9 @@ def command(
     home = Home.from_environment()
     loaded = load_study(study, settings)
     folder = StudyFolder(home, loaded.name)
-    options["on"] = options["on"] or usual_executor(home)
+    # Whoever says how many processes wants processes, or hears why they cannot be.
+    several = isinstance(options["parallel"], int)
+    options["on"] = options["on"] or ("local" if several else usual_executor(home))
     way = how(**options)
     specs = pinned_all(expand(loaded), home)
     if dry_run:
