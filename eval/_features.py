@@ -1,7 +1,6 @@
 """What evaluators see of a model: its features on a task's splits, computed once."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +14,7 @@ from PIL.Image import Image
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from bench import threads
 from bench.files import write_atomic
 from bench.paths import Home
 from bench.types import FloatArray, LabelArray, Split, Task, digest
@@ -97,7 +97,7 @@ class TaskImages:
         def prepare(row: int) -> Tensor:
             return self._preprocess(split.read(row))
 
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
+        with ThreadPoolExecutor(min(threads.cores(), MOST_THREADS)) as pool:
             ahead = pool.map(prepare, range(0))
             for following in [*batches, range(0)]:
                 current, ahead = ahead, pool.map(prepare, following)

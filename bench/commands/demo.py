@@ -13,13 +13,13 @@ STUDY = _ROOT / "studies" / "demo.yaml"
 # The study has made the images that the last one trains on.
 _NEXT = (
     ("show mini", "the settings behind these numbers"),
-    ("run --preset mini --source retrieved --task cars --n 500", "another run, in seconds"),
+    ("run --preset mini --source retrieved --task aircraft --n 500", "another run, in seconds"),
 )
 
 
 @click.command()
 def command() -> None:
-    """Run a miniature study of cars, a few minutes, and print what it found."""
+    """Run a miniature study of aircraft, a few minutes, and print what it found."""
     from bench.commands._live import live_table
     from bench.errors import BenchError
     from bench.paths import Home
