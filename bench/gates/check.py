@@ -46,7 +46,8 @@ def measured(weights: Path | None, home: Home, progress: Progress) -> Figures:
         progress: Where to report.
 
     Returns:
-        `domains` with, for each, `fidelity`, `attributes`, `memorisation`, `clip` and `pool`;
+        `domains` with, for each, `fidelity`, `attributes`, `memorisation`, `clip`, `test` and
+        `pool`;
         `world` with `convergence`, `curve`, `recipe`, `batch_norm`, `megabytes` and `speed`; and
         the `settings` of the fidelity.
 
@@ -95,6 +96,7 @@ def _measured_part(part: Part) -> Figures:
     pairs = torch.from_numpy(np.load(part.work / "pairs.npy"))
     # In a home of its own: no report shall show these runs.
     home, clip = Home(part.work), part.clips["shipped"]
+    ends = {"unadapted": unadapted_spec(domain, clip), "clean": clean_spec(domain, clip)}
     return {
         "fidelity": part.fidelity,
         "attributes": [kept._asdict() for kept in attributes_kept(domain, *matrices)],
@@ -104,8 +106,9 @@ def _measured_part(part: Part) -> Figures:
                 name: accuracies(unadapted_spec(domain, folder), home, progress)
                 for name, folder in part.clips.items()
             },
-            "clean": accuracies(clean_spec(domain, clip), home, progress),
+            "clean": accuracies(ends["clean"], home, progress),
         },
+        "test": {name: accuracies(spec, home, progress, "test") for name, spec in ends.items()},
         "pool": retrieval_figures(domain, Home(part.home), progress, clip),
     }
 

@@ -35,19 +35,22 @@ SEED = 1
 """Another than the recipe's, so that the control draws other batches than the training did."""
 
 
-def accuracies(spec: RunSpec, home: Home, progress: Progress) -> dict[str, float]:
-    """Return a run's accuracies on validation data, by evaluator.
+def accuracies(
+    spec: RunSpec, home: Home, progress: Progress, split: str = "val"
+) -> dict[str, float]:
+    """Return a run's accuracies on a split, by evaluator.
 
     Args:
         spec: The run.
         home: Where the run is kept; a finished one is not done again.
         progress: Where to report.
+        split: ``val`` or ``test``.
     """
     record = run(pinned(spec, home), home, progress)
     return {
         score.evaluator: round(score.value, 4)
         for score in record.scores
-        if score.evaluator in EVALUATORS and (score.split, score.metric) == ("val", "accuracy")
+        if score.evaluator in EVALUATORS and (score.split, score.metric) == (split, "accuracy")
     }
 
 
