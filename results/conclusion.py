@@ -63,12 +63,19 @@ class _Judged(NamedTuple):
         return sign_of(self.found.estimate.low, self.found.estimate.high)
 
 
-def conclusions(connection: DuckDBPyConnection, experiment: Experiment) -> list[str]:
+def conclusions(
+    connection: DuckDBPyConnection, experiment: Experiment, *, brief: bool = False
+) -> list[str]:
     """Return what came out, the most important first.
 
     Which images are better at one n, by the linear probe, which is the headline, then by all other
     evaluators; how each arm stands to the unadapted model; how many images of one are worth how
     many of the other; what was not compared, and why; and what the intervals leave out.
+
+    Args:
+        connection: The database.
+        experiment: What to conclude about.
+        brief: Whether to leave out all but the headline and what its interval leaves out.
     """
     means = queries.scaling(connection, experiment)
     unchanged = _unchanged(connection, experiment)
@@ -94,6 +101,8 @@ def conclusions(connection: DuckDBPyConnection, experiment: Experiment) -> list[
         worth += exchange(connection, experiment, compared, arms)
     if headlines and caveat:
         headlines[-1] += _NO_FIDELITY
+    if brief and headlines:
+        return [*headlines, *_few_seeds(seeds)]
     return [
         *headlines,
         *others,

@@ -8,13 +8,20 @@ from results.queries import Experiment
 from results.wording import WIDTH, sentence, wrapped
 
 
-def summary(home: Home, experiments: Iterable[Experiment] | None = None, width: int = WIDTH) -> str:
+def summary(
+    home: Home,
+    experiments: Iterable[Experiment] | None = None,
+    width: int = WIDTH,
+    *,
+    brief: bool = False,
+) -> str:
     """Return the results, for a terminal.
 
     Args:
         home: Where they were collected.
         experiments: What to show; None for everything there is.
         width: Columns to wrap sentences at; a table is as wide as it is.
+        brief: Whether to say no more than the headline of an experiment.
 
     Raises:
         BenchError: If nothing has been collected.
@@ -24,7 +31,7 @@ def summary(home: Home, experiments: Iterable[Experiment] | None = None, width: 
         for experiment in experiments or queries.experiments(connection):
             known = queries.fidelity(connection, experiment)
             said = [
-                *conclusion.conclusions(connection, experiment),
+                *conclusion.conclusions(connection, experiment, brief=brief),
                 sentence(fidelity.describe(known, experiment.task)),
                 *filter(None, [conclusion.left_out(connection, experiment)]),
             ]

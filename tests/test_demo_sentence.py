@@ -42,5 +42,4 @@ def test_another_processor_and_another_number_of_workers_say_the_same(tmp_path: 
     said = sentences(demo(one))
     shutil.copytree(one / "data", other / "data")
     assert sentences(demo(other, *ONE_CORE, **OTHER)) == said
-    assert len(said) > 3
     assert "retrieved images beat synthetic ones" in said[0]

@@ -44,7 +44,8 @@ def command() -> None:
     advice = f"read why in {_near(report.html)}, then run `{_program()} demo` again"
     if experiment not in report.plots:
         raise BenchError(f"none of the {len(specs)} runs finished", advice)
-    click.echo(summary(home, [experiment]))
+    # What else may be concluded hangs on rounding, with so few seeds: the report has it.
+    click.echo(summary(home, [experiment], brief=True))
     click.echo(f"plot:     {_near(report.plots[experiment][0])}")
     click.echo(f"database: {_near(home.database)}")
     click.echo(f"report:   {_near(report.html)}")
@@ -57,7 +58,7 @@ def command() -> None:
 def _next(report: Path) -> list[str]:
     """Return what to look at next, and why."""
     lines = [
-        (str(_near(report)), "open it: plots, images, every run"),
+        (str(_near(report)), "open it: plots, images, what else came out"),
         *((f"{_program()} {words}", what) for words, what in _NEXT),
         (str(_near(_ROOT / "docs" / "miniworld.md")), "what this world is, and what it cannot say"),
     ]
