@@ -62,7 +62,11 @@ def domain_figures() -> Figures:
             "control": {"zero-shot": 0.52, "linear-probe": 0.88},
             "control_large": {"zero-shot": 0.6, "linear-probe": 0.87},
         },
-        "test": {"unadapted": {"linear-probe": 0.8}, "clean": {"linear-probe": 0.88}},
+        "test": {
+            "unadapted": {"linear-probe": 0.8},
+            "clean": {"linear-probe": 0.88},
+            "control": {"linear-probe": 0.82},
+        },
         "pool": {"tau": 0.1, "knee": 0.3, "bend": 0.25, "gain": 0.03, "curve": curve},
     }
 
@@ -123,8 +127,8 @@ MISSES: list[tuple[str, str, object]] = [
     ("unadapted zero-shot", "clip.shipped.zero-shot", 0.44),
     ("unadapted zero-shot", "clip.shipped.zero-shot", 0.91),
     ("unadapted linear-probe", "clip.shipped.linear-probe", 0.91),
-    ("as many random pairs", "clip.control.zero-shot", 0.53),
-    ("as many random pairs", "clip.control.linear-probe", 0.93),
+    ("random pairs' share", "test.control.linear-probe", 0.8201),
+    ("random pairs' share", "test.clean.linear-probe", 0.8),
     ("bend", "pool.bend", 0.24),
     ("can buy", "pool.gain", 0.02),
     ("fall of the loss", "world.convergence", None),

@@ -96,7 +96,11 @@ def _measured_part(part: Part) -> Figures:
     pairs = torch.from_numpy(np.load(part.work / "pairs.npy"))
     # In a home of its own: no report shall show these runs.
     home, clip = Home(part.work), part.clips["shipped"]
-    ends = {"unadapted": unadapted_spec(domain, clip), "clean": clean_spec(domain, clip)}
+    tested = {
+        "unadapted": unadapted_spec(domain, clip),
+        "clean": clean_spec(domain, clip),
+        "control": unadapted_spec(domain, part.clips["control"]),
+    }
     return {
         "fidelity": part.fidelity,
         "attributes": [kept._asdict() for kept in attributes_kept(domain, *matrices)],
@@ -106,9 +110,9 @@ def _measured_part(part: Part) -> Figures:
                 name: accuracies(unadapted_spec(domain, folder), home, progress)
                 for name, folder in part.clips.items()
             },
-            "clean": accuracies(ends["clean"], home, progress),
+            "clean": accuracies(tested["clean"], home, progress),
         },
-        "test": {name: accuracies(spec, home, progress, "test") for name, spec in ends.items()},
+        "test": {name: accuracies(spec, home, progress, "test") for name, spec in tested.items()},
         "pool": retrieval_figures(domain, Home(part.home), progress, clip),
     }
 
