@@ -69,7 +69,7 @@ def page(figures: Figures, verdicts: Sequence[Verdict]) -> str:
         table(("domain", "attribute", "real", "generated", "lost", "chance"), _kept(domains)),
         "## Speed",
         f"The generator drew {figures['world']['speed']['images_per_second']:.1f} images a second "
-        "as the preset draws, on the machine that measured all this.",
+        "as the preset draws, on the machine that measured all this, whatever else it did.",
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
