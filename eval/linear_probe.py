@@ -116,8 +116,7 @@ def fit_grid(  # noqa: PLR0913 (the arrays, and how to choose)
     val_score = judged(metric)
     best = int(np.lexsort((penalties[places], val_score))[-1])
     hits = np.array([predicted == truth for predicted in answers])[places]
-    near = np.flatnonzero(_within_one_error(hits, best, truth, metric))
-    near = near if rule == "one-se" else np.array([best])
+    near = _within_one_error(hits, best, truth, metric)
     weights = torch.stack([fit.weight for fit in fits]).cpu().numpy()[places]
     biases = torch.stack([fit.bias for fit in fits]).cpu().numpy()[places]
     return GridFit(
@@ -128,7 +127,7 @@ def fit_grid(  # noqa: PLR0913 (the arrays, and how to choose)
         biases=biases - weights @ centre.double().cpu().numpy(),
         classes=classes.cpu().numpy(),
         best=best,
-        chosen=int(near[np.argmax(penalties[places][near])]),
+        chosen=best if rule == "best" else int(np.where(near, penalties[places], 0).argmax()),
     )
 
 
