@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.gates import encoder
 from bench.gates.attributes import attributes_kept
 from bench.gates.encoder import (
     accuracies,
@@ -66,14 +67,19 @@ def measured(weights: Path | None, home: Home, progress: Progress) -> Figures:
     work = prepared_pairs(home, weights / CLIP)
     train = unadapted_spec("aircraft", clip).train
     batches = {"control": train.batch_size, "control_large": Recipe().clip_batch}
-    made = spread(_control, [(work, weights / CLIP, train, batch) for batch in batches.values()])
+    n = encoder.LARGEST_N
+    wanted = [(work, weights / CLIP, train, n, batch) for batch in batches.values()]
+    made = spread(_control, wanted)
     clips = {"shipped": clip} | dict(zip(batches, made, strict=True))
     progress.say("CLIP, nearest images and retrieval, domain by domain")
     parts = [
-        Part(name, fidelity["domains"][name], generated[name].numpy(), home.root, work, clips)
+        Part(name, fidelity["domains"][name], generated[name].numpy(), work, clips, n)
         for name in CLASSES
     ]
     domains = dict(zip(CLASSES, spread(_measured_part, parts), strict=True))
+    for name, figures in domains.items():
+        # Here, for images that are not here yet are fetched by processes of their own.
+        figures["pool"] = retrieval_figures(name, home, progress, clip)
     return {"settings": fidelity["settings"], "world": world, "domains": domains}
 
 
@@ -83,9 +89,10 @@ class Part(NamedTuple):
     domain: str
     fidelity: Figures
     generated: NDArray[np.uint8]
-    home: Path
     work: Path
     clips: dict[str, str]
+    n: int
+    """The largest number of images that the study trains on."""
 
 
 def _measured_part(part: Part) -> Figures:
@@ -98,7 +105,7 @@ def _measured_part(part: Part) -> Figures:
     home, clip = Home(part.work), part.clips["shipped"]
     tested = {
         "unadapted": unadapted_spec(domain, clip),
-        "clean": clean_spec(domain, clip),
+        "clean": clean_spec(domain, clip, part.n),
         "control": unadapted_spec(domain, part.clips["control"]),
     }
     return {
@@ -113,11 +120,10 @@ def _measured_part(part: Part) -> Figures:
             "clean": accuracies(tested["clean"], home, progress),
         },
         "test": {name: accuracies(spec, home, progress, "test") for name, spec in tested.items()},
-        "pool": retrieval_figures(domain, Home(part.home), progress, clip),
     }
 
 
-def _control(given: tuple[Path, Path, TrainSpec, int]) -> str:
+def _control(given: tuple[Path, Path, TrainSpec, int, int]) -> str:
     return str(control_weights(*given))
 
 

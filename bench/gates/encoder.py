@@ -86,12 +86,12 @@ def unadapted_spec(domain: str, clip: str) -> RunSpec:
     return resolve("mini", task=domain, source="none", n=None, settings={"model": clip})
 
 
-def clean_spec(domain: str, clip: str) -> RunSpec:
-    """Return the spec of a run on as many clean renders as the study's largest n."""
-    return resolve("mini", task=domain, source="rendered", n=LARGEST_N, settings={"model": clip})
+def clean_spec(domain: str, clip: str, n: int) -> RunSpec:
+    """Return the spec of a run on so many clean renders."""
+    return resolve("mini", task=domain, source="rendered", n=n, settings={"model": clip})
 
 
-def control_weights(work: Path, clip: Path, train: TrainSpec, batch: int) -> Path:
+def control_weights(work: Path, clip: Path, train: TrainSpec, n: int, batch: int) -> Path:
     """Train CLIP on random pairs for as many steps as the longest fine-tuning; made once.
 
     Steps, warm-up and decay are those of fine-tuning, and batch statistics are frozen as
@@ -101,12 +101,13 @@ def control_weights(work: Path, clip: Path, train: TrainSpec, batch: int) -> Pat
         work: What `prepared_pairs` returned; the weights are kept in it.
         clip: The weights to start from.
         train: How studies fine-tune.
+        n: The images of the longest fine-tuning.
         batch: Pairs a step, each told apart from all the others.
 
     Returns:
         A folder in open_clip's ``local-dir`` layout.
     """
-    steps = math.ceil(LARGEST_N / train.batch_size) * train.epochs
+    steps = math.ceil(n / train.batch_size) * train.epochs
 
     def make(folder: Path) -> None:
         step = ControlStep(work, clip, train, steps, batch)
