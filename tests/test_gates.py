@@ -335,7 +335,12 @@ def test_the_check_measures_every_gate(
     lines = done.out.splitlines()
     assert len(lines) == len(GATES) + 2
     verdicts = {line.split("|")[1].strip(): line.split("|")[4].strip() for line in lines[2:]}
-    for gate in ("readability", "autoencoder", "CLIP: unadapted zero-shot", "fine-tuning"):
+    for gate in (
+        "readability",
+        "autoencoder: accuracy",
+        "CLIP: unadapted zero-shot",
+        "fine-tuning",
+    ):
         (verdict,) = (word for name, word in verdicts.items() if name.startswith(gate))
         assert verdict == "pass", gate
     assert done.code == (1 if any("MISSED" in word for word in verdicts.values()) else 0)
