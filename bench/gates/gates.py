@@ -158,9 +158,9 @@ def _gain(of: str) -> Callable[[Figures], float]:
     return gain
 
 
-def _random_share(domain: Figures) -> float | None:
+def _random_share(domain: Figures) -> float:
     most = _gain("clean")(domain)
-    return _gain("control")(domain) / most if most > 0 else None
+    return _gain("control")(domain) / most if most > 0 else math.inf
 
 
 def _gap_in_errors(domain: Figures) -> float | None:
