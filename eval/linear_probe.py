@@ -88,8 +88,7 @@ def fit_grid(  # noqa: PLR0913 (the arrays, and how to choose)
         val_labels: int ``[m]``.
         l2: Distinct penalties above zero, in any order.
         metric: What validation data choose by; a key of `eval._intervals.METRICS`.
-        rule: ``best`` chooses the highest score, ``one-se`` the largest penalty whose score is
-            within one standard error of it.
+        rule: Which penalty is chosen; see `LinearProbe.Options`.
 
     Raises:
         ValueError: An array has another shape or is empty, a feature is not finite or larger than
@@ -107,16 +106,15 @@ def fit_grid(  # noqa: PLR0913 (the arrays, and how to choose)
     centre = inputs.mean(dim=0)
     classes, fits = _fit_path((inputs - centre).float(), targets, penalties)
     shifted = (val_inputs.to(inputs.device) - centre).float()
-    answers = [classes[fit.predict(shifted)].cpu().numpy() for fit in fits]
+    answers = np.array([classes[fit.predict(shifted)].cpu().numpy() for fit in fits])[places]
     truth = val_targets.cpu().numpy()
 
     def judged(by: str) -> NDArray[np.float64]:
-        return np.array([score(predicted, truth, by) for predicted in answers])[places]
+        return np.array([score(predicted, truth, by) for predicted in answers])
 
     val_score = judged(metric)
     best = int(np.lexsort((penalties[places], val_score))[-1])
-    hits = np.array([predicted == truth for predicted in answers])[places]
-    near = _within_one_error(hits, best, truth, metric)
+    near = _within_one_error(answers == truth, best, truth, metric)
     weights = torch.stack([fit.weight for fit in fits]).cpu().numpy()[places]
     biases = torch.stack([fit.bias for fit in fits]).cpu().numpy()[places]
     return GridFit(
