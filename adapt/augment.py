@@ -10,7 +10,7 @@ from torchvision.transforms import Compose, Normalize
 from torchvision.transforms.functional import normalize
 
 from adapt.crops import SmallCrops
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from bench.errors import BenchError
-from bench.files import atomic_folder
-from bench.types import Declared, Natural, Positive
+from bench.core.config import Declared, Natural, Positive
+from bench.core.errors import BenchError
+from bench.core.files import atomic_folder
 
 State = dict[str, Tensor]
 

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from adapt.augment import Augment
 from adapt.crops import NUMBERS, is_small, planar
 from adapt.order import Draw, stable_numbers, stable_seed
-from bench import signals
-from bench.manifest import read_image
+from bench.runtime import signals
+from bench.storage.image_set import read_image
 
 DECODED_BYTES = 2**30
 """Sets that take no more memory than this, decoded, are decoded once and kept."""

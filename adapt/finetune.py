@@ -9,8 +9,9 @@ from adapt.models import Classifier
 from adapt.order import Plan
 from adapt.stepper import Stepper
 from adapt.training import Training, Validate
-from bench.progress import Progress, Work
-from bench.types import Objective, TrainSpec
+from bench.core.progress import Progress, Work
+from bench.core.specs import TrainSpec
+from bench.plugins.objective import Objective
 
 
 @dataclass(frozen=True)

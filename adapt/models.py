@@ -17,8 +17,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.errors import BenchError, RequestError
-from bench.types import FloatArray, Task
+from bench.core.arrays import FloatArray
+from bench.core.errors import BenchError, RequestError
+from bench.core.task import Task
 
 T = TypeVar("T")
 
@@ -180,7 +181,7 @@ class Classifier(nn.Module):
 
 
 class ClipEmbedder:
-    """Embeds images and texts with an unadapted CLIP; a `bench.types.Embedder`.
+    """Embeds images and texts with an unadapted CLIP; a `bench.plugins.source.Embedder`.
 
     Args:
         clip: The model.

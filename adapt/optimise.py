@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from bench.types import TrainSpec
+from bench.core.specs import TrainSpec
 
 
 def make_optimiser(model: nn.Module, spec: TrainSpec) -> torch.optim.AdamW:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.types import TrainSpec
+from bench.core.specs import TrainSpec
 
 
 class Draw(NamedTuple):

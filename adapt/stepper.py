@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from adapt.data import Part
 from adapt.models import Classifier
 from adapt.optimise import make_optimiser, set_learning_rate
-from bench.errors import BenchError, RequestError
-from bench.types import Objective, TrainSpec
+from bench.core.errors import BenchError, RequestError
+from bench.core.specs import TrainSpec
+from bench.plugins.objective import Objective
 
 
 class _Loss(nn.Module):

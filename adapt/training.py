@@ -16,10 +16,10 @@ from adapt.models import Classifier
 from adapt.optimise import learning_rate
 from adapt.order import Plan, stable_seed
 from adapt.stepper import Stepper
-from bench import signals
-from bench.errors import BenchError
-from bench.progress import Bar
-from bench.types import TrainSpec
+from bench.core.errors import BenchError
+from bench.core.progress import Bar
+from bench.core.specs import TrainSpec
+from bench.runtime import signals
 
 CHECK_STEPS = 50
 """Steps between two looks at the losses, where alone a training waits for the device.

@@ -12,9 +12,10 @@ import sys
 
 import click
 
-from bench import commands, threads
-from bench.errors import BenchError, unknown_name
-from bench.layout import strangers
+from bench import commands
+from bench.core.errors import BenchError, unknown_name
+from bench.runtime import threads
+from bench.runtime.layout import strangers
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)

@@ -4,16 +4,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import processes
-from bench.paths import Home
+from bench.core.paths import Home
+from bench.plugins.source import Embedder
+from bench.runtime import distributed
 from bench.tasks import find_task
-from bench.types import Embedder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from adapt.models import Clip
-    from eval._features import TaskImages
+    from eval.features.features import TaskImages
 
 
 @lru_cache(maxsize=4)
@@ -28,13 +28,13 @@ def device() -> str:
     """Return the device of this process."""
     import torch
 
-    return f"cuda:{processes.local_rank()}" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{distributed.local_rank()}" if torch.cuda.is_available() else "cpu"
 
 
 @lru_cache(maxsize=4)
 def task_images_of(name: str, home: Home, model: str) -> "TaskImages":
     """Return a task's images as a model takes them."""
-    from eval._features import TaskImages
+    from eval.features.features import TaskImages
 
     return TaskImages(find_task(name), home, clip_of(model).preprocess_val)
 

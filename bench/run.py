@@ -11,25 +11,31 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from bench import loaded, processes, provenance, threads
-from bench.evaluation import Choosy, Evaluation
-from bench.files import fingerprint, temporary_name, write_atomic
-from bench.heartbeat import heartbeat
-from bench.making import making
-from bench.manifest import ImageSet
-from bench.once import looking_once
-from bench.paths import Home
+from bench import loaded
+from bench.core.files import fingerprint, temporary_name, write_atomic
+from bench.core.json_values import Json
+from bench.core.memo import looking_once
+from bench.core.paths import Home
+from bench.core.progress import Progress
+from bench.core.records import Counts, RunRecord
+from bench.core.specs import RunSpec
+from bench.core.task import Task
+from bench.core.work_selection import EVERYTHING, Scope
 from bench.plugins import evaluator_of, objectives, source_of
-from bench.progress import Progress
-from bench.records import alone, empty_run, failed_record, now, read_record, write_record
-from bench.scope import EVERYTHING, Scope
+from bench.plugins.evaluation import Evaluation
+from bench.plugins.optional import Choosy, Estimates
+from bench.plugins.source import Context
+from bench.runtime import distributed, provenance, threads
+from bench.storage.heartbeat import heartbeat
+from bench.storage.image_set import ImageSet
+from bench.storage.making import making
+from bench.storage.run_folder import alone, empty_run, failed_record, now, read_record, write_record
 from bench.tasks import find_task
-from bench.types import Context, Counts, Estimates, Json, RunRecord, RunSpec, Task
 
 if TYPE_CHECKING:
     from adapt.finetune import Adapted
     from adapt.models import Classifier, Clip
-    from eval._features import ModelFeatures, TaskImages
+    from eval.features.features import ModelFeatures, TaskImages
 
 
 def pinned(spec: RunSpec, home: Home) -> RunSpec:
@@ -145,8 +151,8 @@ def run(
         RequestError: If the spec asks for another number of processes.
         BenchError: If the run fails; its record then says why.
     """
-    processes.check_count(spec.train)
-    if not processes.is_first():
+    distributed.check_count(spec.train)
+    if not distributed.is_first():
         return _help(spec, home)
     folder = home.run(spec.run_id)
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,12 +161,12 @@ def run(
             empty_run(folder)
         record = read_record(home, spec.run_id)
         if record is not None and (record.status == "done" or _is_newer(folder, since)):
-            return processes.share(record)
-        processes.share(None)
+            return distributed.share(record)
+        distributed.share(None)
         write_atomic(folder / "spec.json", msgspec.json.format(msgspec.json.encode(spec)))
         with heartbeat(home, spec.run_id, progress):
             record = _carried_out(spec, home, progress)
-        return processes.share(record)
+        return distributed.share(record)
 
 
 def _is_newer(folder: Path, since: int | None) -> bool:
@@ -181,11 +187,11 @@ def _carried_out(spec: RunSpec, home: Home, progress: Progress) -> RunRecord:
 
 def _help(spec: RunSpec, home: Home) -> RunRecord:
     """Do a part of the first process's training; return the record that it makes."""
-    done: RunRecord | None = processes.receive()
+    done: RunRecord | None = distributed.receive()
     if done is not None:
         return done
     _Run(spec, home, Progress(quiet=True)).help()
-    record: RunRecord = processes.receive()
+    record: RunRecord = distributed.receive()
     return record
 
 
@@ -208,7 +214,7 @@ class _Run:
         with self._timed("source"), making(spec, self.home):
             images = collect_images(spec, self.home, self.progress)
             rows = self._rows(images)
-        processes.share(images.folder)
+        distributed.share(images.folder)
         weights = self.home.find_weights(spec.model)
         with threads.suited(weights):
             with self._timed("load"):
@@ -222,7 +228,7 @@ class _Run:
 
     def help(self) -> None:
         """Train beside the first process, on the images that it collected."""
-        images = ImageSet.open(processes.receive(), self.home.data)
+        images = ImageSet.open(distributed.receive(), self.home.data)
         clip = loaded.clip_of(str(self.home.find_weights(self.spec.model)))
         self._adapt(clip, self._rows(images))
 
@@ -235,8 +241,8 @@ class _Run:
         from adapt.data import TrainingImages
         from adapt.finetune import finetune
         from adapt.models import Classifier
-        from eval._features import KEPT_BYTES
-        from eval._intervals import value
+        from eval.features.features import KEPT_BYTES
+        from eval.metrics.intervals import value
 
         spec, train = self.spec, self.spec.train
         judge = evaluator_of(train.select_by, spec.evaluators[train.select_by])
@@ -278,7 +284,7 @@ class _Run:
         ]
 
     def _view(self, clip: "Clip", classifier: "Classifier", epoch: int) -> "ModelFeatures":
-        from eval._features import ModelFeatures
+        from eval.features.features import ModelFeatures
 
         # Only the unadapted model comes back: it is every run's epoch 0.
         cache = self.home.data / "features" if epoch == 0 else None
@@ -328,7 +334,7 @@ class _Run:
         adapted: "Adapted",
         verdicts: list[tuple[str, str, Evaluation]],
     ) -> RunRecord:
-        from eval._intervals import scores
+        from eval.metrics.intervals import scores
 
         yields = dict(images.manifest.yields)
         fidelity = yields.pop("fidelity", {})
@@ -350,7 +356,7 @@ class _Run:
             timings={**self.timings, **adapted.timings},
             images_per_second=adapted.images_per_second,
             peak_memory_mb=round(provenance.peak_memory_mb(), 1),
-            processes=processes.count(),
+            processes=distributed.count(),
             device=provenance.device(),
             weights=clip.weights_hash,
             details={

@@ -1,7 +1,7 @@
 """What evaluators that only read logits share."""
 
-from bench.evaluation import Evaluation
-from bench.types import FloatArray, LabelArray
+from bench.core.arrays import FloatArray, LabelArray
+from bench.plugins.evaluation import Evaluation
 
 
 def classify(logits: FloatArray, labels: LabelArray) -> Evaluation:

@@ -9,9 +9,10 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from bench.evaluation import Evaluation, ModelView
+from bench.core.arrays import LabelArray
+from bench.core.config import Declared, Natural, Positive
 from bench.plugins import evaluators
-from bench.types import Declared, LabelArray, Natural, Positive
+from bench.plugins.evaluation import Evaluation, ModelView
 from eval.linear_probe import PENALTIES, GridFit, fit_grid
 
 _GRID = PENALTIES[::4]

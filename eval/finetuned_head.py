@@ -12,12 +12,12 @@ from itertools import islice
 import numpy as np
 import torch
 
-from bench.evaluation import Evaluation, ModelView
+from bench.core.config import Declared, Natural, Positive
 from bench.plugins import evaluators
-from bench.types import Declared, Natural, Positive
-from eval._adamw import epochs
-from eval._intervals import score
-from eval._logistic import Linear
+from bench.plugins.evaluation import Evaluation, ModelView
+from eval.metrics.intervals import score
+from eval.probe.adamw import epochs
+from eval.probe.logistic import Linear
 
 
 @evaluators.register("finetuned-head")

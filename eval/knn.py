@@ -9,10 +9,11 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from bench.evaluation import Evaluation, ModelView
+from bench.core.arrays import FloatArray, LabelArray
+from bench.core.config import Declared, Positive
 from bench.plugins import evaluators
-from bench.types import Declared, FloatArray, LabelArray, Positive
-from eval._intervals import score
+from bench.plugins.evaluation import Evaluation, ModelView
+from eval.metrics.intervals import score
 
 TEMPERATURE = 0.07
 """Wu et al. 2018, and DINO's evaluation."""

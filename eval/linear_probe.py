@@ -17,13 +17,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from bench.evaluation import Evaluation, ModelView
+from bench.core.arrays import FloatArray, LabelArray
+from bench.core.config import Declared
+from bench.core.json_values import Json
 from bench.plugins import evaluators
-from bench.types import Declared, FloatArray, Json, LabelArray
-from eval import _adamw
-from eval._arrays import labelled, positive, tensor
-from eval._intervals import score
-from eval._logistic import Linear, Regression
+from bench.plugins.evaluation import Evaluation, ModelView
+from eval.metrics.intervals import score
+from eval.probe import adamw
+from eval.probe.arrays import labelled, positive, tensor
+from eval.probe.logistic import Linear, Regression
 
 PENALTIES = np.logspace(-6, 5, 45)
 """Coefficients of half the squared weights, beside the summed cross-entropy: 1/C in scikit-learn's
@@ -87,7 +89,7 @@ def fit_grid(  # noqa: PLR0913 (the arrays, and how to choose)
         val_features: float ``[m, dim]``.
         val_labels: int ``[m]``.
         l2: Distinct penalties above zero, in any order.
-        metric: What validation data choose by; a key of `eval._intervals.METRICS`.
+        metric: What validation data choose by; a key of `eval.metrics.intervals.METRICS`.
         rule: Which penalty is chosen; see `LinearProbe.Options`.
 
     Raises:
@@ -191,8 +193,8 @@ class LinearProbe:
         """Judge the authors' probe."""
         inputs, others = map(tensor, self._prepare(model, fitted, judged))
         targets = torch.from_numpy(_labels(model, fitted)).to(inputs.device)
-        start = _adamw.fresh(len(model.task.class_names), inputs.shape[1], _SEED)
-        *_, last = _adamw.epochs(start, inputs, targets, seed=_SEED)
+        start = adamw.fresh(len(model.task.class_names), inputs.shape[1], _SEED)
+        *_, last = adamw.epochs(start, inputs, targets, seed=_SEED)
         return Evaluation(last.predict(others).cpu().numpy(), model.labels(judged), chosen={})
 
     def _prepare(
@@ -241,7 +243,7 @@ def _within_one_error(
         hits: Which images each probe answers right, bool ``[g, m]``.
         best: Index of the best.
         labels: int64 ``[m]``.
-        metric: What the scores are; a key of `eval._intervals.METRICS`.
+        metric: What the scores are; a key of `eval.metrics.intervals.METRICS`.
     """
     # Images are sampled within their class where classes count alike, else from all.
     groups = labels if metric == "mean-per-class" else np.zeros_like(labels)

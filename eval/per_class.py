@@ -6,11 +6,12 @@ runs, whatever the evaluator: `results.classes`.
 
 import numpy as np
 
-from bench.evaluation import Evaluation, ModelView
+from bench.core.config import Declared
+from bench.core.json_values import Json
 from bench.plugins import evaluators
-from bench.types import Declared, Json
+from bench.plugins.evaluation import Evaluation, ModelView
 from eval._head import classify
-from eval._intervals import wilson
+from eval.metrics.intervals import wilson
 
 
 @evaluators.register("per-class")

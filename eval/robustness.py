@@ -5,10 +5,11 @@
 
 import numpy as np
 
-from bench.errors import RequestError
-from bench.evaluation import Evaluation, ModelView
+from bench.core.config import Declared
+from bench.core.errors import RequestError
+from bench.core.task import Task
 from bench.plugins import evaluators
-from bench.types import Declared, Task
+from bench.plugins.evaluation import Evaluation, ModelView
 from eval._head import classify
 
 

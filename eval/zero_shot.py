@@ -3,9 +3,9 @@
 No labelled image of the task is used. For the unadapted model the head is the text head.
 """
 
-from bench.evaluation import Evaluation, ModelView
+from bench.core.config import Declared
 from bench.plugins import evaluators
-from bench.types import Declared
+from bench.plugins.evaluation import Evaluation, ModelView
 from eval._head import classify
 
 

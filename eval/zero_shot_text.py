@@ -4,9 +4,9 @@ The paper's own figure is `zero-shot`, whose head was trained along on images th
 mislabelled (PROTOCOL, sections 6 and 10).
 """
 
-from bench.evaluation import Evaluation, ModelView
+from bench.core.config import Declared
 from bench.plugins import evaluators
-from bench.types import Declared
+from bench.plugins.evaluation import Evaluation, ModelView
 from eval._head import classify
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from bench.size import format_size
+from bench.core.size import format_size
 from results import queries
 from results.bootstrap import Estimate
 from results.equivalence import UNADAPTED

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.types import LabelArray
+from bench.core.arrays import LabelArray
 
 DRAWS = 2_000
 

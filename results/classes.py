@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.errors import RequestError
-from bench.size import format_size
+from bench.core.errors import RequestError
+from bench.core.size import format_size
 from bench.tasks import find_task
 from results import queries
 from results.equivalence import UNADAPTED

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from bench.size import format_size
+from bench.core.size import format_size
 from results import queries
 from results.baseline import against_unadapted
 from results.equivalence import UNADAPTED

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.types import LabelArray
+from bench.core.arrays import LabelArray
 from results.bootstrap import strata
 
 DRAWS = 1_000

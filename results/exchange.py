@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.size import format_size
+from bench.core.size import format_size
 from results import queries
 from results.equivalence import Equivalence, Ratio, equivalence
 from results.queries import Experiment

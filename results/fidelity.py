@@ -4,7 +4,8 @@ import math
 
 import msgspec
 
-from bench.types import Json, RunRecord
+from bench.core.json_values import Json
+from bench.core.records import RunRecord
 from results.wording import percent
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.size import format_size
+from bench.core.size import format_size
 from results import queries
 from results.equivalence import UNADAPTED
 from results.mcnemar import spelt_p

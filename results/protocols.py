@@ -4,7 +4,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from bench.types import Json, RunRecord, canonical_json
+from bench.core.json_values import Json, canonical_json
+from bench.core.records import RunRecord
 
 Judged = tuple[str, str]
 """A run and a name that it has scores under."""

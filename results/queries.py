@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.types import Json, RunSpec
+from bench.core.json_values import Json
+from bench.core.specs import RunSpec
 from results.bootstrap import Estimate, metric_value, paired_bootstrap
 from results.equivalence import UNADAPTED, Answers
 from results.mcnemar import mcnemar

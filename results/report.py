@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import pandas as pd
 
-from bench.errors import BenchError
-from bench.files import write_atomic
-from bench.paths import Home
-from bench.size import format_size
-from results import classes, pairs, queries, retrieval, store, tables
+from bench.core.errors import BenchError
+from bench.core.files import write_atomic
+from bench.core.paths import Home
+from bench.core.size import format_size
+from results import classes, image_sets, pairs, queries, store, tables
 from results.conclusion import conclusions, left_out
 from results.fidelity import describe
 from results.protocols import in_order
+from results.published import published
 from results.queries import Experiment
-from results.reference import published
 from results.rows import parse_json
 from results.tables import Table
 from results.unfinished import unfinished
@@ -63,7 +63,7 @@ def write_report(home: Home, out: Path) -> ReportPaths:
         names = _file_names(queries.experiments(connection))
         sections = [
             _section(connection, experiment, out / name, paths)
-            | {"image_sets": retrieval.shown(home, queries.image_sets(connection, experiment))}
+            | {"image_sets": image_sets.shown(home, queries.image_sets(connection, experiment))}
             for experiment, name in names.items()
         ]
         page = _template().render(
@@ -110,9 +110,9 @@ def _section(
 
 def _write_plots(table: Table, stem: Path) -> list[Path]:
     # Matplotlib takes a second to import; whoever only exports tables need not wait for it.
-    from results import plots
+    from results import figures
 
-    return plots.save(plots.scaling_figure(table.means, table.title, table.caution), stem)
+    return figures.save(figures.scaling_figure(table.means, table.title, table.caution), stem)
 
 
 def _write_tables(table: Table, stem: Path) -> list[Path]:

@@ -5,7 +5,9 @@ from typing import Any
 
 import msgspec
 
-from bench.types import Json, RunRecord, RunSpec, canonical_json
+from bench.core.json_values import Json, canonical_json
+from bench.core.records import RunRecord
+from bench.core.specs import RunSpec
 from results.fidelity import recorded
 from results.protocols import Judged
 from results.variants import variant

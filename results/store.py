@@ -12,9 +12,9 @@ import duckdb
 import msgspec
 import polars as pl
 
-from bench.errors import BenchError
-from bench.paths import Home
-from bench.types import RunRecord
+from bench.core.errors import BenchError
+from bench.core.paths import Home
+from bench.core.records import RunRecord
 from results.protocols import Judged, evaluator_labels
 from results.queries import VIEWS
 from results.rows import run_row, score_rows, yield_rows

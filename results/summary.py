@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from bench.paths import Home
+from bench.core.paths import Home
 from results import conclusion, fidelity, queries, store, tables
 from results.queries import Experiment
 from results.wording import WIDTH, sentence, wrapped

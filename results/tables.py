@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.errors import BenchError, unknown_name
-from bench.files import write_atomic
-from bench.paths import Home
-from bench.size import format_size
-from bench.types import Json
+from bench.core.errors import BenchError, unknown_name
+from bench.core.files import write_atomic
+from bench.core.json_values import Json
+from bench.core.paths import Home
+from bench.core.size import format_size
 from results import queries, store
 from results.fidelity import caution
 from results.protocols import in_order

@@ -3,9 +3,9 @@
 from collections.abc import Set
 from dataclasses import dataclass
 
-from bench.errors import BenchError
-from bench.paths import Home
-from bench.studies import StudyFolder, names
+from bench.core.errors import BenchError
+from bench.core.paths import Home
+from bench.storage.study_folder import StudyFolder, names
 
 
 @dataclass(frozen=True)

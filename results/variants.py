@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from bench.types import Json, RunRecord, RunSpec, canonical_json
+from bench.core.json_values import Json, canonical_json
+from bench.core.records import RunRecord
+from bench.core.specs import RunSpec
 
 # Other images to learn from, not other hyper-parameters: validation data must not choose between
 # them.

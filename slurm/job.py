@@ -11,15 +11,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from bench import processes
-from bench.errors import BenchError
-from bench.paths import Home
-from bench.progress import Progress
+from bench.core.errors import BenchError
+from bench.core.paths import Home
+from bench.core.progress import Progress
+from bench.core.specs import RunSpec
+from bench.core.work_selection import Scope
 from bench.run import collect_images
-from bench.scope import Scope
-from bench.stage import UnfinishedError
-from bench.studies import StudyFolder
-from bench.types import RunSpec
+from bench.runtime import distributed
+from bench.storage.stage import UnfinishedError
+from bench.storage.study_folder import StudyFolder
 from slurm import queue
 from slurm.work import chain_of, logged, name_of, read_spec, work
 
@@ -109,7 +109,7 @@ def _end_with(parent: str) -> None:
 
 @contextmanager
 def _around(home: Home, spec: RunSpec) -> Iterator[None]:
-    if not processes.is_first():
+    if not distributed.is_first():
         yield
         return
     with logged(home, spec.run_id):
@@ -121,7 +121,7 @@ def _rename(spec: RunSpec) -> None:
     """Give a running job the name of its run; an array's jobs are all submitted under one."""
     if _on_slurm() and "SLURM_ARRAY_JOB_ID" in os.environ:
         try:
-            queue.rename(processes.job(), name_of(spec))
+            queue.rename(distributed.job(), name_of(spec))
         except BenchError as error:  # The name is a courtesy: the run goes on.
             Progress().say(f"the job keeps its name: {error}")
 

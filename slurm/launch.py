@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bench.errors import RequestError
-from bench.paths import Home
-from bench.progress import Progress
-from bench.records import Summary, is_underway, summaries
-from bench.studies import Array, StudyFolder, Submitted
-from bench.types import Json, RunSpec
+from bench.core.errors import RequestError
+from bench.core.json_values import Json
+from bench.core.paths import Home
+from bench.core.progress import Progress
+from bench.core.specs import RunSpec
+from bench.storage.run_folder import Summary, is_underway, summaries
+from bench.storage.study_folder import Array, StudyFolder, Submitted
 from slurm import local
 from slurm.live import live_arrays, live_jobs, live_runs
 from slurm.options import require_times

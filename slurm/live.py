@@ -1,7 +1,7 @@
 """Which of a home's jobs Slurm still has."""
 
-from bench.paths import Home
-from bench.studies import Array, StudyFolder, names
+from bench.core.paths import Home
+from bench.storage.study_folder import Array, StudyFolder, names
 from slurm.queue import Queued
 from slurm.submit import COMMENT
 

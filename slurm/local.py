@@ -10,14 +10,14 @@ from typing import Any
 
 from filelock import FileLock
 
-from bench import threads
-from bench.errors import BenchError
-from bench.heartbeat import read_heartbeat
-from bench.paths import Home
-from bench.progress import Bar, Progress
-from bench.records import failed_record, is_underway, now, write_record
-from bench.studies import StudyFolder
-from bench.types import RunSpec
+from bench.core.errors import BenchError
+from bench.core.paths import Home
+from bench.core.progress import Bar, Progress
+from bench.core.specs import RunSpec
+from bench.runtime import threads
+from bench.storage.heartbeat import read_heartbeat
+from bench.storage.run_folder import failed_record, is_underway, now, write_record
+from bench.storage.study_folder import StudyFolder
 from slurm import parallel
 from slurm.job import ALL, DEVICES, PARENT, PATIENCE, carry_out
 from slurm.work import title_of, work

@@ -13,9 +13,17 @@ from typing import Annotated, Any
 
 import msgspec
 
-from bench.declared import assign, declared, parse_assignment, read_yaml
-from bench.errors import RequestError, unknown_name
-from bench.types import Declared, Json, Natural, Positive
+from bench.core.config import (
+    Declared,
+    Natural,
+    Positive,
+    assign,
+    declared,
+    parse_assignment,
+    read_yaml,
+)
+from bench.core.errors import RequestError, unknown_name
+from bench.core.json_values import Json
 
 DEFAULT = "default"
 

@@ -7,10 +7,10 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from bench import threads
-from bench.errors import RequestError
-from bench.paths import Home
-from bench.types import RunSpec
+from bench.core.errors import RequestError
+from bench.core.paths import Home
+from bench.core.specs import RunSpec
+from bench.runtime import threads
 
 _MODELS = ("model", "generator", "filter_model", "knn_model")
 """Options, however deep, that name weights."""
@@ -24,7 +24,7 @@ def processes_for(specs: Sequence[RunSpec], home: Home) -> int:
     """Return how many processes make the best use of this machine for some runs.
 
     One for each visible GPU; without any, one for each core, as far as the memory goes, if all
-    networks are small (`bench.threads`), else one that has all cores.
+    networks are small (`bench.runtime.threads`), else one that has all cores.
     """
     most = len(gpus() or ()) or (_small_ones() if are_small(specs, home) else 1)
     return max(1, min(most, len(specs)))

@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
 
-from bench.errors import BenchError
-from bench.making import parts_of
-from bench.paths import Home
-from bench.progress import Progress, printable
+from bench.core.errors import BenchError
+from bench.core.json_values import Json, digest
+from bench.core.paths import Home
+from bench.core.progress import Progress, printable
+from bench.core.specs import RunSpec
+from bench.core.work_selection import NOTHING
 from bench.run import collect_images
-from bench.scope import NOTHING
-from bench.stage import UnfinishedError
-from bench.types import Json, RunSpec, digest
+from bench.storage.making import parts_of
+from bench.storage.stage import UnfinishedError
 from slurm.options import options_of
 from slurm.work import chain_of, name_of
 

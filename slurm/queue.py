@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from bench.errors import BenchError, RequestError
+from bench.core.errors import BenchError, RequestError
 
 _SECONDS = 60
 

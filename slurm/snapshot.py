@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench import provenance
-from bench.files import temporary_name
-from bench.layout import CHECKOUT, TOP_LEVEL
-from bench.paths import Home
+from bench.core.files import temporary_name
+from bench.core.paths import Home
+from bench.runtime import provenance
+from bench.runtime.layout import CHECKOUT, TOP_LEVEL
 
 
 def snapshot(home: Home) -> Path:

@@ -3,12 +3,12 @@
 import time
 from dataclasses import dataclass
 
-from bench.duration import format_duration
-from bench.errors import BenchError
-from bench.heartbeat import Heartbeat, read_heartbeat
-from bench.progress import printable
-from bench.records import Summary, is_underway, summaries
-from bench.studies import Array, StudyFolder
+from bench.core.duration import format_duration
+from bench.core.errors import BenchError
+from bench.core.progress import printable
+from bench.storage.heartbeat import Heartbeat, read_heartbeat
+from bench.storage.run_folder import Summary, is_underway, summaries
+from bench.storage.study_folder import Array, StudyFolder
 from slurm.live import live_jobs, live_runs
 from slurm.queue import Queued, queue
 

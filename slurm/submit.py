@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from bench.errors import BenchError
-from bench.signals import NOTICE
-from bench.studies import Array, StudyFolder
-from bench.types import Json
+from bench.core.errors import BenchError
+from bench.core.json_values import Json
+from bench.runtime.signals import NOTICE
+from bench.storage.study_folder import Array, StudyFolder
 from slurm import queue
 from slurm.job import carry_out
 from slurm.options import options_of, parameters

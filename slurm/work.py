@@ -11,20 +11,20 @@ from pathlib import Path
 
 import msgspec
 
-from bench import processes
-from bench.differences import differences
-from bench.errors import BenchError
-from bench.files import temporary_name
-from bench.making import is_made_elsewhere, parts_of
-from bench.paths import Home
+from bench.core.errors import BenchError
+from bench.core.files import temporary_name
+from bench.core.paths import Home
+from bench.core.progress import Progress, printable
+from bench.core.size import format_size
+from bench.core.specs import RunSpec
+from bench.planning.differences import differences
 from bench.plugins import source_of
-from bench.progress import Progress, printable
-from bench.records import is_underway, now
+from bench.plugins.optional import Chained
 from bench.run import run
-from bench.scope import Chained
-from bench.size import format_size
-from bench.studies import StudyFolder, names
-from bench.types import RunSpec
+from bench.runtime import distributed
+from bench.storage.making import is_made_elsewhere, parts_of
+from bench.storage.run_folder import is_underway, now
+from bench.storage.study_folder import StudyFolder, names
 
 LOG = "log.txt"
 
@@ -103,10 +103,10 @@ def work(
     """
     waiting = deque(specs)
     while True:
-        if processes.is_first():
-            spec = processes.share(_next(waiting, study, progress, wait))
+        if distributed.is_first():
+            spec = distributed.share(_next(waiting, study, progress, wait))
         else:
-            spec = processes.receive()
+            spec = distributed.receive()
         if spec is None:
             return
         with around(spec):
@@ -170,7 +170,7 @@ def _attempt(spec: RunSpec, study: StudyFolder, progress: Progress) -> str:
             traceback.print_exc()
         said = str(error) if isinstance(error, BenchError) else repr(error)
         progress.say(f"run {spec.run_id} failed: {said}")
-        if processes.is_first():
+        if distributed.is_first():
             study.fail(spec.run_id, said)
         return "failed"
 
@@ -181,7 +181,7 @@ def logged(home: Home, run_id: str) -> Iterator[None]:
     path = home.run(run_id) / LOG
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab", buffering=0) as stream:
-        stream.write(f"\n=== {now()} {processes.job() or 'process'} {os.getpid()}\n".encode())
+        stream.write(f"\n=== {now()} {distributed.job() or 'process'} {os.getpid()}\n".encode())
         with _redirected(stream.fileno()):
             yield
 

@@ -10,18 +10,21 @@ import msgspec
 import polars as pl
 from PIL import Image
 
-from bench.errors import RequestError
-from bench.files import fingerprint
-from bench.manifest import ImageSet, read_image
-from bench.paths import Home
+from bench.core.config import Positive
+from bench.core.errors import RequestError
+from bench.core.files import fingerprint
+from bench.core.json_values import Json, digest
+from bench.core.paths import Home
 from bench.plugins import source_of, sources
-from bench.stage import Stage
-from bench.types import Context, Estimates, Json, Positive, digest
-from sources._describe import describe
-from sources._estimate import Workload, estimate
-from sources._generate import Generator
-from sources._generator_folder import check_generator
-from sources._screening import (
+from bench.plugins.optional import Estimates
+from bench.plugins.source import Context
+from bench.storage.image_set import ImageSet, read_image
+from bench.storage.stage import Stage
+from sources.generation.checkpoint import check_generator
+from sources.generation.cost import Workload, estimate
+from sources.generation.generate import Generator
+from sources.screening.embed import describe
+from sources.screening.screen import (
     Screened,
     ScreeningOptions,
     check_cap,

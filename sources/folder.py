@@ -12,21 +12,24 @@ from typing import Annotated
 import msgspec
 import polars as pl
 
-from bench.errors import RequestError, unknown_name
-from bench.files import fingerprint
-from bench.manifest import ImageSet
-from bench.paths import Home
+from bench.core.config import Declared, Positive
+from bench.core.errors import RequestError, unknown_name
+from bench.core.files import fingerprint
+from bench.core.json_values import Json
+from bench.core.paths import Home
+from bench.core.task import Task
 from bench.plugins import sources
-from bench.shards import Suffix, corrupt, decode, encode, members, read_bytes
-from bench.stage import Stage
+from bench.plugins.source import Context
+from bench.storage.image_set import ImageSet
+from bench.storage.pack import Packed, pack, reduced
+from bench.storage.stage import Stage
+from bench.storage.tar_shards import Suffix, corrupt, decode, encode, members, read_bytes
 from bench.tasks._folder import class_folders
-from bench.types import Context, Declared, Json, Positive, Task
-from sources._dedup import REFERENCE_DISTANCE, drop_duplicates
-from sources._describe import describe
-from sources._evidence import write_removed
-from sources._filter import domain_scored
-from sources._hash import HASH_BITS, pixel_hash
-from sources._tars import Packed, pack, reduced
+from sources.screening.audit import write_removed
+from sources.screening.dedup import REFERENCE_DISTANCE, drop_duplicates
+from sources.screening.embed import describe
+from sources.screening.filter import domain_scored
+from sources.screening.phash import HASH_BITS, pixel_hash
 
 _MAX_LABEL_BYTES = 1_000_000
 

@@ -5,11 +5,14 @@ from fractions import Fraction
 
 import polars as pl
 
-from bench.errors import RequestError
-from bench.manifest import ImageSet
-from bench.paths import Home
+from bench.core.config import Declared
+from bench.core.errors import RequestError
+from bench.core.json_values import Json
+from bench.core.paths import Home
 from bench.plugins import source_of, sources
-from bench.types import Context, Declared, Estimates, Json, Source
+from bench.plugins.optional import Estimates
+from bench.plugins.source import Context, Source
+from bench.storage.image_set import ImageSet
 
 
 @sources.register("mixed")

@@ -2,11 +2,12 @@
 
 import polars as pl
 
-from bench.manifest import ImageSet
-from bench.paths import Home
+from bench.core.config import Declared
+from bench.core.paths import Home
 from bench.plugins import sources
-from bench.shards import INDEX_SCHEMA
-from bench.types import Context, Declared
+from bench.plugins.source import Context
+from bench.storage.image_set import ImageSet
+from bench.storage.tar_shards import INDEX_SCHEMA
 
 
 @sources.register("none")

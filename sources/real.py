@@ -4,13 +4,15 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from bench.manifest import ImageSet
-from bench.paths import Home
+from bench.core.config import Declared, Positive
+from bench.core.json_values import Json, digest
+from bench.core.paths import Home
 from bench.plugins import sources
-from bench.shards import Suffix, encode
-from bench.stage import Stage
-from bench.types import Context, Declared, Json, Positive, digest
-from sources._tars import Packed, pack, packed_rows, reduced
+from bench.plugins.source import Context
+from bench.storage.image_set import ImageSet
+from bench.storage.pack import Packed, pack, packed_rows, reduced
+from bench.storage.stage import Stage
+from bench.storage.tar_shards import Suffix, encode
 
 
 @sources.register("real")

@@ -9,17 +9,20 @@ from collections.abc import Iterator
 import polars as pl
 from PIL import Image
 
-from bench.errors import RequestError
-from bench.manifest import ImageSet
+from bench.core.config import Declared
+from bench.core.errors import RequestError
+from bench.core.json_values import digest
+from bench.core.paths import Home
+from bench.core.task import Task
 from bench.miniworld.pool import IMAGE_SIZE, split_seeds
 from bench.miniworld.render import render
-from bench.paths import Home
 from bench.plugins import sources
-from bench.shards import encode
-from bench.stage import Stage
+from bench.plugins.source import Context
+from bench.storage.image_set import ImageSet
+from bench.storage.pack import Packed, pack, packed_rows
+from bench.storage.stage import Stage
+from bench.storage.tar_shards import encode
 from bench.tasks._mini import MiniTask
-from bench.types import Context, Declared, Task, digest
-from sources._tars import Packed, pack, packed_rows
 
 SPLIT = "clean"
 

@@ -8,25 +8,25 @@ from typing import Any
 
 import polars as pl
 
-from bench.files import fingerprint
-from bench.manifest import ImageSet
-from bench.paths import Home
+from bench.core.files import fingerprint
+from bench.core.paths import Home
 from bench.plugins import sources
-from bench.stage import Stage
-from bench.types import Context
-from sources._dedup import drop_duplicates
-from sources._describe import describe
-from sources._download import download, failures
-from sources._download_options import check_distributor
-from sources._evidence import write_filtering, write_removed
-from sources._filter import passes, scored
-from sources._knn import knn_pins, with_nearest
-from sources._knn_options import KnnOptions
-from sources._pool import MINIWORLD, Pool
-from sources._rule import Matcher
-from sources._scan import candidates, require_complete, scan, with_labels
-from sources._several import Several
-from sources._yields import by_class
+from bench.plugins.source import Context
+from bench.storage.image_set import ImageSet
+from bench.storage.stage import Stage
+from sources.download.download import download, failures
+from sources.download.options import check_distributor
+from sources.knn.options import KnnOptions
+from sources.knn.search import knn_pins, with_nearest
+from sources.pool.ambiguous import Several
+from sources.pool.matcher import Matcher
+from sources.pool.pool import MINIWORLD, Pool
+from sources.pool.scan import candidates, require_complete, scan, with_labels
+from sources.screening.audit import write_filtering, write_removed
+from sources.screening.counts import by_class
+from sources.screening.dedup import drop_duplicates
+from sources.screening.embed import describe
+from sources.screening.filter import passes, scored
 
 
 @sources.register("retrieved")

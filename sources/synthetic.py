@@ -9,23 +9,25 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from bench.errors import BenchError, RequestError
-from bench.files import fingerprint
-from bench.manifest import ImageSet
-from bench.paths import Home
+from bench.core.config import Positive
+from bench.core.errors import BenchError, RequestError
+from bench.core.files import fingerprint
+from bench.core.json_values import Json, digest
+from bench.core.paths import Home
 from bench.plugins import sources, writer_of
-from bench.stage import Stage, UnfinishedError
-from bench.types import Context, Json, Positive, digest
-from sources._caption_options import CaptionOptions
-from sources._captions import caption_rows, caption_yields
-from sources._describe import describe
-from sources._estimate import Workload, estimate
-from sources._fidelity import fidelity
-from sources._generate import Generator, image_rows
-from sources._generator_folder import check_generator
-from sources._phrases import read_phrases
-from sources._screening import check_cap, screen, write_evidence, yields_of
-from sources._write_captions import captions
+from bench.plugins.source import Context
+from bench.storage.image_set import ImageSet
+from bench.storage.stage import Stage, UnfinishedError
+from sources.captions.generate import captions
+from sources.captions.options import CaptionOptions
+from sources.captions.phrase_lists import read_phrases
+from sources.captions.table import caption_rows, caption_yields
+from sources.generation.checkpoint import check_generator
+from sources.generation.cost import Workload, estimate
+from sources.generation.fidelity import fidelity
+from sources.generation.generate import Generator, image_rows
+from sources.screening.embed import describe
+from sources.screening.screen import check_cap, screen, write_evidence, yields_of
 
 
 @sources.register("synthetic")

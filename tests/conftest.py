@@ -13,10 +13,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
-from bench.paths import Home
+from bench.core.paths import Home
 
 if TYPE_CHECKING:
-    from tests.tiny_generation import World
+    from tests.support.tiny_generation import World
 
 ROOT = Path(__file__).parents[1]
 
@@ -112,7 +112,7 @@ def bench_process(home: Home) -> Bench:
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of a CLIP that knows nothing but is quick."""
-    from tests.tiny_clip import write_tiny_clip
+    from tests.support.tiny_clip import write_tiny_clip
 
     return write_tiny_clip(tmp_path_factory.mktemp("weights") / "tiny-clip")
 
@@ -120,7 +120,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A task as a tree of class folders: noisy squares of three colours."""
-    from tests.tiny_clip import COLOURS, square
+    from tests.support.tiny_clip import COLOURS, square
 
     root = tmp_path_factory.mktemp("tasks") / "colours"
     for split, first, count in (("train", 0, 8), ("val", 100, 4), ("test", 200, 5)):
@@ -200,8 +200,8 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
 @pytest.fixture(scope="session")
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny pipeline folders of every family, under their names."""
-    from tests.tiny_generation import FAMILIES
-    from tests.tiny_pipelines import write_pipeline
+    from tests.support.tiny_generation import FAMILIES
+    from tests.support.tiny_pipelines import write_pipeline
 
     root = tmp_path_factory.mktemp("pipelines")
     for family in ("sd", *FAMILIES):
@@ -212,6 +212,6 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def world(home: Home, tiny_clip: Path, pipelines: Path) -> "World":
     """A home to generate in, with a small CLIP and the tiny pipelines."""
-    from tests.tiny_generation import World
+    from tests.support.tiny_generation import World
 
     return World(home, tiny_clip, pipelines)

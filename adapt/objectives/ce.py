@@ -12,5 +12,5 @@ class CrossEntropy:
     """The mean cross-entropy between the head's logits and the labels."""
 
     def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the scalar loss of a batch; see `bench.types.Objective`."""
+        """Return the scalar loss of a batch; see `bench.plugins.objective.Objective`."""
         return functional.cross_entropy(model(images), labels)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from bench.studies import Array, StudyFolder
-    from bench.types import RunSpec
+    from bench.core.specs import RunSpec
+    from bench.storage.study_folder import Array, StudyFolder
     from slurm.launch import How
 
 
@@ -22,7 +22,7 @@ def how(
     before: Any = None,  # noqa: ANN401 (a Submitted; naming its type would import it)
 ) -> "How":
     """Return how to carry out a study; what is not said is as it was submitted before."""
-    from bench.errors import RequestError, unknown_name
+    from bench.core.errors import RequestError, unknown_name
     from slurm.launch import EXECUTORS, How
     from slurm.options import read_profile
 
@@ -61,11 +61,11 @@ def carry_out(
     Raises:
         BenchError: If runs failed, or were left over, by the end.
     """
-    from bench import processes
-    from bench.errors import RequestError
+    from bench.core.errors import RequestError
+    from bench.runtime import distributed
     from slurm.launch import launch
 
-    if processes.count() > 1:
+    if distributed.count() > 1:
         raise RequestError(
             "a study is carried out by one process", "start single runs with torchrun instead"
         )
@@ -93,7 +93,7 @@ def _follow(study: "StudyFolder", seconds: float = 5.0) -> None:
     """Wait until Slurm has no job of a study any more."""
     import time
 
-    from bench.progress import Progress
+    from bench.core.progress import Progress
     from slurm.live import live_jobs
     from slurm.queue import queue
 
@@ -116,7 +116,7 @@ def conclude(study: "StudyFolder") -> None:
     Raises:
         BenchError: If some are not.
     """
-    from bench.errors import BenchError
+    from bench.core.errors import BenchError
     from slurm.status import status_of
 
     status = status_of(study)

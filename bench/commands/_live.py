@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from bench.paths import Home
-    from bench.types import RunRecord, RunSpec
+    from bench.core.paths import Home
+    from bench.core.records import RunRecord
+    from bench.core.specs import RunSpec
 
 _POLL_SECONDS = 0.5
 
@@ -35,7 +36,7 @@ def live_table(
         home: Where their records appear.
         stream: Where to write; standard error if None.
     """
-    from bench.progress import Progress
+    from bench.core.progress import Progress
 
     stream = stream or sys.stderr
     board = Board(specs, titles, home)
@@ -75,7 +76,7 @@ class Board:
 
     def look(self) -> list[str]:
         """Look at the records, and return a line for each run that has ended since."""
-        from bench.records import read_record
+        from bench.storage.run_folder import read_record
 
         lines = []
         for run_id in self._specs:
@@ -89,7 +90,7 @@ class Board:
 
     def table(self) -> list[str]:
         """Return a head and a line per source: mean test scores over the seeds that are done."""
-        from bench.size import format_size
+        from bench.core.size import format_size
 
         cells: dict[tuple[str, int | None], list[RunRecord | None]] = {}
         for run_id, spec in self._specs.items():
@@ -104,7 +105,7 @@ class Board:
         return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
     def _line(self, record: "RunRecord") -> str:
-        from bench.progress import printable
+        from bench.core.progress import printable
 
         score = _headline(record)
         found = f"{score[0]} {100 * score[1]:.1f} %" if score else "no test score"
@@ -145,7 +146,7 @@ def _cell(records: "list[RunRecord | None]") -> str:
 
 
 def _took(record: "RunRecord") -> str:
-    from bench.duration import format_duration
+    from bench.core.duration import format_duration
 
     try:
         began, ended = map(datetime.fromisoformat, (record.started, record.finished))
@@ -159,7 +160,7 @@ def _shown(board: Board, stream: TextIO) -> Iterator[_Show]:
     """Yield what shows the news: the table on a terminal, which is gone afterwards, or lines."""
     from tqdm import tqdm
 
-    from bench.progress import Progress
+    from bench.core.progress import Progress
 
     if not stream.isatty():
         progress = Progress(stream)

@@ -50,9 +50,9 @@ def prepared(  # noqa: PLR0913 (the command line's options)
     plugin: Path | None,
 ) -> Any:  # noqa: ANN401 (a RunSpec; naming its type would import it)
     """Return the complete spec of the run that the options describe."""
-    from bench.preset import resolve
-    from bench.registry import load_plugin
-    from bench.size import parse_size
+    from bench.core.size import parse_size
+    from bench.planning.preset import resolve
+    from bench.plugins.registry import load_plugin
 
     if plugin is not None:
         load_plugin(plugin)

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from bench.forecast import Amount, Forecast
-    from bench.paths import Home
-    from bench.types import Json, RunSpec
+    from bench.core.json_values import Json
+    from bench.core.paths import Home
+    from bench.core.specs import RunSpec
+    from bench.planning.forecast import Amount, Forecast
 
 
 def show_plan(specs: "Sequence[RunSpec]", home: "Home", *, as_json: bool) -> None:
     """Print a study's runs, what is done of them, and what the rest will cost; write nothing."""
     import msgspec
 
-    from bench.differences import differences
-    from bench.forecast import forecast
-    from bench.records import summaries
+    from bench.planning.differences import differences
+    from bench.planning.forecast import forecast
+    from bench.storage.run_folder import summaries
 
     by_id = {spec.run_id: spec for spec in specs}
     known = summaries(home)
@@ -42,7 +43,7 @@ def _fields(run_id: str, status: str, spec: "RunSpec", settings: dict[str, objec
 
 def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> list[str]:
     """Return a line per run, in columns."""
-    from bench.size import format_size
+    from bench.core.size import format_size
 
     size = cache(format_size)
     text = {
@@ -66,7 +67,7 @@ def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> lis
 
 
 def _summary(plan: "Forecast") -> list[str]:
-    from bench.size import format_size
+    from bench.core.size import format_size
 
     left = plan.runs - plan.done
     lines = [f"{plan.runs} runs: {left} to do ({plan.failed} failed before), {plan.done} done"]
@@ -116,7 +117,7 @@ def _grouped(labels: Sequence[str]) -> list[str]:
 
 
 def _duration(hours: float) -> str:
-    from bench.duration import format_duration
+    from bench.core.duration import format_duration
 
     # Hours are what clusters count and charge, however many they are.
     return format_duration(3600 * hours, longest="h")

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.paths import Home
-    from bench.studies import StudyFolder
+    from bench.core.paths import Home
+    from bench.storage.study_folder import StudyFolder
 
 
 def study_named(home: "Home", word: str) -> "StudyFolder":
@@ -14,9 +14,9 @@ def study_named(home: "Home", word: str) -> "StudyFolder":
     Raises:
         RequestError: If it was never started.
     """
-    from bench.errors import unknown_name
-    from bench.studies import StudyFolder, names
-    from bench.sweep import load_study
+    from bench.core.errors import unknown_name
+    from bench.planning.study import load_study
+    from bench.storage.study_folder import StudyFolder, names
 
     name = load_study(Path(word)).name if Path(word).suffix == ".yaml" else word
     if name not in names(home):

@@ -12,11 +12,11 @@ from bench.commands._options import prepared, run_options
 @click.option("--shards", help="Only these shards of each stage, e.g. 3-7; all by default.")
 def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
     """Make a source's images; any number of these may run at once, and share the shards."""
-    from bench.paths import Home
-    from bench.progress import Progress
+    from bench.core.paths import Home
+    from bench.core.progress import Progress
+    from bench.core.work_selection import Scope
     from bench.run import collect_images, pinned
-    from bench.scope import Scope
-    from bench.stage import UnfinishedError
+    from bench.storage.stage import UnfinishedError
 
     home = Home.from_environment()
     scope = Scope(shards=_shards(shards) if shards else None)
@@ -31,7 +31,7 @@ def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
 
 
 def _shards(text: str) -> range:
-    from bench.errors import RequestError
+    from bench.core.errors import RequestError
 
     first, _, last = text.partition("-")
     try:

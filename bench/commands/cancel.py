@@ -8,8 +8,8 @@ import click
 def command(study: str) -> None:
     """Cancel a study's jobs and start no further run; records and checkpoints are kept."""
     from bench.commands._study import study_named
-    from bench.paths import Home
-    from bench.studies import Hold
+    from bench.core.paths import Home
+    from bench.storage.study_folder import Hold
     from slurm.live import live_jobs
     from slurm.queue import cancel, queue
 

@@ -6,7 +6,7 @@ import click
 @click.command()
 def command() -> None:
     """Rebuild the database from the records."""
-    from bench.paths import Home
+    from bench.core.paths import Home
     from results.store import collect
 
     home = Home.from_environment()

@@ -21,11 +21,11 @@ _NEXT = (
 def command() -> None:
     """Run a miniature study of aircraft, a few minutes, and print what it found."""
     from bench.commands._live import live_table
-    from bench.errors import BenchError
-    from bench.paths import Home
+    from bench.core.errors import BenchError
+    from bench.core.paths import Home
+    from bench.planning.study import expand, load_study
     from bench.run import pinned_all
-    from bench.studies import StudyFolder
-    from bench.sweep import expand, load_study
+    from bench.storage.study_folder import StudyFolder
     from results.queries import Experiment
     from results.report import write_report
     from results.summary import summary

@@ -23,22 +23,22 @@ def _python() -> Iterator[tuple[bool, str]]:
 
 
 def _packages() -> Iterator[tuple[bool, str]]:
-    from bench.provenance import versions
+    from bench.runtime.provenance import versions
 
     for name, found in versions().items():
         yield found != "absent", f"{name} {found}"
 
 
 def _layout() -> Iterator[tuple[bool, str]]:
-    from bench.layout import TOP_LEVEL, strangers
+    from bench.runtime.layout import TOP_LEVEL, strangers
 
     found = strangers()
     yield not found, "; ".join(found) or f"{', '.join(TOP_LEVEL)} are ours"
 
 
 def _home() -> Iterator[tuple[bool, str]]:
-    from bench.errors import RequestError
-    from bench.paths import Home
+    from bench.core.errors import RequestError
+    from bench.core.paths import Home
 
     home = Home.from_environment()
     try:
@@ -51,9 +51,9 @@ def _home() -> Iterator[tuple[bool, str]]:
 
 
 def _weights() -> Iterator[tuple[bool, str]]:
-    from bench.errors import RequestError
-    from bench.files import fingerprint
-    from bench.paths import Home
+    from bench.core.errors import RequestError
+    from bench.core.files import fingerprint
+    from bench.core.paths import Home
 
     for name in ("clip", "stable-diffusion"):
         try:
@@ -65,7 +65,7 @@ def _weights() -> Iterator[tuple[bool, str]]:
 
 
 def _device() -> Iterator[tuple[bool, str]]:
-    from bench.provenance import device
+    from bench.runtime.provenance import device
 
     yield True, device()
 

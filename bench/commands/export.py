@@ -12,7 +12,7 @@ import click
 )
 def command(format_: str, out: Path | None) -> None:
     """Write the results table of everything that has run."""
-    from bench.paths import Home
+    from bench.core.paths import Home
     from results.tables import export
 
     target = out or Path(f"results.{format_}")

@@ -26,8 +26,8 @@ _CARS = (
 @click.option("--task", help="aircraft or flowers.")
 def command(model: str | None, task: str | None) -> None:
     """Download a model's weights or a task's images into the home folder."""
-    from bench.errors import RequestError
-    from bench.paths import Home
+    from bench.core.errors import RequestError
+    from bench.core.paths import Home
 
     home = Home.from_environment()
     if not model and not task:
@@ -43,8 +43,8 @@ def _fetch_model(name: str, folder: Path) -> None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    from bench.errors import BenchError, unknown_name
-    from bench.paths import hub_id
+    from bench.core.errors import BenchError, unknown_name
+    from bench.core.paths import hub_id
 
     repository, revision = hub_id(name)
     files = _PIPELINE_FILES
@@ -77,7 +77,7 @@ def _fetch_model(name: str, folder: Path) -> None:
 def _fetch_task(name: str, folder: Path) -> None:
     import torchvision
 
-    from bench.errors import BenchError, RequestError, unknown_name
+    from bench.core.errors import BenchError, RequestError, unknown_name
 
     kinds = {
         "aircraft": torchvision.datasets.FGVCAircraft,

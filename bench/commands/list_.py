@@ -9,7 +9,8 @@ KINDS = ("tasks", "sources", "writers", "objectives", "evaluators", "presets")
 @click.argument("kind", type=click.Choice(KINDS))
 def command(kind: str) -> None:
     """List the names of one kind."""
-    from bench import plugins, preset
+    from bench import plugins
+    from bench.planning import preset
 
     names = preset.names() if kind == "presets" else getattr(plugins, kind).names()
     click.echo("\n".join(names))

@@ -12,8 +12,8 @@ def command(run: str, lines: int) -> None:
     """Print the end of a run's log; a few first signs of its id are enough."""
     from collections import deque
 
-    from bench.errors import BenchError, RequestError, unknown_name
-    from bench.paths import Home
+    from bench.core.errors import BenchError, RequestError, unknown_name
+    from bench.core.paths import Home
     from slurm.work import logs_of
 
     home = Home.from_environment()

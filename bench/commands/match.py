@@ -8,7 +8,8 @@ import click
 if TYPE_CHECKING:
     import polars as pl
 
-    from bench.types import Json, RunSpec
+    from bench.core.json_values import Json
+    from bench.core.specs import RunSpec
 
 EXAMPLES = 3
 """Captions shown per class."""
@@ -38,13 +39,13 @@ def command(
     """
     import json
 
-    from bench.declared import declared
-    from bench.paths import Home
-    from bench.progress import Progress
-    from bench.registry import load_plugin
+    from bench.core.config import declared
+    from bench.core.paths import Home
+    from bench.core.progress import Progress
+    from bench.plugins.registry import load_plugin
     from bench.run import context_of
     from bench.tasks import find_task
-    from sources._scan import labelled
+    from sources.pool.scan import labelled
     from sources.retrieved import Retrieved
 
     if plugin is not None:
@@ -67,8 +68,8 @@ def command(
 
 
 def _spec(task: str, pool: str | None, preset: str, settings: tuple[str, ...]) -> "RunSpec":
-    from bench.declared import parse_assignment
-    from bench.preset import resolve
+    from bench.core.config import parse_assignment
+    from bench.planning.preset import resolve
 
     chosen = {".".join(path): value for path, value in map(parse_assignment, settings)}
     if pool is not None:
@@ -88,7 +89,7 @@ def _classes(rows: "pl.DataFrame", names: tuple[str, ...], examples: bool) -> "d
 
 
 def _printable(caption: str) -> str:
-    from bench.progress import printable
+    from bench.core.progress import printable
 
     shown = printable(caption[:WIDTH])
     return shown if len(caption) <= WIDTH else f"{shown}…"

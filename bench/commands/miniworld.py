@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from bench.manifest import ImageSet
+    from bench.storage.image_set import ImageSet
 
 DOMAINS = ("aircraft", "cars", "flowers")
 
@@ -21,7 +21,7 @@ def command() -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for weights.")
 def train(work: Path, out: Path) -> None:
     """Train it all again on its pool (about 90 minutes; continues when killed)."""
-    from bench.miniworld.train import train as train_all
+    from bench.miniworld.training.train import train as train_all
 
     train_all(work, out)
     click.echo(f"{out}")
@@ -36,8 +36,8 @@ def train(work: Path, out: Path) -> None:
 )
 def truth(domains: tuple[str, ...], out: Path | None) -> None:
     """Print yields, precision and recall of retrieval, which only this world can know (minutes)."""
-    from bench.gates.truth import retrieval_truth, truth_page, write_truth
-    from bench.paths import Home
+    from bench.core.paths import Home
+    from bench.miniworld_checks.truth import retrieval_truth, truth_page, write_truth
 
     home = Home.from_environment()
     home.make_writable()
@@ -62,14 +62,14 @@ def check(weights: Path | None, out: Path | None) -> None:
     """Measure everything that must hold of the world (minutes); exit 1 if something does not."""
     import msgspec
 
-    from bench.errors import BenchError
-    from bench.files import write_atomic
-    from bench.gates.check import measured
-    from bench.gates.figures import write_figures
-    from bench.gates.gates import judged
-    from bench.gates.page import gate_table, page
-    from bench.paths import Home
-    from bench.progress import Progress
+    from bench.core.errors import BenchError
+    from bench.core.files import write_atomic
+    from bench.core.paths import Home
+    from bench.core.progress import Progress
+    from bench.miniworld_checks.check import measured
+    from bench.miniworld_checks.figures import write_figures
+    from bench.miniworld_checks.gates import judged
+    from bench.miniworld_checks.page import gate_table, page
 
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # A place that cannot be written fails at once.
@@ -93,8 +93,8 @@ def check(weights: Path | None, out: Path | None) -> None:
 @click.option("--each", default=8, show_default=True, help="Images per class and source.")
 def sheet(domain: str, out: Path, each: int) -> None:
     """Draw real, retrieved and synthetic images side by side, a class per row."""
-    from bench.manifest import read_image
     from bench.miniworld.sheet import contact_sheet
+    from bench.storage.image_set import read_image
 
     columns = {}
     for source, n in (("real", None), ("retrieved", None), ("synthetic", 256)):
@@ -113,9 +113,9 @@ def sheet(domain: str, out: Path, each: int) -> None:
 
 
 def _images(domain: str, source: str, n: int | None, settings: dict[str, object]) -> "ImageSet":
-    from bench.paths import Home
-    from bench.preset import resolve
-    from bench.progress import Progress
+    from bench.core.paths import Home
+    from bench.core.progress import Progress
+    from bench.planning.preset import resolve
     from bench.run import collect_images
 
     home = Home.from_environment()

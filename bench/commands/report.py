@@ -13,7 +13,7 @@ import click
 )
 def command(out: Path | None) -> None:
     """Write the report of everything that has run."""
-    from bench.paths import Home
+    from bench.core.paths import Home
     from results.report import write_report
 
     home = Home.from_environment()

@@ -15,7 +15,7 @@ def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # no
     """Start what is missing of a study again, on hold or not, as it was submitted before."""
     from bench.commands._jobs import carry_out, how
     from bench.commands._study import study_named
-    from bench.paths import Home
+    from bench.core.paths import Home
     from slurm.status import status_of
     from slurm.work import read_spec
 

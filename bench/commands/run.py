@@ -8,8 +8,8 @@ import click
 from bench.commands._options import prepared, run_options, where_options
 
 if TYPE_CHECKING:
-    from bench.paths import Home
-    from bench.types import RunSpec
+    from bench.core.paths import Home
+    from bench.core.specs import RunSpec
     from slurm.launch import How
 
 
@@ -33,11 +33,11 @@ def command(  # noqa: PLR0913 (the command line's options)
     """Collect images, adapt CLIP to them, and judge it."""
     import msgspec
 
-    from bench import processes
     from bench.commands._jobs import how
-    from bench.paths import Home
-    from bench.progress import Progress
+    from bench.core.paths import Home
+    from bench.core.progress import Progress
     from bench.run import estimate, pinned, run
+    from bench.runtime import distributed
     from results.fidelity import describe, recorded
 
     home = Home.from_environment()
@@ -54,7 +54,7 @@ def command(  # noqa: PLR0913 (the command line's options)
         return
     home.make_writable()
     record = run(spec, home, Progress(), fresh=fresh)
-    if not processes.is_first():
+    if not distributed.is_first():
         return
     if as_json:
         click.echo(msgspec.json.encode(record).decode())
@@ -75,8 +75,8 @@ def command(  # noqa: PLR0913 (the command line's options)
 def _launch(spec: "RunSpec", home: "Home", way: "How", refused: list[str], *, wait: bool) -> None:
     """Carry a run out elsewhere, as a study of its own; some options do not reach it there."""
     from bench.commands._jobs import carry_out
-    from bench.errors import RequestError
-    from bench.studies import StudyFolder
+    from bench.core.errors import RequestError
+    from bench.storage.study_folder import StudyFolder
     from slurm.work import titles
 
     if refused:

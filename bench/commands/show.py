@@ -16,10 +16,11 @@ def command(name: str) -> None:
 
     import msgspec
 
-    from bench import plugins, preset
-    from bench.errors import unknown_name
-    from bench.paths import Home
-    from bench.records import read_record
+    from bench import plugins
+    from bench.core.errors import unknown_name
+    from bench.core.paths import Home
+    from bench.planning import preset
+    from bench.storage.run_folder import read_record
 
     record = read_record(Home.from_environment(), name)
     if record is not None:

@@ -15,8 +15,8 @@ def command(study: str | None, everything: bool, as_json: bool) -> None:
     import msgspec
 
     from bench.commands._study import study_named
-    from bench.paths import Home
-    from bench.studies import names
+    from bench.core.paths import Home
+    from bench.storage.study_folder import names
     from slurm.status import STATES, status_of
 
     home = Home.from_environment()

@@ -28,10 +28,10 @@ def command(
     """Carry out a study; what is done is not done again."""
     from bench.commands._jobs import carry_out, how
     from bench.commands._plan import show_plan
-    from bench.paths import Home
+    from bench.core.paths import Home
+    from bench.planning.study import expand, load_study
     from bench.run import pinned_all
-    from bench.studies import StudyFolder
-    from bench.sweep import expand, load_study
+    from bench.storage.study_folder import StudyFolder
     from slurm.launch import require_running, usual_executor
     from slurm.work import titles
 

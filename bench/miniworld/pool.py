@@ -14,13 +14,7 @@ import numpy.typing as npt
 import polars as pl
 from PIL import Image
 
-from bench.miniworld._composition import (
-    KIND_SHARES,
-    SPLITS,
-    STATUS_SHARES,
-    draw_rows,
-    draw_statuses,
-)
+from bench.miniworld.composition import KIND_SHARES, SPLITS, STATUS_SHARES, draw_rows, draw_statuses
 from bench.miniworld.render import CLASSES, render
 
 __all__ = [

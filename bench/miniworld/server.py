@@ -23,7 +23,7 @@ from typing import NamedTuple, Self
 
 from PIL import Image
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.miniworld.pool import TruthRow, check_complete, image_of, read_truth
 
 START_SECONDS = 60.0

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from bench.core.task import Task
 from bench.plugins import tasks
 from bench.tasks._folder import FolderTask
-from bench.types import Task
 
 
 def find_task(name: str) -> Task:

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.declared import declared, read_yaml
-from bench.errors import RequestError
-from bench.files import fingerprint
-from bench.paths import Home
-from bench.shards import decode
-from bench.types import SPLITS, Declared, Json, Queries, Split, Task
+from bench.core.config import Declared, declared, read_yaml
+from bench.core.errors import RequestError
+from bench.core.files import fingerprint
+from bench.core.json_values import Json
+from bench.core.paths import Home
+from bench.core.task import SPLITS, Queries, Split, Task
+from bench.storage.tar_shards import decode
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.declared import declared, read_yaml
+from bench.core.config import declared, read_yaml
+from bench.core.paths import Home
+from bench.core.task import Split, Task
 from bench.miniworld.pool import split_arrays
 from bench.miniworld.render import CLASSES
-from bench.paths import Home
-from bench.types import Split, Task
 
 
 class MiniTask(Task, frozen=True, kw_only=True):

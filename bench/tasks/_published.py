@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.declared import declared, read_yaml
-from bench.errors import RequestError
-from bench.paths import Home
-from bench.types import Split, Task
+from bench.core.config import declared, read_yaml
+from bench.core.errors import RequestError
+from bench.core.paths import Home
+from bench.core.task import Split, Task
 
 
 class PublishedTask(Task, frozen=True, kw_only=True):

@@ -4,12 +4,13 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.captions import Caption, CaptionBrief, CaptionOrder
-from bench.files import content_hash
-from bench.paths import Home
+from bench.core.config import Declared
+from bench.core.files import content_hash
+from bench.core.json_values import Json, digest
+from bench.core.paths import Home
 from bench.plugins import writers
-from bench.types import Declared, Json, digest
-from sources._caption_file import read_captions
+from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
+from sources.captions.file_reader import read_captions
 
 
 @writers.register("file")

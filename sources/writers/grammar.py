@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from bench.captions import Caption, CaptionBrief, CaptionOrder
-from bench.paths import Home
+from bench.core.config import Declared
+from bench.core.json_values import Json
+from bench.core.paths import Home
 from bench.plugins import writers
-from bench.types import Declared, Json
-from sources._article import with_article
-from sources._ideas import Idea, imagine
+from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
+from sources.captions.article import with_article
+from sources.captions.plan import Idea, imagine
 
 
 @writers.register("grammar")

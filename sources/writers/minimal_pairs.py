@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from bench.captions import Caption, CaptionBrief, CaptionOrder
-from bench.paths import Home
+from bench.core.config import Declared
+from bench.core.json_values import Json
+from bench.core.paths import Home
 from bench.plugins import writers
-from bench.types import Declared, Json
+from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
 
 TEMPLATES = (
     "the {} next to an old oak",

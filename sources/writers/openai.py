@@ -10,15 +10,16 @@ from typing import Annotated, Literal
 import msgspec
 from httpx import Client
 
-from bench.captions import Caption, CaptionBrief, CaptionOrder
-from bench.errors import BenchError, RequestError
-from bench.paths import Home
+from bench.core.config import AboveZero, Positive
+from bench.core.errors import BenchError, RequestError
+from bench.core.http_json import Bounds, NoAnswerError, ask, client, server_address
+from bench.core.json_values import Json
+from bench.core.paths import Home
 from bench.plugins import writers
-from bench.types import AboveZero, Json, Positive
-from sources._http import Bounds, NoAnswerError, ask, client, server_address
-from sources._ideas import seed_of
-from sources._prompts import first_line, prompted, prompts_digest
-from sources._sampling import Sampling
+from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
+from sources.captions.plan import seed_of
+from sources.captions.prompts import first_line, prompted, prompts_digest
+from sources.captions.sampling import Sampling
 
 MAX_BYTES = 2**20
 """Bytes of one answer; a thousand tokens have some ten thousand."""

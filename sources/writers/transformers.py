@@ -5,16 +5,17 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from bench.captions import Caption, CaptionBrief, CaptionOrder
-from bench.errors import RequestError
-from bench.files import fingerprint
-from bench.paths import Home
+from bench.core.config import Positive
+from bench.core.errors import RequestError
+from bench.core.files import fingerprint
+from bench.core.json_values import Json
+from bench.core.paths import Home
 from bench.plugins import writers
-from bench.types import Json, Positive
-from sources._causal import CausalModel
-from sources._ideas import seed_of
-from sources._prompts import first_line, prompted, prompts_digest
-from sources._sampling import Sampling
+from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
+from sources.captions.language_model import CausalModel
+from sources.captions.plan import seed_of
+from sources.captions.prompts import first_line, prompted, prompts_digest
+from sources.captions.sampling import Sampling
 
 _FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.txt"]
 

@@ -3,10 +3,11 @@
 import polars as pl
 from PIL import ImageStat
 
-from bench.manifest import ImageSet, read_image
-from bench.paths import Home
+from bench.core.config import Declared
+from bench.core.paths import Home
 from bench.plugins import source_of, sources
-from bench.types import Context, Declared
+from bench.plugins.source import Context
+from bench.storage.image_set import ImageSet, read_image
 
 
 @sources.register("brightest")

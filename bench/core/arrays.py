@@ -1,0 +1,7 @@
+"""The arrays that pass between packages."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+LabelArray = NDArray[np.int64]

@@ -1,0 +1,164 @@
+"""Reading what a user declared: unknown keys are refused by name, wrong values by place."""
+
+import re
+import sys
+from collections.abc import Hashable, Iterable, Iterator
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+import yaml
+
+from bench.core.errors import RequestError, did_you_mean, unknown_name
+from bench.core.json_values import Json
+
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+AboveZero = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Momentum = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of everything a user may write: immutable, keyword-only, unknown keys refused."""
+
+
+T = TypeVar("T", bound=Declared)
+
+MAX_YAML_BYTES = 1_000_000
+
+_NO_CHOICE = "Invalid enum value "
+"""How msgspec begins when a value is none of a Literal's."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as another way to write JSON: no key twice, no aliases, no number that JSON lacks."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse aliases: a few of them can stand for more than a memory holds."""
+        if self.check_event(yaml.AliasEvent):
+            raise _refused("an alias, which is not read: write its value out", self.peek_event())  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a key that is there twice: the last would win unseen."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise _refused(f"{key.value!r} a second time", key)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+    def number(self, node: yaml.ScalarNode) -> int | float:
+        """Refuse what is beyond 64 bits, infinite or no number."""
+        if node.tag.endswith(":int"):
+            whole = int(self.construct_yaml_int(node))
+            if -(2**63) <= whole < 2**63:
+                return whole
+        elif isfinite(value := float(self.construct_yaml_float(node))):
+            return value
+        raise _refused(f"{node.value[:30]!r}, which is no number to count with", node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.number)
+
+
+def _refused(what: str, where: Any) -> yaml.MarkedYAMLError:  # noqa: ANN401
+    return yaml.MarkedYAMLError(problem=f"there is {what}", problem_mark=where.start_mark)
+
+
+def _problem(error: Exception) -> str:
+    """Return what is wrong with a text that is not YAML, and in which line."""
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error)
+    return f"{what} (line {mark.line + 1})" if mark else what
+
+
+def read_yaml(path: Path) -> Json:
+    """Return the mapping in a YAML file.
+
+    Raises:
+        RequestError: If the file is absent, too large, not YAML, or not a mapping.
+    """
+    try:
+        content = path.read_bytes()
+        if len(content) > MAX_YAML_BYTES:
+            raise RequestError(f"{path} is {len(content)} bytes long", "keep settings short")
+        values = yaml.load(content, _Loader)  # noqa: S506 (a safe loader)
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RequestError(f"{path} is not YAML: {_problem(error)}") from error
+    if not isinstance(values, dict):
+        raise RequestError(f"{path} does not hold a mapping")
+    return values
+
+
+def declared(kind: type[T], values: Json, where: str) -> T:
+    """Return a declaration built from plain values.
+
+    Args:
+        kind: The declaration's type.
+        values: Field names to values; text is read as a number where a number is needed.
+        where: What the values are, for the error.
+
+    Raises:
+        RequestError: If a name is unknown or a value does not fit.
+    """
+    if not isinstance(values, dict):
+        raise RequestError(f"{where}: {values!r} is not a mapping of settings")
+    names = [field.encode_name for field in msgspec.structs.fields(kind)]
+    for name in values:
+        if name not in names:
+            raise unknown_name(f"setting of {where}", str(name), names)
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        why, _, place = str(error).partition(" - at `$.")
+        name = f" {place.rstrip('`')}:" if place else ""
+        hint = _choice(kind, place, why) if why.startswith(_NO_CHOICE) else ""
+        raise RequestError(f"{where}:{name} {why[:1].lower()}{why[1:]}", hint) from error
+
+
+def _choice(kind: type[Declared], place: str, why: str) -> str:
+    """Return which words a setting takes, the nearest first, given msgspec's place and reason."""
+    own = re.split(r"[.\[`]", place)[0]
+    types = [field.type for field in msgspec.structs.fields(kind) if field.encode_name == own]
+    words = list(map(str, _words(types)))
+    question = did_you_mean(why.removeprefix(_NO_CHOICE).strip("'"), words)
+    return f"{question} there are: {', '.join(words)}" if words else ""
+
+
+def _words(types: Iterable[Any]) -> Iterator[object]:
+    """Yield the values of every Literal in some types."""
+    for kind in types:
+        if get_origin(kind) is Literal:
+            yield from get_args(kind)
+        else:
+            yield from _words(get_args(kind))
+
+
+def parse_assignment(text: str) -> tuple[list[str], Any]:
+    """Split ``a.b=value`` into its path and its value, read as YAML.
+
+    Raises:
+        RequestError: If there is no ``=`` or the value is not YAML.
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise RequestError(f"--set {text!r} sets nothing", "write --set train.lr=1e-5")
+    try:
+        return path.strip().split("."), yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RequestError(f"--set {text[:100]!r}: the value is not YAML") from error
+
+
+def assign(values: Json, path: list[str], value: object) -> None:
+    """Put a value at a path of nested mappings, which are made where they are missing."""
+    for name in path[:-1]:
+        inner = values.get(name)
+        values[name] = inner = dict(inner) if isinstance(inner, dict) else {}
+        values = inner
+    values[path[-1]] = value

@@ -1,0 +1,122 @@
+"""Writing files so that a reader never meets half of one, and telling files apart."""
+
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.core.errors import RequestError
+from bench.core.memo import once
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it when it is safely on disk."""
+    temporary = temporary_name(path)
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield an empty folder that takes its final name when the block ends without an error.
+
+    The caller holds the lock on this name, so leftovers of a killed predecessor are cleared.
+
+    Args:
+        path: The final name.
+        durable: Whether it is to outlast a power cut from then on, as what replaces another folder
+            must: 1 to 25 ms for a small one, which thousands of shards need not pay.
+    """
+    for leftover in path.parent.glob(f".{path.name}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = temporary_name(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for written in [*temporary.rglob("*"), temporary] if durable else ():
+            _sync(written)
+        temporary.rename(path)
+        if durable:
+            _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Of a folder, where the file system (SMB, say) does not offer that.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a name beside a path that nobody else uses; the parent folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+
+
+@once
+def fingerprint(path: Path, edge: int = 2**20) -> str:
+    """Return a short hash of a file, or of every file below a folder; hidden files apart.
+
+    It covers names, sizes and a mebibyte at both ends of each file: seconds for any size, and the
+    same on every machine.
+
+    Raises:
+        RequestError: If a file cannot be read.
+    """
+    hasher = hashlib.sha256()
+    try:
+        for name, file in _visible(path):
+            size = file.stat().st_size
+            hasher.update(f"{name}\0{size}\0".encode())
+            with file.open("rb") as stream:
+                hasher.update(stream.read(edge))
+                stream.seek(max(size - edge, 0))
+                hasher.update(stream.read(edge))
+    except OSError as error:
+        raise RequestError(f"cannot read {error.filename}: {error.strerror}") from error
+    return hasher.hexdigest()[:12]
+
+
+@once
+def content_hash(path: Path) -> str:
+    """Return a short hash of every byte of a file.
+
+    Raises:
+        RequestError: If it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _visible(path: Path) -> list[tuple[str, Path]]:
+    if not path.is_dir():
+        return [("", path)]
+    files = [(file.relative_to(path), file) for file in path.rglob("*") if file.is_file()]
+    return sorted(
+        (name.as_posix(), file)
+        for name, file in files
+        # Downloaders and file browsers leave notes of their own.
+        if not any(part.startswith(".") for part in name.parts)
+    )

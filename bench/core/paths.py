@@ -1,0 +1,96 @@
+"""Where things are kept: everything a run writes lives under one home folder."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.core.errors import RequestError
+
+_PACKAGED_WEIGHTS = Path(__file__).parents[1] / "miniworld" / "weights"
+
+_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([A-Za-z0-9][\w.-]*))?")
+
+
+def hub_id(name: str) -> tuple[str | None, str | None]:
+    """Return repository and revision of ``ORG/NAME@REVISION``; None for what is not there."""
+    found = _HUB_ID.fullmatch(name)
+    return (found[1], found[2]) if found else (None, None)
+
+
+@dataclass(frozen=True)
+class Home:
+    """The home folder (``$BENCH_HOME``, else ``./bench-home``) and its parts."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> "Home":
+        """Return the home folder that the environment names."""
+        return cls(Path(os.environ.get("BENCH_HOME") or "bench-home").absolute())
+
+    @property
+    def data(self) -> Path:
+        """Stage outputs: pools, downloads, generated images, image sets."""
+        return self.root / "data"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per run: its spec, checkpoints, predictions and record."""
+        return self.root / "runs"
+
+    @property
+    def weights(self) -> Path:
+        """Fetched model weights, one folder per model."""
+        return self.root / "weights"
+
+    @property
+    def tasks(self) -> Path:
+        """Fetched benchmark data, one folder per task."""
+        return self.root / "tasks"
+
+    @property
+    def database(self) -> Path:
+        """The DuckDB file, rebuilt from the records by ``bench collect``."""
+        return self.root / "results.duckdb"
+
+    @property
+    def report(self) -> Path:
+        """The report's folder."""
+        return self.root / "report"
+
+    def run(self, run_id: str) -> Path:
+        """Return the folder of one run."""
+        return self.runs / run_id
+
+    def find_weights(self, name: str) -> Path:
+        """Return the folder of a model by fetched name, by packaged name or by path.
+
+        Raises:
+            RequestError: If there is no such folder.
+        """
+        for folder in (self.weights / name, _PACKAGED_WEIGHTS / name, Path(name)):
+            if folder.is_dir():
+                return folder
+        raise RequestError(
+            f"the weights {name!r} are not here",
+            f"fetch them with `bench fetch --model {name}`, or run offline with --preset mini",
+        )
+
+    def make_writable(self) -> None:
+        """Create the home folder.
+
+        Raises:
+            RequestError: If it cannot be written to.
+        """
+        try:
+            for folder in (self.data, self.runs):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe-{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise RequestError(
+                f"cannot write to the home folder {self.root}: {error.strerror}",
+                "set BENCH_HOME to a folder you can write to",
+            ) from error

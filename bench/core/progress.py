@@ -1,0 +1,190 @@
+"""Progress for people: a bar on a terminal, one line a minute in a log file."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, TextIO, TypeVar
+
+from tqdm import tqdm
+
+from bench.core.duration import format_duration
+
+T = TypeVar("T")
+
+_SECONDS_BETWEEN_LOG_LINES = 60.0
+
+
+def printable(text: str) -> str:
+    """Return a text from outside as one line that a terminal shows and does not obey."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+@dataclass
+class Work:
+    """One piece of work, and how much of it is done.
+
+    Attributes:
+        label: What is being done.
+        total: How much there is to do; None where nobody knows.
+        unit: What is counted.
+        done: How much is done.
+        epoch: The epoch that a training is in, from 1.
+        epochs: Its epochs.
+    """
+
+    label: str
+    total: int | None = None
+    unit: str = ""
+    done: int = 0
+    epoch: int | None = None
+    epochs: int | None = None
+
+
+Observer = Callable[[Work], None]
+"""Is told of a piece of work when it begins and at every advance: it has to be quick."""
+
+
+def _nobody(work: Work) -> None:
+    """Observe nothing."""
+
+
+class Bar:
+    """One piece of work being counted off."""
+
+    def __init__(
+        self, work: Work, prefix: str, stream: TextIO, quiet: bool, observe: Observer
+    ) -> None:
+        self.work = work
+        self._observe = observe
+        self._bar: tqdm[Any] | _LogLines
+        if stream.isatty():
+            self._bar = tqdm(
+                total=work.total,
+                initial=work.done,
+                desc=f"{prefix}{work.label}",
+                unit=f" {work.unit}",
+                file=stream,
+                disable=quiet,
+                maxinterval=0,
+                dynamic_ncols=True,
+                leave=False,
+            )
+        else:
+            self._bar = _LogLines(work, prefix, stream, quiet)
+        observe(work)
+
+    def advance(self, count: int = 1) -> None:
+        """Count off some of the work."""
+        self.work.done += count
+        self._bar.update(count)
+        self._observe(self.work)
+
+    def close(self) -> None:
+        """End the bar."""
+        self._bar.close()
+
+
+class _LogLines:
+    """What a bar is in a log file: a line a minute, and one at the end of what took longer."""
+
+    def __init__(self, work: Work, prefix: str, stream: TextIO, quiet: bool) -> None:
+        self._work = work
+        self._prefix = prefix
+        self._stream = stream
+        self._quiet = quiet
+        self._done_before = work.done
+        self._began = self._said = time.monotonic()
+
+    def update(self, _: int) -> None:
+        """Write a line if it is time for one."""
+        now = time.monotonic()
+        if self._quiet or now - self._said < _SECONDS_BETWEEN_LOG_LINES:
+            return
+        self._said = now
+        work, each = self._work, self._each(now)
+        of = f" of {work.total:,}" if work.total else ""
+        left = ""
+        if work.total and each is not None and work.done < work.total:
+            left = f", about {format_duration(each * (work.total - work.done))} left"
+        counted = work.unit if (work.total or work.done) == 1 else f"{work.unit}s"
+        self._write(f"{work.done:,}{of} {counted}{left}{self._rate(each)}")
+
+    def close(self) -> None:
+        """Write how long the work took, if that was long enough for a line."""
+        now = time.monotonic()
+        if self._said > self._began:
+            self._write(f"ended after {format_duration(now - self._began)}")
+
+    def _each(self, now: float) -> float | None:
+        """Return the seconds that one of what is counted takes; None at first."""
+        done = self._work.done - self._done_before
+        return (now - self._began) / done if done else None
+
+    def _rate(self, each: float | None) -> str:
+        if not each:
+            return ""
+        one = f"{format_duration(each)} each" if each > 1 else f"{1 / each:,.0f} a second"
+        return f" ({one})"
+
+    def _write(self, text: str) -> None:
+        now = time.strftime("%H:%M:%S")
+        tqdm.write(f"{now} {self._prefix}{self._work.label}: {text}", file=self._stream)
+
+
+class Progress:
+    """Where a run says what it is doing; everything goes to standard error."""
+
+    def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._prefix = ""
+        self._observe: Observer = _nobody
+
+    def say(self, text: str) -> None:
+        """Write one line."""
+        if not self._quiet:
+            tqdm.write(f"{time.strftime('%H:%M:%S')} {self._prefix}{text}", file=self._stream)
+
+    @contextmanager
+    def prefixed(self, prefix: str) -> Iterator[None]:
+        """Begin every line and label within the block with a few words."""
+        before, self._prefix = self._prefix, f"{prefix} · "
+        try:
+            yield
+        finally:
+            self._prefix = before
+
+    @contextmanager
+    def observed(self, observer: Observer) -> Iterator[None]:
+        """Tell an observer of the work that begins within the block."""
+        before, self._observe = self._observe, observer
+        try:
+            yield
+        finally:
+            self._observe = before
+
+    def begin(self, label: str) -> None:
+        """Tell the observer of work that is not counted."""
+        self._observe(Work(label))
+
+    @contextmanager
+    def counted(self, work: Work) -> Iterator[Bar]:
+        """Count off a piece of work, of which some may be done: rate and time left."""
+        bar = Bar(work, self._prefix, self._stream, self._quiet, self._observe)
+        try:
+            yield bar
+        finally:
+            bar.close()
+
+    def bar(self, label: str, total: int | None, unit: str) -> AbstractContextManager[Bar]:
+        """Count off a piece of work of which nothing is done."""
+        return self.counted(Work(label, total, unit))
+
+    def track(self, things: Iterable[T], label: str, total: int | None, unit: str) -> Iterator[T]:
+        """Yield things, counting each off when the next is asked for."""
+        with self.bar(label, total, unit) as bar:
+            for thing in things:
+                yield thing
+                bar.advance()

@@ -1,0 +1,71 @@
+"""Records: what a run makes. Immutable, and they survive a JSON round trip."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bench.core.config import Declared
+from bench.core.json_values import Json
+from bench.core.specs import RunSpec
+
+
+class Score(Declared, frozen=True, kw_only=True):
+    """One number about one model on one split, with its test-sampling interval (95 %)."""
+
+    evaluator: str
+    split: str
+    metric: str
+    value: float
+    n: int
+    """Images the value was computed on."""
+    ci_low: float
+    ci_high: float
+    chosen: Json = {}
+    """What was selected on validation data to get here (regularisation, epoch, …)."""
+    draws: list[float] = []
+    """The value of each draw, where an evaluator made several; the value is then their mean."""
+
+
+class Counts(Declared, frozen=True, kw_only=True):
+    """How many images were left after each step of a run."""
+
+    asked: int | None
+    matched: int
+    fetched: int
+    kept: int
+    used: int
+
+
+class RunRecord(Declared, frozen=True, kw_only=True):
+    """What a run leaves behind: enough to plot it, to trust it and to repeat it."""
+
+    schema_version: int = 1
+    run_id: str
+    status: Literal["done", "failed"]
+    spec: RunSpec
+    n: Counts
+    image_set: str
+    """Content hash of the images trained on."""
+    scores: list[Score] = []
+    yields: Json = {}
+    """What each stage of the source kept, and why it dropped the rest."""
+    selection: Json = {}
+    """What was chosen on validation data, from which candidates, with their scores."""
+    timings: dict[str, float] = {}
+    """Seconds per step of the run."""
+    images_per_second: float | None = None
+    peak_memory_mb: float | None = None
+    processes: int = 1
+    """How many carried the run out together."""
+    device: str = ""
+    weights: str = ""
+    """SHA-256 of the weights that were adapted."""
+    details: Json = {}
+    """Evaluator to what it says of the test split beyond its scores."""
+    fidelity: Json = {}
+    """The generator's measured fidelity, where one is shipped with its weights."""
+    versions: dict[str, str] = {}
+    git: Json = {}
+    error: str = ""
+    started: str = ""
+    finished: str = ""

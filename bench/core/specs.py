@@ -1,0 +1,89 @@
+"""Specs: what a user declares. Immutable, and they survive a JSON round trip."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import msgspec
+
+from bench.core.config import AboveZero, Declared, Fraction, Momentum, Natural, Positive
+from bench.core.json_values import Json, digest
+
+
+class TrainSpec(Declared, frozen=True, kw_only=True):
+    """How the image tower is adapted; the defaults are the paper's (002, appendix B.2)."""
+
+    epochs: Natural = 30
+    """Passes over the n images (002, section 4)."""
+    steps: Positive | None = None
+    """Optimiser steps; replaces passes over the images, so that all n get the same number of steps.
+    `epochs` then says into how many parts, each judged as an epoch, they are cut."""
+    batch_size: Positive = 512
+    """Images in one optimiser step; kept when memory is short, by accumulation."""
+    sampling: Literal["uniform", "balanced"] = "uniform"
+    """Whether an epoch takes each image once, or as many images from each class."""
+    lr: AboveZero = 1e-5
+    betas: tuple[Momentum, Momentum] = (0.9, 0.95)
+    weight_decay: Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)] = 0.1
+    decay_norm_and_bias: bool = True
+    """The authors' code decays every parameter."""
+    warmup_steps: Natural = 500
+    warmup_fraction: Fraction | None = None
+    """Warm-up as a fraction of all steps; replaces `warmup_steps`, which never ends at small n."""
+    clip_norm: AboveZero = 1.0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    head_init: Literal["text", "random"] = "text"
+    freeze_tower: bool = False
+    select_by: str = "linear-probe"
+    """The evaluator whose validation score picks the epoch, epoch 0 (no change) included."""
+
+    # How it is carried out; the result is the same up to rounding.
+    micro_batch: Positive | None = None
+    """Images in one forward pass of a process; None for its whole part of the batch."""
+    workers: Natural = 0
+    """Processes that decode images; 0 decodes in the training process."""
+    nodes: Positive = 1
+    """Machines that train together."""
+    gpus_per_node: Positive = 1
+    """Training processes on each of them: one for each GPU, if it has any."""
+
+    @property
+    def processes(self) -> int:
+        """Processes that carry out the training; 1 leaves their number to whoever starts it."""
+        return self.nodes * self.gpus_per_node
+
+
+HOW = ("micro_batch", "workers", "nodes", "gpus_per_node")
+"""What of a `TrainSpec` does not make another run."""
+
+
+class RunSpec(Declared, frozen=True, kw_only=True):
+    """One run: everything that determines its result."""
+
+    preset: str
+    task: str
+    source: str
+    options: Json
+    """The source's options, defaults filled in."""
+    n: int | None
+    """Images to train on; None for all the source has."""
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
+    order: Literal["random", "balanced"] = "random"
+    """How the first n images are taken: uniformly, or class by class in turn."""
+    model: str
+    """Name or path of the open_clip weights folder that is adapted."""
+    objective: str = "ce"
+    train: TrainSpec = TrainSpec()
+    evaluators: dict[str, Json] = {}
+    """Evaluator name to its options."""
+    pins: dict[str, str] = {}
+    """Fingerprints of everything outside that the result depends on: weights, pool, task."""
+
+    @property
+    def run_id(self) -> str:
+        """Short hash of all that determines the result; equal ones are one run."""
+        content = msgspec.to_builtins(self)
+        for name in HOW:
+            del content["train"][name]
+        return digest(content)

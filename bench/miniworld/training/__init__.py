@@ -1,0 +1,1 @@
+"""Training the miniature world's models; for maintainers, users get the weights."""

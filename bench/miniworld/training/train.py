@@ -1,0 +1,174 @@
+"""Trains every model of the miniature world: `python -m bench.miniworld.training.train --work W --out O`.
+
+Resumable: started again with the same work folder it continues each model from its last
+checkpoint, at most two minutes old, and skips what is finished.
+"""
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.core.errors import BenchError, RequestError
+from bench.miniworld import captions
+from bench.miniworld.pool import build_pool, training_pairs
+from bench.miniworld.training.clip import train_clip, train_conditioner
+from bench.miniworld.training.decoder import train_decoder
+from bench.miniworld.training.diffusion import save_pipeline
+from bench.miniworld.training.fidelity import FIDELITY_FILE, PROMPTS, measure
+from bench.miniworld.training.oracle import ORACLE_FILE, train_oracle
+from bench.miniworld.training.recipe import Recipe
+from bench.miniworld.training.resumable import CURVE_FILE, log_to_stderr, read_curve, whole_folder
+from bench.miniworld.training.tokenizer import train_tokenizer
+from bench.miniworld.training.unet import train_unet
+from bench.miniworld.training.vae import train_vae
+
+CARD_FILE = "card.json"
+LIBRARIES = ("torch", "open_clip_torch", "diffusers", "transformers", "tokenizers", "numpy")
+
+Trainer = Callable[[Path, Recipe], None]
+
+
+def train(work: Path, out: Path, recipe: Recipe | None = None) -> None:
+    """Trains tokenizer, CLIPs, autoencoder, oracle, UNet and decoder, and measures what they do.
+
+    Args:
+        work: Folder for the pool, checkpoints and `curve.jsonl`; reuse it to continue.
+        out: Folder for the weights: `clip/`, `stable-diffusion/`, `oracle.safetensors`,
+            `curve.jsonl`, `fidelity.json` and `card.json`.
+        recipe: Other steps and rates than the ones that made the shipped weights.
+
+    Raises:
+        RequestError: The work folder belongs to a training with another recipe.
+        BenchError: A training process ended early.
+    """
+    recipe = recipe or Recipe()
+    _claim(work, recipe)
+    _prepare_pairs(work, recipe)
+    # Without the autoencoder, they take about as long together as the autoencoder alone.
+    _side_by_side([(train_conditioner, train_oracle, train_clip), (train_vae,)], work, recipe)
+    train_unet(work, recipe)
+    _side_by_side([(train_decoder,)], work, recipe)
+    _deliver(work, out)
+    measure(out)
+    _write_card(work, out, recipe)
+
+
+def _claim(work: Path, recipe: Recipe) -> None:
+    """Notes the recipe in the work folder; refuses a folder that was begun with another one."""
+    work.mkdir(parents=True, exist_ok=True)
+    note = work / "recipe.json"
+    text = json.dumps(asdict(recipe), indent=2) + "\n"
+    if note.exists() and note.read_text(encoding="utf-8") != text:
+        raise RequestError(f"{work} holds a training with another recipe", "use a new work folder")
+    note.write_text(text, encoding="utf-8")
+
+
+def _prepare_pairs(work: Path, recipe: Recipe) -> None:
+    """Writes the pool's pairs as `pairs.npy` and `captions.json`, and the tokenizer."""
+    if (work / "tokenizer").exists():
+        return
+    build_pool(work, size=recipe.pool_size, seed=recipe.seed)
+    images, texts = training_pairs(work)
+    np.save(work / "pairs.npy", images)
+    (work / "captions.json").write_text(json.dumps(texts), encoding="utf-8")
+    with whole_folder(work / "tokenizer") as folder:
+        train_tokenizer([*texts, *_prompts()], folder)
+
+
+def _prompts() -> Iterable[str]:
+    """Yields what the classes will be called by, so that the tokenizer knows these words too."""
+    for domain in captions.phrases()["domains"].values():
+        for names in domain["classes"].values():
+            yield from (form.format(alias) for form in PROMPTS for alias in names["aliases"])
+
+
+def _side_by_side(queues: list[tuple[Trainer, ...]], work: Path, recipe: Recipe) -> None:
+    """Runs queues of trainings in one process each, and waits for all of them."""
+    spawn = multiprocessing.get_context("spawn")
+    workers = [
+        spawn.Process(target=_train_all, args=(queue, work, recipe), daemon=True)
+        for queue in queues
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if any(worker.exitcode != 0 for worker in workers):
+        raise BenchError("a training process ended early", "see its log and run again")
+
+
+def _train_all(queue: tuple[Trainer, ...], work: Path, recipe: Recipe) -> None:
+    log_to_stderr()
+    torch.set_num_threads(1)
+    for trainer in queue:
+        trainer(work, recipe)
+
+
+def _deliver(work: Path, out: Path) -> None:
+    """Puts the weights of the work folder into the out folder, in place of older ones."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("clip", "stable-diffusion"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    shutil.copytree(work / "clip", out / "clip")
+    save_pipeline(work, out / "stable-diffusion")
+    shutil.copy(work / ORACLE_FILE, out / ORACLE_FILE)
+    curve = [json.dumps(line) + "\n" for line in read_curve(work / CURVE_FILE)]
+    (out / CURVE_FILE).write_text("".join(curve), encoding="utf-8")
+    (out / FIDELITY_FILE).unlink(missing_ok=True)
+
+
+def _write_card(work: Path, out: Path, recipe: Recipe) -> None:
+    """Writes what the weights were made with, and the hash of each file."""
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != CARD_FILE)
+    card = {
+        "recipe": asdict(recipe),
+        "pool_sha256": _sha256(work / "pairs.npy"),
+        "wall_minutes": _wall_minutes(work / CURVE_FILE),
+        "made": time.strftime("%Y-%m-%d", time.gmtime()),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in LIBRARIES},
+        "files": {
+            path.relative_to(out).as_posix(): {
+                "bytes": path.stat().st_size,
+                "sha256": _sha256(path),
+            }
+            for path in files
+        },
+    }
+    partial = out / (CARD_FILE + ".partial")
+    partial.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    partial.replace(out / CARD_FILE)
+
+
+def _wall_minutes(curve: Path) -> dict[str, float]:
+    """Returns how long each model trained, in minutes, on the machine that made the weights."""
+    return {line["model"]: round(line["seconds"] / 60, 1) for line in read_curve(curve)}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main() -> None:
+    """Trains as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="checkpoints and curves")
+    parser.add_argument("--out", type=Path, required=True, help="where the weights go")
+    arguments = parser.parse_args()
+    log_to_stderr()
+    train(arguments.work, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

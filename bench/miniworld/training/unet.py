@@ -1,0 +1,190 @@
+"""Trains the miniature world's UNet on the latents of the pool.
+
+Two processes of one thread each are faster than one process of two; they share their gradients
+through gloo.
+"""
+
+import copy
+import json
+import multiprocessing
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bench.core.errors import BenchError
+from bench.miniworld.training.clip import CONDITIONER
+from bench.miniworld.training.diffusion import (
+    UNET_FILE,
+    encoded_texts,
+    new_scheduler,
+    new_unet,
+    pipeline_of,
+)
+from bench.miniworld.training.fidelity import generated_accuracies
+from bench.miniworld.training.oracle import ORACLE_FILE
+from bench.miniworld.training.recipe import Recipe
+from bench.miniworld.training.resumable import (
+    Training,
+    half_precision,
+    log_to_stderr,
+    run,
+    set_rate,
+    step_generator,
+)
+
+PROCESSES = 2
+CAPTION_DROP = 0.1
+"""Share of the images trained without their caption, for classifier-free guidance."""
+WARM_STEPS = 150
+COOL_SHARE = 0.3
+"""The learning rate falls to zero over this last share of the steps."""
+LARGEST_EMA_DECAY = 0.998
+TIME_CENTRE, TIME_SPREAD = -0.3, 1.2
+"""The times trained at are 1,000 x the logistic of such a normal draw: most where an image's
+structure is decided, few where all is noise or all is plain (Esser et al. 2024, section 3.1)."""
+EVALUATE_EVERY = 2_000
+IMAGES_PER_CLASS = 10
+
+
+def train_unet(work: Path, recipe: Recipe) -> None:
+    """Trains the UNet in two processes and writes `work/unet.safetensors`, or finds it there.
+
+    Args:
+        work: Holds `conditioner/`, `vae/`, `captions.json` and the oracle; takes checkpoints and
+            curves.
+        recipe: How long and how fast.
+
+    Raises:
+        BenchError: One of the processes ended early.
+    """
+    if (work / UNET_FILE).exists():
+        return
+    # A meeting file left by a killed run would let the processes meet ghosts; each run has its own.
+    for stale in work.glob("meeting-*"):
+        stale.unlink()
+    meeting = work / f"meeting-{uuid.uuid4().hex}"
+    spawn = multiprocessing.get_context("spawn")
+    workers = [
+        spawn.Process(target=_unet_worker, args=(rank, meeting, work, recipe), daemon=True)
+        for rank in range(PROCESSES)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    meeting.unlink(missing_ok=True)
+    if any(worker.exitcode != 0 for worker in workers):
+        raise BenchError("a process of the UNet's training ended early", "see its log; run again")
+
+
+def _unet_worker(rank: int, meeting: Path, work: Path, recipe: Recipe) -> None:
+    """Trains as one of the processes; the first one keeps checkpoints and writes the result."""
+    log_to_stderr()
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{meeting.resolve()}",
+        rank=rank,
+        world_size=PROCESSES,
+        timeout=timedelta(minutes=30),  # one evaluates while the other waits
+    )
+    step = UnetStep(rank, work, recipe)
+    run(
+        Training(
+            name="unet-training",
+            steps=recipe.unet_steps,
+            state={"model": step.unet, "average": step.average, "optimiser": step.optimiser},
+            take_step=step,
+            evaluate=step.read_accuracies,
+            evaluate_every=EVALUATE_EVERY,
+            writes=rank == 0,
+        ),
+        work,
+    )
+    if rank == 0:
+        partial = work / (UNET_FILE + ".partial")
+        save_file(step.average.state_dict(), partial)
+        partial.rename(work / UNET_FILE)
+    dist.destroy_process_group()
+
+
+class UnetStep:
+    """The UNet, its moving average, its optimiser and the latents; a call does one step."""
+
+    def __init__(self, rank: int, work: Path, recipe: Recipe) -> None:
+        torch.manual_seed(recipe.seed)
+        self.unet = new_unet()
+        self.average = copy.deepcopy(self.unet).requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            self.unet.parameters(), betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+        latents = load_file(work / "vae" / "latents.safetensors")
+        self._mean, self._deviation = latents["mean"], latents["deviation"]
+        captions = json.loads((work / "captions.json").read_text(encoding="utf-8"))
+        *states, self._no_caption = encoded_texts(work / CONDITIONER.name, [*captions, ""])
+        self._states = torch.stack(states)
+        self._scheduler = new_scheduler()
+        self._rank, self._recipe, self._work = rank, recipe, work
+
+    def __call__(self, step: int) -> Tensor:
+        """Does one step; returns the squared error of this process's half of the batch."""
+        recipe = self._recipe
+        warm = min(1.0, (step + 1) / WARM_STEPS)
+        cool = min(1.0, (1 - step / recipe.unet_steps) / COOL_SHARE)
+        set_rate(self.optimiser, recipe.unet_rate * warm * cool)
+        noisy, times, states, target = self._draw(step)
+        with half_precision():
+            predicted = self.unet(noisy, times, states).sample
+        loss: Tensor = (predicted.float() - target).square().mean()
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        weights = list(self.unet.parameters())
+        _share_gradients(weights)
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        self.optimiser.step()
+        decay = min(LARGEST_EMA_DECAY, (1 + step) / (10 + step))
+        torch._foreach_lerp_([*self.average.parameters()], [*weights], 1 - decay)
+        return loss
+
+    def read_accuracies(self) -> dict[str, float]:
+        """Returns how often the oracle reads the right class in generated images, by domain."""
+        pipeline = pipeline_of(self._work, self.average, self._work / "vae")
+        return generated_accuracies(pipeline, self._work / ORACLE_FILE, IMAGES_PER_CLASS)
+
+    def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns noisy latents, their times, the captions' states and the velocities to find."""
+        size = self._recipe.unet_batch
+        generator = step_generator(self._recipe.seed, step, self._rank)
+        chosen = torch.randint(0, len(self._mean), (size,), generator=generator)
+        mean, deviation = self._mean[chosen].float(), self._deviation[chosen].float()
+        latents = mean + deviation * torch.randn(mean.shape, generator=generator)
+        # The second half of the latents are the mirrored images, in the same order.
+        states = self._states[chosen % len(self._states)]
+        dropped = torch.rand(size, generator=generator) < CAPTION_DROP
+        states[dropped] = self._no_caption
+        noise = torch.randn(mean.shape, generator=generator)
+        times = training_times(size, generator)
+        noisy = self._scheduler.add_noise(latents, noise, times)
+        target = self._scheduler.get_velocity(latents, noise, times)
+        return noisy, times, states.float(), target
+
+
+def training_times(count: int, generator: torch.Generator) -> Tensor:
+    """Returns the times to train at, int64 [count], from 0 to 999."""
+    draw = TIME_CENTRE + TIME_SPREAD * torch.randn(count, generator=generator)
+    return (1000 * torch.sigmoid(draw)).long().clamp(max=999)
+
+
+def _share_gradients(weights: list[torch.nn.Parameter]) -> None:
+    """Replaces every gradient by its mean over the processes, in one exchange."""
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    together = torch.cat([gradient.flatten() for gradient in gradients]).div_(PROCESSES)
+    dist.all_reduce(together)
+    parts = torch.split(together, [gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))

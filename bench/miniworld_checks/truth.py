@@ -1,0 +1,142 @@
+"""What retrieval finds under every matcher and threshold, judged by the truth about the pool."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import matplotlib as mpl
+import polars as pl
+from matplotlib.figure import Figure
+
+from bench.core.files import write_atomic
+from bench.core.paths import Home
+from bench.core.progress import Progress
+from bench.miniworld.truth import retrieval_curve
+from bench.miniworld_checks.figures import saved
+from bench.miniworld_checks.page import table
+from bench.miniworld_checks.pool import TAUS
+from bench.miniworld_checks.spread import spread
+from bench.planning import preset
+from bench.run import collect_images
+from bench.storage.image_set import ImageSet
+from results.figures import LOOK
+from sources.pool.matcher import Matcher
+from sources.pool.pool import MINIWORLD, Pool
+
+MATCHERS: tuple[Matcher, ...] = get_args(Matcher)
+SHOWN = (-1.0, 0.2, 0.25, 0.3, 0.35, 0.4)
+"""Thresholds of the tables; the first keeps everything."""
+# Okabe and Ito's, as in the scaling plots; the dashes serve black-and-white print.
+STYLES: dict[str, dict[str, Any]] = {
+    "substring": {"color": "#0072B2", "linestyle": "-"},
+    "word": {"color": "#D55E00", "linestyle": (0, (5, 2))},
+    "phrase": {"color": "#009E73", "linestyle": (0, (1, 1.2))},
+    "all-words": {"color": "#CC79A7", "linestyle": (0, (5, 1.5, 1, 1.5))},
+}
+
+
+def retrieval_truth(domains: Sequence[str], home: Home) -> pl.DataFrame:
+    """Retrieve for domains by every matcher, and judge it.
+
+    Returns:
+        The rows of `retrieval_curve` at every threshold, with ``domain`` and ``matcher``, and the
+        yields of the preset's own threshold in ``yields`` (JSON).
+    """
+    Pool.find(MINIWORLD, home).files()  # Made once, not by all processes.
+    return pl.concat(spread(_domain_truth, [(domain, home.root) for domain in domains]))
+
+
+def _domain_truth(given: tuple[str, Path]) -> pl.DataFrame:
+    domain, root = given
+    home, progress = Home(root), Progress()
+    world = Pool.find(MINIWORLD, home).root
+    taus = sorted({*TAUS, *SHOWN, _tau()})
+    found = []
+    for matcher in MATCHERS:
+        everything = _retrieved(domain, matcher, TAUS[0], home, progress)
+        yields = _retrieved(domain, matcher, _tau(), home, progress).manifest.yields
+        curve = retrieval_curve(everything.index(), domain, world, taus)
+        names = pl.lit(domain).alias("domain"), pl.lit(matcher).alias("matcher")
+        found.append(curve.select(*names, pl.all(), yields=pl.lit(_steps(yields))))
+    return pl.concat(found)
+
+
+def truth_page(rows: pl.DataFrame) -> str:
+    """Return the tables in Markdown: the yield of every step, and precision and recall."""
+    steps = rows.unique(["domain", "matcher"], maintain_order=True)
+    header = ("task", "matcher", *steps["yields"].struct.fields)
+    judged = ("images", "right domain", "right class", "recall")
+    parts = [
+        f"Images left by each step, at the preset's tau of {_tau():g}:",
+        table(header, _yields(steps)),
+        "Precision and recall by matcher and tau:",
+        table(("task", "matcher", "tau", *judged), _judgements(rows)),
+    ]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def truth_figure(rows: pl.DataFrame, folder: Path) -> Path:
+    """Draw the share of right labels over recall, and write ``retrieval.png``."""
+    domains = rows["domain"].unique(maintain_order=True)
+    with mpl.rc_context(LOOK):
+        figure = Figure(figsize=(3.5 * len(domains), 3.4), layout="constrained")
+        figure.suptitle("Retrieval by matcher, at every threshold τ", fontsize=12, weight="bold")
+        panels = figure.subplots(1, len(domains), sharey=True, squeeze=False)[0]
+        for axes, domain in zip(panels, domains, strict=True):
+            for matcher, style in STYLES.items():
+                curve = rows.filter(domain=domain, matcher=matcher).filter(pl.col("kept") > 0)
+                points = 100 * curve["recall"], 100 * curve["class_precision"]
+                axes.plot(*points, **style, lw=1.6, label=matcher)
+            axes.set(title=domain, xlabel="recall (%)")
+        panels[0].set_ylabel("right class (%)")
+        panels[0].legend(fontsize=8)
+        return saved(figure, folder / "retrieval.png")
+
+
+def write_truth(rows: pl.DataFrame, folder: Path) -> None:
+    """Write ``retrieval.md`` and ``retrieval.png`` into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page = f"# What retrieval finds in the miniature world\n\n{truth_page(rows)}"
+    write_atomic(folder / "retrieval.md", page.encode())
+    truth_figure(rows, folder)
+
+
+def _tau() -> float:
+    return float(preset.load("mini").sources["retrieved"]["tau"])
+
+
+def _retrieved(
+    domain: str, matcher: Matcher, tau: float, home: Home, progress: Progress
+) -> ImageSet:
+    settings = {"source.matcher": matcher, "source.tau": tau}
+    spec = preset.resolve("mini", task=domain, source="retrieved", n=None, settings=settings)
+    return collect_images(spec, home, progress)
+
+
+def _steps(yields: dict[str, Any]) -> dict[str, int]:
+    copies = sum(count for count in yields["duplicates"].values() if isinstance(count, int))
+    return {
+        "pairs": yields["rows"],
+        "named": yields["named"],
+        "unclear": yields["several classes, dropped"],
+        "flagged": yields["flagged NSFW or UNSURE"],
+        "matched": yields["matched"],
+        "fetched": yields["fetched"],
+        "decodable": yields["decodable"],
+        "above tau": yields["decodable"] - yields["below tau"],
+        "copies": copies,
+        "kept": yields["kept"],
+    }
+
+
+def _yields(steps: pl.DataFrame) -> Iterator[tuple[str, ...]]:
+    for domain, matcher, counts in steps.select("domain", "matcher", "yields").iter_rows():
+        yield domain, matcher, *(f"{count:,}" for count in counts.values())
+
+
+def _judgements(rows: pl.DataFrame) -> Iterable[tuple[str, ...]]:
+    shares = ("domain_precision", "class_precision", "recall")
+    for row in rows.filter(pl.col("tau").is_in([*SHOWN, _tau()])).iter_rows(named=True):
+        tau = "none" if row["tau"] == TAUS[0] else f"{row['tau']:g}"
+        judged = (f"{row[share]:.1%}" for share in shares)
+        yield row["domain"], row["matcher"], tau, f"{row['kept']:,}", *judged

@@ -1,0 +1,1 @@
+"""Specs before they run: presets, studies, and what they will cost."""

@@ -1,0 +1,162 @@
+"""Presets: what a run is made of when the command line does not say.
+
+A preset is a YAML file (``bench/presets/NAME.yaml`` or a path). The command line's ``--set``
+assignments are laid over it, every default is filled in, and the result is a `RunSpec`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.core.config import Declared, assign, declared, parse_assignment, read_yaml
+from bench.core.errors import RequestError, unknown_name
+from bench.core.json_values import Json
+from bench.core.memo import once
+from bench.core.specs import RunSpec, TrainSpec
+from bench.plugins import evaluators, full_options, sources
+
+_FOLDER = Path(__file__).parents[1] / "presets"
+
+
+class Preset(Declared, frozen=True, kw_only=True):
+    """Named settings for everything a run needs."""
+
+    name: str
+    description: str
+    tasks: dict[str, str]
+    """The task that a short name means."""
+    model: str
+    objective: str = "ce"
+    order: str = "random"
+    train: Json = {}
+    evaluators: dict[str, Json]
+    sources: dict[str, Json]
+    """Options per source."""
+
+    def task(self, name: str) -> str:
+        """Return the full name of a task."""
+        return self.tasks.get(name, name)
+
+
+def names() -> list[str]:
+    """Return the names of the built-in presets."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+@once
+def load(name: str) -> Preset:
+    """Return a preset by name or by path.
+
+    Raises:
+        RequestError: If there is no such preset, or it is malformed.
+    """
+    built_in = _FOLDER / f"{name}.yaml"
+    path = built_in if name in names() else Path(name)
+    if path.suffix != ".yaml" or not path.is_file():
+        raise unknown_name("preset", name, names())
+    return declared(Preset, {"name": name, **read_yaml(path)}, f"the preset {name}")
+
+
+def resolve(
+    preset_name: str,
+    *,
+    task: str,
+    source: str,
+    n: int | None,
+    seed: int = 0,
+    settings: Sequence[str] | Json = (),
+) -> RunSpec:
+    """Return the complete specification of one run.
+
+    Args:
+        preset_name: The preset's name or path.
+        task: The task's name, short name or path.
+        source: The source's name.
+        n: Images to train on; None for all.
+        seed: The run's seed.
+        settings: Assignments such as ``train.lr=1e-5`` or ``source.tau=0.2``, as text or as a
+            mapping from path to value.
+
+    Raises:
+        RequestError: If a name or a setting is unknown, or a value does not fit.
+    """
+    preset = load(preset_name)
+    values = _settled(preset, source, settings)
+    train = declared(TrainSpec, values["train"], "train")
+    if train.micro_batch is not None and train.micro_batch > train.batch_size:
+        raise RequestError("train.micro_batch is larger than train.batch_size")
+    if train.steps is not None and not 1 <= train.epochs <= train.steps:
+        raise RequestError(
+            f"train.steps={train.steps} cannot be judged {train.epochs} times",
+            f"set train.epochs to {train.steps} or fewer, at least 1",
+        )
+    judges = _judges(values["evaluators"])
+    if train.select_by not in judges:
+        raise unknown_name("evaluator to select by", train.select_by, judges)
+    spec = {
+        "preset": preset.name,
+        "task": preset.task(task),
+        "source": source,
+        "options": source_options(preset, source, values["source"]),
+        "n": 0 if source == "none" else n,
+        "seed": seed,
+        "order": values["order"],
+        "model": values["model"],
+        "objective": values["objective"],
+        "train": msgspec.to_builtins(train),
+        "evaluators": judges,
+    }
+    return declared(RunSpec, spec, "the run")
+
+
+def _settled(preset: Preset, source: str, settings: Sequence[str] | Json) -> Json:
+    """Return the preset's values for a source with the settings laid over them."""
+    pairs = (
+        [(path.split("."), value) for path, value in settings.items()]
+        if isinstance(settings, dict)
+        else [parse_assignment(text) for text in settings]
+    )
+    values: Json = {
+        "model": preset.model,
+        "objective": preset.objective,
+        "order": preset.order,
+        "train": dict(preset.train),
+        "evaluators": dict(preset.evaluators),
+        "source": dict(preset.sources.get(source, {})),
+    }
+    for path, value in pairs:
+        if path[0] not in values:
+            raise unknown_name("setting", path[0], values)
+        assign(values, path, value)
+    return values
+
+
+def _judges(chosen: object) -> dict[str, Json]:
+    if not isinstance(chosen, dict):
+        raise RequestError(f"evaluators: {chosen!r} is not a mapping of evaluators")
+    return {name: full_options(evaluators, name, given) for name, given in chosen.items()}
+
+
+def source_options(preset: Preset, source: str, given: Json, within: tuple[str, ...] = ()) -> Json:
+    """Return a source's options with every default filled in, its parts' options included.
+
+    Args:
+        preset: Where the parts' options come from, if they are not given.
+        source: The source's name.
+        given: What was said about it.
+        within: The sources that it is a part of.
+
+    Raises:
+        RequestError: If options do not fit, or a source is a part of itself.
+    """
+    within = (*within, source)
+    options = full_options(sources, source, given)
+    of = [options["of"]] if "of" in options else []
+    for part in (*options.get("parts", {}), *of):
+        if part in within:
+            raise RequestError(f"{part!r} cannot be a part of itself")
+        # A source made of sources carries their options, so that its hash covers them.
+        inner = {**preset.sources.get(part, {}), **options["options"].get(part, {})}
+        options["options"][part] = source_options(preset, part, inner, within)
+    return dict(options)

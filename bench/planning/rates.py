@@ -1,0 +1,167 @@
+"""What the finished runs of a home took, in time and on disk: the rates of a forecast.
+
+A rate belongs to a key, which holds the settings that decide it; whatever is not in the key is
+taken to matter little.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterator
+from datetime import datetime
+from math import nan
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from bench.core.json_values import Json
+from bench.core.paths import Home
+from bench.core.specs import RunSpec
+from bench.storage.run_folder import SpecSummary, Summary
+
+Key = Hashable
+Rates = dict[Key, list[float]]
+"""What was measured, by what decides it."""
+
+_LOOKED_INTO = 50
+"""Run folders of one kind, and image sets, whose files are looked at: the newest."""
+
+_DECIDING = ("generator", "steps", "height", "dtype", "image_size", "suffix", "quality", "pool")
+
+
+def training(spec: RunSpec | SpecSummary) -> Key:
+    """Return what decides the seconds of a training image."""
+    return "train", spec.model, spec.train.precision
+
+
+def validating(spec: RunSpec | SpecSummary) -> Key:
+    """Return what decides the seconds of validating an epoch."""
+    return "validate", spec.task, spec.model, spec.train.select_by
+
+
+def judging(spec: RunSpec | SpecSummary) -> Key:
+    """Return what decides the seconds of loading a model and judging it in the end."""
+    return "judge", spec.task, spec.model, tuple(sorted(spec.evaluators))
+
+
+def keeping(spec: RunSpec | SpecSummary) -> Key:
+    """Return what decides the size of a run's folder."""
+    return "keep", spec.model, spec.n == 0
+
+
+def making(source: str, options: Json) -> Key:
+    """Return what decides the seconds and the bytes of an image that a source makes."""
+    return "make", source, *((name, str(options[name])) for name in _DECIDING if name in options)
+
+
+def seconds(done: Collection[Summary], home: Home) -> dict[str, Rates]:
+    """Return, for each device that runs ran on, seconds per image, epoch or run."""
+    found: dict[str, Rates] = defaultdict(lambda: defaultdict(list))
+    for run in done:
+        rates, took = found[run.device], run.timings
+        if run.images_per_second and run.images_per_second > 0:
+            rates[training(run.spec)].append(1 / run.images_per_second)
+        if {"validate", "evaluate", "load"} <= took.keys():
+            epochs = run.spec.train.epochs if run.n.used else 0
+            rates[validating(run.spec)].append(took["validate"] / (epochs + 1))
+            rates[judging(run.spec)].append(took["load"] + took["evaluate"])
+    made = {_manifest(folder): folder for folder in _image_sets(home)}
+    for run in _makers(done, made):
+        if run.n.fetched:
+            took_each = run.timings["source"] / run.n.fetched
+            found[run.device][_making(run)].append(took_each)
+    return found
+
+
+def sizes(done: Collection[Summary], home: Home) -> tuple[Rates, Rates]:
+    """Return bytes and files: of a run's folder, and of an image and its part of a shard."""
+    byte_counts: Rates = defaultdict(list)
+    files: Rates = defaultdict(list)
+    for run in sorted(done, key=lambda run: run.finished, reverse=True):
+        key = keeping(run.spec)
+        if len(files[key]) < _LOOKED_INTO:
+            kept = [path.stat().st_size for path in _files(home.run(run.run_id))]
+            byte_counts[key].append(sum(kept))
+            files[key].append(len(kept))
+    keys = {run.image_set: _making(run) for run in done if not _is_made_of_others(run)}
+    for folder in _image_sets(home)[:_LOOKED_INTO]:
+        key = keys.get(_manifest(folder))
+        if key is not None and (found := _per_image(folder, home)):
+            byte_counts[key].append(found[0])
+            files[key].append(found[1])
+    return byte_counts, files
+
+
+def _making(run: Summary) -> Key:
+    return making(run.spec.source, msgspec.json.decode(run.spec.options))
+
+
+def _is_made_of_others(run: Summary) -> bool:
+    return not {"parts", "of"}.isdisjoint(msgspec.json.decode(run.spec.options))
+
+
+def _makers(done: Collection[Summary], made: dict[str, Path]) -> Iterator[Summary]:
+    """Yield, for each task and way of making, the run that made the first set of its images.
+
+    A later set shares stages with it, and a run that found its set ready measured nothing. What
+    another process did of it before is not seen.
+    """
+    first: dict[Key, tuple[float, str]] = {}
+    for run in done:
+        if run.image_set in made and not _is_made_of_others(run):
+            written = (made[run.image_set] / "manifest.json").stat().st_mtime, run.image_set
+            key = (run.spec.task, _making(run))
+            first[key] = min(first.get(key, written), written)
+    for run in done:
+        if run.image_set not in made or _is_made_of_others(run) or "source" not in run.timings:
+            continue
+        written_at, image_set = first[run.spec.task, _making(run)]
+        if image_set == run.image_set and _began(run) <= written_at <= _began(run) + _spent(run):
+            yield run
+
+
+def _began(run: Summary) -> float:
+    """Return when a run began, in seconds; no time at all if its record does not say."""
+    try:
+        return datetime.fromisoformat(run.started).timestamp()
+    except ValueError:
+        return nan
+
+
+def _spent(run: Summary) -> float:
+    return run.timings["source"] + 2  # `started` is to the second; the set is read once more.
+
+
+def _image_sets(home: Home) -> list[Path]:
+    """Return the folders of complete image sets, the newest first."""
+    found = [path.parent for path in home.data.glob("images-*/manifest.json")]
+    return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
+
+
+class _Manifest(msgspec.Struct):
+    content: str
+
+
+def _manifest(folder: Path) -> str:
+    """Return the content hash of an image set."""
+    try:
+        content = (folder / "manifest.json").read_bytes()
+        return msgspec.json.decode(content, type=_Manifest).content
+    except (OSError, msgspec.MsgspecError):
+        return ""
+
+
+def _per_image(folder: Path, home: Home) -> tuple[float, float] | None:
+    """Return bytes and files per image of a set; None if it is empty or cannot be read."""
+    try:
+        index = pl.read_parquet(folder / "index.parquet", columns=["shard", "size"])
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+    if index.is_empty():
+        return None
+    shards = index["shard"].unique()
+    beside = sum(1 for _ in _files((home.data / shards[0]).parent))
+    return float(index["size"].sum()) / index.height, len(shards) * beside / index.height
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())

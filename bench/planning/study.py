@@ -1,0 +1,203 @@
+"""Studies: a YAML file that expands to runs (docs/studies.md).
+
+    name: mini-aircraft
+    preset: mini
+    settings: {train.epochs: 10}              # for every run
+    per_source:
+      synthetic: {source.size: 1000}          # for the runs of one source
+    grid:
+      - product: {task: aircraft, source: [retrieved, synthetic], n: [125, 250], seed: [0, 1]}
+      - product: {task: aircraft, source: retrieved, seed: [0, 1]}
+        zip: {n: [500, 1k], train.lr: [1.0e-3, 3.0e-3]}
+
+In a block, the names ``task``, ``source``, ``n`` and ``seed`` mean what they mean to ``bench
+run``; any other name is a setting such as ``train.lr``. Equal specs collapse to one run.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.core.config import Declared, declared, parse_assignment, read_yaml
+from bench.core.errors import RequestError, unknown_name
+from bench.core.json_values import Json, digest
+from bench.core.memo import looking_once
+from bench.core.size import parse_size
+from bench.core.specs import RunSpec
+from bench.planning.preset import resolve
+
+MAX_RUNS = 1_000_000
+"""Runs that a study may have, equal ones counted as often as they are written."""
+
+_NEEDED = ("task", "source", "n")
+_AXES = (*_NEEDED, "seed")
+
+_Factor = list[Json]
+"""Alternatives, each some axes with a value; a block's points combine one of every factor."""
+
+
+class Block(Declared, frozen=True, kw_only=True):
+    """A part of a study's grid: axis name to its values; one value may stand without a list."""
+
+    product: Json = {}
+    """Axes whose values are combined every way."""
+    zip: Json = {}
+    """Axes of equal length, whose values are taken in step; combined every way with `product`."""
+
+
+class StudyFile(Declared, frozen=True, kw_only=True):
+    """What a study file says."""
+
+    name: str
+    preset: str
+    description: str = ""
+    settings: Json = {}
+    per_source: dict[str, Json] = {}
+    grid: list[Block]
+
+
+class Study(StudyFile, frozen=True, kw_only=True):
+    """A study, where it was read, and what is set over all that it says."""
+
+    file: str
+    overrides: Json = {}
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
+    """Read a study file.
+
+    Args:
+        path: Where it is.
+        overrides: Assignments such as ``train.nodes=2`` for every run, whatever the file says.
+
+    Raises:
+        RequestError: If it is absent or malformed.
+    """
+    found = declared(StudyFile, {"name": path.stem, **read_yaml(path)}, str(path))
+    over = [parse_assignment(text) for text in overrides]
+    settings = {".".join(where): value for where, value in over}
+    return Study(file=str(path), overrides=settings, **msgspec.structs.asdict(found))
+
+
+def expand(study: Study) -> list[RunSpec]:
+    """Return a study's runs, each once, in the order of the file.
+
+    Raises:
+        RequestError: If a block or a run is malformed, or there are more than `MAX_RUNS`; it names
+            the file and the block.
+    """
+    grid = {
+        f"{study.file}, block {number}": block for number, block in enumerate(study.grid, start=1)
+    }
+    factors = {where: _factors(block, where) for where, block in grid.items()}
+    runs = sum(prod(map(len, found)) for found in factors.values())
+    if runs > MAX_RUNS:
+        raise RequestError(f"{study.file} has {runs} runs", f"a study has at most {MAX_RUNS:,}")
+    _check_sources(study, factors.values())
+    expansion = _Expansion(study)
+    with looking_once():
+        for where, found in factors.items():
+            for point in _points(found):
+                expansion.add(point, where)
+    return list(expansion.specs.values())
+
+
+class _Expansion:
+    """The runs so far; what differs in n and seed alone is resolved once."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._variants: dict[str, tuple[str, RunSpec]] = {}
+        self.specs: dict[tuple[str, int | None, int], RunSpec] = {}
+
+    def add(self, point: Json, where: str) -> None:
+        """Add the run at a point, unless an equal one is there."""
+        n, seed = point.pop("n"), point.pop("seed", 0)
+        # Unlike JSON, this tells all values apart that YAML has.
+        written = repr(point)
+        if written not in self._variants:
+            variant = self._resolve(point, where)
+            self._variants[written] = digest(variant, 64), variant
+        name, variant = self._variants[written]
+        if variant.source == "none":
+            n = 0
+        if (name, n, seed) not in self.specs:
+            self.specs[name, n, seed] = msgspec.structs.replace(variant, n=n, seed=seed)
+
+    def _resolve(self, point: Json, where: str) -> RunSpec:
+        study, task, source = self._study, point.pop("task"), point.pop("source")
+        own = {**study.settings, **study.per_source.get(source, {}), **point, **study.overrides}
+        try:
+            return resolve(study.preset, task=task, source=source, n=None, settings=own)
+        except RequestError as error:
+            raise RequestError(f"{where}: {error.what}", error.fix) from error
+
+
+def _points(factors: list[_Factor]) -> Iterator[Json]:
+    for parts in product(*factors):
+        point: Json = {}
+        for part in parts:
+            point.update(part)
+        yield point
+
+
+def _factors(block: Block, where: str) -> list[_Factor]:
+    """Return what a block combines, checked."""
+    if twice := block.product.keys() & block.zip.keys():
+        raise RequestError(f"{where}: {min(twice)} is in `product` and in `zip`")
+    given = block.product | block.zip
+    axes = {name: _values(name, values, where) for name, values in given.items()}
+    if missing := [name for name in _NEEDED if name not in axes]:
+        raise RequestError(f"{where} does not say {', '.join(missing)}")
+    factors = [[{name: value} for value in axes[name]] for name in block.product]
+    if block.zip:
+        lengths = {name: len(axes[name]) for name in block.zip}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise RequestError(f"{where}: the lists under `zip` differ in length: {told}")
+        steps = zip(*(axes[name] for name in block.zip), strict=True)
+        factors.append([dict(zip(block.zip, step, strict=True)) for step in steps])
+    return factors
+
+
+def _values(name: str, given: object, where: str) -> list[Any]:
+    """Return an axis's values, checked as far as the axis alone tells."""
+    values = given if isinstance(given, list) else [given]
+    if not values:
+        raise RequestError(f"{where}: the list of {name} is empty", "leave the block out")
+    try:
+        return [_value(name, value) for value in values]
+    except RequestError as error:
+        raise RequestError(f"{where}: {name}: {error.what}", error.fix) from error
+
+
+def _value(name: str, value: object) -> object:
+    if name not in _AXES:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise RequestError(f"{value!r} is not a value", "write one, or a list of them")
+    if name == "n":
+        return parse_size(str(value))
+    if name != "seed":
+        return str(value)
+    if not isinstance(value, int) or not 0 <= value < 2**31:
+        raise RequestError(f"{value!r} is not a seed", "write a whole number from 0 to 2147483647")
+    return value
+
+
+def _check_sources(study: Study, factors: Any) -> None:  # noqa: ANN401
+    """Make sure that every source under `per_source` has runs."""
+    used = {
+        part["source"]
+        for found in factors
+        for factor in found
+        for part in factor
+        if "source" in part
+    }
+    for name in study.per_source:
+        if name not in used:
+            raise unknown_name(f"source in per_source of {study.file}", name, used)

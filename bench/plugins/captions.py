@@ -1,0 +1,97 @@
+"""What a caption writer is asked for, and what it must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bench.core.json_values import Json
+from bench.core.task import Task
+
+if TYPE_CHECKING:
+    from bench.core.paths import Home
+
+
+@dataclass(frozen=True)
+class CaptionOrder:
+    """One caption that is wanted.
+
+    Attributes:
+        key: The item's name, unique in an image set.
+        number: Its place among all items.
+        seed: The item's seed, made of the source's seed and the key.
+        draw: 0, or how many earlier texts for this item were refused.
+    """
+
+    key: str
+    number: int
+    seed: int
+    draw: int = 0
+
+
+@dataclass(frozen=True)
+class CaptionBrief:
+    """What a caption writer is given besides its orders.
+
+    Attributes:
+        task: The task whose classes are written about.
+        home: Where weights are kept.
+        phrases: The lists of a phrase file: templates, relations, things and backgrounds.
+    """
+
+    task: Task
+    home: Home
+    phrases: Json
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One caption as it was written.
+
+    Attributes:
+        label: Index of the class it is about.
+        kind: ``class``, ``relation``, ``background``, or a writer's own word.
+        text: What a generator is given.
+        relation: The relation that was asked for.
+        background: The background that was asked for.
+        examples: The lines that a language model was shown.
+        pair: Name shared by captions that differ in nothing but the class.
+    """
+
+    label: int
+    kind: str
+    text: str
+    relation: str | None = None
+    background: str | None = None
+    examples: tuple[str, ...] = ()
+    pair: str | None = None
+
+
+class CaptionWriter(Protocol):
+    """What writes captions for a generator: one file in ``sources/writers/``, one class."""
+
+    fixed: bool
+    """Whether an item's text is given: another draw of it brings the same, and copies are meant."""
+
+    @property
+    def Options(self) -> type[Any]:  # noqa: N802 (a class nested in the plug-in's class)
+        """The declaration of its options."""
+
+    def __init__(self, options: Any) -> None:  # noqa: ANN401 (an instance of Options)
+        """Take the options."""
+
+    def config(self, home: Home) -> Json:
+        """Return all that its captions depend on, besides the orders and the brief.
+
+        Raises:
+            RequestError: If any of it is absent, with the remedy; no work has been done.
+        """
+
+    def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
+        """Return one caption per order, which depends on that order alone.
+
+        Raises:
+            RequestError: If it cannot begin.
+            BenchError: If it cannot go on.
+        """

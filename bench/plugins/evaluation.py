@@ -1,0 +1,87 @@
+"""What an evaluator sees of a model, what it finds, and what it must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.arrays import FloatArray, LabelArray
+from bench.core.json_values import Json
+from bench.core.task import Task
+
+
+class ModelView(Protocol):
+    """What an evaluator sees of a model: its features on the task's splits, and its heads."""
+
+    task: Task
+
+    def features(self, split: str) -> FloatArray:
+        """Return L2-normalised features, float32 ``[n, dim]``, computed once per split."""
+
+    def penultimate(self, split: str) -> FloatArray:
+        """Return the features before the projection, float32 ``[n, width]``, as they come."""
+
+    def labels(self, split: str) -> LabelArray:
+        """Return the labels, int64 ``[n]``."""
+
+    def head_logits(self, split: str) -> FloatArray:
+        """Return the classification head's logits, float32 ``[n, classes]``."""
+
+    def text_logits(self, split: str) -> FloatArray:
+        """Return the logits of the head that the prompts give, never trained, likewise."""
+
+    def head(self) -> tuple[FloatArray, FloatArray]:
+        """Return the classification head's weight ``[classes, dim]`` and bias ``[classes]``."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluator found on one split.
+
+    Attributes:
+        predicted: Class indices, int64 ``[n]``, or ``[draws, n]`` where it made several draws.
+        labels: True class indices, int64 ``[n]``.
+        chosen: Hyper-parameters selected on validation data.
+        details: What there is to say beyond scores, for the record.
+        parts: Evaluations that are scored in this one's place, each as EVALUATOR-PART; this one
+            sums them up for whoever needs one number.
+        split: The split whose images these are, where it is not the one that was asked for.
+    """
+
+    predicted: LabelArray
+    labels: LabelArray
+    chosen: Json
+    details: Json = field(default_factory=dict)
+    parts: Mapping[str, Evaluation] = field(default_factory=dict)
+    split: str = ""
+
+    @property
+    def hits(self) -> NDArray[np.float64]:
+        """Per image, the share of draws that were right, float64 ``[n]``."""
+        share: NDArray[np.float64] = np.atleast_2d(self.predicted == self.labels).mean(axis=0)
+        return share
+
+    def scored(self, name: str) -> dict[str, Evaluation]:
+        """Return what is scored of this, by name."""
+        return {f"{name}-{part}": inner for part, inner in self.parts.items()} or {name: self}
+
+
+class Evaluator(Protocol):
+    """How a model is judged: one file in ``eval/``, one class."""
+
+    @property
+    def Options(self) -> type[Any]:  # noqa: N802 (a class nested in the plug-in's class)
+        """The declaration of its options."""
+
+    def __init__(self, options: Any) -> None:  # noqa: ANN401 (an instance of Options)
+        """Take the options."""
+
+    def validate(self, model: ModelView) -> Evaluation:
+        """Judge on the validation split alone; the test split is not opened."""
+
+    def test(self, model: ModelView) -> Evaluation:
+        """Judge on the test split, every choice having been made on validation data."""

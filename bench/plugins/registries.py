@@ -1,0 +1,53 @@
+"""The registries: one for each kind of plug-in, and the options of what is in them."""
+
+from typing import Any
+
+import msgspec
+
+from bench.core.config import Declared, declared
+from bench.core.json_values import Json
+from bench.core.task import Task
+from bench.plugins.captions import CaptionWriter
+from bench.plugins.evaluation import Evaluator
+from bench.plugins.objective import Objective
+from bench.plugins.registry import Registry
+from bench.plugins.source import Source
+
+sources: Registry[type[Source]] = Registry("source", "sources")
+writers: Registry[type[CaptionWriter]] = Registry("writer", "sources.writers")
+objectives: Registry[type[Objective]] = Registry("objective", "adapt.objectives")
+evaluators: Registry[type[Evaluator]] = Registry("evaluator", "eval")
+tasks: Registry[Task] = Registry("task", "bench.tasks")
+
+
+def source_of(name: str, options: Json) -> Source:
+    """Return a source with its options checked and defaults filled in.
+
+    Raises:
+        RequestError: If there is no such source, or an option is unknown or does not fit.
+    """
+    kind = sources.get(name)
+    return kind(declared(_options(kind), options, f"the source {name}"))
+
+
+def evaluator_of(name: str, options: Json) -> Evaluator:
+    """Return an evaluator with its options checked; raises as `source_of` does."""
+    kind = evaluators.get(name)
+    return kind(declared(_options(kind), options, f"the evaluator {name}"))
+
+
+def writer_of(name: str, options: Json) -> CaptionWriter:
+    """Return a caption writer with its options checked; raises as `source_of` does."""
+    kind = writers.get(name)
+    return kind(declared(_options(kind), options, f"the writer {name}"))
+
+
+def full_options(registry: Registry[Any], name: str, given: Json) -> Json:
+    """Return the options of a source, writer or evaluator with every default filled in."""
+    kind = _options(registry.get(name))
+    return dict(msgspec.to_builtins(declared(kind, given, f"the {registry.kind} {name}")))
+
+
+def _options(plugin: Any) -> type[Declared]:  # noqa: ANN401 (a plug-in's class)
+    kind: type[Declared] = plugin.Options
+    return kind

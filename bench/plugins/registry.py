@@ -1,0 +1,119 @@
+"""Names to things: a name is a file, and a decorator in that file registers the thing.
+
+`--source synthetic` is ``sources/synthetic.py``. Third parties add an entry point in the group
+``bench.sources`` (``.tasks``, ``.writers``, ``.objectives``, ``.evaluators``) or a file given by
+``--plugin``.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Generic, TypeVar
+
+from bench.core.errors import RequestError, unknown_name
+from bench.core.memo import once
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The things of one kind, imported only when asked for by name.
+
+    Args:
+        kind: What one of them is called, e.g. ``"source"``; also names the entry-point group.
+        package: The package whose modules are the built-in ones.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._found: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that gives a thing its name; a name is given once."""
+
+        def decorate(thing: T) -> T:
+            if name not in self._found and name in self._built_in():
+                # The built-in thing comes first, so that a plug-in cannot take its name.
+                self._import(name)
+            if name in self._found and self._found[name] is not thing:
+                raise RequestError(f"two {self.kind}s are called {name!r}", "rename one of them")
+            self._found[name] = thing
+            return thing
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """Return every name there is, importing nothing but the packages themselves."""
+        return sorted({*self._found, *self._built_in(), *self._outside()})
+
+    def get(self, name: str) -> T:
+        """Return the thing of a name.
+
+        Raises:
+            RequestError: If there is none; near names are suggested.
+        """
+        if name not in self._found:
+            if name in self._built_in():
+                self._import(name)
+            elif name in (outside := self._outside()):
+                self.register(name)(self._load(outside[name]))
+        if name not in self._found:
+            raise unknown_name(self.kind, name, self.names())
+        return self._found[name]
+
+    def check(self, name: str) -> None:
+        """Make sure that a name is there; a built-in thing is not imported for that.
+
+        Raises:
+            RequestError: If there is none, or it is of an installed package and does not import.
+        """
+        if name not in self._built_in():
+            self.get(name)
+
+    def _import(self, name: str) -> None:
+        importlib.import_module(f"{self.package}.{name.replace('-', '_')}")
+
+    def _load(self, point: importlib.metadata.EntryPoint) -> T:
+        try:
+            thing: T = point.load()
+        except (ImportError, AttributeError, SyntaxError) as error:
+            raise RequestError(
+                f"the {self.kind} {point.name!r} of an installed package does not import: {error}",
+                f"its entry point is {point.value}; repair or uninstall the package",
+            ) from error
+        return thing
+
+    @once
+    def _built_in(self) -> set[str]:
+        package = importlib.import_module(self.package)
+        modules = (module.name for module in iter_modules(package.__path__) if not module.ispkg)
+        return {name.replace("_", "-") for name in modules if not name.startswith("_")}
+
+    @once
+    def _outside(self) -> dict[str, importlib.metadata.EntryPoint]:
+        return {point.name: point for point in entry_points(group=f"bench.{self.kind}s")}
+
+
+def load_plugin(path: Path) -> None:
+    """Import a file so that its decorators register what it defines.
+
+    Raises:
+        RequestError: If the file is not there or does not import.
+    """
+    name = f"bench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise RequestError(
+            f"the plug-in {path} is not a Python file", "give the path of a .py file"
+        )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        raise RequestError(f"the plug-in {path} does not import: {error}") from error

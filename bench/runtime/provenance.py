@@ -1,0 +1,76 @@
+"""Where a number came from: code, packages and machine."""
+
+import platform
+import resource
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from bench.core.json_values import Json
+
+PACKAGES = (
+    "torch",
+    "open_clip_torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "img2dataset",
+    "polars",
+    "numpy",
+    "pillow",
+)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of what computes the numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+SNAPSHOT = "commit.json"
+"""Beside the packages in a copy of the code: what `git` said where it was copied."""
+
+
+@cache
+def git() -> Json:
+    """Return the commit of the code that runs, and whether it was changed since."""
+    folder = Path(__file__).parents[2]
+    noted = folder / SNAPSHOT
+    if noted.is_file():
+        return dict(msgspec.json.decode(noted.read_bytes(), type=Json))
+
+    def ask(*words: str) -> str | None:
+        try:
+            command = ["git", "-C", str(folder), *words]
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return answer.stdout.strip()
+
+    changes = ask("status", "--porcelain")
+    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+
+
+def device() -> str:
+    """Return the name of the device that models run on."""
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
+
+
+def peak_memory_mb() -> float:
+    """Return the largest memory this process has held, in megabytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

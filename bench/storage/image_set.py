@@ -1,0 +1,186 @@
+"""The ImageSet: all that passes from a source to the adapter.
+
+A folder with ``index.parquet`` (one row per image, pointing into tar shards below the data
+folder) and ``manifest.json``, which is written last: its presence means complete.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import polars as pl
+from PIL import Image
+
+from bench.core.config import Declared
+from bench.core.errors import BenchError, RequestError
+from bench.core.files import temporary_name, write_atomic
+from bench.core.json_values import Json, digest
+from bench.core.size import format_size
+from bench.core.task import Task
+from bench.storage.tar_shards import INDEX_SCHEMA, corrupt, decode, read_bytes, sha256
+
+
+class Manifest(Declared, frozen=True, kw_only=True):
+    """What an image set is and where it came from."""
+
+    source: str
+    options: Json
+    task: str
+    counts: dict[str, int]
+    """Images per class."""
+    yields: Json
+    """Images left after each stage, with reasons for the rest."""
+    content: str
+    """Hash of every image's key, label and SHA-256."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A set of labelled images on disk.
+
+    Attributes:
+        folder: The set's own folder.
+        data: The folder that the index's shard paths are relative to.
+        manifest: What the set is.
+    """
+
+    folder: Path
+    data: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: Path, data: Path) -> "ImageSet":
+        """Open a complete image set.
+
+        Raises:
+            BenchError: If the set is incomplete or unreadable.
+        """
+        try:
+            content = (folder / "manifest.json").read_bytes()
+            manifest = msgspec.json.decode(content, type=Manifest)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise BenchError(
+                f"the image set {folder} has no readable manifest", "delete it and run again"
+            ) from error
+        return cls(folder, data, manifest)
+
+    @classmethod
+    def write(
+        cls, data: Path, rows: pl.DataFrame, task: Task, source: str, options: Json, yields: Json
+    ) -> "ImageSet":
+        """Write an image set, or return the equal one that is there.
+
+        Args:
+            data: The data folder; the set goes to a folder named by its hash below it.
+            rows: One row per image, with the columns of `INDEX_SCHEMA`. Images of one caption share
+                its ``caption_id``; where that is missing, each image's key stands for it.
+            task: The task whose classes the labels index.
+            source: The source's name.
+            options: The source's options.
+            yields: What each stage kept.
+        """
+        if "caption_id" not in rows.columns:
+            rows = rows.with_columns(caption_id="key")
+        rows = rows.with_columns(pl.col("caption_id").fill_null(pl.col("key")))
+        rows = rows.select(pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items())
+        rows = rows.sort("key")
+        per_class = dict(rows.group_by("class_name").len().iter_rows())
+        manifest = Manifest(
+            source=source,
+            options=options,
+            task=task.pin,
+            counts={name: per_class.get(name, 0) for name in task.class_names},
+            yields=yields,
+            content=_content_hash(rows),
+        )
+        folder = data / f"images-{digest(manifest)}"
+        # The same images may lie elsewhere by now, in a stage that was made anew.
+        if not (folder / "manifest.json").is_file() or not _holds(folder / "index.parquet", rows):
+            temporary = temporary_name(folder / "index.parquet")
+            rows.write_parquet(temporary)
+            temporary.replace(folder / "index.parquet")
+            content = msgspec.json.format(msgspec.json.encode(manifest))
+            write_atomic(folder / "manifest.json", content)
+        return cls(folder, data, manifest)
+
+    def __len__(self) -> int:
+        return sum(self.manifest.counts.values())
+
+    def index(self) -> pl.DataFrame:
+        """Return the index, one row per image.
+
+        Raises:
+            BenchError: If the index is unreadable or not the manifest's.
+        """
+        path = self.folder / "index.parquet"
+        try:
+            rows = pl.read_parquet(path)
+            content = _content_hash(rows)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise self._corrupt(str(error)) from error
+        if content != self.manifest.content:
+            raise self._corrupt("its index is not what its manifest says")
+        return rows
+
+    def select(self, n: int | None, seed: int, order: str) -> pl.DataFrame:
+        """Return the first n rows in an order that depends on nothing but the seed and the keys.
+
+        Subsets of one seed are nested, and images of one caption come together. In ``balanced``
+        order the classes take turns, caption by caption.
+
+        Raises:
+            RequestError: If there are fewer than n images.
+        """
+        have = len(self)
+        if have == 0 or (n is not None and n > have):
+            raise RequestError(
+                f"{format_size(n)} images asked for, but the source {self.manifest.source!r} "
+                f"has {have} for task {self.manifest.task.split('@')[0]!r}",
+                f"ask for --n {have} or fewer, or --n all" if have else "look at its yields",
+            )
+        rows = self.index()
+        ranks = [_rank(seed, caption) for caption in rows["caption_id"]]
+        rows = rows.with_columns(pl.Series("rank", ranks)).sort("rank", "key")
+        if order == "balanced":
+            turn = pl.col("rank").rank("dense").over("label")
+            rows = rows.with_columns(turn.alias("turn")).sort("turn", "rank", "key").drop("turn")
+        return rows.drop("rank").head(n if n is not None else have)
+
+    def _corrupt(self, why: str) -> BenchError:
+        return BenchError(
+            f"the image set {self.folder} is corrupt ({why})", "delete that folder and run again"
+        )
+
+
+def read_image(data: Path, shard: str, offset: int, size: int, digest_: str) -> Image.Image:
+    """Read and check one image of a set.
+
+    Raises:
+        BenchError: If the shard no longer holds the image that the index names.
+    """
+    content = read_bytes(data / shard, offset, size)
+    if sha256(content) != digest_:
+        raise corrupt(data / shard, "an image is not the one that was indexed")
+    try:
+        return decode(content)
+    except ValueError as error:
+        raise corrupt(data / shard, str(error)) from error
+
+
+def _rank(seed: int, key: str) -> str:
+    return hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()[:16]
+
+
+def _holds(path: Path, rows: pl.DataFrame) -> bool:
+    try:
+        return pl.read_parquet(path).equals(rows)
+    except (OSError, pl.exceptions.PolarsError):
+        return False
+
+
+def _content_hash(rows: pl.DataFrame) -> str:
+    hasher = hashlib.sha256()
+    for key, label, content in rows.select("key", "label", "sha256").iter_rows():
+        hasher.update(f"{key}\0{label}\0{content}\n".encode())
+    return hasher.hexdigest()[:16]

@@ -1,0 +1,90 @@
+"""Packing images that lie around in other forms into tar shards with an index."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from PIL import Image
+
+from bench.plugins.source import Context
+from bench.storage.stage import Stage
+from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter
+
+IMAGES_PER_SHARD = 10_000
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One image to pack.
+
+    Attributes:
+        key: Its unique name.
+        content: Its encoded bytes.
+        suffix: ``.png`` or ``.jpg``.
+        label: Its class index.
+        size: Width and height in pixels.
+        pixels: Hash of its pixels before it was reduced and encoded, where copies are looked for.
+    """
+
+    key: str
+    content: bytes
+    suffix: str
+    label: int
+    size: tuple[int, int]
+    pixels: str = ""
+
+
+def pack(
+    stage: Stage, total: int, images: Callable[[range], Iterator[Packed]], context: Context
+) -> None:
+    """Write images into the shards of a stage.
+
+    Args:
+        stage: The stage; each shard gets ``images.tar`` and ``index.parquet``.
+        total: Number of images.
+        images: Yields those in a range.
+        context: What the source was given.
+    """
+
+    def make(index: int, folder: Path) -> None:
+        wanted = range(index * IMAGES_PER_SHARD, min((index + 1) * IMAGES_PER_SHARD, total))
+        rows: list[dict[str, Any]] = []
+        with ShardWriter(folder / "images.tar") as writer:
+            for image in images(wanted):
+                place = writer.add(image.key, image.content, image.suffix)
+                facts = {"key": image.key, "label": image.label, "pixels": image.pixels}
+                size = {"width": image.size[0], "height": image.size[1]}
+                rows.append({**facts, **size, **place})
+        names = ("key", "label", "width", "height", "offset", "size", "sha256")
+        schema = {name: INDEX_SCHEMA[name] for name in names} | {"pixels": pl.String()}
+        pl.DataFrame(rows, schema=schema, orient="row").write_parquet(folder / "index.parquet")
+
+    stage.run(-(-total // IMAGES_PER_SHARD), make, context.progress, scope=context.scope)
+
+
+def packed_rows(stage: Stage, context: Context) -> pl.DataFrame:
+    """Return the rows of packed images, with every column of an image set."""
+    names = list(context.task.class_names)
+    parts = [
+        pl.read_parquet(shard / "index.parquet").with_columns(
+            shard=pl.lit((shard / "images.tar").relative_to(context.home.data).as_posix())
+        )
+        for shard in stage.shards()
+    ]
+    rows = pl.concat(parts)
+    missing = [name for name in INDEX_SCHEMA if name not in (*rows.columns, "class_name")]
+    return rows.with_columns(
+        pl.col("label").replace_strict(range(len(names)), names).alias("class_name"),
+        *(pl.lit(None, INDEX_SCHEMA[name]).alias(name) for name in missing),
+    )
+
+
+def reduced(image: Image.Image, longest: int) -> Image.Image:
+    """Return an image whose longest side is at most so many pixels; none is enlarged."""
+    if max(image.size) <= longest:
+        return image
+    scale = longest / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.LANCZOS)

@@ -1,0 +1,161 @@
+"""Stages: pieces of work that are done once, in shards, and survive being killed.
+
+A stage's folder is named by the hash of its configuration and of what its inputs made, so the same
+work is never done twice and different work never meets. Its plan (how many shards) is frozen in
+``plan.json`` before the first shard, never derived from a worker count. A shard is made in a
+temporary folder and renamed; ``done.json`` comes last. Any number of workers may run one stage: a
+shard is held by an advisory file lock, which the kernel releases when its holder dies.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from bench.core.errors import BenchError
+from bench.core.files import atomic_folder, fingerprint, write_atomic
+from bench.core.json_values import Json, digest
+from bench.core.progress import Bar, Progress
+from bench.core.work_selection import EVERYTHING, Scope
+
+
+class UnfinishedError(BenchError):
+    """A stage that is not to be made, or of which only some shards were asked for.
+
+    Args:
+        what: What is missing.
+        stage: The stage's name.
+    """
+
+    def __init__(self, what: str, stage: str) -> None:
+        self.stage = stage
+        super().__init__(what)
+
+
+class _Plan(msgspec.Struct):
+    """What ``plan.json`` and ``done.json`` say, besides the configuration."""
+
+    shards: int
+    output: str = ""
+    info: Json = {}
+
+
+class Stage:
+    """One stage's folder.
+
+    Args:
+        data: The folder that holds all stages.
+        name: What the stage does, e.g. ``"download"``.
+        config: Everything that determines its output, besides its inputs.
+        inputs: The outputs of the stages it reads.
+    """
+
+    def __init__(
+        self, data: Path, name: str, config: Mapping[str, Any], inputs: Sequence[str] = ()
+    ) -> None:
+        self.config = {"stage": name, "config": dict(config), "inputs": list(inputs)}
+        self.name = name
+        self.key = f"{name}-{digest(self.config)}"
+        self.folder = data / self.key
+
+    @property
+    def done(self) -> bool:
+        """Whether every shard is there."""
+        return (self.folder / "done.json").is_file()
+
+    def shard(self, index: int) -> Path:
+        """Return the folder of one shard."""
+        return self.folder / f"{index:05d}"
+
+    def shards(self) -> list[Path]:
+        """Return the folders of all shards of a finished stage, in order."""
+        return [self.shard(index) for index in range(self._read("done.json").shards)]
+
+    @property
+    def output(self) -> str:
+        """What a finished stage made: its key and a hash of its shards.
+
+        A stage that is made anew and comes out otherwise, as a download may, is another input.
+        """
+        return f"{self.key}-{self._read('done.json').output}"
+
+    def info(self) -> dict[str, Any]:
+        """Return what the stage noted when it was finished."""
+        return self._read("done.json").info
+
+    def run(
+        self,
+        shards: int,
+        make: Callable[[int, Path], None],
+        progress: Progress,
+        *,
+        scope: Scope = EVERYTHING,
+        wait: bool = True,
+        summarise: Callable[[list[Path]], dict[str, Any]] = lambda _: {},
+    ) -> None:
+        """Make the missing shards, and the stage's last word when none is missing.
+
+        Args:
+            shards: Number of shards; the first worker's word stands.
+            make: Fills an empty folder with the content of one shard.
+            progress: Where to report.
+            scope: Which shards to make, if any.
+            wait: Whether to wait for shards that other workers are making.
+            summarise: What to note about the finished stage.
+
+        Raises:
+            UnfinishedError: If shards that were not asked for, or not waited for, are missing.
+        """
+        if self.done:
+            return
+        if not scope.has(self.name):
+            raise UnfinishedError(f"{self.key} is still to be made", self.name)
+        total = self._plan(shards)
+        wanted = [index for index in scope.shards or range(total) if index < total]
+        missing = [index for index in wanted if not self.shard(index).is_dir()]
+        with progress.bar(self.name, len(missing), "shard") as bar:
+            busy = [index for index in missing if not self._make(index, make, bar, wait=False)]
+            for index in busy if wait else ():
+                self._make(index, make, bar, wait=True)
+        if all(self.shard(index).is_dir() for index in range(total)):
+            made = [self.shard(index) for index in range(total)]
+            output = digest([fingerprint(shard) for shard in made])
+            done = {"shards": total, "output": output, "info": summarise(made)}
+            self._write("done.json", {**self.config, **done})
+        if not self.done:
+            absent = sum(not self.shard(index).is_dir() for index in range(total))
+            what = f"{self.key}: {absent} of {total} shards are still to be made"
+            raise UnfinishedError(what, self.name)
+
+    def _plan(self, shards: int) -> int:
+        if not (self.folder / "plan.json").is_file():
+            self._write("plan.json", {**self.config, "shards": shards})
+        return self._read("plan.json").shards
+
+    def _make(self, index: int, make: Callable[[int, Path], None], bar: Bar, *, wait: bool) -> bool:
+        """Make one shard, unless another worker is at it and we do not wait for that."""
+        lock = FileLock(self.folder / f".{index:05d}.lock")
+        try:
+            with lock.acquire(timeout=-1 if wait else 0):
+                if not self.shard(index).is_dir():
+                    with atomic_folder(self.shard(index)) as folder:
+                        make(index, folder)
+        except Timeout:
+            return False
+        bar.advance()
+        return True
+
+    def _read(self, name: str) -> _Plan:
+        path = self.folder / name
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=_Plan)
+        except (OSError, msgspec.DecodeError) as error:
+            raise BenchError(
+                f"the stage {self.key} has no readable {name}",
+                f"delete {self.folder} and run again",
+            ) from error
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        write_atomic(self.folder / name, msgspec.json.format(msgspec.json.encode(content)))

@@ -1,0 +1,145 @@
+"""Tar shards of images, and the index that finds one image in them without unpacking.
+
+The tars are webdataset tars (``KEY.png`` or ``KEY.jpg`` members); the index gives each image's
+byte offset, so that any subset is read in any order, straight from the tar.
+"""
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+from PIL import Image
+
+from bench.core.errors import BenchError
+
+MAX_PIXELS = 64_000_000
+"""Images beyond this many pixels are refused: a decompression bomb costs one row, not the node."""
+
+Suffix = Literal[".png", ".jpg"]
+"""How images are kept: without loss, or smaller."""
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+INDEX_SCHEMA = pl.Schema(
+    {
+        "key": pl.String,
+        "shard": pl.String,
+        "offset": pl.Int64,
+        "size": pl.Int64,
+        "label": pl.Int64,
+        "class_name": pl.String,
+        "caption": pl.String,
+        "caption_id": pl.String,
+        "origin": pl.String,
+        "url": pl.String,
+        "seed": pl.Int64,
+        "sha256": pl.String,
+        "clip_score": pl.Float32,
+        "width": pl.Int32,
+        "height": pl.Int32,
+    }
+)
+
+
+class ShardWriter:
+    """Writes images to a tar and remembers where each of them went.
+
+    Args:
+        path: The tar file to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tar.close()
+
+    def add(self, key: str, content: bytes, suffix: str) -> dict[str, Any]:
+        """Append one encoded image; return its offset, size and SHA-256."""
+        member = tarfile.TarInfo(f"{key}{suffix}")
+        member.size = len(content)
+        # USTAR headers are one 512-byte block; the data follows.
+        offset = self._tar.offset + tarfile.BLOCKSIZE
+        self._tar.addfile(member, io.BytesIO(content))
+        return {"offset": offset, "size": len(content), "sha256": sha256(content)}
+
+
+def sha256(content: bytes) -> str:
+    """Return the hexadecimal SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def members(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield (key, offset, size) of every image in a tar.
+
+    Raises:
+        BenchError: If the tar is truncated or not a tar.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                stem, suffix = os.path.splitext(member.name)  # noqa: PTH122
+                if member.isfile() and suffix.lower() in _SUFFIXES:
+                    yield stem, member.offset_data, member.size
+    except (tarfile.TarError, OSError) as error:
+        raise corrupt(path, str(error)) from error
+
+
+def decode(content: bytes) -> Image.Image:
+    """Decode one image to RGB.
+
+    Raises:
+        ValueError: If it is not an image, is truncated, or is larger than `MAX_PIXELS`.
+    """
+    try:
+        image = Image.open(io.BytesIO(content))
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"image of {image.width} by {image.height} pixels")
+        return image.convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"not a readable image: {error}") from error
+
+
+def encode(image: Image.Image, suffix: str, quality: int = 95) -> bytes:
+    """Encode an image as PNG, or as JPEG of a stated quality with full colour resolution."""
+    stream = io.BytesIO()
+    if suffix == ".png":
+        image.save(stream, "PNG", compress_level=1)
+    else:
+        image.save(stream, "JPEG", quality=quality, subsampling=0)
+    return stream.getvalue()
+
+
+def read_bytes(path: Path, offset: int, size: int) -> bytes:
+    """Read one image's bytes out of a tar.
+
+    Raises:
+        BenchError: If the tar is missing or shorter than the index says.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = os.pread(stream.fileno(), size, offset)
+    except OSError as error:
+        raise corrupt(path, error.strerror or "unreadable") from error
+    if len(content) != size:
+        raise corrupt(path, "truncated")
+    return content
+
+
+def corrupt(path: Path, why: str) -> BenchError:
+    """Return the error for a file that is not what it should be; a stage's own is made anew."""
+    stage = path.parent.parent
+    if not (stage / "plan.json").is_file():
+        return BenchError(f"the file {path} is corrupt ({why})", "put a whole copy in its place")
+    return BenchError(
+        f"the shard {path} is corrupt ({why})",
+        f"delete {stage} and run again: only that stage is made anew",
+    )

@@ -1,0 +1,1 @@
+"""What evaluators see of a model: its features on a task's splits."""

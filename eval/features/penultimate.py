@@ -1,0 +1,44 @@
+"""Features before the projection into the joint space: what SynCLR's probe takes (EVALUATE.md)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from bench.core.errors import RequestError
+
+
+def penultimate(visual: Any, images: Tensor) -> Tensor:  # noqa: ANN401 (open_clip's towers)
+    """Return pooled features, float ``[b, width]``, with the tower's projection left out.
+
+    Args:
+        visual: An image tower of open_clip: a ViT, a ModifiedResNet, or one of timm's.
+        images: Normalised images, float ``[b, 3, h, w]``.
+
+    Raises:
+        RequestError: If the tower is of a kind whose projection is not known.
+    """
+    if hasattr(visual, "trunk"):
+        features: Tensor = visual.trunk(images)
+        return features
+    if isinstance(getattr(visual, "proj", None), Tensor):
+        identity = {"proj": _eye(visual.proj, visual.proj.shape[0])}
+    elif hasattr(getattr(visual, "attnpool", None), "c_proj"):
+        last = visual.attnpool.c_proj
+        identity = {
+            "attnpool.c_proj.weight": _eye(last.weight, last.in_features),
+            "attnpool.c_proj.bias": last.bias.new_zeros(last.in_features),
+        }
+    else:
+        raise RequestError(
+            f"the image tower {type(visual).__name__} has no projection to leave out",
+            "use features=projection",
+        )
+    # The projection is replaced for this call alone: others may hold the tower.
+    unprojected: Tensor = functional_call(visual, identity, (images,))
+    return unprojected
+
+
+def _eye(like: Tensor, size: int) -> Tensor:
+    return torch.eye(size, dtype=like.dtype, device=like.device)

@@ -1,0 +1,100 @@
+"""Accuracy and mean accuracy per class, with 95 % intervals for the sampling of test images.
+
+Several draws (of few shots, say) are averaged image by image: the interval is for the choice of
+test images alone, and the draws' own values stand beside it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from bench.core.arrays import LabelArray
+from bench.core.records import Score
+from bench.core.task import Task
+from bench.plugins.evaluation import Evaluation
+
+Z = 1.959963984540054
+"""Two-sided 95 % quantile of the normal distribution."""
+
+Interval = tuple[float, float, float]
+"""An estimate with its lower and upper limit."""
+
+
+def wilson(successes: float, n: float) -> tuple[float, float]:
+    """Return Wilson's score interval of a proportion: n trials, above zero, need not be whole."""
+    share = successes / n
+    centre = share + Z**2 / (2 * n)
+    half = Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    low, high = ((centre + side * half) / (1 + Z**2 / n) for side in (-1, 1))
+    return max(0.0, low), min(1.0, high)
+
+
+def accuracy(evaluation: Evaluation) -> Interval:
+    """Return the share of images that are classified right."""
+    right = float(evaluation.hits.sum())
+    n = len(evaluation.labels)
+    return right / n, *wilson(right, n)
+
+
+def mean_per_class(evaluation: Evaluation) -> Interval:
+    """Return the unweighted mean of the classes' accuracies, over classes that have images.
+
+    Images are sampled within their class, so the variance is the sum of the classes'; it sets the
+    sample size of a Wilson interval. For the variance alone, each class is given one more image,
+    as often right as the others: five out of five is not certainty.
+    """
+    _, index = np.unique(evaluation.labels, return_inverse=True)
+    n = np.bincount(index)
+    right = np.bincount(index, weights=evaluation.hits)
+    mean = float(np.mean(right / n))
+    prior = (mean * len(n) + 1) / (len(n) + 2)
+    share = (right + prior) / (n + 1)
+    variance = np.sum(share * (1 - share) / n) / len(n) ** 2
+    size = float(share.mean() * (1 - share.mean()) / variance)
+    return mean, *wilson(mean * size, size)
+
+
+METRICS: dict[str, Callable[[Evaluation], Interval]] = {
+    "accuracy": accuracy,
+    "mean-per-class": mean_per_class,
+}
+
+
+def value(evaluation: Evaluation, task: Task) -> float:
+    """Return the task's own metric of an evaluation."""
+    return METRICS[task.metric](evaluation)[0]
+
+
+def score(predicted: LabelArray, labels: LabelArray, metric: str) -> float:
+    """Return a metric of answers and truth, int64 ``[n]``: what choices are made by."""
+    return METRICS[metric](Evaluation(predicted, labels, chosen={}))[0]
+
+
+def scores(evaluator: str, split: str, evaluation: Evaluation) -> list[Score]:
+    """Return every metric of an evaluation, with its interval."""
+    found = []
+    for metric, measure in METRICS.items():
+        estimate, low, high = measure(evaluation)
+        found.append(
+            Score(
+                evaluator=evaluator,
+                split=split,
+                metric=metric,
+                value=estimate,
+                n=len(evaluation.labels),
+                ci_low=low,
+                ci_high=high,
+                chosen=evaluation.chosen,
+                draws=[measure(draw)[0] for draw in _draws(evaluation)],
+            )
+        )
+    return found
+
+
+def _draws(evaluation: Evaluation) -> list[Evaluation]:
+    """Return an evaluation of several draws as one of each; nothing, where there is but one."""
+    if evaluation.predicted.ndim == 1:
+        return []
+    return [replace(evaluation, predicted=draw) for draw in evaluation.predicted]

@@ -1,0 +1,1 @@
+"""Logistic regression on frozen features, for a whole path of penalties."""

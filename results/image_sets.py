@@ -1,0 +1,170 @@
+"""What the report shows of a set of images: what each step left, scores, and removed copies.
+
+The pictures were drawn when the images were collected (`sources/screening/audit.py`) and lie in the image
+set's folder; where that is not at hand, the report has nothing to say about the set.
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import polars as pl
+
+from bench.core.errors import BenchError
+from bench.core.paths import Home
+from bench.storage.image_set import ImageSet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_BINS = 80
+
+
+def shown(home: Home, sets: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what the template shows of each image set that left evidence.
+
+    Args:
+        home: Where the image sets are.
+        sets: Rows of `results.queries.image_sets`.
+    """
+    folders = _folders(home)
+    found = []
+    for label, source, content in sets.itertuples(index=False):
+        images = folders.get((source, content))
+        if images is not None:
+            head = {"label": label, "content": content, "rule": _rule(images)}
+            yields = {"steps": _steps(images), "classes": _classes(images)}
+            found.append(head | yields | _filtering(images) | _copies(images))
+    return found
+
+
+def histogram(scores: pl.DataFrame, tau: float | None, title: str) -> Figure:
+    """Draw the scores of all matches: those that passed the filter and the others, and tau.
+
+    Args:
+        scores: Columns ``clip_score`` and ``passed``.
+        tau: The threshold; None for a rule that has none.
+        title: What the images are.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from results.figures import LOOK, STYLES
+
+    passed, dropped = (
+        scores.filter(pl.col("passed") == own)["clip_score"].to_numpy() for own in (True, False)
+    )
+    with mpl.rc_context(LOOK):
+        figure = Figure(figsize=(7, 2.6), layout="constrained")
+        axes = figure.subplots()
+        axes.hist(
+            [passed, dropped],
+            bins=_BINS,
+            stacked=True,
+            color=[STYLES["retrieved"].colour, "#BBBBBB"],
+            label=[f"passed: {len(passed):,}", f"dropped: {len(dropped):,}"],
+        )
+        if tau is not None:
+            axes.axvline(tau, color="#222222", linestyle=(0, (5, 3)), label=f"tau = {tau:g}")
+        axes.set(xlabel="cosine with the filter's text", ylabel="matched images", title=title)
+        axes.legend()
+    return figure
+
+
+def _folders(home: Home) -> dict[tuple[str, str], ImageSet]:
+    """Return the image sets that left evidence, by source and content."""
+    found = {}
+    for path in sorted(home.data.glob("images-*/pairs.parquet")):
+        try:
+            images = ImageSet.open(path.parent, home.data)
+        except BenchError:
+            continue  # The run that needs it will say so.
+        found[images.manifest.source, images.manifest.content] = images
+    return found
+
+
+def _rule(images: ImageSet) -> str:
+    options = images.manifest.options
+    rule = {name: options[name] for name in ("tau", "top_fraction", "cap") if name in options}
+    settings = ", ".join(f"{name} {value:g}" for name, value in rule.items())
+    return f"filter {options['filter']}, {settings}" if "filter" in options else ""
+
+
+def _steps(images: ImageSet) -> list[list[str]]:
+    """Return the counts of the manifest's yields in their order, the kinds of failure included."""
+    found = []
+    for step, value in images.manifest.yields.items():
+        if isinstance(value, int):
+            found.append([step, f"{value:,}"])
+        elif step == "incomplete" and value:
+            found.append(["files of the pool that could not be scanned", f"{len(value):,}"])
+        elif step == "failed":
+            found += [[f"failed: {kind}", f"{times:,}"] for kind, times in value.items()]
+    return found
+
+
+def _classes(images: ImageSet) -> list[list[Any]]:
+    """Return the header and then the rows of what each class was left with after each step."""
+    rows: list[list[Any]] = []
+    for name, counts in images.manifest.yields.get("classes", {}).items():
+        if not rows:
+            rows.append(["class", *counts])
+        rows.append([name, *map(_cell, counts.values())])
+    return rows
+
+
+def _cell(value: int | dict[str, int]) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return ", ".join(f"{times:,} {kind}" for kind, times in value.items())
+
+
+def _filtering(images: ImageSet) -> dict[str, Any]:
+    path = images.folder / "scores.parquet"
+    if not path.is_file():
+        return {"histogram": ""}
+    scores = pl.read_parquet(path, columns=["clip_score", "passed"])
+    passed = int(scores["passed"].sum())
+    figure = histogram(scores, images.manifest.options.get("tau"), "Similarity of every match")
+    return {
+        "histogram": _svg(figure),
+        "passed": f"{passed:,}",
+        "dropped": f"{scores.height - passed:,}",
+        "filtered": _embedded(images.folder / "filtered.png"),
+    }
+
+
+def _copies(images: ImageSet) -> dict[str, Any]:
+    duplicates = dict(images.manifest.yields["duplicates"])
+    pairs = pl.read_parquet(images.folder / "pairs.parquet").iter_rows(named=True)
+    return {
+        "descriptor": duplicates.pop("descriptor"),
+        "duplicates": duplicates,
+        "removed": _embedded(images.folder / "removed.png"),
+        "pairs": [
+            [place + 1, pair["key"], pair["distance"], _original(pair)]
+            for place, pair in enumerate(pairs)
+        ],
+    }
+
+
+def _original(pair: dict[str, Any]) -> str:
+    if pair["kept"] is not None:
+        return str(pair["kept"])
+    seen = f" ({pair['framing']})" if pair["framing"] else ""
+    return f"{pair['split']} image {pair['index']}{seen}"
+
+
+def _svg(figure: Figure) -> str:
+    from results.figures import save
+
+    with tempfile.TemporaryDirectory() as folder:
+        return _embedded(save(figure, Path(folder) / "histogram")[1])
+
+
+def _embedded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()

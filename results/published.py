@@ -1,0 +1,43 @@
+"""Published numbers, each with its source; they never stand beside a miniature result."""
+
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from bench.core.config import Declared
+from results.queries import Experiment
+
+_FILE = Path(__file__).with_suffix(".yaml")
+
+
+class Value(Declared, frozen=True, kw_only=True):
+    """One published number, in per cent."""
+
+    task: str
+    evaluator: str
+    source: str
+    n: int
+    value: float
+
+
+class Published(Declared, frozen=True, kw_only=True):
+    """Numbers of one model from one place."""
+
+    model: str
+    where: str
+    note: str = ""
+    values: list[Value]
+
+
+def published(experiment: Experiment) -> list[tuple[Published, Value]]:
+    """Return the published numbers on an experiment's task; none unless its preset is ``paper``."""
+    if experiment.preset != "paper":
+        return []
+    groups = msgspec.convert(yaml.safe_load(_FILE.read_text("utf-8")), list[Published])
+    return [
+        (group, value)
+        for group in groups
+        for value in group.values
+        if value.task == experiment.task
+    ]

@@ -1,0 +1,1 @@
+"""Captions to generate images from: planned, written, checked, kept."""

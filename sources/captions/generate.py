@@ -1,0 +1,187 @@
+"""Captions are written in two stages: drafts, in shards; then copies are drawn anew.
+
+An item's draft depends on its seed and key alone: it is drawn until it is fit, at most
+``1 + redraws`` times, and given up after that. Then, in at most ``redraws`` rounds, every caption
+that equals one of an earlier item, of its own or of an earlier block, is drawn anew; what is a copy
+after that is kept and counted. So an item depends on those before it and on nothing else: neither
+on the workers, nor on the batch or shard size, nor on how many items come after it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from bench.core.errors import BenchError
+from bench.core.json_values import Json, digest
+from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder, CaptionWriter
+from bench.plugins.source import Context
+from bench.storage.stage import Stage
+from sources.captions.check import CaptionCheck
+from sources.captions.options import CaptionOptions
+from sources.captions.phrase_lists import read_phrases
+from sources.captions.table import COPY, SCHEMA, caption_texts
+
+
+def captions(
+    options: CaptionOptions, writer: CaptionWriter, context: Context, earlier: Sequence[Stage] = ()
+) -> Stage:
+    """Return the finished captions of the next block.
+
+    Its one shard holds ``captions.parquet`` and ``given-up.parquet``, both of `SCHEMA`.
+
+    Args:
+        options: How many, and how.
+        writer: What writes them.
+        context: For which task.
+        earlier: The finished captions of all earlier blocks, in order.
+
+    Raises:
+        RequestError: If the writer cannot begin.
+        BenchError: If it cannot go on, or if most of a shard's captions are unfit.
+    """
+    desk = _Desk(options, writer, context)
+    drafts = _drafts(options, desk, context, len(earlier))
+    inputs = [drafts.output, *(stage.output for stage in earlier)]
+    stage = Stage(context.home.data, "captions", {"version": 1}, inputs)
+
+    def make(_: int, folder: Path) -> None:
+        rows = pl.concat(pl.read_parquet(part / "drafts.parquet") for part in drafts.shards())
+        before = pl.concat(
+            [pl.Series(dtype=pl.String), *(caption_texts(block) for block in earlier)]
+        )
+        fit = rows.filter(pl.col("fault").is_null())
+        desk.without_copies(fit, before).write_parquet(folder / "captions.parquet")
+        rows.filter(pl.col("fault").is_not_null()).write_parquet(folder / "given-up.parquet")
+
+    stage.run(1, make, context.progress, scope=context.scope.whole)
+    return stage
+
+
+def _drafts(options: CaptionOptions, desk: "_Desk", context: Context, block: int) -> Stage:
+    config = {"version": 1, "block": block, "size": options.block_size}
+    config |= {"shard_size": options.caption_shard_size, **desk.config}
+    stage = Stage(context.home.data, "drafts", config)
+
+    def make(shard: int, folder: Path) -> None:
+        first = shard * options.caption_shard_size
+        last = min(first + options.caption_shard_size, options.block_size)
+        keys = [f"b{block:05d}-{item:06d}" for item in range(first, last)]
+        desk.drafts(keys).write_parquet(folder / "drafts.parquet")
+
+    shards = -(-options.block_size // options.caption_shard_size)
+    stage.run(shards, make, context.progress, scope=context.scope.whole)
+    return stage
+
+
+class _Desk:
+    """A writer at work: its texts are checked, and drawn anew where they are unfit."""
+
+    def __init__(self, options: CaptionOptions, writer: CaptionWriter, context: Context) -> None:
+        self._options = options
+        self._writer = writer
+        self._redraws = 0 if writer.fixed else options.redraws
+        phrases = read_phrases(options.phrases)
+        self._brief = CaptionBrief(context.task, context.home, phrases)
+        self._check = CaptionCheck(context.task)
+
+    @property
+    def config(self) -> Json:
+        """All that the captions depend on besides their keys."""
+        task = self._brief.task
+        return {
+            "writer": self._options.writer,
+            "writing": self._writer.config(self._brief.home),
+            "phrases": digest(self._brief.phrases),
+            "classes": [[name, task.query(name).any] for name in task.class_names],
+            "noun": task.noun,
+            "seed": self._options.seed,
+            "redraws": self._redraws,
+        }
+
+    def drafts(self, keys: Sequence[str]) -> pl.DataFrame:
+        """Return one row per key, drawn anew while it is unfit.
+
+        Raises:
+            BenchError: If most of them stay unfit.
+        """
+        rows = self._rows([self._order(key) for key in keys])
+        for _ in range(self._redraws):
+            unfit = [place for place, row in enumerate(rows) if row["fault"]]
+            for place, drawn in zip(unfit, self._anew([rows[at] for at in unfit]), strict=True):
+                rows[place] = {**drawn, "refused": [*rows[place]["refused"], rows[place]["fault"]]}
+        faults = [row["fault"] for row in rows if row["fault"]]
+        if len(faults) > len(rows) / 2:
+            reasons = ", ".join(f"{count} {fault}" for fault, count in Counter(faults).items())
+            raise BenchError(
+                f"most captions of the writer {self._options.writer} are unfit: "
+                f"of {len(rows)}, {reasons}",
+                "each must be one short line that names its class; a model must follow examples",
+            )
+        return pl.DataFrame(rows, schema=SCHEMA)
+
+    def without_copies(self, rows: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
+        """Return rows, those that are copies of earlier ones drawn anew.
+
+        Args:
+            rows: Fit captions, in the order of their keys.
+            before: The captions of earlier blocks.
+        """
+        for _ in range(self._redraws):
+            copied = _copied(rows["caption"], before)
+            if not copied.any():
+                break
+            old = rows.filter(copied).to_dicts()
+            new = [_better(row, drawn) for row, drawn in zip(old, self._anew(old), strict=True)]
+            changed = pl.DataFrame(new, schema=SCHEMA)
+            rows = pl.concat([rows.filter(~copied), changed]).sort("key")
+        fault = pl.when(_copied(rows["caption"], before)).then(pl.lit(COPY))
+        return rows.with_columns(fault.alias("fault"))
+
+    def _anew(self, rows: list[Json]) -> list[Json]:
+        return self._rows([self._order(row["key"], row["draw"] + 1) for row in rows])
+
+    def _order(self, key: str, draw: int = 0) -> CaptionOrder:
+        block, item = key.removeprefix("b").split("-")
+        seed = int(digest([self._options.seed, key], 15), 16)
+        return CaptionOrder(key, int(block) * self._options.block_size + int(item), seed, draw)
+
+    def _rows(self, orders: list[CaptionOrder]) -> list[Json]:
+        if not orders:
+            return []
+        written = self._writer.write(orders, self._brief)
+        faults = self._check.faults(written)
+        return [
+            self._row(order, caption, fault)
+            for order, caption, fault in zip(orders, written, faults, strict=True)
+        ]
+
+    def _row(self, order: CaptionOrder, caption: Caption, fault: str | None) -> Json:
+        return {
+            "key": order.key,
+            "label": caption.label,
+            "class_name": self._brief.task.class_names[caption.label],
+            "kind": caption.kind,
+            "caption": caption.text,
+            "relation": caption.relation,
+            "background": caption.background,
+            "examples": list(caption.examples),
+            "pair": caption.pair,
+            "writer": self._options.writer,
+            "seed": order.seed,
+            "draw": order.draw,
+            "refused": [],
+            "fault": fault,
+        }
+
+
+def _copied(captions: pl.Series, before: pl.Series) -> pl.Series:
+    return captions.is_in(before.implode()) | ~captions.is_first_distinct()
+
+
+def _better(copy: Json, drawn: Json) -> Json:
+    """Return another draw of a copy, or the copy for as long as the draw is unfit."""
+    if drawn["fault"]:
+        return {**copy, "draw": drawn["draw"], "refused": [*copy["refused"], drawn["fault"]]}
+    return {**drawn, "refused": [*copy["refused"], COPY]}

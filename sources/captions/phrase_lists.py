@@ -1,0 +1,81 @@
+"""The lists that captions are made of: ``sources/captions/phrases/NAME.yaml``, or a file of one's own."""
+
+from pathlib import Path
+from string import Formatter
+from typing import Annotated
+
+import msgspec
+
+from bench.core.config import Declared, declared, read_yaml
+from bench.core.errors import RequestError, unknown_name
+from bench.core.json_values import Json
+
+_FOLDER = Path(__file__).with_name("phrases")
+_NAMES = {"name", "subject", "a_subject"}
+_ANYWHERE = {*_NAMES, "quality", "view"}
+_SLOTS = {
+    "class": _ANYWHERE,
+    "relation": _ANYWHERE | {"relation", "thing"},
+    "background": _ANYWHERE | {"background"},
+}
+
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+_Texts = Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
+
+
+class _Phrases(Declared, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """What a phrase file holds; the lists by noun need one for ``object``, which is any other."""
+
+    class_: _Texts
+    relation: _Texts
+    background: _Texts
+    relations: _Texts
+    qualities: _Texts
+    views: _Texts
+    things: dict[str, _Texts]
+    backgrounds: dict[str, _Texts]
+    say_noun: tuple[_Text, ...] = ()
+    """Nouns that are put behind a class's name, as in "737-200 aircraft" (PROTOCOL: the authors'
+    code does so for cars and aircraft)."""
+
+
+def read_phrases(name: str) -> Json:
+    """Return the lists of a phrase file by name or by path.
+
+    Raises:
+        RequestError: If there is none, or it is malformed.
+    """
+    names = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    path = _FOLDER / f"{name}.yaml" if name in names else Path(name)
+    if path.suffix != ".yaml" or not path.is_file():
+        raise unknown_name("list of phrases", name, names)
+    found: Json = msgspec.to_builtins(declared(_Phrases, read_yaml(path), str(path)))
+    for kind, slots in _SLOTS.items():
+        for template in found[kind]:
+            _check(template, slots, f"{path}: {kind}")
+    for lists in ("things", "backgrounds"):
+        if "object" not in found[lists]:
+            raise RequestError(f"{path}: {lists} has no list for object", "add one")
+    return found
+
+
+def of_noun(lists: dict[str, list[str]], noun: str) -> list[str]:
+    """Return the list for what all classes of a task are, or else the general one."""
+    return lists.get(noun, lists["object"])
+
+
+def _check(template: str, slots: set[str], where: str) -> None:
+    try:
+        # A format or a conversion could fail, or fill a disk.
+        found = {
+            "{" if form or conversion else slot
+            for _, slot, form, conversion in Formatter().parse(template)
+            if slot is not None
+        }
+    except ValueError:
+        found = {"{"}
+    if found - slots or not found & _NAMES:
+        raise RequestError(
+            f"{where}: {template!r} cannot be filled in",
+            f"it needs one of {', '.join(sorted(_NAMES))}; it may hold {', '.join(sorted(slots))}",
+        )

@@ -1,0 +1,16 @@
+"""How a language model's words are drawn; the figures are the paper's (002, appendix A.1)."""
+
+from typing import Annotated
+
+import msgspec
+
+from bench.core.config import AboveZero, Declared
+
+
+class Sampling(Declared, frozen=True, kw_only=True):
+    """Temperature and nucleus sampling, and an end."""
+
+    temperature: AboveZero = 0.8
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    """Tokens of one caption at most (PROTOCOL, section 3); it ends with its line."""

@@ -1,0 +1,70 @@
+"""The captions of a synthetic image set, as they lie on disk once they are written."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from bench.core.json_values import Json
+from bench.storage.stage import Stage
+
+SCHEMA = pl.Schema(
+    {
+        "key": pl.String(),
+        "label": pl.Int64(),
+        "class_name": pl.String(),
+        "kind": pl.String(),
+        "caption": pl.String(),
+        "relation": pl.String(),
+        "background": pl.String(),
+        "examples": pl.List(pl.String()),
+        "pair": pl.String(),
+        "writer": pl.String(),
+        "seed": pl.Int64(),
+        "draw": pl.Int64(),
+        "refused": pl.List(pl.String()),
+        "fault": pl.String(),
+    }
+)
+"""One row per item: why earlier draws of it were refused (``refused``), and what is wrong with the
+last one (``fault``; null for nothing)."""
+
+COPY = "copy"
+"""The fault of a caption that an earlier item has, word by word."""
+
+
+def caption_rows(stage: Stage) -> pl.DataFrame:
+    """Return the rows of finished captions, in the order of their keys."""
+    return pl.read_parquet(stage.shard(0) / "captions.parquet")
+
+
+def caption_texts(stage: Stage) -> pl.Series:
+    """Return the texts of finished captions, and read nothing else: a million are soon read."""
+    path = stage.shard(0) / "captions.parquet"
+    return pl.read_parquet(path, columns=["caption"]).to_series()
+
+
+def caption_yields(stages: Sequence[Stage]) -> Json:
+    """Return what became of the captions of some blocks, kind by kind.
+
+    Returns:
+        Kind to ``asked``, ``refused`` (reason to number of draws that were refused for it and drawn
+        anew), ``given up`` (reason to number of items whose last draw was refused too; they are
+        left out) and ``copies kept``.
+    """
+    kept = pl.concat(caption_rows(stage) for stage in stages)
+    lost = pl.concat(pl.read_parquet(stage.shard(0) / "given-up.parquet") for stage in stages)
+    rows = pl.concat([kept, lost])
+    copies = kept.filter(pl.col("fault") == COPY)
+    return {
+        kind: {
+            "asked": part.height,
+            "refused": _count(part["refused"].explode().drop_nulls()),
+            "given up": _count(lost.filter(pl.col("kind") == kind)["fault"]),
+            "copies kept": copies.filter(pl.col("kind") == kind).height,
+        }
+        for (kind,), part in rows.sort("kind").group_by("kind", maintain_order=True)
+    }
+
+
+def _count(reasons: pl.Series) -> dict[str, int]:
+    return dict(sorted(reasons.value_counts().iter_rows()))

@@ -1,0 +1,1 @@
+"""From addresses to tars: images are fetched, checked and counted."""

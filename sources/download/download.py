@@ -1,0 +1,78 @@
+"""Download: img2dataset fetches the candidates' images, shard by shard, into tars."""
+
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bench.core.errors import RequestError
+from bench.plugins.source import Context
+from bench.storage.stage import Stage
+from sources.download.failures import count
+from sources.download.fetch import fetch
+from sources.download.options import DownloadOptions
+from sources.download.preflight import preflight
+from sources.pool.pool import MINIWORLD, Pool
+from sources.pool.scan import candidates
+
+
+def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Context) -> Stage:
+    """Return the finished download of a scan's candidates.
+
+    Each shard holds ``images.tar`` and ``index.parquet`` (see `_fetch.fetch`). The stage notes how
+    many images were fetched, and the others by kind of failure.
+
+    Raises:
+        RequestError: If there is nothing to download.
+        BenchError: If no image of a shard could be reached: that is an outage, not a result.
+    """
+    rows = candidates(scanned)
+    if rows.is_empty():
+        raise RequestError(
+            f"no caption of the pool {pool.name!r} names a class of task {context.task.name!r}",
+            "look at the task's queries, or choose another pool",
+        )
+    names = ("image_size", "resize_mode", "suffix", "quality", "shard_size", "opt_outs")
+    config = {name: getattr(options, name) for name in names}
+    stage = Stage(context.home.data, "download", config, [scanned.output])
+    if stage.done:
+        return stage
+    shards = -(-rows.height // options.shard_size)
+    _say_proxy(pool, context)
+    with pool.served() as served:
+        preflight(rows, scanned, options, context, served)
+
+        def make(index: int, folder: Path) -> None:
+            # Shards of even size: all of a small remainder may be dead, which is no outage.
+            first, end = (rows.height * edge // shards for edge in (index, index + 1))
+            fetch(rows[first:end], folder, options, served)
+
+        stage.run(shards, make, context.progress, scope=context.scope, summarise=_total)
+    return stage
+
+
+def failures(stage: Stage) -> pl.DataFrame:
+    """Return key and failure (null for an image that is there) of a finished download."""
+    return _failures(stage.shards())
+
+
+def _failures(shards: Sequence[Path]) -> pl.DataFrame:
+    return pl.concat(
+        pl.read_parquet(shard / "index.parquet", columns=["key", "failure"]) for shard in shards
+    )
+
+
+def _total(shards: Sequence[Path]) -> dict[str, Any]:
+    found = _failures(shards)["failure"]
+    return {"fetched": found.null_count(), "failed": count(found)}
+
+
+def _say_proxy(pool: Pool, context: Context) -> None:
+    proxies = {urllib.request.getproxies().get(scheme) for scheme in ("http", "https")} - {None}
+    if proxies and pool.name != MINIWORLD:
+        context.progress.say(
+            "images are fetched through the environment's proxy, which looks names up by itself: "
+            "it must refuse private addresses, here only those written as numbers are refused"
+        )

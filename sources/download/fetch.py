@@ -1,0 +1,149 @@
+"""Fetching the images of some rows into one tar with an index."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import msgspec
+import polars as pl
+
+from bench.core.errors import BenchError
+from bench.runtime import signals
+from bench.storage.tar_shards import MAX_PIXELS, ShardWriter, members, read_bytes
+from sources.download.failures import UNREACHED
+from sources.download.options import DownloadOptions
+from sources.download.worker import Job, report
+from sources.pool.pool import Served
+
+_PROGRAM = "from sources.download.worker import main; main()"
+
+_SCHEMA = {
+    "key": pl.String,
+    "failure": pl.String,
+    "sent_sha256": pl.String,
+    "offset": pl.Int64,
+    "size": pl.Int64,
+    "sha256": pl.String,
+}
+
+
+def fetch(rows: pl.DataFrame, folder: Path, options: DownloadOptions, served: Served) -> float:
+    """Fetch the images of rows (key, url) into ``images.tar`` and ``index.parquet``.
+
+    The index has one row per row: key; failure, one of `_failures.KINDS`, null for an image that
+    is there; sent_sha256 of the bytes as the server sent them; offset, size and sha256 in the tar.
+
+    Returns:
+        Seconds that the passes took, without the start of the process.
+
+    Raises:
+        BenchError: If img2dataset fails, or no server answers at all: that is an outage, not a
+            result.
+    """
+    urls, fetched = folder / "urls.parquet", folder / "fetched"
+    address = pl.col("url").map_elements(served.rewrite, return_dtype=pl.String)
+    rows.select(address, name="key").write_parquet(urls)
+    places = [*options.allow_private, *served.places]
+    # A source's options are these and more.
+    own = {name: getattr(options, name) for name in DownloadOptions.__struct_fields__}
+    job = Job(str(urls), str(fetched), os.getpid(), places, DownloadOptions(**own))
+    _run(job, folder)
+    passes = sorted(fetched.iterdir())
+    index = _pack(passes, rows.height, folder / "images.tar", options.suffix)
+    index.write_parquet(folder / "index.parquet")
+    seconds = sum(map(_seconds, passes))
+    shutil.rmtree(fetched)
+    urls.unlink()
+    failures = index["failure"]
+    if failures.fill_null("").is_in(UNREACHED).all():
+        raise BenchError(
+            f"no image could be reached: {failures.mode().sort()[0]}",
+            "check the network, then the same command continues",
+        )
+    return seconds
+
+
+def _run(job: Job, folder: Path) -> None:
+    """Run img2dataset in a process of its own: it prints, forks and silences the descriptors."""
+    # Not in the folder: its disk may be full.
+    with TemporaryFile() as log:
+        with signals.kept_from_helpers():
+            process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, msgspec.json.encode(job).decode()],
+                env=_environment(job.allowed),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+        try:
+            code = process.wait()
+        finally:
+            _end_group(process)
+        log.seek(0)
+        said = log.read().decode(errors="replace")
+    # It goes on when it cannot write, and calls the images it lost failed.
+    if os.strerror(errno.ENOSPC) in said:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    if code:
+        last = " ".join(said.strip().splitlines()[-1:])
+        raise BenchError(f"img2dataset failed: {last[:200]}", "run the same command again")
+
+
+def _environment(places: Sequence[str]) -> dict[str, str]:
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    return {
+        **os.environ,
+        "NO_ALBUMENTATIONS_UPDATE": "1",
+        "OPENCV_IO_MAX_IMAGE_PIXELS": str(MAX_PIXELS),
+        # What is allowed as a private place is not the proxy's to reach.
+        "no_proxy": ",".join(filter(None, [direct, *places])),
+    }
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started, whether it finished or we were interrupted."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _pack(passes: Sequence[Path], asked: int, tar: Path, suffix: str) -> pl.DataFrame:
+    """Pack what was fetched in order of key, so that fetching it again makes the same tar."""
+    # The word of the last pass over an image stands.
+    rows = pl.concat(map(report, passes)).unique("name", keep="last").sort("name")
+    if rows.height != asked:
+        raise BenchError(
+            f"img2dataset reports on {rows.height} of {asked} images", "run the same command again"
+        )
+    found = {
+        (str(part), key): (part, offset, size)
+        for folder in passes
+        for part in folder.glob("*.tar")
+        for key, offset, size in members(part)
+    }
+    index = []
+    with ShardWriter(tar) as writer:
+        for name, key, sent, part, failure in rows.select(
+            "name", "key", "sha256", "part", "kind"
+        ).iter_rows():
+            row = {"key": name, "failure": failure, "sent_sha256": sent}
+            if failure is None:
+                row |= writer.add(name, read_bytes(*found[part, key]), suffix)
+            index.append(row)
+    return pl.DataFrame(index, schema=_SCHEMA, orient="row")
+
+
+def _seconds(folder: Path) -> float:
+    """Return how long one pass took; its parts may have been fetched side by side."""
+    parts = [json.loads(file.read_bytes()) for file in folder.glob("*_stats.json")]
+    ends, starts = ([float(part[name]) for part in parts] for name in ("end_time", "start_time"))
+    return max(ends) - min(starts)

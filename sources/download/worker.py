@@ -1,0 +1,164 @@
+"""The program that fetches one shard, in a process of its own; see `_fetch`.
+
+img2dataset's downloader, resizer, writer and distributors do the work. They are put together here
+as its own `download` does, without the process that logs: ours is the stage's progress.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.request
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from sources.download.addresses import parse_place
+from sources.download.failures import is_transient, kind_of_row
+from sources.download.image_check import CheckedResizer
+from sources.download.options import DownloadOptions
+from sources.download.safe_http import Opener, Rules
+
+USER_AGENT = "retrieved-or-generated"
+PAUSE_S = 2.0
+"""Pause before the second pass; it doubles with each."""
+PARENT_POLL_S = 0.5
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What the program is told.
+
+    Attributes:
+        urls: Parquet file with the columns ``name`` and ``url``.
+        folder: Where to put what is fetched: a folder per pass.
+        parent: The process to end with.
+        allowed: Places, as ADDRESS:PORT, that may be contacted though they are not public.
+        options: How to fetch.
+    """
+
+    urls: str
+    folder: str
+    parent: int
+    allowed: list[str]
+    options: DownloadOptions
+
+
+class Fetcher:
+    """img2dataset's downloader of one part; the rules go along to wherever the part is fetched.
+
+    Args:
+        rules: What a request may do.
+        settings: As of img2dataset's ``Downloader``.
+    """
+
+    def __init__(self, rules: Rules, **settings: Any) -> None:  # noqa: ANN401
+        from img2dataset.downloader import Downloader
+
+        self._rules = rules
+        self._downloader = Downloader(**settings)
+
+    def __call__(self, part: object) -> object:
+        """Fetch a part; return what img2dataset returns: whether it worked, and the part."""
+        urllib.request.install_opener(Opener(self._rules))
+        return self._downloader(part)
+
+
+def fetch(job: Job) -> None:
+    """Fetch all, then again, pass by pass, what failed for a reason that may pass."""
+    rows = pl.read_parquet(job.urls)
+    for attempt in range(job.options.retries + 1):
+        if attempt:
+            time.sleep(PAUSE_S * 2 ** (attempt - 1))
+        folder = Path(job.folder) / f"{attempt:03d}"
+        _fetch_once(rows, folder, job)
+        failed = report(folder).filter(
+            pl.col("kind").map_elements(is_transient, return_dtype=pl.Boolean)
+        )
+        rows = rows.join(failed, on="name", how="semi", maintain_order="left")
+        if rows.is_empty():
+            return
+
+
+def report(folder: Path) -> pl.DataFrame:
+    """Return one pass's rows: name, key, sha256 (of the bytes sent), part, kind of failure."""
+    parts = [pl.read_parquet(file).with_columns(part=pl.lit(str(file.with_suffix(".tar"))))
+             for file in sorted(folder.glob("*.parquet"))]  # fmt: skip
+    rows = pl.concat(parts)
+    kinds = [kind_of_row(*row) for row in rows.select("status", "error_message").iter_rows()]
+    return rows.select("name", "key", "sha256", "part", pl.Series("kind", kinds, pl.String))
+
+
+def _fetch_once(rows: pl.DataFrame, folder: Path, job: Job) -> None:
+    from img2dataset import distributor
+    from img2dataset.writer import WebDatasetSampleWriter
+
+    options = job.options
+    size = -(-rows.height // options.processes)
+    border = options.resize_mode == "border"
+    resizer = CheckedResizer(
+        image_size=options.image_size,
+        resize_mode="border" if border else "keep_ratio_largest",
+        resize_only_if_bigger=not border,
+        # An image that is small enough keeps its bytes: no second lossy encoding.
+        skip_reencode=True,
+        encode_format=options.suffix.removeprefix("."),
+        encode_quality=options.quality if options.suffix == ".jpg" else 6,
+    )
+    fetcher = Fetcher(
+        Rules(frozenset(map(parse_place, job.allowed)), options.deadline_s),
+        sample_writer_class=WebDatasetSampleWriter,
+        resizer=resizer,
+        thread_count=options.threads,
+        save_caption=False,
+        extract_exif=False,
+        output_folder=str(folder),
+        column_list=rows.columns,
+        timeout=options.timeout_s,
+        number_sample_per_shard=size,
+        oom_shard_count=5,
+        compute_hash="sha256",
+        verify_hash_type=None,
+        encode_format=options.suffix.removeprefix("."),
+        retries=0,
+        user_agent_token=USER_AGENT,
+        disallowed_header_directives=options.opt_outs or None,
+    )
+    parts = _parts(rows, size, folder / "_tmp")
+    if options.distributor == "multiprocessing" and options.processes == 1:
+        for part in parts:
+            fetcher(part)
+    else:
+        spread = getattr(distributor, f"{options.distributor}_distributor")
+        spread(options.processes, fetcher, parts, 1000, 1)
+
+
+def _parts(rows: pl.DataFrame, size: int, folder: Path) -> list[tuple[int, str]]:
+    """Write the parts as img2dataset's reader does, which tries for minutes on a full disk."""
+    folder.mkdir(parents=True)
+    parts = []
+    for index, part in enumerate(rows.iter_slices(size)):
+        path = folder / f"{index}.feather"
+        part.write_ipc(path, compat_level=pl.CompatLevel.oldest())
+        parts.append((index, str(path)))
+    return parts
+
+
+def _end_with(parent: int) -> None:
+    """End this process and those it started once its parent is gone."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL_S)
+    os.killpg(0, signal.SIGKILL)
+
+
+def main() -> None:
+    """Do the job of the first argument; the process leads a group of its own."""
+    job = msgspec.json.decode(sys.argv[1], type=Job)
+    threading.Thread(target=_end_with, args=(job.parent,), daemon=True).start()
+    if job.options.distributor == "pyspark":
+        # As the environment configures it; img2dataset would start one on this machine alone.
+        import_module("pyspark.sql").SparkSession.builder.getOrCreate()
+    fetch(job)

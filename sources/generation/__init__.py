@@ -1,0 +1,1 @@
+"""From captions to images: a diffusion pipeline at work."""

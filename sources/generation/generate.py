@@ -1,0 +1,142 @@
+"""Generate: a diffusion model draws images, in shards that any number of workers share."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+from PIL import Image
+
+from bench.core.files import fingerprint
+from bench.core.json_values import Json, digest
+from bench.core.paths import Home
+from bench.plugins.source import Context
+from bench.storage.stage import Stage
+from bench.storage.tar_shards import ShardWriter
+from sources.generation.checkpoint import check_generator
+from sources.generation.options import GeneratorOptions
+from sources.generation.sampler import Painter
+from sources.generation.shard import Drawing, Row
+
+
+class Generator:
+    """A generator and how it is to draw; its weights are loaded when the first image is.
+
+    Args:
+        options: Which generator, and how it draws.
+        home: Where weights are.
+        strength: Of the noise laid over images that it starts from; None to start from noise.
+
+    Attributes:
+        folder: The pipeline's folder.
+        config: All that decides what an item's image is, rounding apart.
+
+    Raises:
+        RequestError: If it is not here or cannot do what is asked.
+    """
+
+    def __init__(
+        self, options: GeneratorOptions, home: Home, strength: float | None = None
+    ) -> None:
+        self.folder = check_generator(options, home)
+        self.config: Json = {**options.recipe, "generator": fingerprint(self.folder)}
+        if strength is not None:
+            self.config["strength"] = strength
+        self._options = options
+        self._strength = strength
+
+    @cached_property
+    def painter(self) -> Painter:
+        """The loaded pipeline."""
+        return Painter(self.folder, self._options, self._strength)
+
+    def try_out(self, context: Context) -> None:
+        """Load the weights, unless they were loaded before: bad ones are found before any work.
+
+        Raises:
+            RequestError: If they do not load.
+        """
+
+        def make(_: int, folder: Path) -> None:
+            kind = type(self.painter.pipeline).__name__
+            (folder / "pipeline.json").write_bytes(msgspec.json.encode(kind))
+
+        Stage(context.home.data, "load", self.config).run(
+            1, make, context.progress, scope=context.scope.whole
+        )
+
+    def draw(
+        self,
+        stage: Stage,
+        rows: pl.DataFrame,
+        context: Context,
+        *,
+        image_of: Callable[[Row], Image.Image] | None = None,
+        wait: bool = True,
+    ) -> None:
+        """Run a stage that draws one image per row.
+
+        Each shard holds ``images.tar``, ``index.parquet`` (see `sources.generation.shard.DRAWN_SCHEMA`)
+        and ``memory.json``: how often the batch was halved.
+
+        Args:
+            stage: Named by `config` and by what the rows depend on.
+            rows: Key, caption and seed of each image, and what `image_of` needs.
+            context: What the source was given.
+            image_of: What an image starts from; None for noise.
+            wait: Whether to wait for shards that other workers are drawing.
+        """
+        size = self._options.shard_size
+
+        def make(index: int, folder: Path) -> None:
+            part, painter = rows.slice(index * size, size), self.painter
+            before = painter.halved
+            with (
+                ShardWriter(folder / "images.tar") as writer,
+                context.progress.bar(stage.name, part.height, "image") as bar,
+            ):
+                drawing = Drawing(painter, self._options, writer)
+                drawn = drawing.draw(part.to_dicts(), bar, image_of)
+            drawn.write_parquet(folder / "index.parquet")
+            halved = {"halved": painter.halved - before}
+            (folder / "memory.json").write_bytes(msgspec.json.encode(halved))
+
+        shards = -(-rows.height // size)
+        stage.run(shards, make, context.progress, scope=context.scope, wait=wait, summarise=_halved)
+
+
+def image_rows(captions: pl.DataFrame, per_caption: int, *, shared: bool) -> pl.DataFrame:
+    """Return a row per image: its caption's, with ``caption_id``, a key and a seed of its own.
+
+    The first image of a caption has the caption's key and seed; a further one has both, and their
+    hash as its seed, so that asking for more images changes none.
+
+    Args:
+        captions: Key, label, caption, seed and more of each caption.
+        per_caption: Images of each caption (SynCLR: 4).
+        shared: Whether equal captions of a class are one, with the key of the first as their
+            ``caption_id``.
+    """
+    copies = pl.int_ranges(per_caption, dtype=pl.Int64).alias("copy")
+    first = pl.col("key").first().over("label", "caption") if shared else pl.col("key")
+    rows = captions.with_columns(copies, first.alias("caption_id")).explode("copy")
+    key = pl.when(pl.col("copy") == 0).then("key").otherwise(pl.format("{}-{}", "key", "copy"))
+    seeds = [
+        int(digest([seed, f"{key}#{copy}"], 15), 16) if copy else seed
+        for key, copy, seed in rows.select("key", "copy", "seed").iter_rows()
+    ]
+    return rows.with_columns(key.alias("key"), pl.Series("seed", seeds, pl.Int64)).drop("copy")
+
+
+def drawn_rows(stages: Sequence[Stage]) -> pl.DataFrame:
+    """Return what became of every image of finished stages."""
+    return pl.concat(
+        pl.read_parquet(shard / "index.parquet") for stage in stages for shard in stage.shards()
+    )
+
+
+def _halved(shards: list[Path]) -> dict[str, Any]:
+    notes = [msgspec.json.decode((shard / "memory.json").read_bytes()) for shard in shards]
+    return {"halved": sum(note["halved"] for note in notes)}

@@ -1,0 +1,56 @@
+"""What a user may say about how images are generated."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from bench.core.config import Declared, Positive
+from bench.core.json_values import Json
+from bench.storage.tar_shards import Suffix
+
+
+class GeneratorOptions(Declared, frozen=True, kw_only=True):
+    """How images are generated; the defaults are the paper's (002, appendix A.1)."""
+
+    generator: str
+    """A diffusers pipeline folder by name or path, or ORG/NAME@REVISION of the Hugging Face Hub."""
+    pipeline: Literal["stable-diffusion", "auto"] = "stable-diffusion"
+    """``auto`` takes whatever text-to-image pipeline the folder says it is: SDXL, SD 3, Flux, …"""
+    scheduler: Literal["ddim", "dpm++", "pipeline"] | None = None
+    """DDIM with eta 0, the paper's; DPM-Solver++ of second order, which does with fewer steps, for
+    new images at Karras et al.'s noise levels; or the pipeline's own. None for the paper's with
+    stable-diffusion and the pipeline's own with auto."""
+    steps: Positive = 50
+    guidance: Annotated[float, msgspec.Meta(ge=0)] = 2.5
+    height: Positive = 512
+    """Side of the square that is generated, in pixels."""
+    image_size: Positive = 256
+    """Longest side kept, in pixels."""
+    suffix: Suffix = ".jpg"
+    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 95
+    """Of a JPEG."""
+    safety: Literal["off", "flag", "drop"] = "off"
+    """What the pipeline's own safety checker is for: nothing, a note, or leaving images out."""
+    dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
+    attention: Literal["fused", "math"] = "fused"
+    """PyTorch's fused attention kernels, or its plain one."""
+    channels_last: bool | None = None
+    """Memory layout of the convolutions; None for on with CUDA, off on a CPU (docs/synthetic.md).
+    Like the next two, a matter of speed: rounding apart, it changes no image."""
+    compile: bool = False
+    """Whether torch.compile is used: minutes to begin with, then faster (docs/synthetic.md)."""
+    batch_size: Positive = 16
+    """Images drawn at once; halved when memory runs out."""
+    shard_size: Positive = 1000
+
+    def __post_init__(self) -> None:
+        if self.scheduler is None:
+            own = "ddim" if self.pipeline == "stable-diffusion" else "pipeline"
+            msgspec.structs.force_setattr(self, "scheduler", own)
+
+    @property
+    def recipe(self) -> Json:
+        """The options that decide what the images are, rounding apart."""
+        names = ["pipeline", "scheduler", "steps", "guidance", "height", "image_size", "suffix"]
+        names += ["quality", "safety", "dtype", "shard_size"]
+        return {name: getattr(self, name) for name in names}

@@ -1,0 +1,1 @@
+"""The images whose CLIP embeddings are nearest to a class's prompts."""

@@ -1,0 +1,1 @@
+"""What a pool is, and which of its rows name a class."""

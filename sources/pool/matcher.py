@@ -1,0 +1,131 @@
+"""The rule that gives a caption its classes: a task's queries under one of four matchers.
+
+Every matcher is a search for substrings in captions that were rewritten first; it differs from the
+others in how it rewrites, captions and queries alike:
+
+    substring   nothing, beyond folding and lower case
+    word        every word (letters and digits) is put between marks
+    phrase      whatever lies between words becomes one space
+    all-words   as phrase, and every word of the query is looked for by itself
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import polars as pl
+
+from bench.core.errors import RequestError, unknown_name
+from bench.core.task import Query, Task
+from sources.pool.normalize import fold
+from sources.pool.prefilter import Prefilter
+
+Matcher = Literal["substring", "word", "phrase", "all-words"]
+
+MAX_CAPTION = 10_000
+"""Characters of a caption that are read; nobody describes one picture at greater length."""
+
+_WORD = r"[\p{L}\p{M}\p{N}]+"
+_GAP = r"[^\p{L}\p{M}\p{N}]+"
+_MARK = "\uffff"  # No character of any text; folding removes it from captions.
+
+
+def _words(texts: pl.Series) -> pl.Series:
+    return (" " + texts + " ").str.replace_all(_GAP, " ")
+
+
+_REWRITE: dict[Matcher, Callable[[pl.Series], pl.Series]] = {
+    "substring": lambda texts: texts,
+    "word": lambda texts: texts.str.replace_all(_WORD, f"{_MARK}${{0}}{_MARK}"),
+    "phrase": _words,
+    "all-words": _words,
+}
+
+
+class Rule:
+    """A task's queries, made ready to be looked for.
+
+    Args:
+        task: The task; the order of its classes makes the labels.
+        matcher: How queries are compared with captions.
+
+    Raises:
+        RequestError: If a query is for no class of the task, has no letter or digit, or a NUL.
+    """
+
+    def __init__(self, task: Task, matcher: Matcher) -> None:
+        for name in task.queries:
+            if name not in task.class_names:
+                raise unknown_name(f"class in the queries of {task.name}", name, task.class_names)
+        self.queries = {name: task.query(name) for name in task.class_names}
+        self._rewrite = _REWRITE[matcher]
+        spellings = pl.DataFrame(
+            [
+                {"label": label, "text": text, "part": [text, *query.with_]}
+                for label, (name, query) in enumerate(self.queries.items())
+                for text in _texts(name, query)
+            ]
+        ).with_row_index("spelling")
+        texts, parts = _plain(spellings["text"]), spellings.explode("part")
+        needles = parts.select("spelling", self._rewrite(_plain(parts["part"])).alias("needle"))
+        if matcher == "all-words":
+            words = pl.col("needle").str.strip_chars().str.split(" ")
+            needles = needles.with_columns(words).explode("needle")
+            needles = needles.with_columns(pl.format(" {} ", "needle").alias("needle"))
+        # One row per spelling and text to look for; a spelling needs all of its own.
+        self._needles = needles.unique()
+        self._spellings = spellings.select(
+            "spelling", "label", texts.str.len_chars().alias("length")
+        ).join(self._needles.group_by("spelling").agg(needed=pl.len()), on="spelling")
+        # Whatever is found holds this of its spelling as it stands.
+        fixed = texts if matcher in ("substring", "word") else _longest_words(texts)
+        self._prefilter = Prefilter(fixed.to_list())
+
+    def find(self, captions: pl.Series) -> pl.DataFrame:
+        """Return what captions name.
+
+        Returns:
+            One row per caption and class that it names: ``row`` (place of the caption, UInt32),
+            ``label`` and ``length`` (characters of the longest spelling found), in no order.
+        """
+        rows = self._hopeful(captions)
+        texts = self._rewrite(_plain(captions.gather(rows).str.head(MAX_CAPTION)))
+        wanted = self._needles["needle"].unique().to_list()
+        return (
+            pl.DataFrame({"row": rows, "needle": texts.str.extract_many(wanted, overlapping=True)})
+            .with_columns(pl.col("needle").list.unique())
+            .explode("needle", empty_as_null=False)
+            .join(self._needles, on="needle")
+            .group_by("row", "spelling")
+            .agg(found=pl.len())
+            .join(self._spellings, on="spelling")
+            .filter(pl.col("found") == pl.col("needed"))
+            .group_by("row", "label")
+            .agg(pl.col("length").max())
+        )
+
+    def _hopeful(self, captions: pl.Series) -> pl.Series:
+        """Return the places of captions that may name a class; few are folded to find them."""
+        others = (captions.str.len_bytes() != captions.str.len_chars()).arg_true()
+        folded = fold(captions.gather(others).str.head(MAX_CAPTION))
+        places = [self._prefilter(captions), others.gather(self._prefilter(folded))]
+        return pl.concat(places).unique()
+
+
+def _plain(texts: pl.Series) -> pl.Series:
+    return fold(texts).str.to_lowercase()
+
+
+def _longest_words(texts: pl.Series) -> pl.Series:
+    return pl.Series([max(text.split(), key=len) for text in _words(texts)])
+
+
+def _texts(name: str, query: Query) -> tuple[str, ...]:
+    """Return the spellings of a class, all of them fit to be looked for."""
+    for text in (*query.any, *query.with_):
+        if not any(letter.isalnum() for letter in text) or "\0" in text:
+            raise RequestError(
+                f"the query {text!r} of class {name!r} has no letter or digit, or a NUL"
+            )
+    if not query.any:
+        raise RequestError(f"the query of class {name!r} is empty", "give it one text or more")
+    return query.any

@@ -1,0 +1,193 @@
+"""Upstream pools of image-text pairs: a folder of Parquet files, and how to reach their images.
+
+The folder is local, or a URL that fsspec can open. ``pool.yaml`` in it may declare its columns.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from filelock import FileLock
+
+from bench.core.config import declared, read_yaml
+from bench.core.errors import BenchError, RequestError
+from bench.core.files import fingerprint
+from bench.core.json_values import digest
+from bench.core.paths import Home
+from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
+from bench.miniworld.server import MiniWeb
+from sources.pool.columns import Columns, PoolDeclaration
+from sources.pool.remote import RemoteFile, fetched, list_files
+
+DECLARATION = "pool.yaml"
+
+MINIWORLD = "miniworld"
+MINIWORLD_PAIRS = 30_000
+
+NSFW_DROPPED = ("NSFW", "UNSURE")
+
+
+class Served(NamedTuple):
+    """How a pool's images are reached.
+
+    Attributes:
+        rewrite: Turns a pool's URL into the one to fetch.
+        places: Where, as ADDRESS:PORT, its images are shown though that is no public address.
+    """
+
+    rewrite: Callable[[str], str]
+    places: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool of image-text pairs.
+
+    Attributes:
+        name: Its name or path, as asked for.
+        root: The folder that holds it.
+    """
+
+    name: str
+    root: Path
+
+    @classmethod
+    def find(cls, name: str, home: Home) -> "Pool":
+        """Return a pool by name, by path or by URL.
+
+        Raises:
+            RequestError: If it is not there or its declaration is wrong, with the remedy.
+        """
+        if name == MINIWORLD:
+            return cls(name, home.data / WORLD)
+        if "://" in name:
+            return RemotePool.at(name)
+        for folder in (home.root / "pools" / name, Path(name)):
+            if any(folder.glob("*.parquet")):
+                pool = cls(name, folder)
+                pool.columns  # noqa: B018 (a wrong declaration is found before any work)
+                return pool
+        raise RequestError(
+            f"the pool {name!r} is not here",
+            f"put its Parquet files into {home.root / 'pools' / name} (Re-LAION "
+            "is gated: accept its terms, fetch it with your token), or run offline: --preset mini",
+        )
+
+    @property
+    def pin(self) -> str:
+        """Fingerprint of the pool."""
+        if self.name == MINIWORLD:
+            return f"{WORLD}-{MINIWORLD_PAIRS}"
+        return fingerprint(self.root)
+
+    @property
+    def columns(self) -> Columns | None:
+        """The columns that ``pool.yaml`` declares; None to look for the names in use.
+
+        Raises:
+            RequestError: If the declaration is wrong.
+        """
+        path = self.root / DECLARATION
+        return _declared_columns(path, str(path)) if path.is_file() else None
+
+    def files(self) -> list[str]:
+        """Return the pool's Parquet files in order; the miniature pool is written first."""
+        if self.name == MINIWORLD:
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root.with_name(f".{self.root.name}.lock")):
+                if not (self.root / "truth.parquet").is_file():
+                    build_pool(self.root, size=MINIWORLD_PAIRS)
+            return _parquet_files(self.root / "pool")
+        return _parquet_files(self.root)
+
+    @contextmanager
+    def local(self, file: str, folder: Path) -> Iterator[Path]:
+        """Yield one of the pool's files as a local one.
+
+        Args:
+            file: One of `files`.
+            folder: Where a remote file is kept for as long as the block lasts.
+        """
+        yield Path(file)
+
+    @contextmanager
+    def served(self) -> Iterator[Served]:
+        """Make the images reachable; yield how.
+
+        The miniature world's images come from a real server on loopback, started here.
+        """
+        if self.name != MINIWORLD:
+            yield Served(lambda url: url)
+            return
+        self.files()  # Where nothing was scanned, they are not written yet.
+        with MiniWeb(self.root) as web:
+            yield Served(lambda url: url.replace(PLACEHOLDER_HOST, web.host, 1), (web.host,))
+
+
+@dataclass(frozen=True)
+class RemotePool(Pool):
+    """A pool behind a URL; files are fetched one by one, and not kept.
+
+    Attributes:
+        listing: Its files.
+        declared: What its ``pool.yaml`` says.
+    """
+
+    listing: tuple[RemoteFile, ...]
+    declared: Columns | None
+
+    @classmethod
+    def at(cls, url: str) -> "RemotePool":
+        """Return the pool behind a URL.
+
+        Raises:
+            RequestError: If it cannot be listed, has no Parquet files, or a wrong declaration.
+        """
+        files = list_files(url)
+        listing = tuple(file for file in files if file.name.endswith(".parquet"))
+        if not listing:
+            raise RequestError(f"{url} has no Parquet files", "give the URL of their folder")
+        declared = None
+        for file in files:
+            if file.name == DECLARATION:
+                with TemporaryDirectory() as folder, fetched(file.url, Path(folder)) as path:
+                    declared = _declared_columns(path, file.url)
+        return cls(url, Path(url), listing, declared)
+
+    @property
+    def pin(self) -> str:
+        """Fingerprint of the files' names, sizes and checksums, and of the declaration."""
+        facts = [(file.name, file.size, file.checksum) for file in self.listing]
+        return digest([facts, self.declared])
+
+    @property
+    def columns(self) -> Columns | None:
+        """The columns that ``pool.yaml`` declares; None to look for the names in use."""
+        return self.declared
+
+    def files(self) -> list[str]:
+        """Return the URLs of the pool's Parquet files in order."""
+        return [file.url for file in self.listing]
+
+    @contextmanager
+    def local(self, file: str, folder: Path) -> Iterator[Path]:
+        """Yield one of the pool's files as a local one, fetched for as long as the block lasts."""
+        size = next(listed.size for listed in self.listing if listed.url == file)
+        with fetched(file, folder) as path:
+            if size and path.stat().st_size != size:
+                raise BenchError(
+                    f"{file} arrived with {path.stat().st_size:,} of {size:,} bytes",
+                    "the same command fetches it again",
+                )
+            yield path
+
+
+def _parquet_files(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.glob("*.parquet"))
+
+
+def _declared_columns(path: Path, where: str) -> Columns:
+    return declared(PoolDeclaration, read_yaml(path), where).columns

@@ -1,0 +1,82 @@
+"""Files behind a URL that fsspec can open (s3, gs, hf, https, …)."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.core.errors import BenchError, RequestError
+from bench.core.memo import once
+
+_CHECKSUMS = ("ETag", "etag", "md5Hash", "content_md5", "sha256", "crc32c", "checksum", "oid")
+"""What file systems call a fingerprint of a file's content; some have none."""
+
+
+class RemoteFile(NamedTuple):
+    """A file as its file system lists it.
+
+    Attributes:
+        url: Its URL.
+        name: Its name within the folder.
+        size: Bytes.
+        checksum: What the file system says about its content; empty if it says nothing.
+    """
+
+    url: str
+    name: str
+    size: int
+    checksum: str
+
+
+@once
+def list_files(url: str) -> list[RemoteFile]:
+    """Return the files in a remote folder, in order of name.
+
+    Raises:
+        RequestError: If it cannot be listed.
+    """
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+        found = system.ls(path, detail=True)
+    except Exception as error:
+        raise RequestError(
+            f"cannot list {url}: {error}",
+            "check the address and your credentials, or put the files into a local folder",
+        ) from error
+    files = [
+        RemoteFile(
+            system.unstrip_protocol(entry["name"]),
+            entry["name"].rstrip("/").rpartition("/")[2],
+            int(entry["size"] or 0),
+            next((str(entry[key]) for key in _CHECKSUMS if entry.get(key)), ""),
+        )
+        for entry in found
+        if entry["type"] == "file"
+    ]
+    return sorted(files, key=lambda file: file.name)
+
+
+@contextmanager
+def fetched(url: str, folder: Path) -> Iterator[Path]:
+    """Yield a local copy of a remote file, in a folder, for as long as the block lasts.
+
+    Raises:
+        BenchError: If it cannot be fetched.
+    """
+    import fsspec
+
+    path = folder / "fetched"
+    try:
+        with fsspec.open(url, "rb") as remote, path.open("wb") as local:
+            shutil.copyfileobj(remote, local, 2**22)
+    except FileNotFoundError as error:
+        raise BenchError(f"{url} is gone", "start again: the pool has changed") from error
+    except Exception as error:
+        raise BenchError(f"cannot fetch {url}: {error}", "the same command continues") from error
+    try:
+        yield path
+    finally:
+        path.unlink()

@@ -1,0 +1,161 @@
+"""Scan: one pass over a pool's captions finds every pair that names a class, for all classes.
+
+The rule is the paper's (002, section 3) where nothing else is asked for: a pair is kept if its
+caption contains a class name as a substring, ignoring case, and takes that class's label.
+`sources.pool.matcher` has the other rules.
+"""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from bench.core.errors import BenchError
+from bench.core.json_values import Json
+from bench.core.progress import printable
+from bench.core.task import Task
+from bench.plugins.source import Context
+from bench.storage.stage import Stage
+from sources.pool.ambiguous import Several, choose
+from sources.pool.columns import UnfitFileError
+from sources.pool.match_file import Matches, match_file
+from sources.pool.matcher import MAX_CAPTION, Matcher, Rule
+from sources.pool.pool import Pool
+
+
+def scan(
+    pool: Pool,
+    task: Task,
+    context: Context,
+    matcher: Matcher = "substring",
+    several: Several = "longest",
+) -> Stage:
+    """Return the finished scan of a pool for a task's classes; one shard per Parquet file.
+
+    Each shard holds ``candidates.parquet`` (key, url, caption, label, class_name; one row per pair
+    and class) and ``counts.parquet``, what was matched and dropped. A file that cannot be scanned
+    has no candidates; why is said, and noted in the stage's ``incomplete``.
+
+    Args:
+        pool: Where to look.
+        task: Its classes and queries.
+        context: What the source was given.
+        matcher: How queries are compared with captions.
+        several: What becomes of a caption that names several classes: it goes to the class of the
+            longest spelling, and a tie is dropped; it is dropped; or it goes to all.
+
+    Raises:
+        RequestError: If the task's queries or the pool are not usable.
+    """
+    rule = Rule(task, matcher)
+    files = pool.files()
+    stage = Stage(
+        context.home.data,
+        "scan",
+        {
+            "version": 3,
+            "pool": pool.pin,
+            "classes": task.class_names,  # Their order makes the labels.
+            "queries": msgspec.to_builtins(rule.queries),
+            "matcher": matcher,
+            "several": several,
+            "caption": MAX_CAPTION,
+        },
+    )
+
+    def make(index: int, folder: Path) -> None:
+        problem = ""
+        with pool.local(files[index], folder) as path:
+            try:
+                matches = match_file(path, pool.columns, rule)
+            except UnfitFileError as error:
+                name = files[index].rpartition("/")[2]
+                problem = printable(f"{name}: {error}")
+                matches = Matches.none()
+        chosen, counts = choose(matches, several)
+        rows = candidate_rows(chosen, task.class_names)
+        rows.write_parquet(folder / "candidates.parquet")
+        pl.DataFrame([{**counts, "problem": problem}]).write_parquet(folder / "counts.parquet")
+
+    stage.run(len(files), make, context.progress, scope=context.scope, summarise=_total_counts)
+    for problem in stage.info()["incomplete"]:
+        context.progress.say(f"left out of the scan: {problem}")
+    return stage
+
+
+def require_complete(stage: Stage) -> None:
+    """Make sure that every file of the pool was scanned.
+
+    Raises:
+        BenchError: If one was not, with the remedy.
+    """
+    if missing := stage.info()["incomplete"]:
+        shown = "; ".join(missing[:3]) + ("; …" if len(missing) > 3 else "")
+        raise BenchError(
+            f"{len(missing)} of the pool's files could not be scanned: {shown}",
+            "fetch them again or declare their columns in pool.yaml (docs/retrieval.md), "
+            "or go on without them: --allow-incomplete",
+        )
+
+
+def candidates(stage: Stage) -> pl.DataFrame:
+    """Return the candidates of a finished scan, one row per URL, in order of key.
+
+    A URL is here under the longest spelling in the first row that has it.
+    """
+    return _all_rows(stage).unique("key", keep="first", maintain_order=True).sort("key")
+
+
+def labelled(stage: Stage, several: Several) -> pl.DataFrame:
+    """Return the candidates of a finished scan, one row per URL and class that it is kept for."""
+    if several != "all":
+        return candidates(stage)
+    rows = _all_rows(stage).unique(["key", "label"], keep="first", maintain_order=True)
+    return rows.sort("key", maintain_order=True)
+
+
+def with_labels(images: pl.DataFrame, stage: Stage, several: Several) -> pl.DataFrame:
+    """Return images with what their candidates say: url, caption, label and class_name.
+
+    Args:
+        images: One row per image, by ``key``.
+        stage: The scan that they come from.
+        several: What the scan did with several classes.
+
+    Returns:
+        One row per image and class; further classes of an image have keys of their own.
+    """
+    rows = images.join(labelled(stage, several), on="key", how="left", maintain_order="left_right")
+    own_key = pl.when(pl.col("key").is_first_distinct()).then("key")
+    return rows.with_columns(own_key.otherwise(pl.format("{}-{}", "key", "label")).alias("key"))
+
+
+def candidate_rows(chosen: pl.DataFrame, class_names: tuple[str, ...]) -> pl.DataFrame:
+    """Return chosen rows (url, caption, label) as candidates: with their key and class_name."""
+    names = dict(enumerate(class_names))
+    return chosen.select(
+        pl.col("url").map_elements(_key, return_dtype=pl.String).alias("key"),
+        "url",
+        "caption",
+        "label",
+        pl.col("label").replace_strict(names, return_dtype=pl.String).alias("class_name"),
+    )
+
+
+def _all_rows(stage: Stage) -> pl.DataFrame:
+    return pl.concat(pl.read_parquet(shard / "candidates.parquet") for shard in stage.shards())
+
+
+def _total_counts(shards: list[Path]) -> Json:
+    rows = [pl.read_parquet(shard / "candidates.parquet", columns=["key"]) for shard in shards]
+    counts = pl.concat(pl.read_parquet(shard / "counts.parquet") for shard in shards)
+    problems = counts["problem"].to_list()
+    totals = counts.drop("problem").sum().row(0, named=True)
+    totals["equal addresses"] = totals.pop("pairs") - pl.concat(rows)["key"].n_unique()
+    return {**totals, "incomplete": [problem for problem in problems if problem]}
+
+
+def _key(url: str) -> str:
+    """Name an image by its URL, the same on every machine."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]

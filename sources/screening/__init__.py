@@ -1,0 +1,1 @@
+"""Images are embedded, scored, filtered and de-duplicated, and all that is counted."""

@@ -1,0 +1,95 @@
+"""Describe: decode every image once, and keep what later steps need to know about it.
+
+Per image: size in pixels, a perceptual hash and the embedding of one CLIP. It depends on the
+images and that CLIP alone, its weights and its configuration, so that other texts, thresholds and
+tasks embed nothing again.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bench.core.errors import BenchError
+from bench.core.files import fingerprint
+from bench.plugins.source import Context
+from bench.storage.stage import Stage
+from bench.storage.tar_shards import decode, read_bytes
+from sources.screening.phash import HASH_SCHEMA, HASH_SIDE, LEAST_SIDE, perceptual_hash
+
+
+def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
+    """Return the finished description of a stage's tars.
+
+    Args:
+        stage: A finished stage whose shards hold ``images.tar`` and ``index.parquet`` with the
+            columns key, offset, size, sha256; rows without an offset have no image.
+        filter_model: Weights of the CLIP that embeds the images.
+        context: What the source was given.
+
+    Each shard holds ``described.parquet``: the index's rows that decode, with ``shard`` (path
+    below the data folder), width, height and the hash's words; and ``embeddings.npy``, float16
+    ``[rows, dim]``, L2-normalised, row for row.
+    """
+    embedder = context.embedder(filter_model)
+    config = {
+        "model": embedder.weights_hash,
+        # The same weights under another activation or preprocessing embed otherwise.
+        "configuration": fingerprint(context.home.find_weights(filter_model)),
+        "hash": f"phash {HASH_SIDE}",
+        "least side": LEAST_SIDE,
+    }
+    described = Stage(context.home.data, "describe", config, [stage.output])
+    if described.done:
+        return described
+
+    def make(index: int, folder: Path) -> None:
+        tar = stage.shard(index) / "images.tar"
+        rows = pl.read_parquet(stage.shard(index) / "index.parquet").drop_nulls("offset")
+        images = _Decoded(tar, rows)
+        embeddings = embedder.images(images)
+        if len(embeddings) != len(images.facts):
+            raise BenchError(f"{len(embeddings)} embeddings for {len(images.facts)} images")
+        schema = {"key": pl.String, "width": pl.Int32, "height": pl.Int32} | HASH_SCHEMA
+        facts = pl.DataFrame(images.facts, schema=schema, orient="row")
+        shard = tar.relative_to(context.home.data).as_posix()
+        facts.with_columns(pl.lit(shard).alias("shard")).join(
+            rows, on="key", how="left", maintain_order="left"
+        ).write_parquet(folder / "described.parquet")
+        np.save(folder / "embeddings.npy", embeddings.astype(np.float16))
+
+    described.run(len(stage.shards()), make, context.progress, scope=context.scope)
+    return described
+
+
+def described_rows(stages: Sequence[Stage]) -> pl.DataFrame:
+    """Return the rows of finished descriptions."""
+    return pl.concat(
+        pl.read_parquet(shard / "described.parquet") for stage in stages for shard in stage.shards()
+    )
+
+
+def embeddings(shard: Path) -> tuple[pl.DataFrame, NDArray[np.float16]]:
+    """Return a finished shard's described rows and their embeddings, memory-mapped, row for row."""
+    rows = pl.read_parquet(shard / "described.parquet")
+    return rows, np.load(shard / "embeddings.npy", mmap_mode="r")
+
+
+class _Decoded:
+    """Yields the images of a tar that decode, noting key, size and hash of each."""
+
+    def __init__(self, tar: Path, rows: pl.DataFrame) -> None:
+        self._tar = tar
+        self._rows = rows
+        self.facts: list[tuple[object, ...]] = []
+
+    def __iter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+        for key, offset, size in self._rows.select("key", "offset", "size").iter_rows():
+            try:
+                image = decode(read_bytes(self._tar, offset, size))
+            except ValueError:
+                continue
+            self.facts.append((key, image.width, image.height, *perceptual_hash(image)))
+            yield image

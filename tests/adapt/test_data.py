@@ -1,0 +1,110 @@
+"""The training images: what is done to each, wherever it is read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTensor
+
+from adapt import data as data_module
+from adapt.augment import Augment
+from adapt.data import Part, TrainingImages, load, parts
+from adapt.models import load_clip
+from adapt.order import Draw, Plan
+from bench.core.errors import BenchError
+from bench.core.specs import TrainSpec
+from bench.storage.image_set import ImageSet
+from tests.support.tiny_clip import colour_task, square, write_colours, write_tiny_clip
+
+torch.set_num_threads(1)
+CROP = RandomResizedCrop(16, scale=(0.5, 1.0))
+AUGMENT = Augment.of(Compose([CROP, ToTensor(), Normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])]))
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def image_set(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    return write_colours(tmp_path_factory.mktemp("data"), 12, colour_task())
+
+
+@pytest.fixture(autouse=True, params=["one by one", "together"])
+def augment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are cropped by Pillow, or, being small, many at a time."""
+    if request.param == "together":
+        transform = open_clip.image_transform(16, is_train=True)
+        monkeypatch.setitem(globals(), "AUGMENT", Augment.of(transform))
+        assert AUGMENT.small is not None
+
+
+def training_images(image_set: ImageSet, seed: int = 0) -> TrainingImages:
+    return TrainingImages(image_set.data, image_set.select(None, 0, "random"), AUGMENT, seed)
+
+
+def test_augmentation_depends_on_seed_epoch_and_key_alone(image_set: ImageSet) -> None:
+    images = training_images(image_set)
+    first, label = images[Draw(1, 4)]
+    torch.rand(7)
+    again, _ = images[Draw(1, 4)]
+    assert torch.equal(first, again)
+    assert label == image_set.select(None, 0, "random")["label"][4]
+    assert not torch.equal(first, images[Draw(2, 4)][0])
+    assert not torch.equal(first, images[Draw(1, 4, copy=1)][0])
+    assert not torch.equal(first, training_images(image_set, seed=1)[Draw(1, 4)][0])
+
+
+def test_augmentation_follows_the_key_into_another_subset(image_set: ImageSet) -> None:
+    rows = image_set.select(None, 0, "random")
+    few = TrainingImages(image_set.data, rows[4:6], AUGMENT, 0)
+    assert torch.equal(few[Draw(1, 0)][0], training_images(image_set)[Draw(1, 4)][0])
+
+
+def test_augmentation_leaves_the_global_generator_alone(image_set: ImageSet) -> None:
+    images = training_images(image_set)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    images[Draw(1, 0)]
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_workers_and_memory_change_nothing(
+    image_set: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = Plan(TrainSpec(batch_size=5), [0] * 12, 0).batches(1)
+
+    def wanted() -> Iterator[Part]:
+        return parts(batches, 0, 1)
+
+    kept = [pixels for _, pixels, _ in load(training_images(image_set), wanted, 0, CPU)]
+    monkeypatch.setattr(data_module, "DECODED_BYTES", 0)
+    read = [pixels for _, pixels, _ in load(training_images(image_set), wanted, 2, CPU)]
+    assert [len(pixels) for pixels in kept] == [5, 5, 2]
+    assert all(torch.equal(*pair) for pair in zip(kept, read, strict=True))
+
+
+def test_corrupt_shard_is_a_clear_error(tmp_path: Path) -> None:
+    image_set = write_colours(tmp_path, 3, colour_task())
+    shard = tmp_path / "00000.tar"
+    content = bytearray(shard.read_bytes())
+    content[600] ^= 255
+    shard.write_bytes(content)
+    with pytest.raises(BenchError, match="corrupt"):
+        training_images(image_set)
+
+
+def test_halves_of_the_transform_equal_open_clips_to_the_bit(tmp_path: Path) -> None:
+    transform = load_clip(write_tiny_clip(tmp_path)).preprocess_train
+    halves, image = Augment.of(transform), square(1, 7)
+    torch.manual_seed(3)
+    expected = transform(image)
+    torch.manual_seed(3)
+    drawn = halves.draw(image)
+    assert drawn.dtype == torch.uint8
+    assert torch.equal(halves.normalise(drawn[None])[0], expected)
+
+
+def test_transform_of_another_shape_is_refused() -> None:
+    with pytest.raises(BenchError, match="ends in ToTensor, not Normalize"):
+        Augment.of(Compose([CROP, ToTensor()]))

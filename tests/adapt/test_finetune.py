@@ -1,0 +1,300 @@
+"""Fine-tuning against a plain loop, in pieces, in processes, and through kills."""
+
+import copy
+import math
+from pathlib import Path
+
+import msgspec
+import open_clip
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from adapt.augment import Augment
+from adapt.checkpoint import Checkpoint
+from adapt.data import TrainingImages
+from adapt.finetune import finetune
+from adapt.models import Classifier
+from adapt.objectives.ce import CrossEntropy
+from adapt.order import Draw, Plan, epoch_order
+from bench.core.errors import BenchError, RequestError
+from bench.core.progress import Progress
+from bench.core.specs import TrainSpec
+from tests.support.tiny_clip import colour_task, write_colours
+from tests.support.tiny_training import SPEC, N, adapt, assert_same, rising, save_always, world
+
+torch.set_num_threads(1)
+
+
+def plain_loop(
+    model: Classifier, images: TrainingImages, batches: list[list[Draw]], rates: list[float]
+) -> list[float]:
+    """Train as anyone would; return the losses."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0, betas=(0.9, 0.95), weight_decay=0.1)
+    losses = []
+    for draws, rate in zip(batches, rates, strict=True):
+        batch = [images[draw] for draw in draws]
+        pixels = images.augment.normalise(torch.stack([image for image, _ in batch]))
+        labels = torch.tensor([label for _, label in batch])
+        optimiser.param_groups[0]["lr"] = rate
+        loss = functional.cross_entropy(model(pixels), labels)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_three_steps_equal_a_plain_loop(tmp_path: Path) -> None:
+    adapted = adapt(tmp_path, msgspec.structs.replace(SPEC, epochs=1))
+    model, images = world(tmp_path)
+    order = [Draw(1, row) for row in epoch_order(0, 1, N)]
+    batches = [order[:16], order[16:32], order[32:]]
+    losses = plain_loop(model, images, batches, [0.5e-3, 1e-3, 1e-3])
+    assert_same(adapted.classifier.state(), model.state(), 1e-6)
+    assert adapted.history[1].loss == pytest.approx(sum(losses) / 3, rel=1e-6)
+    assert adapted.history[1].lr == 1e-3
+
+
+def test_fixed_steps_are_taken_whatever_n_is(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(SPEC, steps=7, epochs=2, sampling="balanced", warmup_steps=7)
+    adapted = adapt(tmp_path, spec)
+    model, images = world(tmp_path)
+    plan = Plan(spec, images.labels, 0)
+    rates = [1e-3 * step / 7 for step in range(1, 8)]
+    losses = plain_loop(model, images, plan.batches(1) + plan.batches(2), rates)
+    assert_same(adapted.classifier.state(), model.state(), 2e-6)
+    assert [epoch.loss for epoch in adapted.history[1:]] == pytest.approx(
+        [sum(losses[:3]) / 3, sum(losses[3:]) / 4], rel=1e-6
+    )
+    assert adapted.history[2].lr == 1e-3
+
+
+class Noting(CrossEntropy):
+    """Cross-entropy that notes its value at every step."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        loss = super().loss(model, images, labels)
+        self.losses.append(loss.item())
+        return loss
+
+
+@pytest.mark.slow
+def test_vit_b_16_equals_a_plain_loop(tmp_path: Path) -> None:
+    """Random weights, 224 pixels, three steps at a rate that moves every weight."""
+    torch.manual_seed(0)
+    tower = open_clip.create_model("ViT-B-16").visual
+    head = functional.normalize(torch.randn(3, 512), dim=1) * 100
+    image_set = write_colours(tmp_path / "data", 3, colour_task())
+    crop = Augment.of(open_clip.image_transform(224, is_train=True))
+    images = TrainingImages(image_set.data, image_set.index(), crop, seed=0)
+    spec = TrainSpec(epochs=1, batch_size=1, lr=1e-4, warmup_steps=0)
+    model = Classifier(copy.deepcopy(tower), head)
+    before = model.state()
+    finetune(
+        classifier := Classifier(tower, head),
+        images,
+        noting := Noting(),
+        spec,
+        folder=tmp_path / "run",
+        validate=rising(),
+        progress=Progress(quiet=True),
+    )
+    batches = Plan(spec, images.labels, 0).batches(1)
+    # Half a cosine: cos² of 0, 30 and 60 degrees.
+    losses = plain_loop(model, images, batches, [1e-4, 0.75e-4, 0.25e-4])
+    assert noting.losses == pytest.approx(losses, rel=1e-6)
+    after = classifier.state()
+    assert_same(after, model.state(), 2e-6)
+    assert min((after[name] - value).abs().max() for name, value in before.items()) > 1e-4
+
+
+def test_accumulation_equals_the_full_batch(tmp_path: Path) -> None:
+    whole = adapt(tmp_path, run="whole")
+    spec = TrainSpec(epochs=3, batch_size=16, lr=1e-3, warmup_steps=2, micro_batch=5)
+    parts = adapt(tmp_path, spec, run="parts")
+    assert_same(whole.classifier.state(), parts.classifier.state(), 2e-6)
+    assert [epoch.loss for epoch in parts.history[1:]] == pytest.approx(
+        [epoch.loss for epoch in whole.history[1:]], rel=1e-5
+    )
+
+
+class ShortMemory:
+    """Cross-entropy on a device that holds a few images at a time."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.seen: list[int] = []
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        loss = functional.cross_entropy(model(images), labels)
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError(f"no room for {len(images)} images")
+        self.seen.append(len(images))
+        return loss
+
+
+def test_short_memory_halves_the_forward_pass_and_never_the_batch(tmp_path: Path) -> None:
+    whole = adapt(tmp_path, run="whole")
+    memory = ShortMemory(room=5)
+    parts = adapt(tmp_path, objective=memory, run="parts")
+    assert_same(whole.classifier.state(), parts.classifier.state(), 2e-6)
+    assert [epoch.loss for epoch in parts.history[1:]] == pytest.approx(
+        [epoch.loss for epoch in whole.history[1:]], rel=1e-5
+    )
+    assert memory.seen == [4, 4, 4, 4, 4, 4, 4, 4, 4, 4] * 3
+    assert [epoch.micro_batch for epoch in parts.history] == [None, 4, 4, 4]
+    assert {epoch.micro_batch for epoch in whole.history} == {None}
+
+
+def test_memory_too_short_for_one_image_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"memory is too short for 1 images.*batch_size stays"):
+        adapt(tmp_path, objective=ShortMemory(room=0))
+
+
+def test_frozen_tower_stays(tmp_path: Path) -> None:
+    before = world(tmp_path)[0].state()
+    spec = TrainSpec(epochs=1, batch_size=16, lr=1e-2, warmup_steps=0, freeze_tower=True)
+    after = adapt(tmp_path, spec).classifier.state()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed == {"head.weight", "head.bias"}
+
+
+def test_earliest_of_equal_epochs_is_chosen(tmp_path: Path) -> None:
+    scores = iter([0.2, 0.5, 0.5, 0.5])
+    adapted = adapt(tmp_path, validate=lambda *_: next(scores))
+    assert adapted.chosen.epoch == 1
+    assert [epoch.score for epoch in adapted.history] == [0.2, 0.5, 0.5, 0.5]
+
+
+def test_no_change_is_a_candidate(tmp_path: Path) -> None:
+    before = world(tmp_path)[0].state()
+    scores = iter([0.9, 0.5, 0.9, 0.1])
+    adapted = adapt(tmp_path, validate=lambda *_: next(scores))
+    assert adapted.chosen.epoch == 0
+    assert_same(adapted.classifier.state(), before, 0)
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_nothing_to_train_on_leaves_the_classifier(tmp_path: Path, epochs: int) -> None:
+    classifier, images = world(tmp_path)
+    before = classifier.state()
+    adapted = finetune(
+        classifier,
+        images if epochs == 0 else None,
+        CrossEntropy(),
+        TrainSpec(epochs=epochs),
+        folder=tmp_path / "run",
+        validate=lambda *_: 0.4,
+        progress=Progress(quiet=True),
+    )
+    assert_same(adapted.classifier.state(), before, 0)
+    assert [(epoch.epoch, epoch.score) for epoch in adapted.history] == [(0, 0.4)]
+    assert adapted.images_per_second is None
+
+
+def test_reduced_precision_trains_weights_of_full_precision(tmp_path: Path) -> None:
+    full = adapt(tmp_path, run="fp32")
+    reduced = adapt(tmp_path, msgspec.structs.replace(SPEC, precision="bf16"), run="bf16")
+    assert {value.dtype for value in reduced.classifier.state().values()} == {torch.float32}
+    losses = [epoch.loss for epoch in reduced.history[1:]]
+    assert losses == pytest.approx([epoch.loss for epoch in full.history[1:]], rel=0.05)
+    assert losses != [epoch.loss for epoch in full.history[1:]]
+
+
+def test_precision_that_a_cpu_does_not_train_in_is_refused(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(SPEC, precision="fp16")
+    with pytest.raises(RequestError, match=r"fp16 needs a CUDA device; use train\.precision=bf16"):
+        adapt(tmp_path, spec)
+    assert not (tmp_path / "run").exists()
+
+
+def test_environment_does_not_scale_the_gradient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = msgspec.structs.replace(SPEC, epochs=1)
+    before = adapt(tmp_path, spec, run="before")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "8")
+    after = adapt(tmp_path, spec, run="after")
+    assert_same(after.classifier.state(), before.classifier.state(), 0)
+
+
+def test_finished_training_is_not_repeated_and_keeps_no_optimiser(tmp_path: Path) -> None:
+    first = adapt(tmp_path)
+
+    def refuse(*_: object) -> float:
+        raise AssertionError("judged again")
+
+    second = adapt(tmp_path, validate=refuse)
+    assert_same(first.classifier.state(), second.classifier.state(), 0)
+    assert second.history == first.history
+    files = sorted(path.name for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert files == ["best.safetensors", "last.safetensors", "training.json"]
+
+
+class Poison:
+    """Cross-entropy that is no number from some call on."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        self.calls -= 1
+        loss = functional.cross_entropy(model(images), labels)
+        return loss if self.calls >= 0 else loss * math.nan
+
+
+def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_always(monkeypatch)
+    with pytest.raises(
+        BenchError, match=r"at step 2 of 3 of epoch 2 \(learning rate 0\.000\d+\); lower train\.lr"
+    ):
+        adapt(tmp_path, objective=Poison(calls=4))
+    kept = Checkpoint.load(tmp_path / "run")
+    assert kept is not None
+    assert [epoch.epoch for epoch in kept.history] == [0, 1]
+    assert all(value.isfinite().all() for value in kept.last.values())
+    assert adapt(tmp_path).history[-1].epoch == 3
+
+
+def test_loss_that_is_no_number_stops_within_the_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_always(monkeypatch, check_steps=2)
+    poison = Poison(calls=8)
+    with pytest.raises(BenchError, match="no number at step 9 of 20 of epoch 1 "):
+        adapt(tmp_path, msgspec.structs.replace(SPEC, batch_size=2), objective=poison)
+    assert poison.calls == -2  # It goes no further than to the next look.
+    kept = Checkpoint.load(tmp_path / "run")
+    assert kept is not None
+    assert (len(kept.history), kept.underway.step) == (1, 8)
+    assert all(value.isfinite().all() for value in kept.last.values())
+
+
+class Steep(Poison):
+    """Cross-entropy whose value is a number, and whose gradient is not, from some call on."""
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        self.calls -= 1
+        logits = model(images)
+        cliff = (logits - logits.detach()).abs().sum().sqrt()
+        loss = functional.cross_entropy(logits, labels)
+        return loss if self.calls >= 0 else loss + cliff
+
+
+def test_gradient_that_is_no_number_is_never_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_always(monkeypatch)
+    with pytest.raises(BenchError, match="no number at step 3 of 3 of epoch 1"):
+        adapt(tmp_path, objective=Steep(calls=2))
+    kept = Checkpoint.load(tmp_path / "run")
+    assert kept is not None
+    assert [epoch.epoch for epoch in kept.history] == [0]

@@ -1,0 +1,256 @@
+"""Fine-tuning through kills: what is continued ends as what was left alone."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from adapt.checkpoint import Checkpoint
+from adapt.data import TrainingImages
+from adapt.finetune import Adapted, finetune
+from adapt.models import Classifier
+from adapt.order import Draw, Plan
+from bench.core.progress import Progress
+from bench.core.specs import TrainSpec
+from tests.support.tiny_training import SPEC, N, adapt, assert_same, rising, save_always, world
+
+torch.set_num_threads(1)
+
+PAIR = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+
+
+class EndedError(Exception):
+    """What ends a training before it is done."""
+
+
+class Ending:
+    """Cross-entropy that ends the training at some call: as the kernel would, or with an error."""
+
+    def __init__(self, calls: int, error: Exception | None = None) -> None:
+        self.calls = calls
+        self.error = error
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        self.calls -= 1
+        if self.calls < 0:
+            if self.error is not None:
+                raise self.error
+            os.kill(os.getpid(), signal.SIGKILL)
+        return functional.cross_entropy(model(images), labels)
+
+
+def start(
+    folder: Path,
+    spec: TrainSpec,
+    kill_at: int,
+    *launcher: str,
+    patch_dropout: float = 0.0,
+    check_steps: int = 50,
+) -> int:
+    """Run this file as a program, in a process of its own or in several."""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    words = [folder, kill_at, msgspec.json.encode(spec).decode(), patch_dropout, check_steps]
+    command = [sys.executable, *launcher, __file__, *map(str, words)]
+    # Its end is that of its workers, too: they hold the pipes.
+    return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
+
+
+def kept(folder: Path) -> Checkpoint:
+    found = Checkpoint.load(folder / "run")
+    assert found is not None
+    return found
+
+
+def place(folder: Path) -> tuple[int, int]:
+    """Return the epoch that a checkpoint continues in, and the step in it."""
+    return len(kept(folder).history), kept(folder).underway.step
+
+
+def last_weights(folder: Path) -> dict[str, Tensor]:
+    """Return the weights that the last epoch left."""
+    return kept(folder).last
+
+
+def losses(adapted: Adapted) -> list[float | None]:
+    return [epoch.loss for epoch in adapted.history]
+
+
+# Epochs have 3 steps; with forward passes of 5 images, each of the full batches is 4 calls.
+@pytest.mark.parametrize(
+    ("options", "patch_dropout", "check_steps", "kill_at", "expected"),
+    [
+        ({}, 0.0, 50, 5, (2, 0)),
+        ({"workers": 2}, 0.5, 2, 5, (2, 2)),
+        ({"steps": 9, "sampling": "balanced", "micro_batch": 5}, 0.0, 1, 17, (2, 1)),
+    ],
+)
+def test_killed_training_continues_bit_for_bit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    patch_dropout: float,
+    check_steps: int,
+    kill_at: int,
+    expected: tuple[int, int],
+) -> None:
+    spec = msgspec.structs.replace(SPEC, **options)
+    save_always(monkeypatch, check_steps)
+    undisturbed = adapt(tmp_path, spec, run="undisturbed", patch_dropout=patch_dropout)
+    code = start(tmp_path, spec, kill_at, patch_dropout=patch_dropout, check_steps=check_steps)
+    assert code == -signal.SIGKILL
+    assert place(tmp_path) == expected
+    resumed = adapt(tmp_path, spec, validate=lambda *_: 9.0, patch_dropout=patch_dropout)
+    assert losses(resumed) == losses(undisturbed)
+    assert_same(last_weights(tmp_path), undisturbed.classifier.state(), 0)
+    assert resumed.chosen.epoch == 2
+
+
+def interrupted(folder: Path, spec: TrainSpec, calls: int) -> None:
+    with pytest.raises(EndedError):
+        adapt(folder, spec, objective=Ending(calls, EndedError()))
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    check_steps=st.integers(1, 6),
+    batch_size=st.integers(3, 20),
+    steps=st.none() | st.integers(3, 12),
+    cuts=st.lists(st.integers(0, 20), min_size=1, max_size=3),
+)
+def test_training_cut_anywhere_ends_as_one_left_alone(
+    check_steps: int, batch_size: int, steps: int | None, cuts: list[int]
+) -> None:
+    spec = msgspec.structs.replace(SPEC, batch_size=batch_size, steps=steps, epochs=2)
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        save_always(patch, check_steps)
+        undisturbed = adapt(folder, spec, run="undisturbed", patch_dropout=0.5)
+        for cut in cuts:
+            try:
+                adapt(folder, spec, objective=Ending(cut, EndedError()), patch_dropout=0.5)
+            except EndedError:
+                assert place(folder)[1] % check_steps == 0
+        resumed = adapt(folder, spec, validate=lambda *_: 9.0, patch_dropout=0.5)
+        assert losses(resumed) == losses(undisturbed)
+        assert_same(last_weights(folder), undisturbed.classifier.state(), 0)
+
+
+class Noted(TrainingImages):
+    """Training images that note which were asked for."""
+
+    asked: list[Draw]
+
+    def __getitems__(self, draws: Sequence[Draw]) -> list[tuple[Tensor, int]]:
+        self.asked.extend(draws)
+        return super().__getitems__(draws)
+
+
+def test_what_was_trained_on_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_always(monkeypatch, check_steps=1)
+    interrupted(tmp_path, SPEC, calls=5)
+    assert place(tmp_path) == (2, 2)
+    classifier, images = world(tmp_path)
+    images.__class__ = Noted
+    assert isinstance(images, Noted)
+    images.asked = []
+    finetune(
+        classifier,
+        images,
+        Ending(1000),
+        SPEC,
+        folder=tmp_path / "run",
+        validate=rising(),
+        progress=Progress(quiet=True),
+    )
+    plan = Plan(SPEC, images.labels, 0)
+    left = [*plan.batches(2)[2:], *plan.batches(3)]
+    assert images.asked == [draw for batch in left for draw in batch]
+
+
+def test_how_a_training_is_carried_out_may_change_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_always(monkeypatch, check_steps=2)
+    undisturbed = adapt(tmp_path, run="undisturbed")
+    interrupted(tmp_path, SPEC, calls=5)
+    adapt(tmp_path, msgspec.structs.replace(SPEC, workers=1, nodes=2))
+    assert_same(last_weights(tmp_path), undisturbed.classifier.state(), 0)
+
+
+def test_smaller_forward_passes_continue_what_ran_out_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_always(monkeypatch, check_steps=2)
+    undisturbed = adapt(tmp_path, run="undisturbed")
+    interrupted(tmp_path, SPEC, calls=5)
+    seen: list[int] = []
+
+    class Watched(Ending):
+        def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+            seen.append(len(images))
+            return super().loss(model, images, labels)
+
+    spec = msgspec.structs.replace(SPEC, micro_batch=4)
+    adapt(tmp_path, spec, objective=Watched(1000))
+    assert seen == [4] * 12
+    assert_same(last_weights(tmp_path), undisturbed.classifier.state(), 2e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_and_continue_bit_for_bit(tmp_path: Path) -> None:
+    # The last of four batches is one image: the second process has none.
+    spec = msgspec.structs.replace(SPEC, batch_size=13)
+    assert N % 13 == 1
+    alone = adapt(tmp_path, spec, run="alone")
+    left, cut = tmp_path / "left", tmp_path / "cut"
+    assert start(left, spec, 1000, *PAIR) == 0
+    together = kept(left)
+    assert_same(together.last, alone.classifier.state(), 2e-6)
+    assert [epoch.loss for epoch in together.history[1:]] == pytest.approx(
+        losses(alone)[1:], abs=1e-6
+    )
+    assert start(cut, spec, 6, *PAIR, check_steps=2) != 0
+    assert place(cut) == (2, 2)
+    assert start(cut, spec, 1000, *PAIR, check_steps=2) == 0
+    assert_same(kept(cut).last, together.last, 0)
+    assert [epoch.loss for epoch in kept(cut).history[1:]] == pytest.approx(
+        [epoch.loss for epoch in together.history[1:]], rel=1e-12
+    )
+
+
+def main() -> None:
+    """Adapt in the folder of the first argument; be killed at the step of the second."""
+    folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
+    spec = msgspec.json.decode(sys.argv[3], type=TrainSpec)
+    save_always(pytest.MonkeyPatch(), check_steps=int(sys.argv[5]))
+    classifier, images = world(
+        folder / f"rank-{os.environ.get('RANK', '0')}", patch_dropout=float(sys.argv[4])
+    )
+    finetune(
+        classifier,
+        images,
+        Ending(kill_at),
+        spec,
+        folder=folder / "run",
+        validate=rising(),
+        progress=Progress(quiet=True),
+    )
+
+
+if __name__ == "__main__":
+    main()

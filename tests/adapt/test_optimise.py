@@ -1,0 +1,81 @@
+"""The learning rate at every step, and what is decayed."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from adapt.optimise import learning_rate, make_optimiser, set_learning_rate, warmup_steps
+from bench.core.specs import TrainSpec
+
+
+def reference(lr: float, warm: int, step: int, steps: int) -> float:
+    """PROTOCOL section 4: linear over `warm` steps, then half a cosine to zero."""
+    if step < warm:
+        return lr * (step + 1) / warm
+    return lr * (1 + math.cos(math.pi * (step - warm) / (steps - warm))) / 2
+
+
+@pytest.mark.parametrize(("warm", "steps"), [(500, 14670), (500, 30), (0, 7), (6, 6), (3, 50)])
+def test_rate_at_every_step(warm: int, steps: int) -> None:
+    spec = TrainSpec(lr=1e-5, warmup_steps=warm)
+    for step in range(steps):
+        assert learning_rate(spec, step, steps) == pytest.approx(
+            reference(1e-5, warm, step, steps), rel=1e-12
+        )
+
+
+def test_paper_at_a_thousand_images_peaks_at_an_eighth_of_the_rate() -> None:
+    """PROTOCOL section 4: 30 epochs of 2 steps never leave a warm-up of 500."""
+    spec = TrainSpec()
+    assert max(learning_rate(spec, step, 60) for step in range(60)) == pytest.approx(0.12e-5)
+
+
+def test_fraction_replaces_the_warm_up_steps() -> None:
+    spec = TrainSpec(warmup_fraction=0.1, lr=1.0)
+    assert warmup_steps(spec, 60) == 6
+    assert learning_rate(spec, 5, 60) == 1.0
+    assert learning_rate(spec, 59, 60) < 0.01
+
+
+def test_everything_is_decayed_unless_asked_otherwise() -> None:
+    linear = nn.Linear(4, 3)
+    model = nn.Sequential(linear, nn.LayerNorm(3))
+    (group,) = make_optimiser(model, TrainSpec(weight_decay=0.1)).param_groups
+    assert group["weight_decay"] == 0.1
+    assert len(group["params"]) == 4
+    spared = TrainSpec(weight_decay=0.1, decay_norm_and_bias=False)
+    decayed, free = make_optimiser(model, spared).param_groups
+    assert decayed["params"] == [linear.weight]
+    assert free["weight_decay"] == 0.0
+    assert len(free["params"]) == 3
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    frozen, trained = nn.Linear(4, 3).requires_grad_(False), nn.Linear(3, 2)
+    (group,) = make_optimiser(nn.Sequential(frozen, trained), TrainSpec()).param_groups
+    assert group["params"] == [trained.weight, trained.bias]
+
+
+@pytest.mark.parametrize("decay_norm_and_bias", [True, False])
+def test_adamw_on_two_parameters_equals_the_formula(decay_norm_and_bias: bool) -> None:
+    """Loshchilov & Hutter 2019 (1711.05101), algorithm 2, in float64 by hand."""
+    spec = TrainSpec(weight_decay=0.1, decay_norm_and_bias=decay_norm_and_bias)
+    line = nn.Linear(1, 1)
+    value = np.array([line.weight.item(), line.bias.item()])
+    decay = np.array([0.1, 0.1 if decay_norm_and_bias else 0.0])
+    optimiser = make_optimiser(line, spec)
+    first, second = np.zeros(2), np.zeros(2)
+    for step, (rate, x, y) in enumerate([(0.1, 2.0, 1.0), (0.2, -1.0, 3.0), (0.05, 0.5, 0.0)], 1):
+        set_learning_rate(optimiser, rate)
+        optimiser.zero_grad()
+        (line(torch.tensor([[x]])) - y).square().sum().backward()
+        optimiser.step()
+        gradient = 2 * (value[0] * x + value[1] - y) * np.array([x, 1.0])
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.95 * second + 0.05 * gradient**2
+        unbiased = first / (1 - 0.9**step), second / (1 - 0.95**step)
+        value = value * (1 - rate * decay) - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
+        assert [line.weight.item(), line.bias.item()] == pytest.approx(value.tolist(), rel=2e-6)

@@ -1,0 +1,131 @@
+"""Several processes at one run, through the real command line under torchrun."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core.paths import Home
+from tests.conftest import Bench, Outcome, environment
+
+# Without "--" torchrun takes our --n for an abbreviation of its own options.
+LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--"]
+
+
+def together(home: Path, *words: str) -> Outcome:
+    """Run the command line in two processes."""
+    done = subprocess.run(
+        [sys.executable, *LAUNCHER, "bench.cli", *words],
+        env=environment(home),
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def request(preset: Path, colours: Path, n: str) -> list[str]:
+    words = ["run", "--preset", str(preset), "--source", "folder", "--task", str(colours)]
+    return [*words, "--set", f"source.path={colours / 'train'}", "--n", n, "--json"]
+
+
+def result(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what two processes must find as one does; training's rounding apart."""
+    kept = ("run_id", "status", "n", "image_set", "scores", "yields", "weights")
+    return {name: record[name] for name in kept}
+
+
+def test_runs_share_the_unadapted_models_features(
+    bench: Bench, home: Home, preset: Path, colours: Path
+) -> None:
+    first, second = (bench(*request(preset, colours, "6"), "--seed", seed) for seed in ("0", "1"))
+    scores = {outcome.json["selection"]["history"][0]["score"] for outcome in (first, second)}
+    assert len(scores) == 1
+
+    def kept() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (home.data / "features").iterdir()}
+
+    before = kept()
+    assert before
+    assert bench(*request(preset, colours, "6"), "--seed", "2").code == 0
+    assert kept() == before
+
+
+@pytest.mark.parametrize(("nodes", "per_node", "here"), [(2, 8, None), (1, 2, None), (1, 2, 3)])
+def test_another_number_of_processes_than_asked_for_is_refused_before_any_work(
+    bench: Bench,
+    home: Home,
+    preset: Path,
+    colours: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    nodes: int,
+    per_node: int,
+    here: int | None,
+) -> None:
+    if here is not None:
+        monkeypatch.setenv("WORLD_SIZE", str(here))
+    settings = [f"train.nodes={nodes}", f"train.gpus_per_node={per_node}"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    outcome = bench(*request(preset, colours, "6"), *words)
+    assert outcome.code == 2
+    assert f"ask for {nodes * per_node} processes, and here " in outcome.complaint
+    assert f"torchrun --nnodes={nodes} --nproc-per-node={per_node} -m -- bench.cli run" in (
+        outcome.complaint
+    )
+    assert "or add --on slurm" in outcome.complaint
+    assert not [*home.runs.iterdir(), *home.data.iterdir()]
+    assert bench(*request(preset, colours, "6"), *words, "--dry-run").code == 0
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_record_of_one(
+    bench: Bench, home: Home, preset: Path, colours: Path, tmp_path: Path
+) -> None:
+    alone = bench(*request(preset, colours, "23"))
+    assert alone.code == 0, alone.err
+    two = ["--set", "train.gpus_per_node=2"]
+    outcome = together(tmp_path / "two", *request(preset, colours, "23"), *two)
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)  # One object: the second process says nothing.
+    assert result(record) == result(alone.json)
+    assert (record["processes"], alone.json["processes"]) == (2, 1)
+    spec = alone.json["spec"]
+    assert record["spec"] == {**spec, "train": {**spec["train"], "gpus_per_node": 2}}
+    histories = [found["selection"]["history"] for found in (record, alone.json)]
+    for mine, other in zip(*histories, strict=True):
+        assert mine["loss"] == pytest.approx(other["loss"], abs=1e-6)
+        assert (mine["epoch"], mine["lr"], mine["score"]) == (
+            other["epoch"],
+            other["lr"],
+            other["score"],
+        )
+    again = together(tmp_path / "two", *request(preset, colours, "23"))
+    assert json.loads(again.out) == record
+
+
+@pytest.mark.slow
+def test_failure_of_the_first_process_ends_the_second(
+    home: Home, preset: Path, colours: Path
+) -> None:
+    started = time.monotonic()
+    outcome = together(home.root, *request(preset, colours, "2000"))
+    assert outcome.code != 0
+    assert time.monotonic() - started < 240
+    assert outcome.err.count("bench: error: 2k images asked for") == 1
+    (record,) = [json.loads(path.read_bytes()) for path in home.root.glob("runs/*/record.json")]
+    assert record["status"] == "failed"
+
+
+def test_study_in_several_processes_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    outcome = bench("sweep", "studies/quick.yaml")
+    assert outcome.code == 2
+    assert "torchrun" in outcome.complaint

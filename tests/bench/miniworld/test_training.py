@@ -1,0 +1,142 @@
+"""The trainings' parts that a user of the weights relies on."""
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from torch.nn import functional
+
+import bench.miniworld
+from bench.miniworld.pool import split_arrays
+from bench.miniworld.render import CLASSES
+from bench.miniworld.training.appearance import fine_detail
+from bench.miniworld.training.clip import CONDITIONER
+from bench.miniworld.training.decoder import ALONE_STEPS, DecoderStep, Perception
+from bench.miniworld.training.oracle import _softened
+from bench.miniworld.training.recipe import Recipe
+from bench.miniworld.training.resumable import read_curve, run
+from bench.miniworld.training.unet import training_times
+from bench.miniworld.training.vae import VaeStep, as_signed, save_latents
+
+WEIGHTS = Path(bench.miniworld.__file__).parent / "weights"
+
+
+def test_training_times_are_all_over_the_schedule_and_mostly_in_its_middle() -> None:
+    times = training_times(20_000, torch.Generator().manual_seed(0))
+    assert times.dtype == torch.int64
+    assert 0 <= int(times.min()) < 20
+    assert 950 < int(times.max()) <= 999
+    middle = ((times >= 200) & (times < 700)).float().mean()
+    assert middle > 0.6
+    assert torch.equal(times, training_times(20_000, torch.Generator().manual_seed(0)))
+
+
+def test_softened_images_keep_their_mean_and_lose_detail() -> None:
+    noise = torch.Generator().manual_seed(1)
+    images = torch.rand(64, 3, 32, 32, generator=noise).mul(2).sub(1)
+    soft = _softened(images, torch.Generator().manual_seed(2))
+    assert soft.shape == images.shape
+    assert torch.allclose(soft.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.02)
+    detail = [(one[..., 1:] - one[..., :-1]).abs().mean((1, 2, 3)) for one in (images, soft)]
+    # A share drawn per image: some lose nearly nothing, others nearly all.
+    kept = detail[1] / detail[0]
+    assert kept.min() < 0.45
+    assert kept.max() > 0.9
+
+
+def test_of_a_learning_curves_lines_for_one_step_the_last_holds(tmp_path: Path) -> None:
+    lines = [
+        {"model": "a", "step": 1, "loss": 3.0},
+        {"model": "b", "step": 1, "loss": 9.0},
+        {"model": "a", "step": 2, "loss": 2.0},
+        {"model": "a", "step": 1, "loss": 1.0},
+    ]
+    file = tmp_path / "curve.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = read_curve(file)
+    assert [(line["model"], line["step"], line["loss"]) for line in found] == [
+        ("a", 1, 1.0), ("b", 1, 9.0), ("a", 2, 2.0),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder as it is before the decoder's training: shipped parts, and a few images."""
+    folder = tmp_path_factory.mktemp("work")
+    weights = WEIGHTS / "stable-diffusion"
+    vae = AutoencoderKL.from_pretrained(weights / "vae", torch_dtype=torch.float32)
+    vae.save_pretrained(folder / "vae")
+    # The generator's own CLIP does not ship; another of the same kind stands in for it.
+    shutil.copytree(WEIGHTS / "clip", folder / CONDITIONER.name)
+    images = np.concatenate([split_arrays(domain, "test")[0][:180] for domain in CLASSES])
+    np.save(folder / "pairs.npy", images)
+    step = VaeStep(folder, Recipe())
+    step.vae = vae
+    save_latents(step, folder / "vae")
+    return folder
+
+
+def test_a_decoders_training_moves_the_decoder_alone_and_leaves_its_judge_alone(work: Path) -> None:
+    step = DecoderStep(work, dataclasses.replace(Recipe(), decoder_steps=1_000, decoder_batch=8))
+    before = {name: value.clone() for name, value in step.vae.state_dict().items()}
+    judge = {name: value.clone() for name, value in step.perception.state_dict().items()}
+    for number in (ALONE_STEPS - 1, ALONE_STEPS):
+        assert torch.isfinite(step(number))
+    moved = {
+        name
+        for name, value in step.vae.state_dict().items()
+        if not torch.equal(before[name], value)
+    }
+    assert moved
+    assert {name.split(".")[0] for name in moved} == {"decoder", "post_quant_conv"}
+    for name, value in step.perception.state_dict().items():
+        assert torch.equal(judge[name], value)
+
+
+def test_a_killed_decoders_training_ends_as_an_undisturbed_one(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.miniworld.training.decoder.ALONE_STEPS", 1)
+    recipe = dataclasses.replace(Recipe(), decoder_steps=4, decoder_batch=2)
+
+    def trained(name: str, *stops: int) -> Any:
+        folder = tmp_path / name
+        shutil.copytree(work, folder)
+        steps = [DecoderStep(folder, recipe) for _ in stops]
+        for step, stop in zip(steps, stops, strict=True):
+            run(dataclasses.replace(step.training(), steps=stop), folder)
+        judge = steps[-1].discriminator.state_dict()
+        return steps[-1].vae.state_dict() | {f"judge.{name}": judge[name] for name in judge}
+
+    undisturbed, killed = trained("whole", 4), trained("killed", 2, 4)
+    assert all(torch.equal(undisturbed[name], killed[name]) for name in undisturbed)
+
+
+def test_likeness_is_zero_of_an_image_to_itself_and_grows_with_blur(work: Path) -> None:
+    perception = Perception(work / CONDITIONER.name)
+    images = as_signed(torch.from_numpy(np.load(work / "pairs.npy"))[:8]).permute(0, 3, 1, 2)
+    soft = [
+        functional.interpolate(functional.avg_pool2d(images, size), (32, 32)) for size in (2, 4)
+    ]
+    distances = [float(perception(one, images)) for one in (images, *soft)]
+    assert distances[0] == pytest.approx(0, abs=1e-5)
+    assert 0.01 < distances[1] < distances[2]
+
+
+def test_fine_detail_is_the_power_above_a_quarter_of_a_cycle_per_pixel() -> None:
+    across = torch.arange(32)
+    waves = [torch.cos(2 * torch.pi * cycles * across / 32) for cycles in (4, 7, 8, 15)]
+    images = [wave.expand(1, 1, 32, 32) for wave in waves]
+    # Of a cosine, half of the squared amplitude, over the places of the spectrum that are fine.
+    fine = sum(math.hypot(a, b) >= 0.25 for a in np.fft.fftfreq(32) for b in np.fft.fftfreq(32))
+    expected = 32 * 32 / 2 / fine
+    assert [fine_detail(one) for one in images] == pytest.approx(
+        [0, 0, expected, expected], abs=1e-3
+    )

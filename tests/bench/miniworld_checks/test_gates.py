@@ -1,0 +1,355 @@
+"""The gates of the miniature world: what passes, what misses, and what they are read from."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+
+from bench.core.paths import Home
+from bench.miniworld.pool import PLACEHOLDER_HOST, TruthRow
+from bench.miniworld.render import CLASSES
+from bench.miniworld.training.resumable import read_curve
+from bench.miniworld.truth import retrieval_curve
+from bench.miniworld_checks.attributes import attributes_kept
+from bench.miniworld_checks.encoder import convergence
+from bench.miniworld_checks.figures import write_figures
+from bench.miniworld_checks.gates import GATES, judged
+from bench.miniworld_checks.generator import memorisation_figures, nearest
+from bench.miniworld_checks.page import HEADER, gate_table, page
+from bench.miniworld_checks.pairs import made_once
+from bench.miniworld_checks.pool import bend_of, precision_gain
+from tests.conftest import Bench
+
+Figures = dict[str, Any]
+
+
+def domain_figures() -> Figures:
+    """Figures of a domain that passes every gate, just."""
+    accuracies = {"real": 0.95, "rebuilt": 0.89, "rebuilt_refitted": 0.93, "generated": 0.8,
+                  "wrong_caption": 0.1}  # fmt: skip
+    fidelity: Figures = {
+        name: {"accuracy": value, "right_domain": 0.98} for name, value in accuracies.items()
+    }
+    confusion = (np.eye(8, dtype=int) * 30 + 1).tolist()
+    fidelity["real"]["confusion"] = fidelity["generated"]["confusion"] = confusion
+    fidelity["conditioning_gap"] = {"gap": 0.01, "standard_error": 0.004}
+    fidelity["appearance"] = {
+        "fine_detail": 0.7, "fine_detail_generated": 0.6, "cosine": 0.9,
+        "zero_shot_real": 0.7, "zero_shot_rebuilt": 0.64,
+    }  # fmt: skip
+    distances = {"least": 9.0, "q05": 12.0, "median": 20.0}
+    rows = [(-1.0, 0.5, 0.8), (0.1, 0.7, 0.75), (0.3, 0.8, 0.4), (0.5, 0.9, 0.05)]
+    curve = [
+        {"tau": tau, "kept": 100, "domain_precision": precision + 0.05,
+         "class_precision": precision, "recall": recall}
+        for tau, precision, recall in rows
+    ]  # fmt: skip
+    kept = {"attribute": "tail_plane", "real": 0.9, "generated": 0.7, "chance": 0.5}
+    return {
+        "fidelity": fidelity,
+        "attributes": [kept],
+        "memorisation": {"copies": 0.0, "generated": distances, "real": distances},
+        "clip": {
+            "shipped": {"zero-shot": 0.5, "linear-probe": 0.9},
+            "clean": {"zero-shot": 0.5, "linear-probe": 0.98},
+            "control": {"zero-shot": 0.52, "linear-probe": 0.88},
+            "control_large": {"zero-shot": 0.6, "linear-probe": 0.87},
+        },
+        "test": {
+            "unadapted": {"linear-probe": 0.8},
+            "clean": {"linear-probe": 0.88},
+            "control": {"linear-probe": 0.82},
+        },
+        "pool": {"tau": 0.1, "knee": 0.3, "bend": 0.25, "gain": 0.03, "curve": curve},
+    }
+
+
+def all_figures() -> Figures:
+    """Figures that pass every gate, just."""
+    curve = [
+        {"model": model, "step": step, key: 1 / step}
+        for model, key in (("clip-training", "validation_loss"),
+                           ("conditioner-training", "validation_loss"), ("vae-training", "psnr_db"),
+                           ("decoder-training", "fine_detail"),
+                           ("oracle-training", "validation_accuracy"))
+        for step in (100, 200)
+    ]  # fmt: skip
+    curve += [
+        {"model": "unet-training", "step": step, "aircraft": 0.1, "cars": 0.2, "flowers": 0.3}
+        for step in (2000, 4000)
+    ]
+    batches = ("clip_batch", "vae_batch", "decoder_batch", "oracle_batch", "unet_batch")
+    return {
+        "domains": {domain: domain_figures() for domain in CLASSES},
+        "world": {
+            "convergence": {"fall": 0.009},
+            "curve": curve,
+            "recipe": dict.fromkeys(batches, 64),
+            "batch_norm": {"layers": 7, "training": 0, "changed": 0},
+            "megabytes": 24.0,
+            "speed": {"images_per_second": 10.0},
+        },
+    }
+
+
+def test_figures_on_the_bounds_pass_every_gate() -> None:
+    verdicts = judged(all_figures())
+    assert len(verdicts) == len(GATES)
+    assert {verdict.row[-1] for verdict in verdicts} == {"pass"}
+    text = gate_table(verdicts)
+    assert len({len(line) for line in text.splitlines()}) == 1
+    assert all(name in text.splitlines()[0] for name in HEADER)
+
+
+MISSES: list[tuple[str, str, object]] = [
+    ("readability", "fidelity.real.accuracy", 0.89),
+    ("accuracy lost", "fidelity.rebuilt.accuracy", 0.8899),
+    ("over that of real", "fidelity.generated.accuracy", 0.66),
+    ("wrong caption", "fidelity.wrong_caption.accuracy", 0.51),
+    ("conditioning gap", "fidelity.conditioning_gap.standard_error", 0.005),
+    ("right domain", "fidelity.generated.right_domain", 0.979),
+    ("memorisation", "memorisation.copies", 0.01),
+    ("CLIP's cosine", "fidelity.appearance.cosine", 0.89),
+    ("zero-shot accuracy", "fidelity.appearance.zero_shot_rebuilt", 0.63),
+    ("zero-shot accuracy", "fidelity.appearance.zero_shot_rebuilt", 0.77),
+    ("autoencoder: fine detail", "fidelity.appearance.fine_detail", 0.69),
+    ("autoencoder: fine detail", "fidelity.appearance.fine_detail", 1.26),
+    ("generator: fine detail", "fidelity.appearance.fine_detail_generated", 0.59),
+    ("generator: fine detail", "fidelity.appearance.fine_detail_generated", 1.41),
+    ("as many clean renders", "test.clean.linear-probe", 0.87),
+    ("unadapted zero-shot", "clip.shipped.zero-shot", 0.44),
+    ("unadapted zero-shot", "clip.shipped.zero-shot", 0.91),
+    ("unadapted linear-probe", "clip.shipped.linear-probe", 0.91),
+    ("random pairs' share", "test.control.linear-probe", 0.8201),
+    ("random pairs' share", "test.clean.linear-probe", 0.8),
+    ("bend", "pool.bend", 0.24),
+    ("can buy", "pool.gain", 0.02),
+    ("fall of the loss", "world.convergence", None),
+    ("fall of the loss", "world.convergence.fall", 0.01),
+    ("fall of the loss", "world.convergence.fall", -0.02),
+    ("batch statistics", "world.batch_norm.training", 1),
+    ("batch statistics", "world.batch_norm.changed", 2),
+    ("size", "world.megabytes", 24.1),
+]
+
+
+@pytest.mark.parametrize(("gate", "path", "value"), MISSES)
+def test_each_gate_can_be_missed(gate: str, path: str, value: object) -> None:
+    figures = all_figures()
+    *parents, last = path.split(".")
+    part = figures if parents[0] == "world" else figures["domains"]["cars"]
+    for parent in parents:
+        part = part[parent]
+    part[last] = value
+    missed = {verdict.gate.name: verdict for verdict in judged(figures) if verdict.missed}
+    found = next(name for name in missed if gate in name)
+    assert missed[found].row[-1] == ("MISSED" if parents[0] == "world" else "MISSED cars")
+    assert missed[found].gate.wanted
+    assert ("not measured" in missed[found].row[1]) == (value is None)
+
+
+def test_every_gate_is_missed_by_one_of_the_cases() -> None:
+    for gate in GATES:
+        assert any(part in gate.name for part, _, _ in MISSES), gate.name
+
+
+# ---------------------------------------------------------------- generator
+
+
+def test_attributes_are_read_from_the_classes_read() -> None:
+    names = CLASSES["aircraft"]
+    real = np.eye(8, dtype=int) * 10
+    generated = real.copy()
+    # Every MD-80, the one with a T tail, is read as a 737, which has two engines as well.
+    md80, b737 = names.index("MD-80"), names.index("737-800")
+    generated[md80] = 10 * (np.arange(8) == b737)
+    kept = {row.attribute: row for row in attributes_kept("aircraft", real, generated)}
+    assert kept["tail"].real == 1
+    assert kept["tail"].generated == pytest.approx(7 / 8)
+    assert kept["tail"].chance == pytest.approx((1 + 49) / 64)
+    assert kept["engines"].lost == 0
+    lost = [row.lost for row in attributes_kept("aircraft", real, generated)]
+    assert lost == sorted(lost, reverse=True)
+
+
+def test_copies_and_mirrored_copies_are_found() -> None:
+    torch.manual_seed(0)
+    pool = torch.randint(0, 256, (9, 8, 8, 3), dtype=torch.uint8)
+    brighter = pool[4].clamp(max=250) // 2
+    distances = nearest(torch.stack([pool[3], pool[5].flip(1), brighter]), pool)
+    assert distances[:2].tolist() == pytest.approx([0, 0], abs=0.05)
+    candidates = torch.cat([pool, pool.flip(2)]).float()
+    by_hand = (candidates - brighter.float()).square().mean((1, 2, 3)).sqrt().min()
+    assert float(distances[2]) == pytest.approx(float(by_hand), rel=1e-4)
+    found = memorisation_figures(torch.stack([pool[3], brighter]), brighter[None], pool)
+    assert found["copies"] == 0.5
+
+
+# ---------------------------------------------------------------- pool
+
+
+def truth_row(number: int, domain: str, name: str, kind: str, status: str = "ok") -> TruthRow:
+    return TruthRow(number, f"images/{number}.png", domain, name, number, kind, "cars", "", status)
+
+
+def test_the_curve_counts_what_each_threshold_keeps(tmp_path: Path) -> None:
+    golf, volvo = "Volkswagen Golf", "Volvo 240"
+    truth = [
+        truth_row(0, "cars", golf, "true"),
+        truth_row(1, "cars", volvo, "wrong_label"),
+        truth_row(2, "other", "toy car", "distractor"),
+        truth_row(3, "cars", golf, "true"),
+        truth_row(4, "cars", golf, "true", "404"),
+        truth_row(5, "flowers", "rose", "true"),
+    ]
+    table = pl.DataFrame(truth, schema=list(TruthRow._fields), orient="row")
+    table.write_parquet(tmp_path / "truth.parquet")
+    index = pl.DataFrame(
+        {
+            "url": [f"http://{PLACEHOLDER_HOST}/images/{number}.png" for number in (0, 1, 2)],
+            "class_name": [golf, golf, golf],
+            "clip_score": [0.4, 0.3, 0.1],
+        }
+    )
+    curve = retrieval_curve(index, "cars", tmp_path, [-1.0, 0.1, 0.35, 0.9])
+    assert curve["kept"].to_list() == [3, 2, 1, 0]
+    assert curve["domain_precision"].to_list() == pytest.approx([2 / 3, 1, 1, 0])
+    assert curve["class_precision"].to_list() == pytest.approx([1 / 3, 1 / 2, 1, 0])
+    assert curve["recall"].to_list() == pytest.approx([2 / 3, 2 / 3, 1 / 3, 0])
+
+
+def curve_of(precision: Callable[[float], float]) -> pl.DataFrame:
+    taus = np.linspace(0, 1, 101)
+    values = [precision(tau) for tau in taus]
+    return pl.DataFrame({"tau": taus, "recall": 0.8 * (1 - taus), "class_precision": values})
+
+
+def test_a_straight_line_has_no_bend() -> None:
+    assert bend_of(curve_of(lambda tau: 0.5 + 0.3 * tau))[0] == pytest.approx(0, abs=1e-9)
+    assert bend_of(curve_of(lambda tau: 0.5 + 0.3 * tau**2))[0] == pytest.approx(0, abs=1e-9)
+    assert bend_of(curve_of(lambda tau: 0.5))[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_knee_is_where_precision_stops_rising() -> None:
+    rising = curve_of(lambda tau: min(0.9, 0.5 + 2 * tau))
+    bend, knee = bend_of(rising)
+    assert knee == pytest.approx(0.2)
+    # The curve ends at 5 % of the recall: the knee has lost 0.2 of the 0.95 before that.
+    assert bend == pytest.approx((1 - 0.2 / 0.95) / np.sqrt(2), abs=0.01)
+    assert precision_gain(rising) == pytest.approx(0.4)
+
+
+def test_precision_that_costs_more_than_half_of_the_recall_buys_nothing() -> None:
+    assert precision_gain(curve_of(lambda tau: 0.5 + 0.4 * (tau > 0.55))) == pytest.approx(0)
+
+
+# ---------------------------------------------------------------- encoder
+
+
+def test_convergence_is_read_from_the_lines_that_hold(tmp_path: Path) -> None:
+    losses = [(100, 5.0), (700, 9.0), (900, 3.0), (700, 3.0), (900, 2.99), (1000, 2.97)]
+    lines = [
+        *(
+            {"model": "clip-training", "step": step, "validation_loss": loss}
+            for step, loss in losses
+        ),
+        {"model": "vae-training", "step": 5000, "psnr_db": 20.0},
+    ]
+    file = tmp_path / "curve.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = convergence(read_curve(file))
+    assert found == {"fall": 0.01, "steps": [700, 1000], "losses": [3.0, 2.97]}
+    assert convergence(read_curve(file)[:1]) is None
+    assert convergence([]) is None
+
+
+def test_what_is_made_once_is_made_again_after_a_failure(tmp_path: Path) -> None:
+    made = []
+
+    def make(folder: Path, fails: bool) -> None:
+        made.append(fails)
+        (folder / "half").touch()
+        if fails:
+            raise RuntimeError
+
+    target = tmp_path / "target"
+    with pytest.raises(RuntimeError):
+        made_once(target, lambda folder: make(folder, True))
+    assert not target.exists()
+    for _ in range(2):
+        assert made_once(target, lambda folder: make(folder, False)) == target
+    assert made == [True, False]
+
+
+# ---------------------------------------------------------------- what is written
+
+
+def test_figures_and_page_are_written(tmp_path: Path) -> None:
+    figures = all_figures()
+    for path in write_figures(figures, tmp_path):
+        with Image.open(path) as image:
+            assert min(image.size) > 300
+            assert len(image.getcolors(image.width * image.height) or []) > 20
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "confusion.png", "learning-curve.png", "tau.png",
+    ]  # fmt: skip
+    text = page(figures, judged(figures))
+    for said in ("tail plane", "20.0 points", "12.0", "| aircraft | zero-shot ", "52.0%", "60.0%"):
+        assert said in text, said
+
+
+def test_weights_without_a_curve_are_drawn_all_the_same(tmp_path: Path) -> None:
+    figures = copy.deepcopy(all_figures())
+    figures["world"]["curve"] = []
+    assert all(path.is_file() for path in write_figures(figures, tmp_path))
+
+
+def test_a_folder_that_holds_no_weights_is_a_wrong_request(
+    bench: Bench, home: Home, tmp_path: Path
+) -> None:
+    done = bench("miniworld", "check", "--weights", str(tmp_path))
+    assert done.code == 2
+    assert f"no clip, stable-diffusion, oracle.safetensors in {tmp_path}" in done.complaint
+    assert not home.root.exists()
+
+
+@pytest.mark.slow
+def test_the_check_measures_every_gate(
+    bench: Bench, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole check on the shipped weights, with fewer images: what it reads is still real."""
+    monkeypatch.setattr("sources.pool.pool.MINIWORLD_PAIRS", 1_500)
+    monkeypatch.setattr("bench.miniworld.training.fidelity.IMAGES_PER_CLASS", 2)
+    monkeypatch.setattr("bench.miniworld.training.fidelity.WRONG_IMAGES_PER_CLASS", 2)
+    monkeypatch.setattr("bench.miniworld_checks.encoder.LARGEST_N", 32)
+    monkeypatch.setattr("bench.miniworld_checks.generator.TIMED_BATCHES", 1)
+    out = tmp_path / "out"
+    done = bench("miniworld", "check", "--out", str(out))
+    lines = done.out.splitlines()
+    assert len(lines) == len(GATES) + 2
+    verdicts = {line.split("|")[1].strip(): line.split("|")[4].strip() for line in lines[2:]}
+    for gate in (
+        "readability",
+        "autoencoder: accuracy",
+        "CLIP: unadapted zero-shot",
+        "fine-tuning",
+    ):
+        (verdict,) = (word for name, word in verdicts.items() if name.startswith(gate))
+        assert verdict == "pass", gate
+    assert done.code == (1 if any("MISSED" in word for word in verdicts.values()) else 0)
+    figures = json.loads((out / "gates.json").read_text())
+    for one in figures["domains"].values():
+        assert one["fidelity"]["generated"]["n"] == 16
+        assert one["memorisation"]["generated"]["least"] > 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "confusion.png", "gates.json", "gates.md", "learning-curve.png", "tau.png",
+    ]  # fmt: skip
+    # The runs that the check made are not a study's: no report shall show them.
+    assert list(home.runs.iterdir()) == []

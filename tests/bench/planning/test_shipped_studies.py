@@ -1,0 +1,95 @@
+"""The studies that are shipped: each expands to what its header and the paper say."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.core.specs import RunSpec
+from bench.planning.study import expand, load_study
+
+STUDIES = Path(__file__).parents[3] / "studies"
+TAUS = {0.19, 0.20, 0.21}  # 002, appendix A.2
+
+
+def runs(name: str) -> list[RunSpec]:
+    return expand(load_study(STUDIES / f"{name}.yaml"))
+
+
+def sizes(found: list[RunSpec], task: str, source: str) -> set[int | None]:
+    return {spec.n for spec in found if (spec.task, spec.source) == (task, source)}
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_header_says_what_to_expect_and_how_many_runs_there_are(path: Path) -> None:
+    header = path.read_text().split("name:")[0]
+    told = re.search(r"(\d+) runs", header)
+    assert told, "no number of runs"
+    assert int(told[1]) == len(runs(path.stem))
+    if path.stem.startswith("paper") or path.stem in ("mixing", "tau-sweep", "mini"):
+        assert re.search(r"[Ww]hat to expect", header)
+        assert "Cost" in header
+
+
+def test_figure_2_has_the_papers_tasks_sizes_and_settings() -> None:
+    found = runs("paper-figure2")
+    counts = Counter((spec.task, spec.source) for spec in found)
+    assert counts == {
+        ("aircraft", "none"): 1, ("cars", "none"): 1, ("flowers", "none"): 1,
+        ("aircraft", "retrieved"): 4 * 3 * 3, ("aircraft", "synthetic"): 5 * 3,
+        ("cars", "retrieved"): 3 * 3 * 3, ("cars", "synthetic"): 3 * 3,
+        ("flowers", "retrieved"): 3 * 3 * 3, ("flowers", "synthetic"): 3 * 3,
+    }  # fmt: skip
+    # 002, section 4.1; None is all 341k.
+    assert sizes(found, "aircraft", "retrieved") == {31_250, 125_000, 250_000, None}
+    assert sizes(found, "aircraft", "synthetic") == {31_250, 125_000, 250_000, 500_000, 2_500_000}
+    for task in ("cars", "flowers"):
+        assert sizes(found, task, "synthetic") == {31_250, 125_000, 210_000}
+    assert {s.options["tau"] for s in found if s.source == "retrieved"} == TAUS
+    for spec in found:
+        # 002, section 4 and appendix B.2
+        train = spec.train
+        assert (train.epochs, train.batch_size, train.lr) == (30, 512, 1e-5)
+        assert (train.warmup_steps, train.weight_decay, train.betas) == (500, 0.1, (0.9, 0.95))
+        assert spec.model == "CLIP-ViT-B-16-laion2B-s34B-b88K"
+        assert (spec.objective, train.select_by) == ("ce", "linear-probe")
+        if spec.source == "synthetic":
+            assert (spec.options["steps"], spec.options["guidance"]) == (50, 2.5)  # appendix A.1
+            largest = max(n or 0 for n in sizes(found, spec.task, "synthetic"))
+            assert spec.options["size"] == largest, "each n would be generated anew"
+
+
+def test_figure_4_asks_for_no_run_that_figure_2_has_not() -> None:
+    figure_2 = {spec.run_id for spec in runs("paper-figure2")}
+    found = runs("paper-figure4")
+    assert {spec.run_id for spec in found} <= figure_2
+    assert {spec.task for spec in found} == {"aircraft"}
+    assert {31_250} < sizes(found, "aircraft", "retrieved")
+    assert {2_500_000} < sizes(found, "aircraft", "synthetic")
+    assert all("zero-shot" in spec.evaluators for spec in found)
+
+
+def test_tau_is_swept_over_the_papers_values_and_nothing_else() -> None:
+    retrieved = [spec for spec in runs("tau-sweep") if spec.source == "retrieved"]
+    assert {spec.options["tau"] for spec in retrieved} == TAUS
+    assert len({(s.task, s.seed, s.options["tau"]) for s in retrieved}) == len(retrieved) == 18
+    assert {spec.n for spec in retrieved} == {31_250}
+
+
+def test_tuning_tries_what_the_paper_chose() -> None:
+    tried = {(s.source, s.train.lr, s.train.batch_size) for s in runs("paper-tuning")}
+    assert {("retrieved", 1e-5, 512), ("synthetic", 1e-5, 512)} <= tried
+
+
+@pytest.mark.parametrize(("name", "n"), [("mixing", 1280), ("paper-mixing", 250_000)])
+def test_mixtures_draw_from_the_sets_of_the_pure_arms(name: str, n: int) -> None:
+    found = runs(name)
+    trained = [spec for spec in found if spec.source != "none"]
+    assert {spec.n for spec in trained} == {n}
+    mixed = [spec for spec in trained if spec.source == "mixed"]
+    assert {spec.options["parts"]["retrieved"] for spec in mixed} == {0.25, 0.5, 0.75}
+    pure = {spec.source: spec.options for spec in trained if spec.source != "mixed"}
+    assert set(pure) == {"retrieved", "synthetic"}
+    for spec in mixed:
+        assert spec.options["options"] == pure

@@ -1,0 +1,244 @@
+"""Studies: what a file expands to, and what is refused before any work."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.core.json_values import canonical_json
+from bench.core.paths import Home
+from bench.core.size import parse_size
+from bench.core.specs import RunSpec
+from bench.planning.preset import resolve
+from bench.planning.study import MAX_RUNS, Block, Study, expand, load_study
+from bench.run import pinned, pinned_all
+from tests.conftest import Bench
+
+
+def study(*blocks: Block, **more: Any) -> Study:
+    return Study(file="study.yaml", name="study", preset="mini", grid=list(blocks), **more)
+
+
+def runs(*blocks: Block, **more: Any) -> list[tuple[str, int | None, int, float]]:
+    return [(s.source, s.n, s.seed, s.train.lr) for s in expand(study(*blocks, **more))]
+
+
+# ---------------------------------------------------------------- what a study means
+
+
+def test_product_zip_and_both_combine_as_they_say() -> None:
+    base = {"task": "cars", "source": "real"}
+    crossed = Block(product={**base, "n": [1, 2], "seed": [0, 1]})
+    assert [run[1:3] for run in runs(crossed)] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    in_step = Block(zip={"task": ["cars"] * 2, "source": ["real"] * 2, "n": [1, 2], "seed": [0, 1]})
+    assert [run[1:3] for run in runs(in_step)] == [(1, 0), (2, 1)]
+    both = Block(product={**base, "seed": [0, 1]}, zip={"n": [1, "2k"], "train.lr": [0.1, 0.2]})
+    assert [run[1:] for run in runs(both)] == [
+        (1, 0, 0.1), (2000, 0, 0.2), (1, 1, 0.1), (2000, 1, 0.2),
+    ]  # fmt: skip
+
+
+def test_a_blocks_own_setting_wins_over_its_sources_and_that_over_the_studys() -> None:
+    blocks = [
+        Block(product={"task": "cars", "source": ["real", "retrieved"], "n": 5}),
+        Block(product={"task": "cars", "source": "real", "n": 5, "train.lr": 0.3}),
+    ]
+    found = runs(*blocks, settings={"train.lr": 0.1}, per_source={"real": {"train.lr": 0.2}})
+    assert found == [("real", 5, 0, 0.2), ("retrieved", 5, 0, 0.1), ("real", 5, 0, 0.3)]
+
+
+def test_a_value_that_is_a_list_or_a_mapping_is_written_in_a_list() -> None:
+    betas = {"train.betas": [[0.8, 0.9]]}
+    (spec,) = expand(study(Block(product={"task": "cars", "source": "real", "n": 5, **betas})))
+    assert spec.train.betas == (0.8, 0.9)
+
+
+def test_equal_specs_are_one_run_however_they_are_written() -> None:
+    point = {"task": "cars", "source": "real", "seed": [0]}
+    blocks = [
+        Block(product={**point, "n": [1000, "1k", "all"]}),
+        Block(zip={"n": ["1k"], "seed": 0, "source": ["real"], "task": ["mini-cars"]}),
+        Block(product={"task": "cars", "source": "none", "n": ["all", 5, 7]}),
+    ]
+    assert [run[:2] for run in runs(*blocks)] == [("real", 1000), ("real", None), ("none", 0)]
+
+
+AXES = {
+    "task": st.sampled_from(["aircraft", "cars", "mini-cars"]),
+    "source": st.sampled_from(["real", "retrieved", "synthetic", "none", "mixed"]),
+    "n": st.sampled_from([1, 40, "1k", "1000", "all"]),
+    "seed": st.sampled_from([0, 1, 2**31 - 1]),
+    "train.lr": st.sampled_from([1e-3, 3e-3, "1e-3"]),
+    "train.epochs": st.sampled_from([1, 2]),
+    "order": st.sampled_from(["random", "balanced"]),
+}
+
+
+def values(name: str) -> st.SearchStrategy[list[Any]]:
+    return st.lists(AXES[name], min_size=1, max_size=2)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    axes=st.fixed_dictionaries(
+        {name: values(name) for name in ("task", "source", "n")},
+        optional={name: values(name) for name in ("seed", "train.lr", "train.epochs", "order")},
+    )
+)
+def test_the_quick_way_gives_what_each_spec_alone_gives(axes: dict[str, list[Any]]) -> None:
+    home = Home(Path("/nowhere"))
+    found = pinned_all(expand(study(Block(product=axes))), home)
+    points: list[dict[str, Any]] = [{}]
+    for name, choices in axes.items():
+        points = [{**point, name: value} for point in points for value in choices]
+    alone: dict[str, RunSpec] = {}
+    for point in points:
+        task, source, n = (point.pop(name) for name in ("task", "source", "n"))
+        size, seed = parse_size(str(n)), point.pop("seed", 0)
+        spec = resolve("mini", task=task, source=source, n=size, seed=seed, settings=point)
+        alone.setdefault(spec.run_id, pinned(spec, home))
+    assert found == list(alone.values())
+    assert [spec.run_id for spec in found] == [spec.run_id for spec in alone.values()]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text()
+        | st.floats(allow_nan=False, allow_infinity=False),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)  # fmt: skip
+def test_the_canonical_json_of_a_value_is_that_of_its_plain_parts(value: object) -> None:
+    """Run ids outlive the way they are computed."""
+    spec = resolve("mini", task="cars", source="retrieved", n=5)
+    for one in (value, spec, [spec, value]):
+        plain = msgspec.json.encode(msgspec.to_builtins(one), order="deterministic")
+        assert canonical_json(one) == plain
+
+
+# ---------------------------------------------------------------- what is looked at once
+
+
+def test_what_changed_on_disk_is_seen_by_the_next_request(
+    home: Home, preset: Path, tiny_clip: Path, colours: Path
+) -> None:
+    def pins() -> dict[str, str]:
+        spec = resolve(str(preset), task=str(colours), source="real", n=5)
+        first, second = pinned_all([spec, msgspec.structs.replace(spec, n=6)], home)
+        assert first.pins == second.pins == pinned(spec, home).pins
+        return first.pins
+
+    before = pins()
+    image = next(colours.rglob("*.png"))
+    content = image.read_bytes()
+    try:
+        image.write_bytes(content + b"\0")
+        assert pins() != before
+    finally:
+        image.write_bytes(content)
+
+
+def test_what_one_run_of_many_lacks_is_said(home: Home) -> None:
+    specs = expand(study(Block(product={"task": ["cars", "cras"], "source": "real", "n": [1, 2]})))
+    with pytest.raises(Exception, match="unknown task 'cras'"):
+        pinned_all(specs, home)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def block(**axes: Any) -> Callable[[], str]:
+    right = {"task": "cars", "source": "real", "n": 1}
+    content = {"preset": "mini", "grid": [{"product": right}, {"product": right | axes}]}
+    return lambda: json.dumps(content)
+
+
+ONE = "{task: cars, source: real, n: 1}"
+REFUSED = {
+    "n: []": (block(n=[]), "block 2: the list of n is empty"),
+    "n: [[1]]": (block(n=[[1]]), "block 2: n: [1] is not a value"),
+    "n: -1": (block(n=-1), "block 2: n: '-1' is not a number of images"),
+    "n: 0": (block(n=0), "block 2: n: '0' is not a number of images"),
+    "n: true": (block(n=True), "block 2: n: True is not a value"),
+    "n: null": (block(n=None), "block 2: n: None is not a value"),
+    "n: {}": (block(n={}), "block 2: n: {} is not a value"),
+    "seed: true": (block(seed=[0, True]), "block 2: seed: True is not a value"),
+    "seed: 1.5": (block(seed=1.5), "block 2: seed: 1.5 is not a seed"),
+    "seed: -1": (block(seed=-1), "block 2: seed: -1 is not a seed"),
+    "seed: 2**31": (block(seed=2**31), "block 2: seed: 2147483648 is not a seed"),
+    "task: [null]": (block(task=[None]), "block 2: task: None is not a value"),
+    "a setting unknown": (block(**{"train.lrr": 1}), "block 2: unknown setting of train 'lrr'"),
+    "a setting's value": (block(**{"train.lr": [[1]]}), "block 2: train: lr:"),
+    "a source unknown": (block(source="reel"), "block 2: unknown source 'reel'"),
+    "a block unknown": (lambda: f"preset: mini\ngrid: [{{sum: {ONE}}}]", "unknown field `sum`"),
+    "a list of axes": (lambda: "preset: mini\ngrid: [{product: [1]}]", "grid[0].product"),
+    "no list of blocks": (lambda: f"preset: mini\ngrid: {{product: {ONE}}}", "grid"),
+    "an axis twice": (
+        lambda: f"preset: mini\ngrid: [{{product: {ONE}, zip: {{n: [1]}}}}]",
+        "block 1: n is in `product` and in `zip`",
+    ),
+    "lengths": (
+        lambda: "preset: mini\ngrid: [{product: {task: cars}, zip: {source: [real], n: [1, 2]}}]",
+        "block 1: the lists under `zip` differ in length: source 1, n 2",
+    ),
+    "nothing": (lambda: "preset: mini\ngrid: [{}]", "block 1 does not say task, source, n"),
+    "a source without runs": (
+        lambda: f"preset: mini\nper_source: {{raal: {{}}}}\ngrid: [{{product: {ONE}}}]",
+        "unknown source in per_source of",
+    ),
+    "a key twice": (
+        lambda: "preset: mini\ngrid:\n- product: {task: cars, source: real, n: 1, n: 2}",
+        "there is 'n' a second time (line 3)",
+    ),
+    "10^12 runs": (
+        block(**{f"train.{name}": list(range(1000)) for name in ("lr", "epochs", "batch_size")}),
+        "has 1000000001 runs; a study has at most 1,000,000",
+    ),
+    "aliases": (
+        lambda: "a: &a [x]\n" + "b: &b [*a, *a]\n" + f"preset: mini\ngrid: [{{product: {ONE}}}]",
+        "there is an alias, which is not read: write its value out (line 2)",
+    ),
+    "no number": (
+        lambda: "preset: mini\nsettings: {train.lr: .nan}\ngrid: []", "'.nan', which is no number",
+    ),
+    "a huge number": (
+        lambda: f"preset: mini\ngrid: [{{product: {{n: 0x{'f' * 5000}}}}}]", "which is no number",
+    ),
+    "deep": (lambda: "[" * 5_000, "is not YAML"),
+    "a tag": (lambda: "preset: !!python/object/apply:os.getcwd []", "is not YAML"),
+    "bytes": (lambda: "\0", "is not YAML"),
+    "a list": (lambda: "[1]", "does not hold a mapping"),
+    "empty": (lambda: "", "does not hold a mapping"),
+    "keys": (lambda: "preset: mini\ngrid: [{product: {1: [2]}}]", "grid[0].product"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_wrong_study_is_one_line_that_names_its_place(
+    bench: Bench, home: Home, tmp_path: Path, name: str
+) -> None:
+    content, why = REFUSED[name]
+    path = tmp_path / "study.yaml"
+    path.write_text(content())
+    for words in ((), ("--dry-run",)):
+        done = bench("sweep", str(path), *words)
+        assert done.code == 2
+        assert str(path) in done.complaint
+        assert why in done.complaint
+    assert not home.root.exists()
+
+
+def test_a_study_of_as_many_runs_as_there_may_be_is_not_refused_for_that(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    seeds, rates = list(range(1000)), ["x"] * (MAX_RUNS // 1000)
+    axes = {"task": "cars", "source": "real", "n": 1, "seed": seeds, "train.lr": rates}
+    path.write_text(yaml.safe_dump({"preset": "mini", "grid": [{"product": axes}]}))
+    with pytest.raises(Exception, match="block 1: train: lr"):
+        expand(load_study(path))

@@ -1,0 +1,179 @@
+"""Slurm's signals and the processes that help a run."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.transforms import CenterCrop, Compose, Normalize, ToTensor
+
+from adapt.augment import Augment
+from adapt.data import Batch, Part, TrainingImages, load, parts
+from adapt.order import Plan
+from bench.core.specs import TrainSpec
+from bench.runtime.signals import kept_from_helpers
+from tests.conftest import ROOT
+from tests.support.tiny_clip import colour_task, write_colours
+
+AUGMENT = Augment.of(Compose([CenterCrop(16), ToTensor(), Normalize([0.5] * 3, [0.2] * 3)]))
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> Iterator[Path]:
+    """Where the handlers that a submitit job has note who ran them."""
+    path = tmp_path / "heard"
+    path.touch()
+
+    def note(number: int, _: object) -> None:
+        with path.open("a") as stream:
+            stream.write(f"{os.getpid()} {signal.Signals(number).name}\n")
+
+    numbers = (signal.SIGUSR2, signal.SIGTERM)
+    before = [signal.signal(number, note) for number in numbers]
+    yield path
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def batches(folder: Path, workers: int) -> Iterator[Batch]:
+    image_set = write_colours(folder, 40, colour_task())
+    images = TrainingImages(image_set.data, image_set.select(None, 0, "random"), AUGMENT, 0)
+    plan = Plan(TrainSpec(batch_size=2), images.labels, 0)
+
+    def wanted() -> Iterator[Part]:
+        return parts(plan.batches(1), 0, 1)
+
+    return load(images, wanted, workers, torch.device("cpu"))
+
+
+def test_workers_heed_their_parent_alone(tmp_path: Path, heard: Path) -> None:
+    expected = [pixels for _, pixels, _ in batches(tmp_path / "alone", workers=0)]
+    loaded = batches(tmp_path / "helped", workers=1)
+    found = [next(loaded)[1]]
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    # As from Slurm: from neither the worker nor its parent.
+    for name in ("USR1", "USR2", "TERM", "USR2"):
+        subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+    os.kill(worker.pid, signal.SIGUSR2)
+    found += [pixels for _, pixels, _ in loaded]
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    assert heard.read_text() == ""
+    os.kill(os.getpid(), signal.SIGUSR2)
+    assert heard.read_text() == f"{os.getpid()} SIGUSR2\n"
+
+
+def test_workers_end_when_their_parent_says_so(tmp_path: Path, heard: Path) -> None:
+    loaded = batches(tmp_path / "data", workers=1)
+    next(loaded)
+    (worker,) = multiprocessing.active_children()
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == 0
+    assert heard.read_text() == ""
+
+
+def test_signal_sent_while_helpers_start_is_ours(heard: Path) -> None:
+    program = "import time; print('up', flush=True); time.sleep(60)"
+    with kept_from_helpers():
+        helper = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        os.kill(os.getpid(), signal.SIGUSR2)
+    assert heard.read_text() == f"{os.getpid()} SIGUSR2\n"
+    assert helper.stdout is not None
+    assert helper.stdout.readline() == b"up\n"
+    helper.send_signal(signal.SIGUSR2)
+    helper.send_signal(signal.SIGUSR1)
+    time.sleep(0.2)
+    assert helper.poll() is None
+    helper.terminate()
+    assert helper.wait(10) == -signal.SIGTERM
+    helper.stdout.close()
+
+
+PROGRAM = """
+import os, signal, sys, time
+from bench.runtime.signals import noticed
+def leave(*_):
+    print("left", flush=True)
+    sys.exit(7)
+signal.signal(signal.SIGUSR2, leave)
+with noticed() as notice:
+    os.kill(os.getpid(), signal.SIGUSR2)
+    print("told" if notice.given else "not told", flush=True)
+    if sys.argv[1] == "works on":
+        time.sleep(30)
+    if sys.argv[1] == "saves":
+        print("saved", flush=True)
+        notice.leave()
+    if sys.argv[1] == "fails":
+        raise ValueError
+print("not reached", flush=True)
+"""
+
+
+AGAIN = """
+import os, signal, sys, time
+from bench.runtime.signals import noticed
+def tell():
+    os.kill(os.getpid(), signal.SIGUSR2)
+def leave(*_):
+    print("left", flush=True)
+    if sys.argv[1] == "while leaving":
+        tell()
+    sys.exit(7)
+signal.signal(signal.SIGUSR2, leave)
+try:
+    with noticed() as notice:
+        tell()
+        if sys.argv[1] == "before leaving":
+            started = time.monotonic()
+            while time.monotonic() < started + 10:
+                time.sleep(0.1)
+                tell()
+        notice.leave()
+finally:
+    if sys.argv[1] == "after leaving":
+        tell()
+    if sys.argv[1] == "before leaving":
+        print("in time" if time.monotonic() < started + 5 else "late", flush=True)
+"""
+
+
+def run_program(program: str, then: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that is given notice a second before its end."""
+    return subprocess.run(
+        [sys.executable, "-c", program, then],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_NOTICE_SECONDS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+
+
+@pytest.mark.parametrize(
+    ("again", "said"),
+    [("while leaving", "left"), ("after leaving", "left"), ("before leaving", "left in time")],
+)
+def test_a_process_that_is_told_again_leaves_once_and_no_later(again: str, said: str) -> None:
+    done = run_program(AGAIN, again)
+    assert done.stdout.split() == said.split(), done.stderr
+    assert done.returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [("saves", "saved left"), ("ends", "left"), ("fails", "left"), ("works on", "left")],
+)
+def test_a_process_that_is_told_to_leave_saves_first_and_leaves_in_time(
+    then: str, said: str
+) -> None:
+    done = run_program(PROGRAM, then)
+    assert done.stdout.split() == ["told", *said.split()], done.stderr
+    assert done.returncode == 7

@@ -1,0 +1,328 @@
+"""Image sets: what was written is what is read, in any order, or there is a clear error."""
+
+import hashlib
+import io
+import json
+import struct
+import tarfile
+import tempfile
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bench.core.errors import BenchError, RequestError
+from bench.core.progress import Progress
+from bench.storage.image_set import ImageSet, read_image
+from bench.storage.stage import Stage
+from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter, decode, encode, members, read_bytes
+from tests.support.tiny_clip import colour_task, write_colours
+
+TASK = colour_task()
+
+
+def _png() -> bytes:
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    Image.fromarray(noise).save(stream, "PNG")
+    return stream.getvalue()
+
+
+PNG = _png()
+
+
+def image_set(data: Path, counts: tuple[int, ...] = (5, 5, 5), prefix: str = "k") -> ImageSet:
+    """Write an index whose images are never opened."""
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    columns = {
+        "key": [f"{prefix}{index}" for index in range(len(labels))],
+        "label": labels,
+        "class_name": [TASK.class_names[label] for label in labels],
+        "sha256": [hashlib.sha256(f"{index}".encode()).hexdigest() for index in range(len(labels))],
+    }
+    rows = pl.DataFrame(columns, schema={name: INDEX_SCHEMA[name] for name in columns})
+    missing = [pl.lit(None, kind).alias(name) for name, kind in INDEX_SCHEMA.items()
+               if name not in columns]  # fmt: skip
+    return ImageSet.write(data, rows.with_columns(missing), TASK, "made", {}, {})
+
+
+def keys(images: ImageSet, n: int | None, seed: int = 0, order: str = "random") -> list[str]:
+    return images.select(n, seed, order)["key"].to_list()
+
+
+# ---------------------------------------------------------------- shards
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        # Around the tar's block size of 512 bytes, where offsets go wrong.
+        st.one_of(st.binary(max_size=40), st.sampled_from([511, 512, 513, 1024, 5000]).map(bytes)),
+        max_size=12,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_any_image_is_read_back_in_any_order(contents: list[bytes], rng) -> None:  # type: ignore[no-untyped-def]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.tar"
+        with ShardWriter(path) as writer:
+            places = [writer.add(f"{i:05d}", content, ".png") for i, content in enumerate(contents)]
+        order = list(range(len(contents)))
+        rng.shuffle(order)
+        for index in order:
+            place = places[index]
+            assert read_bytes(path, place["offset"], place["size"]) == contents[index]
+            assert place["sha256"] == hashlib.sha256(contents[index]).hexdigest()
+        # Any other program reads the same out of the tar.
+        with tarfile.open(path) as tar:
+            found = [stream.read() for member in tar if (stream := tar.extractfile(member))]
+        assert found == contents
+        assert [(offset, size) for _, offset, size in members(path)] == [
+            (place["offset"], place["size"]) for place in places
+        ]
+
+
+def test_an_image_set_is_read_as_it_was_written(tmp_path: Path) -> None:
+    images = write_colours(tmp_path, 9, TASK)
+    again = ImageSet.open(images.folder, tmp_path)
+    assert again.manifest == images.manifest
+    assert len(again) == 9
+    assert again.manifest.counts == {"red": 3, "green": 3, "blue": 3}
+    means = []
+    for row in again.select(None, 3, "random").iter_rows(named=True):
+        image = read_image(tmp_path, row["shard"], row["offset"], row["size"], row["sha256"])
+        assert image.mode == "RGB"
+        means.append((row["label"], int(np.asarray(image).mean((0, 1)).argmax())))
+    assert all(label == brightest for label, brightest in means)
+
+
+def test_the_same_images_are_the_same_set(tmp_path: Path) -> None:
+    images = write_colours(tmp_path, 9, TASK)
+    assert write_colours(tmp_path, 9, TASK).folder == images.folder
+    assert write_colours(tmp_path, 10, TASK).manifest.content != images.manifest.content
+
+
+def test_a_set_whose_images_moved_is_read_where_they_are_now(tmp_path: Path) -> None:
+    images = write_colours(tmp_path, 3, TASK)
+    tar = tmp_path / "00000.tar"
+    tar.rename(tmp_path / "moved.tar")
+    rows = images.index().with_columns(shard=pl.lit("moved.tar"))
+    moved = ImageSet.write(tmp_path, rows, TASK, "colours", {}, {})
+    assert moved.folder == images.folder
+    assert set(ImageSet.open(images.folder, tmp_path).index()["shard"]) == {"moved.tar"}
+
+
+# ---------------------------------------------------------------- subsets
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(0, 40),
+    st.integers(0, 5),
+    st.sampled_from(["random", "balanced"]),
+)
+def test_subsets_of_one_seed_are_nested(n: int, more: int, seed: int, order: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        images = image_set(Path(folder), (30, 40, 10))
+        few, many = keys(images, n, seed, order), keys(images, n + more, seed, order)
+    assert len(few) == len(set(few)) == n
+    assert many[:n] == few
+
+
+def test_a_subset_does_not_depend_on_how_the_images_were_found(tmp_path: Path) -> None:
+    images = image_set(tmp_path, (30, 40, 10))
+    turned = ImageSet.write(
+        tmp_path / "b", images.index().sample(80, shuffle=True, seed=1), TASK, "made", {}, {}
+    )
+    assert keys(turned, 20) == keys(images, 20)
+    assert turned.manifest.content == images.manifest.content
+
+
+def test_other_seeds_take_other_images(tmp_path: Path) -> None:
+    images = image_set(tmp_path, (30, 40, 10))
+    drawn = {tuple(sorted(keys(images, 20, seed))) for seed in range(5)}
+    assert len(drawn) == 5
+
+
+def test_random_order_takes_every_image_equally_often(tmp_path: Path) -> None:
+    images = image_set(tmp_path, (10, 10, 0))
+    drawn = Counter(key for seed in range(400) for key in keys(images, 5, seed))
+    # 100 expected; the binomial's standard deviation is 8.7.
+    assert len(drawn) == 20
+    assert 60 < min(drawn.values()) <= max(drawn.values()) < 140
+
+
+def test_in_balanced_order_the_classes_take_turns(tmp_path: Path) -> None:
+    images = image_set(tmp_path, (30, 2, 10))
+    labels = images.select(None, 0, "balanced")["label"].to_list()
+    turns = [labels[:3], labels[3:6]]
+    assert [sorted(turn) for turn in turns] == [[0, 1, 2]] * 2
+    assert [sorted(labels[start : start + 2]) for start in range(6, 22, 2)] == [[0, 2]] * 8
+    assert labels[22:] == [0] * 20
+
+
+@pytest.mark.parametrize("order", ["random", "balanced"])
+def test_asking_for_more_than_there_is_says_how_many_there_are(tmp_path: Path, order: str) -> None:
+    images = image_set(tmp_path, (3, 3, 1))
+    with pytest.raises(
+        RequestError, match=r"8 images asked for.*has 7.*--n 7 or fewer, or --n all"
+    ):
+        images.select(8, 0, order)
+    assert len(keys(images, None, order=order)) == 7
+
+
+def test_an_empty_set_cannot_be_drawn_from(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="has 0"):
+        image_set(tmp_path, (0, 0, 0)).select(None, 0, "random")
+
+
+# ---------------------------------------------------------------- damage
+
+
+def test_a_set_without_a_manifest_is_incomplete(tmp_path: Path) -> None:
+    images = image_set(tmp_path)
+    (images.folder / "manifest.json").unlink()
+    with pytest.raises(BenchError, match=r"no readable manifest; delete it and run again"):
+        ImageSet.open(images.folder, tmp_path)
+    assert image_set(tmp_path).index().height == 15
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"{", b"\xff"])
+def test_a_damaged_manifest_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
+    images = image_set(tmp_path)
+    (images.folder / "manifest.json").write_bytes(content)
+    with pytest.raises(BenchError, match="no readable manifest"):
+        ImageSet.open(images.folder, tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "relabelled", "a row less", "other columns"])
+def test_a_tampered_index_is_noticed(tmp_path: Path, damage: str) -> None:
+    images = image_set(tmp_path)
+    path = images.folder / "index.parquet"
+    rows = pl.read_parquet(path)
+    match damage:
+        case "gone":
+            path.unlink()
+        case "cut":
+            path.write_bytes(path.read_bytes()[:-9])
+        case "relabelled":
+            rows.with_columns(label=(pl.col("label") + 1) % 3).write_parquet(path)
+        case "a row less":
+            rows[1:].write_parquet(path)
+        case _:
+            rows.drop("label").write_parquet(path)
+    with pytest.raises(BenchError, match=r"corrupt.*delete that folder and run again") as caught:
+        images.index()
+    # Never advise to delete more than is broken.
+    assert f"the image set {images.folder} " in caught.value.what
+
+
+def stage_with_images(data: Path) -> tuple[Stage, list[tuple[int, int, str]]]:
+    stage, places = Stage(data, "download", {}), []
+
+    def make(_: int, folder: Path) -> None:
+        with ShardWriter(folder / "images.tar") as writer:
+            for value in (10, 200):
+                content = encode(Image.new("RGB", (8, 8), (value, 0, 0)), ".png")
+                place = writer.add(f"{value}", content, ".png")
+                places.append((place["offset"], place["size"], place["sha256"]))
+
+    stage.run(1, make, Progress(quiet=True))
+    return stage, places
+
+
+def test_a_changed_image_is_noticed_and_only_its_stage_is_to_be_deleted(tmp_path: Path) -> None:
+    stage, places = stage_with_images(tmp_path)
+    path, shard = stage.shard(0) / "images.tar", f"{stage.key}/00000/images.tar"
+    assert read_image(tmp_path, shard, *places[1]).getpixel((0, 0)) == (200, 0, 0)
+    content = bytearray(path.read_bytes())
+    content[places[1][0] + 30] ^= 1
+    path.write_bytes(content)
+    assert read_image(tmp_path, shard, *places[0]).getpixel((0, 0)) == (10, 0, 0)
+    with pytest.raises(BenchError, match="not the one that was indexed") as caught:
+        read_image(tmp_path, shard, *places[1])
+    assert caught.value.fix.startswith(f"delete {stage.folder} and run again")
+    # Swapped images are noticed too, though both are whole.
+    offset, size, digest = places[0]
+    with pytest.raises(BenchError, match="corrupt"):
+        read_image(tmp_path, shard, offset, size, places[1][2])
+    assert digest != places[1][2]
+
+
+def test_a_truncated_or_missing_shard_is_a_clear_error(tmp_path: Path) -> None:
+    stage, places = stage_with_images(tmp_path)
+    path, shard = stage.shard(0) / "images.tar", f"{stage.key}/00000/images.tar"
+    path.write_bytes(path.read_bytes()[: places[1][0] + 20])
+    with pytest.raises(BenchError, match="truncated"):
+        read_image(tmp_path, shard, *places[1])
+    with pytest.raises(BenchError, match="corrupt"):
+        list(members(path))
+    path.unlink()
+    with pytest.raises(BenchError, match="corrupt"):
+        read_image(tmp_path, shard, *places[0])
+
+
+def test_a_file_that_is_no_tar_is_a_clear_error_about_that_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.tar"
+    path.write_bytes(b"no tar" * 1000)
+    with pytest.raises(BenchError, match=r"mine\.tar is corrupt.*put a whole copy in its place"):
+        list(members(path))
+
+
+def bomb(width: int, height: int) -> bytes:
+    """Return a small PNG that says it is huge."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"\0" * 1000)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [8_001, 20_000, 2**31 - 1])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(side: int) -> None:
+    with pytest.raises(ValueError, match=r"pixels|not a readable image"):
+        decode(bomb(side, side))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200) | st.integers(0, 400).map(lambda cut: PNG[:cut]))
+def test_bytes_that_are_no_image_are_refused_with_a_value_error(content: bytes) -> None:
+    with pytest.raises(ValueError, match="not a readable image"):
+        decode(content)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "I;16"])
+def test_images_of_any_mode_become_rgb(mode: str) -> None:
+    stream = io.BytesIO()
+    Image.new(mode, (5, 4)).save(stream, "PNG")
+    image = decode(stream.getvalue())
+    assert (image.mode, image.size) == ("RGB", (5, 4))
+
+
+def test_png_keeps_every_pixel_and_jpeg_nearly() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    assert np.array_equal(np.asarray(decode(encode(image, ".png"))), pixels)
+    flat = Image.new("RGB", (16, 16), (10, 100, 200))
+    difference = np.asarray(decode(encode(flat, ".jpg"))).astype(int) - np.asarray(flat)
+    assert abs(difference).max() <= 2
+
+
+def test_the_manifest_is_readable_by_people(tmp_path: Path) -> None:
+    images = image_set(tmp_path, (2, 0, 1))
+    manifest = json.loads((images.folder / "manifest.json").read_text())
+    assert manifest["counts"] == {"red": 2, "green": 0, "blue": 1}
+    assert manifest["task"].startswith("colours@1-")

@@ -1,0 +1,261 @@
+"""Stages: done once, whole or not at all, whoever works on them and whoever is killed."""
+
+import itertools
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.core.errors import BenchError
+from bench.core.progress import Progress
+from bench.core.work_selection import NOTHING, Scope
+from bench.storage.stage import Stage, UnfinishedError
+from tests.conftest import environment
+
+SHARDS = 12
+QUIET = Progress(quiet=True)
+WRITES_PER_SHARD = 4
+
+
+def work(data: Path, seconds: float, log: Path, shards: int = SHARDS) -> Stage:
+    """Run a stage whose shards are written in several slow steps, noting each finished one."""
+    stage = Stage(data, "work", {"shards": SHARDS})
+
+    def make(index: int, folder: Path) -> None:
+        for part in range(WRITES_PER_SHARD):
+            (folder / f"{part}.txt").write_text(f"{index} {part}\n" * 100)
+            time.sleep(seconds)
+        with log.open("a") as stream:
+            stream.write(f"{index}\n")
+
+    stage.run(shards, make, QUIET, summarise=lambda made: {"parts": count_files(made)})
+    return stage
+
+
+def count_files(folders: list[Path]) -> int:
+    return sum(1 for folder in folders for _ in folder.iterdir())
+
+
+def contents(stage: Stage) -> dict[str, bytes]:
+    """Return every file of a stage but the locks."""
+    return {
+        path.relative_to(stage.folder).as_posix(): path.read_bytes()
+        for path in stage.folder.rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+def worker(data: Path, seconds: float, log: Path) -> "subprocess.Popen[bytes]":
+    words = [sys.executable, __file__, str(data), str(seconds), str(log)]
+    return subprocess.Popen(words, env=environment(data))
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path) -> Stage:
+    return work(tmp_path / "undisturbed", 0, tmp_path / "undisturbed.log")
+
+
+def test_a_finished_stage_does_nothing_the_second_time(tmp_path: Path) -> None:
+    stage = work(tmp_path, 0, tmp_path / "log")
+    before = contents(stage)
+    work(tmp_path, 0, tmp_path / "log")
+    assert contents(stage) == before
+    assert len((tmp_path / "log").read_text().split()) == SHARDS
+    assert stage.info() == {"parts": SHARDS * WRITES_PER_SHARD}
+
+
+def test_a_worker_that_does_not_wait_leaves_what_others_are_at(tmp_path: Path) -> None:
+    stage, other = Stage(tmp_path, "work", {}), Stage(tmp_path, "work", {})
+
+    def make(index: int, _: Path) -> None:
+        if index == 0:
+            with pytest.raises(UnfinishedError):
+                other.run(3, lambda *_: None, QUIET, wait=False)
+            assert [other.shard(i).is_dir() for i in range(3)] == [False, True, True]
+
+    stage.run(3, make, QUIET)
+    assert stage.done
+
+
+def test_a_stage_is_done_only_when_every_shard_is_there(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "work", {})
+    for index in range(2):
+        with pytest.raises(UnfinishedError):
+            stage.run(3, lambda *_: None, QUIET, scope=Scope(shards=range(index, index + 1)))
+        assert not stage.done
+    stage.run(3, lambda *_: None, QUIET, scope=Scope(shards=range(2, 3)))
+    assert stage.done
+    assert [path.name for path in stage.shards()] == ["00000", "00001", "00002"]
+
+
+def test_asking_for_some_shards_makes_those_and_says_what_is_missing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "work", {})
+    made: list[int] = []
+    with pytest.raises(UnfinishedError, match="3 of 5 shards are still to be made"):
+        stage.run(5, lambda index, _: made.append(index), QUIET, scope=Scope(shards=range(1, 3)))
+    assert made == [1, 2]
+    with pytest.raises(UnfinishedError, match="3 of 5"):
+        stage.run(5, lambda index, _: made.append(index), QUIET, scope=Scope(shards=range(7, 9)))
+    stage.run(5, lambda index, _: made.append(index), QUIET)
+    assert made == [1, 2, 0, 3, 4]
+
+
+def test_a_stage_that_is_withheld_writes_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "work", {})
+    for scope in (NOTHING, Scope(stages=frozenset({"rest"}))):
+        with pytest.raises(UnfinishedError, match=r"work-.* is still to be made") as caught:
+            stage.run(2, lambda *_: None, QUIET, scope=scope)
+        assert caught.value.stage == "work"
+        assert list(tmp_path.iterdir()) == []
+    stage.run(2, lambda *_: None, QUIET, scope=Scope(stages=frozenset({"work"})))
+    stage.run(2, lambda *_: None, QUIET, scope=NOTHING)
+
+
+def test_the_plan_is_frozen_by_the_first_worker(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "work", {})
+    made: list[int] = []
+    with pytest.raises(UnfinishedError):
+        stage.run(4, lambda index, _: made.append(index), QUIET, scope=Scope(shards=range(1)))
+    stage.run(9, lambda index, _: made.append(index), QUIET)
+    assert made == [0, 1, 2, 3]
+    assert len(stage.shards()) == 4
+
+
+def test_a_failing_shard_leaves_nothing_of_itself_and_keeps_the_others(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "work", {})
+
+    def make(index: int, folder: Path) -> None:
+        (folder / "half").write_text("")
+        if index == 2:
+            raise BenchError("no luck")
+
+    with pytest.raises(BenchError, match="no luck"):
+        stage.run(4, make, QUIET)
+    assert not stage.done
+    made = [path.name for path in stage.folder.iterdir() if path.is_dir()]
+    assert sorted(made) == ["00000", "00001"]
+
+
+def test_other_settings_or_other_inputs_are_another_stage(tmp_path: Path) -> None:
+    keys = {
+        Stage(tmp_path, "work", {"a": 1}).key,
+        Stage(tmp_path, "work", {"a": 2}).key,
+        Stage(tmp_path, "rest", {"a": 1}).key,
+        Stage(tmp_path, "work", {"a": 1}, ["before"]).key,
+    }
+    assert len(keys) == 4
+    one, two = {"a": 1, "b": 2}, {"b": 2, "a": 1}
+    assert Stage(tmp_path, "work", one).key == Stage(tmp_path, "work", two).key
+
+
+def test_a_stage_that_is_made_anew_and_differs_is_another_input(tmp_path: Path) -> None:
+    def made(data: str, content: str) -> str:
+        def make(_: int, folder: Path) -> None:
+            (folder / "tar").write_text(content)
+
+        stage = Stage(tmp_path / data, "download", {})
+        stage.run(1, make, QUIET)
+        return stage.output
+
+    assert made("a", "same") == made("b", "same")
+    assert made("a", "same") != made("c", "else")
+
+
+def test_half_written_folders_are_not_taken_for_shards_and_are_cleared(
+    tmp_path: Path, undisturbed: Stage
+) -> None:
+    stage = Stage(tmp_path / "data", "work", {"shards": SHARDS})
+    for index in (0, 3):
+        half = stage.folder / f".{index:05d}-deadbeef"
+        half.mkdir(parents=True)
+        (half / "0.txt").write_text("half")
+    work(tmp_path / "data", 0, tmp_path / "log")
+    assert contents(stage) == contents(undisturbed)
+    assert not list(stage.folder.glob(".*-*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"shards": "two"}', b"{}", b"[]", b"\xff"])
+@pytest.mark.parametrize("name", ["plan.json", "done.json"])
+def test_a_damaged_note_is_a_clear_error(tmp_path: Path, name: str, content: bytes) -> None:
+    stage = work(tmp_path, 0, tmp_path / "log")
+    (stage.folder / name).write_bytes(content)
+    if name == "plan.json":
+        (stage.folder / "done.json").unlink()
+    with pytest.raises(BenchError, match=rf"has no readable {name}; delete .* and run again"):
+        work(tmp_path, 0, tmp_path / "log").shards()
+
+
+def test_a_killed_worker_loses_at_most_one_shard(tmp_path: Path, undisturbed: Stage) -> None:
+    rng, log = random.Random(0), tmp_path / "log"
+    stage = Stage(tmp_path / "data", "work", {"shards": SHARDS})
+    finished, killed = 0, 0
+    for attempt in itertools.count():
+        assert attempt < 60, "no progress"
+        process = worker(tmp_path / "data", 0.02, log)
+        # Starting takes a while; then a shard is begun every tenth of a second.
+        while process.poll() is None and len(lines(log)) == finished:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        whole = [stage.shard(index).is_dir() for index in range(SHARDS)]
+        assert all(
+            count_files([stage.shard(i)]) == WRITES_PER_SHARD for i in range(SHARDS) if whole[i]
+        )
+        # What was noted last may have been killed between its note and its rename.
+        assert sum(whole) >= finished
+        finished = len(lines(log))
+        if stage.done:
+            break
+    assert killed >= 3
+    work(tmp_path / "data", 0, log)
+    assert contents(stage) == contents(undisturbed)
+    assert len(lines(log)) <= SHARDS + killed
+
+
+def lines(log: Path) -> list[str]:
+    return log.read_text().split() if log.is_file() else []
+
+
+def test_many_workers_make_every_shard_exactly_once(tmp_path: Path, undisturbed: Stage) -> None:
+    log = tmp_path / "log"
+    workers = [worker(tmp_path / "data", 0.01, log) for _ in range(4)]
+    assert [process.wait() for process in workers] == [0] * 4
+    made = Counter(int(line) for line in log.read_text().split())
+    assert made == Counter(range(SHARDS))
+    assert contents(Stage(tmp_path / "data", "work", {"shards": SHARDS})) == contents(undisturbed)
+
+
+def test_a_worker_takes_over_from_one_that_is_killed_at_its_side(
+    tmp_path: Path, undisturbed: Stage
+) -> None:
+    log = tmp_path / "log"
+    workers = [worker(tmp_path / "data", 0.03, log) for _ in range(3)]
+    while not lines(log):
+        time.sleep(0.01)
+    workers[0].kill()
+    assert [process.wait() for process in workers] == [-signal.SIGKILL, 0, 0]
+    assert contents(Stage(tmp_path / "data", "work", {"shards": SHARDS})) == contents(undisturbed)
+
+
+def test_notes_are_readable_by_people(tmp_path: Path) -> None:
+    stage = work(tmp_path, 0, tmp_path / "log")
+    done = json.loads((stage.folder / "done.json").read_text())
+    assert done["stage"] == "work"
+    assert done["config"] == {"shards": SHARDS}
+    assert done["shards"] == SHARDS
+
+
+def main() -> None:
+    """Be one worker: data folder, seconds per write, log."""
+    work(Path(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Parts of the miniature CLIP's training step, and the step against bare forward and backward.
+
+Usage: python -m tests.benchmarks.perf_step [--batch 32] [--steps 120]
+
+The parts take turns within each step, so that what else the machine does falls on all alike;
+medians of processor seconds. `tests/benchmarks/perf_train.py` has the whole loop, reading and checkpoints
+included.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import open_clip
+import torch
+
+from adapt.augment import Augment
+from adapt.data import Part, TrainingImages, load
+from adapt.objectives.ce import CrossEntropy
+from adapt.optimise import make_optimiser
+from adapt.order import Draw
+from adapt.stepper import Stepper
+from bench.core.specs import TrainSpec
+from tests.benchmarks.perf_train import classifier, write_pictures
+
+IMAGES = 1280
+
+
+def batches(size: int) -> Iterator[Part]:
+    """Yield parts without end."""
+    first = 0
+    while True:
+        draws = [Draw(*divmod(place, IMAGES)) for place in range(first, first + size)]
+        yield Part(draws, size)
+        first += size
+
+
+def measure(folder: Path, spec: TrainSpec, steps: int) -> dict[str, float]:
+    """Return milliseconds of each part of a step."""
+    (bare, size), (model, _) = classifier("miniature"), classifier("miniature")
+    bare.train(), model.train()
+    optimiser = make_optimiser(bare, spec)
+    stepper = Stepper(model, CrossEntropy(), spec, print)
+    image_set = write_pictures(folder / "data", IMAGES, size, ".png")
+    rows = image_set.select(None, 0, "random")
+    augment = Augment.of(open_clip.image_transform(size, is_train=True))
+    together, one_by_one = (
+        load(
+            TrainingImages(image_set.data, rows, which, 0),
+            lambda: batches(spec.batch_size),
+            0,
+            torch.device("cpu"),
+        )
+        for which in (augment, replace(augment, small=None))
+    )
+    pixels, labels = torch.randn(spec.batch_size, 3, size, size), torch.arange(spec.batch_size) % 3
+    times: dict[str, list[float]] = defaultdict(list)
+    last = time.process_time()
+
+    def lap(name: str) -> None:
+        nonlocal last
+        now = time.process_time()
+        times[name].append(1000 * (now - last))
+        last = time.process_time()
+
+    for _ in range(steps):
+        lap("other")
+        next(one_by_one)
+        lap("draw, by Pillow")
+        part, drawn, targets = next(together)
+        lap("draw")
+        normal = augment.normalise(drawn)
+        lap("normalise")
+        stepper.backward(part, normal, targets)
+        stepper.step(spec.lr)
+        lap("step")
+        CrossEntropy().loss(bare, pixels, labels).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(bare.parameters(), spec.clip_norm)
+        optimiser.step()
+        optimiser.zero_grad()
+        lap("bare step")
+    return {name: statistics.median(found[5:]) for name, found in times.items()}
+
+
+def main() -> None:
+    """Measure, and print the parts and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=120)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder), TrainSpec(batch_size=given.batch, lr=1e-4), given.steps)
+    del found["other"]
+    print(", ".join(f"{name} {milliseconds:.2f} ms" for name, milliseconds in found.items()))
+    rest = found["normalise"] + found["step"]
+    for name in ("draw, by Pillow", "draw"):
+        whole = found[name] + rest
+        print(f"{name}: {found[name] / whole:.3f} of a step, ", end="")
+        print(f"ratio to the bare step {found['bare step'] / whole:.3f}")
+
+
+if __name__ == "__main__":
+    main()

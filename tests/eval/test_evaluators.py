@@ -1,0 +1,381 @@
+"""Evaluators on features of known geometry, and all of them through the command line."""
+
+import json
+import re
+import warnings
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix as sklearns_matrix
+from sklearn.neighbors import KNeighborsClassifier
+from torch import nn
+
+from adapt.models import load_clip
+from bench.core.errors import RequestError
+from bench.core.json_values import Json
+from bench.core.records import RunRecord
+from bench.plugins import evaluator_of
+from bench.plugins.evaluation import Evaluation, ModelView
+from eval.features.penultimate import penultimate
+from eval.few_shot import draw
+from eval.knn import TEMPERATURE, neighbours
+from eval.metrics.intervals import mean_per_class, scores
+from eval.per_class import per_class
+from eval.probe import adamw
+from tests.conftest import Bench
+from tests.support.tiny_clip import colour_task, square, write_tiny_clip
+from tests.support.views import View, blobs
+
+torch.set_num_threads(1)
+
+EVERY: dict[str, Json] = {
+    "zero-shot": {},
+    "zero-shot-text": {},
+    "linear-probe": {},
+    "knn": {},
+    "few-shot": {"shots": [1, 2], "draws": 2},
+    "per-class": {},
+    "finetuned-head": {"epochs": 3},
+}
+
+
+def view(spread: float = 0.4, n: int = 90) -> View:
+    """Return features of unit length, more or less spread about three axes."""
+    splits = {}
+    for seed, name in enumerate(("train", "val", "test"), 1):
+        points, labels = blobs(n, seed, spread)
+        splits[name] = points / np.linalg.norm(points, axis=1, keepdims=True), labels
+    return View(splits)
+
+
+def accuracy(evaluation: Evaluation) -> float:
+    return float(evaluation.hits.mean())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_validation_leaves_the_test_split_closed(name: str) -> None:
+    model = view()
+    judge = evaluator_of(name, EVERY[name])
+    judge.validate(model)
+    assert "test" not in model.opened
+    judge.test(model)
+    assert "test" in model.opened
+
+
+@pytest.mark.parametrize("name", ["linear-probe", "knn", "few-shot", "finetuned-head"])
+def test_what_is_chosen_does_not_depend_on_the_test_split(name: str) -> None:
+    one, other = view(), view()
+    other.splits["test"] = blobs(90, 77, 3.0)
+    found = [evaluator_of(name, EVERY[name]).test(model) for model in (one, other)]
+    left, right = ([part.chosen for part in each.scored(name).values()] for each in found)
+    assert left == right
+    assert left != [{}]
+
+
+def test_the_two_zero_shots_are_of_two_heads() -> None:
+    model = view(spread=0.01)
+    assert accuracy(evaluator_of("zero-shot-text", {}).test(model)) == 1.0
+    assert accuracy(evaluator_of("zero-shot", {}).test(model)) == pytest.approx(1 / 3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    truth=st.lists(st.integers(0, 3), min_size=1, max_size=30),
+    guesses=st.lists(st.integers(0, 3), min_size=30, max_size=30),
+)
+def test_confusions_are_scikit_learns(truth: list[int], guesses: list[int]) -> None:
+    labels, predicted = np.array(truth), np.array(guesses[: len(truth)])
+    found = per_class(Evaluation(predicted, labels, {}), ("a", "b", "c", "d"))
+    matrix = sklearns_matrix(labels, predicted, labels=range(4))
+    expected = {
+        (true, guess): int(matrix[i, j])
+        for i, true in enumerate("abcd")
+        for j, guess in enumerate("abcd")
+        if i != j and matrix[i, j]
+    }
+    assert {(true, guess): count for true, guess, count in found["confusions"]} == expected
+    counts = [count for _, _, count in found["confusions"]]
+    assert counts == sorted(counts, reverse=True)
+    for row in found["classes"]:
+        index = "abcd".index(row["class"])
+        assert row["n"] == matrix[index].sum()
+        assert row["accuracy"] == matrix[index, index] / row["n"]
+        assert row["ci_low"] - 1e-12 <= row["accuracy"] <= row["ci_high"] + 1e-12
+
+
+@pytest.mark.parametrize("k", [1, 3, 20])
+def test_neighbours_are_scikit_learns(k: int) -> None:
+    (bank, labels), (queries, _) = (blobs(90, seed, 0.7) for seed in (1, 2))
+    bank /= np.linalg.norm(bank, axis=1, keepdims=True)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    reference = KNeighborsClassifier(
+        k, metric="cosine", weights=lambda distance: np.exp(-distance / TEMPERATURE)
+    ).fit(bank, labels)
+    found = neighbours(bank, labels, queries, [k], 3)[0]
+    np.testing.assert_array_equal(found, reference.predict(queries))
+
+
+def test_more_neighbours_than_images_are_all() -> None:
+    (bank, labels), (queries, _) = blobs(6, 1, 0.1), blobs(9, 2, 0.1)
+    found = neighbours(bank, labels, queries, [6, 500], 3)
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_the_number_of_neighbours_is_chosen_on_val_from_those_given() -> None:
+    model = view(spread=0.9)
+    found = evaluator_of("knn", {"k": [1, 50]}).validate(model)
+    alone = {k: accuracy(evaluator_of("knn", {"k": [k]}).validate(model)) for k in (1, 50)}
+    assert alone[1] != alone[50]
+    assert found.chosen == {
+        "k": max(alone, key=lambda k: alone[k]),
+        "val_score": pytest.approx(max(alone.values())),
+    }
+
+
+def unbalanced(metric: str) -> View:
+    """Return features of three classes that overlap, the first with eight times the images."""
+    splits = {}
+    for seed, name in enumerate(("train", "val"), 4):
+        points, labels = blobs(240, seed, 0.8)
+        rows = np.flatnonzero((labels == 0) | (np.arange(240) % 8 == 0))
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        splits[name] = points[rows], labels[rows]
+    return View(splits, msgspec.structs.replace(colour_task(), metric=metric))
+
+
+@pytest.mark.parametrize("name", ["linear-probe", "knn", "finetuned-head"])
+def test_choices_are_made_by_the_tasks_metric(name: str) -> None:
+    found = {
+        metric: evaluator_of(name, {}).validate(unbalanced(metric))
+        for metric in ("accuracy", "mean-per-class")
+    }
+    assert found["accuracy"].chosen["val_score"] == accuracy(found["accuracy"])
+    best = mean_per_class(found["mean-per-class"])[0]
+    assert found["mean-per-class"].chosen["val_score"] == best
+    assert best > mean_per_class(found["accuracy"])[0]
+
+
+def test_few_shots_penalties_are_chosen_by_the_tasks_metric() -> None:
+    few = evaluator_of("few-shot", {"shots": [4], "draws": 2})
+    left, right = (few.validate(unbalanced(metric)) for metric in ("accuracy", "mean-per-class"))
+    assert left.parts["4"].chosen != right.parts["4"].chosen
+
+
+def test_more_shots_keep_the_images_of_fewer() -> None:
+    labels = np.random.default_rng(0).integers(0, 5, 200)
+    few, many = draw(labels, 2, (0, 1)), draw(labels, 8, (0, 1))
+    assert set(few) < set(many)
+    assert np.bincount(labels[few]).tolist() == [2] * 5
+    assert set(draw(labels, 2, (0, 2))) != set(few)
+    assert len(draw(labels, 1000, (0, 1))) == 200
+
+
+def test_few_shots_are_scored_by_size_with_their_draws_apart() -> None:
+    model = view(spread=0.8)
+    found = evaluator_of("few-shot", {"shots": [1, 16], "draws": 4}).test(model)
+    parts = found.scored("few-shot")
+    assert list(parts) == ["few-shot-1", "few-shot-16"]
+    assert accuracy(parts["few-shot-1"]) < accuracy(parts["few-shot-16"])
+    for name, part in parts.items():
+        score = scores(name, "test", part)[0]
+        assert len(score.draws) == 4
+        assert len(set(score.draws)) > 1
+        assert score.value == pytest.approx(np.mean(score.draws))
+        assert score.n == 90
+        assert score.ci_low < score.value < score.ci_high
+
+
+def test_one_shot_is_the_probe_of_those_images() -> None:
+    model = view(spread=0.5)
+    (part,) = evaluator_of("few-shot", {"shots": [4], "draws": 1}).test(model).parts.values()
+    features, labels = model.splits["train"]
+    rows = draw(labels, 4, (0, 0))
+    reference = LogisticRegression(C=1 / part.chosen["l2"][0], tol=1e-9, max_iter=10_000)
+    reference.fit(features[rows].astype(np.float64), labels[rows])
+    expected = reference.predict(model.features("test").astype(np.float64))
+    assert (part.predicted[0] == expected).mean() > 0.98
+
+
+def test_finetuning_mends_a_head_that_is_wrong() -> None:
+    model = view(spread=0.1)
+    found = evaluator_of("finetuned-head", {"epochs": 300}).test(model)
+    assert accuracy(evaluator_of("zero-shot", {}).test(model)) < 0.5
+    assert accuracy(found) > 0.9
+    assert found.chosen["epoch"] > 0
+
+
+def test_finetuning_never_does_worse_on_val_than_the_head_does() -> None:
+    model = view(spread=0.5)
+    model.head = lambda: (10 * np.eye(3, 8, dtype=np.float32), np.zeros(3, np.float32))  # type: ignore[method-assign]
+    before = accuracy(evaluator_of("zero-shot", {}).validate(model))
+    assert accuracy(evaluator_of("finetuned-head", {}).validate(model)) >= before
+
+
+@pytest.mark.parametrize("warmup", [True, False])
+def test_the_authors_schedule(warmup: bool) -> None:
+    """Linear to 0.01 over 200 steps, then half a cosine to nothing."""
+    if warmup:
+        assert [adamw.rate(step, 2800) for step in (0, 99, 199)] == pytest.approx(
+            [5e-5, 5e-3, 1e-2]
+        )
+    else:
+        assert adamw.rate(1500, 2800) == pytest.approx(5e-3)
+        assert adamw.rate(2799, 2800) < 1e-7
+
+
+def test_the_authors_probe_learns_and_repeats_itself() -> None:
+    model = view(spread=0.3)
+    judge = evaluator_of("linear-probe", {"solver": "adamw"})
+    first, again = judge.test(model), judge.test(model)
+    np.testing.assert_array_equal(first.predicted, again.predicted)
+    assert accuracy(first) > 0.9
+    assert first.chosen == {}
+
+
+@pytest.mark.parametrize("normalise", ["l2", "standardise"])
+def test_the_probe_of_penultimate_features_is_of_those(normalise: str) -> None:
+    model = view(spread=0.5)
+    found = evaluator_of("linear-probe", {"features": "penultimate", "normalise": normalise}).test(
+        model
+    )
+    train, val, test = (
+        model.penultimate(name).astype(np.float64) for name in ("train", "val", "test")
+    )
+    both = np.concatenate([train, val])
+    if normalise == "l2":
+        both, test = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (both, test))
+    else:
+        mean, deviation = both.mean(axis=0), both.std(axis=0)
+        both, test = (both - mean) / deviation, (test - mean) / deviation
+    reference = LogisticRegression(C=1 / found.chosen["l2"], tol=1e-9, max_iter=10_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reference.fit(both, np.concatenate([model.labels("train"), model.labels("val")]))
+    assert (found.predicted == reference.predict(test)).mean() > 0.98
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_penultimate_features_are_what_the_projection_is_applied_to(
+    tmp_path: Path, batch_norm: bool
+) -> None:
+    visual = load_clip(write_tiny_clip(tmp_path, batch_norm=batch_norm)).model.visual
+    images = torch.stack([torch.randn(3, 32, 32) for _ in range(4)])
+    with torch.inference_mode():
+        features = penultimate(visual, images)
+        projected = visual.attnpool.c_proj(features) if batch_norm else features @ visual.proj
+        torch.testing.assert_close(projected, visual(images), rtol=1e-4, atol=1e-5)
+    assert features.shape[1] > projected.shape[1]
+
+
+def test_a_tower_of_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(RequestError, match="no projection to leave out"):
+        penultimate(nn.Flatten(), torch.zeros(1, 3, 4, 4))
+
+
+def test_robustness_needs_a_shifted_split(bench: Bench, preset: Path, colours: Path) -> None:
+    words = ["--preset", str(preset), "--task", str(colours), "--set", "evaluators.robustness={}"]
+    refused = bench("run", "--source", "none", *words)
+    assert refused.code == 2
+    assert "no shifted split" in refused.complaint
+
+
+@pytest.fixture
+def shifted(colours: Path, tmp_path: Path) -> Path:
+    """The colours with a folder of other images: red ones are shown as green, and no blue ones."""
+    root = tmp_path / "task"
+    root.mkdir()
+    for split in ("train", "val", "test"):
+        (root / split).symlink_to(colours / split)
+    for name, label in (("red", 1), ("green", 1)):
+        folder = root / "dusk" / name
+        folder.mkdir(parents=True)
+        for index in range(3):
+            square(label, 500 + index).save(folder / f"{index}.png")
+    (root / "task.yaml").write_text("shifted: [dusk]")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("declared", "complaint"),
+    [
+        ("[night]", "no further folder"),
+        ("[test]", "no further folder"),
+        ("[../x]", "no further folder"),
+    ],
+)
+def test_a_shifted_split_that_is_none_is_refused(
+    shifted: Path, bench: Bench, preset: Path, declared: str, complaint: str
+) -> None:
+    (shifted / "task.yaml").write_text(f"shifted: {declared}")
+    refused = bench("run", "--source", "none", "--preset", str(preset), "--task", str(shifted))
+    assert refused.code == 2
+    assert complaint in refused.complaint
+
+
+def test_a_shifted_split_with_a_class_of_its_own_is_refused(
+    shifted: Path, bench: Bench, preset: Path
+) -> None:
+    (shifted / "dusk" / "green").rename(shifted / "dusk" / "violet")
+    refused = bench("run", "--source", "none", "--preset", str(preset), "--task", str(shifted))
+    assert "'violet'" in refused.complaint
+
+
+def test_every_evaluator_through_the_command_line(
+    shifted: Path, bench: Bench, preset: Path, home: object
+) -> None:
+    chosen = EVERY | {"robustness": {}}
+    words = ["--set", f"evaluators={json.dumps(chosen)}", "--preset", str(preset)]
+    done = bench("run", "--source", "none", "--task", str(shifted), "--json", *words)
+    assert done.code == 0, done.err
+    record = msgspec.json.decode(bench("show", done.json["run_id"]).out, type=RunRecord)
+    names = {*chosen, "few-shot-1", "few-shot-2", "robustness-dusk"} - {"few-shot", "robustness"}
+    assert {(score.evaluator, score.split) for score in record.scores} == {
+        (name, split) for name in names for split in ("val", "test")
+    }
+    by_name = {
+        score.evaluator: score
+        for score in record.scores
+        if (score.split, score.metric) == ("test", "accuracy")
+    }
+    assert by_name["robustness-dusk"].n == 6
+    # Untrained: its head is the text head, and its classes' details are its own.
+    assert by_name["zero-shot"].value == by_name["zero-shot-text"].value
+    assert list(record.details) == ["per-class"]
+    assert len(record.details["per-class"]["classes"]) == 3
+    predictions = pl.read_parquet(next(Path(str(home.root)).glob("runs/*/predictions.parquet")))  # type: ignore[attr-defined]
+    for name, score in by_name.items():
+        own = predictions.filter(pl.col("evaluator") == name)
+        assert own["key"].n_unique() == score.n
+        assert (own["label"] == own["predicted"]).mean() == pytest.approx(score.value), name
+    assert all(
+        key.startswith("dusk/")
+        for key in predictions.filter(pl.col("evaluator") == "robustness-dusk")["key"]
+    )
+    collected = bench("report", "--out", str(shifted / "report"))
+    assert collected.code == 0, collected.err
+
+
+def test_the_evaluator_in_the_docs_works(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "evaluation.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    plugin = tmp_path / "top_left.py"
+    plugin.write_text(code)
+    words = ["--preset", str(preset), "--task", str(colours), "--set", "evaluators.top-left={}"]
+    done = bench("run", "--source", "none", *words, "--plugin", str(plugin), "--json")
+    assert done.code == 0, done.err
+    found = {score["evaluator"]: score for score in done.json["scores"] if score["split"] == "test"}
+    assert found["top-left"]["value"] == pytest.approx(1 / 3)
+
+
+def test_a_view_in_tests_is_a_model_view() -> None:
+    model: ModelView = view()
+    assert model.task.name == colour_task().name

@@ -1,0 +1,110 @@
+"""Which jobs a study needs, and in which order."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core.paths import Home
+from bench.core.progress import Progress
+from bench.core.specs import RunSpec
+from bench.core.work_selection import Scope
+from bench.planning.preset import resolve
+from bench.run import collect_images, pinned
+from bench.storage.stage import UnfinishedError
+from slurm.job import carry_out
+from slurm.plan import Planned, plan, report
+from slurm.work import write_spec
+from tests.conftest import Web
+
+QUIET = Progress(quiet=True)
+
+
+@pytest.fixture
+def spec_of(home: Home, preset: Path, web: Web) -> Any:
+    def make(source: str, n: int | None = 20, task: str = "aircraft", **settings: Any) -> RunSpec:
+        given = {name.replace("__", "."): value for name, value in settings.items()}
+        if source == "retrieved":
+            given |= {"source.pool": str(web.pool), "source.allow_private": [web.host]}
+        return pinned(resolve(str(preset), task=task, source=source, n=n, settings=given), home)
+
+    return make
+
+
+def kinds(planned: list[Planned]) -> list[tuple[str, int]]:
+    return [(jobs.kind, len(jobs.tasks)) for jobs in planned]
+
+
+def test_stages_come_before_runs_and_the_report_last(home: Home, spec_of: Any) -> None:
+    specs = [spec_of("retrieved", n) for n in (10, 20)] + [spec_of("none", None)]
+    planned = plan(specs, home, {"scan": {"workers": 3}}, QUIET)
+    assert kinds(planned) == [
+        ("run", 1), ("scan", 3), ("download", 8), ("describe", 8), ("build", 1), ("run", 2),
+    ]  # fmt: skip
+    assert [jobs.after for jobs in planned] == [(), (), (1,), (2,), (3,), (4,)]
+    # One set of images serves every n.
+    assert report(planned, ["7"]).after == (0, 5)
+    assert planned[1].tasks == [[specs[1].run_id]] * 3
+    assert sorted(map(tuple, planned[5].tasks)) == sorted((spec.run_id,) for spec in specs[:2])
+    assert not list(home.data.glob("scan-*"))
+
+
+def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:
+    spec = spec_of("retrieved")
+    write_spec(home, spec)
+    for kind, left in (
+        ("scan", ["download", "describe", "build", "run"]),
+        ("download", ["describe", "build", "run"]),
+        ("describe", ["build", "run"]),
+        ("build", ["run"]),
+    ):
+        carry_out(str(home.root), "study", kind, [spec.run_id])
+        assert [jobs.kind for jobs in plan([spec], home, {}, QUIET)] == left
+    with pytest.raises(UnfinishedError):
+        collect_images(
+            spec_of("retrieved", source__shard_size=50),
+            home,
+            QUIET,
+            Scope(stages=frozenset({"scan"})),
+        )
+
+
+def test_variants_of_one_source_share_its_arrays(home: Home, spec_of: Any) -> None:
+    specs = [spec_of("retrieved", source__tau=tau) for tau in (-1, 0.1)]
+    planned = plan(specs, home, {}, QUIET)
+    assert [jobs.kind for jobs in planned] == [
+        "scan",
+        "download",
+        "describe",
+        "build",
+        "run",
+    ]
+    assert set(planned[0].tasks[0]) == {spec.run_id for spec in specs}
+
+
+def test_a_job_carries_out_as_many_runs_as_it_is_told(home: Home, spec_of: Any) -> None:
+    specs = [spec_of("none", None, train__lr=rate) for rate in (1e-5, 1e-4, 1e-3)]
+    [runs] = plan(specs, home, {"run": {"runs": 2}}, QUIET)
+    assert [len(task) for task in runs.tasks] == [2, 1]
+    assert {run for task in runs.tasks for run in task} == {spec.run_id for spec in specs}
+
+
+def test_runs_of_several_processes_are_an_array_of_their_own(home: Home, spec_of: Any) -> None:
+    specs = [spec_of("none", None), spec_of("none", None, train__nodes=2, train__gpus_per_node=4)]
+    shapes = {(jobs.kind, jobs.nodes, jobs.processes) for jobs in plan(specs, home, {}, QUIET)}
+    assert shapes == {("run", 1, 1), ("run", 2, 4)}
+
+
+def test_a_source_of_sources_waits_for_its_task_s_other_stages(home: Home, spec_of: Any) -> None:
+    specs = [
+        spec_of("mixed", source__parts={"real": 0.5, "retrieved": 0.5}),
+        spec_of("retrieved"),
+    ]
+    planned = plan(specs, home, {}, QUIET)
+    build = next(jobs for jobs in planned if jobs.title.endswith("mixed/build"))
+    assert [planned[place].title for place in build.after] == ["mini-aircraft/retrieved/build"]
+
+
+def test_one_run_is_named_by_task_source_n_and_seed(home: Home, spec_of: Any) -> None:
+    titles = [jobs.title for jobs in plan([spec_of("none", None)], home, {}, QUIET)]
+    assert titles == ["mini-aircraft/none/0/0"]

@@ -1,0 +1,348 @@
+"""Captions: their kinds, their shares, their check, and that nothing changes when work is cut."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.core.config import declared
+from bench.core.errors import RequestError
+from bench.core.json_values import Json
+from bench.core.paths import Home
+from bench.core.progress import Progress
+from bench.core.task import Query, Task
+from bench.plugins import writer_of
+from bench.plugins.captions import Caption
+from bench.plugins.registry import load_plugin
+from bench.plugins.source import Context
+from bench.storage.stage import Stage
+from bench.tasks import find_task
+from sources.captions.article import with_article
+from sources.captions.check import MAX_LENGTH, CaptionCheck
+from sources.captions.generate import captions
+from sources.captions.options import CaptionOptions
+from sources.captions.phrase_lists import read_phrases
+from sources.captions.plan import KINDS
+from sources.captions.prompts import example_lines
+from sources.captions.table import COPY, caption_rows, caption_yields
+from tests.conftest import Bench
+
+MINI = find_task("mini-aircraft")
+FLOWERS = find_task("flowers")
+
+
+def written(home: Home, task: Task = MINI, earlier: Any = (), **more: Any) -> Stage:
+    """Return the next block of captions."""
+    given_ = {
+        "generator": "g",
+        "filter_model": "c",
+        "block_size": 40,
+        "caption_shard_size": 40,
+        "phrases": "mini",
+    }
+    options = declared(CaptionOptions, {**given_, **more}, "captions")
+    writer = writer_of(options.writer, options.writing)
+    context = Context(home, task, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
+    return captions(options, writer, context, earlier)
+
+
+def rows(home: Home, *args: Any, **more: Any) -> Any:
+    return caption_rows(written(home, *args, **more))
+
+
+# ---------------------------------------------------------------- what is written
+
+
+def test_captions_name_their_class_and_keep_the_shares_of_their_kinds(home: Home) -> None:
+    found = rows(home, block_size=4000, caption_shard_size=1500, phrases="paper")
+    assert found["key"].n_unique() == found["seed"].n_unique() == found.height == 4000
+    for name, label, caption in found.select("class_name", "label", "caption").iter_rows():
+        assert name in caption
+        assert MINI.class_names[label] == name
+    for kind, share in KINDS.items():
+        # Four standard deviations of a binomial with 4000 draws.
+        assert abs((found["kind"] == kind).mean() - share) < 4 * (share * (1 - share) / 4000) ** 0.5
+    assert found.group_by("label").len()["len"].min() > 400
+
+
+def test_a_row_says_what_was_asked_for(home: Home) -> None:
+    phrases = read_phrases("paper")
+    for row in rows(home, phrases="paper", block_size=200).iter_rows(named=True):
+        assert row["writer"] == "grammar"
+        assert (row["relation"] in phrases["relations"]) == (row["kind"] == "relation")
+        assert (row["background"] is not None) == (row["kind"] == "background")
+        assert (row["relation"] or row["background"] or "") in row["caption"]
+
+
+def test_a_caption_depends_on_its_key_and_seed_and_on_those_before_it(home: Home) -> None:
+    few, many = rows(home, block_size=10), rows(home, block_size=200)
+    assert many[:10].equals(few)
+    assert not rows(home, block_size=10, seed=1)["caption"].equals(few["caption"])
+    first = written(home, block_size=10)
+    second = rows(home, earlier=[first], block_size=10)
+    assert set(second["key"]).isdisjoint(few["key"])
+    assert set(second["caption"]).isdisjoint(few["caption"])
+
+
+@pytest.mark.parametrize("size", [7, 64])
+def test_shards_of_any_size_hold_the_same_captions(home: Home, tmp_path: Path, size: int) -> None:
+    whole = rows(home, block_size=64)
+    assert rows(Home(tmp_path / "other"), block_size=64, caption_shard_size=size).equals(whole)
+
+
+def test_every_task_has_phrases_and_a_task_of_anything_has_general_ones(
+    home: Home, colours: Path
+) -> None:
+    backgrounds = read_phrases("paper")["backgrounds"]
+    assert all(
+        len(set(backgrounds[noun])) >= 80 for noun in ("aircraft", "car", "flower", "object")
+    )
+    for name in ("aircraft", "cars", "flowers", str(colours)):
+        task = find_task(name)
+        found = rows(home, task, phrases="paper", block_size=300)
+        used = set(found["background"].drop_nulls())
+        assert used <= set(backgrounds[task.noun])
+        assert len(used) > 50
+
+
+def test_the_examples_are_many_and_about_no_class_of_a_task() -> None:
+    lines = example_lines()
+    assert len(lines["class"]) >= 50
+    assert len(lines["relation"]) >= 20
+    assert len(lines["background"]) >= 50
+    texts = [line for kind in lines.values() for line in kind]
+    assert len(set(texts)) == len(texts)
+    for name in ("aircraft", "cars", "flowers", "mini-aircraft", "mini-cars", "mini-flowers"):
+        task = find_task(name)
+        labels = range(len(task.class_names))
+        said = [line.partition("=>")[2] for line in texts]
+        about = [Caption(label, "class", text) for label in labels for text in said]
+        assert all(CaptionCheck(task).faults(about)), name
+
+
+@pytest.mark.parametrize(
+    ("name", "spoken"),
+    [
+        ("rose", "a rose"), ("azalea", "an azalea"), ("A330-200 aircraft", "an A330-200 aircraft"),
+        ("MD-80", "an MD-80"), ("F-16A/B", "an F-16A/B"), ("BMW M3", "a BMW M3"),
+        ("Audi A5", "an Audi A5"), ("Eurofighter Typhoon", "a Eurofighter Typhoon"),
+        ("747-400", "a 747-400"), ("Cessna 172", "a Cessna 172"), ("DH-82", "a DH-82"),
+    ],
+)  # fmt: skip
+def test_the_article_is_the_one_that_is_spoken(name: str, spoken: str) -> None:
+    assert with_article(name) == spoken
+
+
+# ---------------------------------------------------------------- copies
+
+
+def test_copies_are_drawn_anew_across_shards_and_blocks(home: Home) -> None:
+    options = {"block_size": 300, "caption_shard_size": 70, "phrases": "paper"}
+    first = written(home, FLOWERS, **options)
+    second = written(home, FLOWERS, earlier=[first], **options)
+    found = pl.concat([caption_rows(first), caption_rows(second)])
+    assert found["caption"].is_unique().all()
+    again = found.filter(pl.col("draw") > 0)
+    assert again.height > 0
+    assert set(again["refused"].explode()) == {COPY}
+    assert (again["refused"].list.len() == again["draw"]).all()
+    # The first to say something keeps it, and a redraw keeps class and kind.
+    undrawn = rows(home, FLOWERS, **options, redraws=0)
+    both = caption_rows(first).join(undrawn, on="key")
+    assert both.select("label", "kind").equals(
+        both.select(pl.col("label_right").alias("label"), pl.col("kind_right").alias("kind"))
+    )
+    kept = both.filter(pl.col("draw") == 0)
+    assert kept["caption"].equals(kept["caption_right"])
+
+
+def test_copies_that_cannot_be_helped_are_kept_and_counted(home: Home, tmp_path: Path) -> None:
+    few = {
+        "class": ["{name}"], "relation": ["{name} {relation} a {thing}"],
+        "background": ["{name} {background}"], "relations": ["on"], "qualities": ["q"],
+        "views": ["v"], "things": {"object": ["box"]}, "backgrounds": {"object": ["outside"]},
+    }  # fmt: skip
+    path = tmp_path / "few.yaml"
+    path.write_text(yaml.safe_dump(few))
+    stage = written(home, phrases=str(path), block_size=100, redraws=2)
+    yields = caption_yields([stage])
+    found = caption_rows(stage)
+    assert found.height == sum(kind["asked"] for kind in yields.values()) == 100
+    different = found["caption"].n_unique()
+    assert different <= 3 * len(MINI.class_names)
+    assert sum(kind["copies kept"] for kind in yields.values()) == 100 - different
+    # Each copy was drawn anew twice, in vain.
+    assert sum(kind["refused"][COPY] for kind in yields.values()) == 2 * (100 - different)
+
+
+# ---------------------------------------------------------------- the check
+
+
+def check(task: Task, name: str, text: str) -> str | None:
+    return CaptionCheck(task).faults([Caption(task.class_names.index(name), "class", text)])[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("rose", "a rose in the rain", None),
+        ("rose", "a Rosé by the fence", None),  # Folded, as retrieval folds.
+        ("rose", "roses are red", "class unnamed"),
+        ("rose", "a tulip in the rain", "class unnamed"),
+        ("globe-flower", "one globeflower", None),
+        ("colt's foot", "the colt\N{RIGHT SINGLE QUOTATION MARK}s foot in gravel", None),
+        ("rose", "", "empty"),
+        ("rose", " \t", "empty"),
+        ("rose", "a rose\nred", "not one printable line"),
+        ("rose", "a rose\x1b[31m", "not one printable line"),
+        ("rose", "rose " * 100, "too long"),
+        ("rose", "rose, in the rain => a wet rose", "no caption alone"),
+    ],
+)
+def test_what_a_caption_must_be(name: str, text: str, fault: str | None) -> None:
+    assert check(FLOWERS, name, text) == fault
+
+
+LETTERS = CaptionCheck(
+    Task(name="t", version=1, class_names=("a", "b"), templates=(), domain_texts=())
+)
+
+
+@given(st.lists(st.text(max_size=320), max_size=40))
+@settings(max_examples=40, deadline=None)
+def test_a_caption_that_passes_is_fit_for_anything(texts: list[str]) -> None:
+    faults = LETTERS.faults([Caption(0, "class", text) for text in texts])
+    for text, fault in zip(texts, faults, strict=True):
+        if fault is None:
+            assert 0 < len(text) <= MAX_LENGTH
+            assert len(text.splitlines()) == 1
+            assert text.isprintable()
+            assert "=>" not in text
+            text.encode()
+
+
+def test_a_query_does_not_replace_the_class_name() -> None:
+    task = Task(
+        name="t", version=1, class_names=("Ford Ka 2009", "b"), templates=(), domain_texts=(),
+        queries={"Ford Ka 2009": Query(any=("Ford Ka",), with_=("car",))},
+    )  # fmt: skip
+    assert check(task, "Ford Ka 2009", "a ford ka on a hill") is None
+    assert check(task, "Ford Ka 2009", "a ford on a hill, ka") == "class unnamed"
+
+
+# ---------------------------------------------------------------- writers that only need their name
+
+
+def test_minimal_pairs_differ_in_the_class_alone(home: Home) -> None:
+    classes = len(MINI.class_names)
+    stages: list[Stage] = []
+    for _ in range(3):
+        stages.append(written(home, earlier=stages, writer="minimal-pairs", block_size=50))
+    found = pl.concat(map(caption_rows, stages))
+    frames: dict[str, set[str]] = {}
+    for row in found.iter_rows(named=True):
+        assert row["caption"].count(row["class_name"]) == 1
+        frame = row["caption"].replace(row["class_name"], "*")
+        frames.setdefault(row["pair"], set()).add(frame)
+    assert all(len(frame) == 1 for frame in frames.values())
+    assert len({frame for frames_ in frames.values() for frame in frames_}) == 10
+    # A pair spans blocks: every class once, but in the last one, which is cut.
+    sizes = Counter(found["pair"])
+    assert Counter(sizes.values()) == {classes: 150 // classes, 150 % classes: 1}
+    assert found.group_by("pair").agg(pl.col("label").is_unique().all())["label"].all()
+    assert found["draw"].sum() == 0
+    again = caption_yields(stages)["minimal-pair"]
+    assert again["copies kept"] == 150 - 10 * classes
+
+
+# ---------------------------------------------------------------- requests
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("source.writer=grammars", "unknown writer 'grammars'; did you mean grammar?"),
+        ("source.writing.model=x", "unknown setting of the writer grammar 'model'"),
+        ("source.phrases=papers", "unknown list of phrases 'papers'; did you mean paper?"),
+        ("source.redraws=-1", "the source synthetic: redraws: expected"),
+        ("source.writing=3", "writing: expected `object`, got `int`"),
+    ],
+)
+def test_a_wrong_request_ends_before_any_work(
+    bench: Bench, home: Home, setting: str, complaint: str
+) -> None:
+    run = ("run", "--preset", "mini", "--source", "synthetic", "--task", "aircraft", "--n", "8")
+    outcome = bench(*run, "--set", setting)
+    assert outcome.code == 2
+    assert complaint in outcome.complaint
+    assert not home.runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"class": ["a photo"]}, "'a photo' cannot be filled in"),
+        ({"class": ["{name.__class__}"]}, "cannot be filled in"),
+        ({"class": ["{name!r:>{view}} {0}"]}, "cannot be filled in"),
+        ({"class": ["{name"]}, "cannot be filled in"),
+        ({"class": ["{name:d}"]}, "cannot be filled in"),
+        ({"class": ["{name!z}"]}, "cannot be filled in"),
+        ({"class": ["{name:99999999}"]}, "cannot be filled in"),
+        ({"relation": ["{name} {background}"]}, "cannot be filled in"),
+        ({"relations": []}, "relations"),
+        ({"things": {"car": ["wall"]}}, "things has no list for object"),
+        ({"colours": ["red"]}, "unknown setting"),
+    ],
+)
+def test_unfit_phrases_are_refused(tmp_path: Path, change: Json, complaint: str) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({**read_phrases("mini"), **change}))
+    with pytest.raises(RequestError, match=complaint):
+        read_phrases(str(path))
+
+
+def test_the_writers_are_listed_and_shown(bench: Bench) -> None:
+    names = bench("list", "writers").out.split()
+    assert names == ["file", "grammar", "minimal-pairs", "openai", "transformers"]
+    assert "writers" not in bench("list", "sources").out.split()
+    assert "  temperature = 0.8" in bench("show", "openai").out.splitlines()
+
+
+OUTSIDE = """
+from bench.plugins import writers
+from bench.plugins.captions import Caption
+from bench.types import Declared
+
+
+@writers.register("shouting")
+class Shouting:
+    fixed = False
+
+    class Options(Declared, frozen=True, kw_only=True):
+        mark: str = "!"
+
+    def __init__(self, options):
+        self.mark = options.mark
+
+    def config(self, home):
+        return {"mark": self.mark}
+
+    def write(self, orders, brief):
+        name = brief.task.class_names[0]
+        return [Caption(0, "shout", f"{name} {order.number}{self.mark}") for order in orders]
+"""
+
+
+def test_a_writer_of_one_s_own_needs_one_class(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "shouting.py"
+    path.write_text(OUTSIDE)
+    load_plugin(path)
+    first = written(home, writer="shouting", writing={"mark": "?"}, block_size=3)
+    second = rows(home, earlier=[first], writer="shouting", writing={"mark": "?"}, block_size=3)
+    name = MINI.class_names[0]
+    assert second["caption"].to_list() == [f"{name} {number}?" for number in (3, 4, 5)]

@@ -1,0 +1,211 @@
+"""Captions of one's own: what is read, and how what is unfit is refused."""
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.core.config import declared
+from bench.core.errors import BenchError, RequestError
+from bench.core.paths import Home
+from bench.core.progress import Progress
+from bench.plugins import writer_of
+from bench.plugins.source import Context
+from bench.storage.stage import Stage
+from sources.captions.file_reader import MAX_LINE, read_captions
+from sources.captions.generate import captions
+from sources.captions.options import CaptionOptions
+from sources.captions.table import caption_rows, caption_yields
+from tests.conftest import Bench
+from tests.support.language_models import SHAPES
+
+OWN = [
+    {"class": "circle", "caption": "a  circle\tin chalk "},
+    {"class": "star", "caption": "étoile, a “star” 漢字"},
+    {"class": "square", "caption": 'a square, "framed"'},
+    {"class": "star", "caption": "star"},
+]
+
+
+def as_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path = path.with_suffix(".csv")
+    pl.DataFrame(rows).write_csv(path, include_bom=True)
+    return path
+
+
+def as_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path = path.with_suffix(".jsonl")
+    path.write_text("\n\n".join(map(json.dumps, rows)))
+    return path
+
+
+def as_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path = path.with_suffix(".parquet")
+    pl.DataFrame(rows).with_columns(other=pl.lit(1)).write_parquet(path)
+    return path
+
+
+FORMATS = [as_csv, as_jsonl, as_parquet]
+Write = Callable[[Path, list[dict[str, Any]]], Path]
+
+
+@pytest.mark.parametrize("write", FORMATS)
+def test_each_format_holds_the_same_captions(tmp_path: Path, write: Write) -> None:
+    found = read_captions(write(tmp_path / "own", OWN), SHAPES)
+    assert [(caption.label, caption.text) for caption in found] == [
+        (0, "a circle in chalk"),
+        (2, "étoile, a “star” 漢字"),
+        (1, 'a square, "framed"'),
+        (2, "star"),
+    ]
+    by_label = [{"label": caption.label, "caption": caption.text} for caption in found]
+    assert read_captions(write(tmp_path / "labels", by_label), SHAPES) == found
+
+
+def by_file(home: Home, path: Path, size: int = 10, blocks: int = 1) -> list[Stage]:
+    values = {
+        "generator": "g",
+        "filter_model": "c",
+        "writer": "file",
+        "writing": {"path": str(path)},
+    }
+    options = declared(CaptionOptions, {**values, "block_size": size}, "captions")
+    context = Context(home, SHAPES, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
+    written: list[Stage] = []
+    for _ in range(blocks):
+        writer = writer_of(options.writer, options.writing)
+        written.append(captions(options, writer, context, written))
+    return written
+
+
+def test_every_caption_is_used_once_before_any_comes_back(home: Home, tmp_path: Path) -> None:
+    own = [{"label": at % 3, "caption": f"{SHAPES.class_names[at % 3]} {at}"} for at in range(25)]
+    stages = by_file(home, as_csv(tmp_path / "own", own), blocks=3)
+    found = pl.concat(map(caption_rows, stages))
+    assert set(found[:25]["caption"]) == {row["caption"] for row in own}
+    assert Counter(Counter(found["caption"]).values()) == {1: 20, 2: 5}
+    assert found["fault"].drop_nulls().to_list() == ["copy"] * 5
+    assert caption_yields(stages)["own"]["copies kept"] == 5
+    # The classes are mixed, whatever the order of the file.
+    assert found[:10]["label"].n_unique() == 3
+
+
+def test_a_word_that_is_changed_anywhere_makes_other_captions(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    rows = [f"star,star {at:06d} {'x' * 90}" for at in range(24_000)]
+    pins = []
+    for word in ("calm", "wild"):
+        rows[12_000] = f"star,a {word} star"
+        path.write_text("class,caption\n" + "\n".join(rows))
+        pins.append(writer_of("file", {"path": str(path)}).config(home))
+    assert pins[0] != pins[1]
+
+
+def test_a_caption_that_does_not_name_its_class_is_left_out_and_counted(
+    home: Home, tmp_path: Path
+) -> None:
+    own = [{"class": "star", "caption": f"a star {at}"} for at in range(8)]
+    own += [{"class": "star", "caption": "a comet"}, {"class": "circle", "caption": "a star"}]
+    [stage] = by_file(home, as_jsonl(tmp_path / "own", own))
+    assert caption_rows(stage).height == 8
+    assert caption_yields([stage])["own"]["given up"] == {"class unnamed": 2}
+    foreign = [{"class": "star", "caption": f"ein Stern {at}"} for at in range(10)]
+    with pytest.raises(BenchError, match="writer file are unfit: of 10, 10 class unnamed"):
+        by_file(home, as_jsonl(tmp_path / "foreign", foreign))
+
+
+def test_another_file_is_another_stage(home: Home, tmp_path: Path) -> None:
+    path = as_csv(tmp_path / "own", OWN)
+    [first] = by_file(home, path)
+    as_csv(tmp_path / "own", OWN[:3])
+    [second] = by_file(home, path)
+    assert first.key != second.key
+
+
+GOOD = '{"class": "star", "caption": "a star"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("a.txt", "star", r"is no file of captions; give .csv, .jsonl, .parquet"),
+        ("a.csv", "", "has no captions"),
+        ("a.csv", "class,caption\n", "has no captions"),
+        ("a.csv", "class,text\nstar,a star\n", "line 2 has no caption"),
+        ("a.csv", "klass,caption\nstar,a star\n", "line 2 has neither a class nor a label"),
+        ("a.csv", "class,caption\nstar,star\nstarr,star\n", "line 3: 'starr'; did you mean star"),
+        ("a.csv", "label,caption\n3,a star\n", "line 2: label 3 is none of the task's; .* 0 to 2"),
+        ("a.csv", "label,caption\n-1,a star\n", "line 2 has neither a class nor a label"),
+        ("a.csv", "label,caption\n1e0,a star\n", "line 2 has neither a class nor a label"),
+        ("a.csv", 'class,caption\nstar,"a star\n', "is not CSV after line 1"),
+        ("a.csv", "class,caption\nstar,a star\x00\n", "line 2"),
+        ("a.csv", f"class,caption\nstar,{'s' * 301}\n", "line 2: the caption is unfit: too long"),
+        ("a.csv", "class,caption\nstar,\n", "line 2: the caption is unfit: empty"),
+        ("a.csv", f"class,caption\n{'s' * (MAX_LINE + 1)}", "line 2 is longer than 100000 char"),
+        ("a.jsonl", GOOD + "{", "line 2 is not JSON"),
+        ("a.jsonl", GOOD + "[" * 50_000, "line 2 is not JSON"),
+        ("a.jsonl", GOOD + "[1]", "line 2 is not a JSON object"),
+        ("a.jsonl", GOOD + '{"class": "star", "caption": 5}', "line 2 has no caption"),
+        ("a.jsonl", GOOD + '{"class": 1, "caption": "a star"}', "line 2 has neither"),
+        ("a.jsonl", GOOD + '{"label": true, "caption": "a star"}', "line 2 has neither"),
+        ("a.jsonl", GOOD + '{"label": NaN, "caption": "a star"}', "line 2 has neither"),
+        ("a.jsonl", GOOD + f'{{"label": {"9" * 9999}, "caption": "a"}}', "line 2 is not JSON"),
+        ("a.jsonl", GOOD + r'{"label": 2, "caption": "star \ud800"}', "line 2: .* printable"),
+        ("a.jsonl", GOOD + r'{"label": 2, "caption": "star \u001b"}', "line 2: .* printable"),
+        ("a.jsonl", GOOD + '{"label": 2, "caption": "star => star"}', "line 2: .* alone"),
+        ("a.parquet", "no Parquet at all", "is not Parquet"),
+    ],
+)  # fmt: skip
+def test_what_is_unfit_is_refused_by_its_line(
+    tmp_path: Path, name: str, content: str, complaint: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(RequestError, match=complaint) as error:
+        read_captions(path, SHAPES)
+    assert len(str(error.value)) < 500
+    assert str(error.value).isprintable()
+
+
+def test_what_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"class,caption\nstar,\xff\xfe star\n")
+    with pytest.raises(RequestError, match="line 1 or later is not UTF-8"):
+        read_captions(path, SHAPES)
+    numbers = tmp_path / "a.parquet"
+    pl.DataFrame({"class": ["star"], "caption": [5]}).write_parquet(numbers)
+    with pytest.raises(RequestError, match="line 1 has no caption"):
+        read_captions(numbers, SHAPES)
+    cut = as_parquet(tmp_path / "cut", OWN)
+    cut.write_bytes(cut.read_bytes()[:-20])
+    with pytest.raises(RequestError, match="is not Parquet"):
+        read_captions(cut, SHAPES)
+
+
+@given(st.text(max_size=300), st.sampled_from(["a.csv", "a.jsonl"]))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, text: str, name: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_text("class,caption\n" + text, encoding="utf-8", errors="replace", newline="")
+    with contextlib.suppress(RequestError):
+        assert all(caption.text.isprintable() for caption in read_captions(path, SHAPES))
+
+
+def test_a_file_that_is_not_there_ends_before_any_work(bench: Bench, home: Home) -> None:
+    words = "run --preset mini --source synthetic --task aircraft --n 8 --set source.writer=file"
+    outcome = bench(*words.split(), "--set", "source.writing.path=/no/such.csv")
+    assert outcome.code == 2
+    assert "cannot read /no/such.csv: No such file or directory" in outcome.complaint
+    assert not home.runs.exists()
+    outcome = bench(*words.split())
+    assert outcome.code == 2
+    assert "the writer file: object missing required field `path`" in outcome.complaint

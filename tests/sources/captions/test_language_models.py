@@ -1,0 +1,501 @@
+"""Captions by language models: on this machine, and behind OpenAI's interface."""
+
+import importlib.util
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bench.core.config import declared
+from bench.core.errors import BenchError, RequestError
+from bench.core.paths import Home
+from bench.core.progress import Progress
+from bench.plugins import writer_of
+from bench.plugins.source import Context
+from bench.storage.stage import Stage
+from sources.captions.generate import captions
+from sources.captions.options import CaptionOptions
+from sources.captions.table import caption_rows, caption_yields
+from tests.conftest import Bench, environment
+from tests.support.language_models import (
+    SHAPES,
+    WORDS,
+    FakeServer,
+    Handler,
+    by_turns,
+    obliging,
+    slowly,
+    write_tiny_llm,
+)
+
+KEY = "sk-a-very-secret-key"
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_llm(tmp_path_factory.mktemp("llm") / "tiny")
+
+
+def written(home: Home, writer: str, writing: dict[str, Any], **more: Any) -> Stage:
+    sizes = {"block_size": 24, "caption_shard_size": 10}
+    given = {
+        "generator": "g",
+        "filter_model": "c",
+        **sizes,
+        "writer": writer,
+        "writing": writing,
+        **more,
+    }
+    options = declared(CaptionOptions, given, "captions")
+    context = Context(home, SHAPES, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
+    return captions(options, writer_of(options.writer, options.writing), context)
+
+
+# ---------------------------------------------------------------- transformers
+
+
+def by_model(home: Home, model: Path, writing: Any = (), **more: Any) -> Stage:
+    given = {"model": str(model), "max_tokens": 12, **dict(writing)}
+    return written(home, "transformers", given, **{"redraws": 9, **more})
+
+
+def test_a_model_s_captions_are_its_own_lines_and_name_their_class(
+    home: Home, tiny_llm: Path
+) -> None:
+    stage = by_model(home, tiny_llm, block_size=40)
+    found, yields = caption_rows(stage), caption_yields([stage])
+    assert found.height > 25
+    for row in found.iter_rows(named=True):
+        assert row["class_name"] in row["caption"].split()
+        assert len(row["caption"].split()) <= 12
+        assert len(set(row["examples"])) == 3
+        assert all(" => " in example for example in row["examples"])
+        assert len(row["refused"]) == row["draw"]
+    assert found["examples"].n_unique() > 20
+    # Nothing but luck makes it name the class: many draws are refused, and some items given up.
+    assert sum(kind["refused"]["class unnamed"] for kind in yields.values()) > 20
+    given_up = sum(sum(kind["given up"].values()) for kind in yields.values())
+    assert given_up == 40 - found.height
+
+
+def test_a_caption_of_a_model_depends_on_its_own_seed_and_not_on_its_batch(
+    home: Home, tmp_path: Path, tiny_llm: Path
+) -> None:
+    whole = caption_rows(by_model(home, tiny_llm, block_size=12))
+    for batch, shard in ((1, 12), (5, 7)):
+        other = Home(tmp_path / f"batches-of-{batch}")
+        cut = by_model(
+            other, tiny_llm, {"batch_size": batch}, block_size=12, caption_shard_size=shard
+        )
+        assert caption_rows(cut).equals(whole)
+    again = caption_rows(by_model(Home(tmp_path / "seed"), tiny_llm, block_size=12, seed=1))
+    assert not again["caption"].equals(whole["caption"])
+
+
+def test_words_are_drawn_from_the_nucleus_by_their_shares() -> None:
+    import torch
+
+    from sources.captions.language_model import OwnDraws
+    from sources.captions.sampling import Sampling
+
+    shares = torch.tensor([0.05, 0.5, 0.15, 0.3])
+    rows = 4000
+    draws = OwnDraws(range(rows), Sampling(temperature=2.0, top_p=0.9))
+    # At a temperature of 2, the logarithms of the squares are those of the shares.
+    scores = draws(torch.zeros(rows, 1), (2 * shares.log()).repeat(rows, 1))
+    assert (scores.isfinite().sum(dim=1) == 1).all()
+    drawn = scores.argmax(dim=1).bincount(minlength=4) / rows
+    assert drawn[0] == 0  # 0.5, 0.3 and 0.15 have the mass of 0.9 together.
+    for word in (1, 2, 3):
+        share = float(shares[word]) / 0.95
+        assert abs(float(drawn[word]) - share) < 4 * (share * (1 - share) / rows) ** 0.5
+
+
+def test_a_model_that_never_names_a_class_ends_in_one_line(home: Home, tiny_llm: Path) -> None:
+    with pytest.raises(BenchError, match="captions of the writer transformers are unfit: of 4"):
+        by_model(home, tiny_llm, {"max_tokens": 1}, redraws=1, block_size=4)
+    assert not list(home.data.glob("captions-*"))
+
+
+def unpickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def cut_short(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def without_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+
+
+def configured(**changes: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (unpickled, "no file named model.safetensors"),
+        (cut_short, "deserializing"),
+        (without_tokenizer, ""),
+        (configured(model_type="nobody's"), "nobody's"),
+        (configured(hidden_size=32), ""),
+        (configured(num_hidden_layers=3), "9 of its weights are missing"),
+    ],
+)
+def test_a_folder_that_holds_no_whole_model_is_a_wrong_request(
+    home: Home, tmp_path: Path, spoil: Callable[[Path], None], complaint: str
+) -> None:
+    folder = write_tiny_llm(tmp_path / "llm")
+    spoil(folder)
+    with pytest.raises(RequestError, match=f"llm does not load: .*{complaint}.* as safetensors"):
+        by_model(home, folder)
+
+
+def test_a_model_that_reads_too_little_is_a_wrong_request(home: Home, tmp_path: Path) -> None:
+    folder = write_tiny_llm(tmp_path / "llm", reads=64)
+    with pytest.raises(RequestError, match="reads 64 tokens; a prompt and its caption have"):
+        by_model(home, folder)
+
+
+RUN = ["run", "--preset", "mini", "--source", "synthetic", "--task", "aircraft", "--n", "8"]
+
+
+def test_a_model_that_is_not_here_ends_before_any_work(bench: Bench, home: Home) -> None:
+    for name in ("nobody/nothing", "../no/such/folder"):
+        outcome = bench(
+            *RUN, "--set", "source.writer=transformers", "--set", f"source.writing.model={name}"
+        )
+        assert outcome.code == 2
+        assert f"the language model '{name}' is not here" in outcome.complaint
+        assert not home.runs.exists()
+
+
+# ---------------------------------------------------------------- openai
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer().running() as running:
+        yield running
+
+
+def by_server(home: Home, server: FakeServer, writing: Any = (), **more: Any) -> Stage:
+    given = {"url": server.url, "model": "m", "timeout_s": 1, "tries": 4, **dict(writing)}
+    return written(home, "openai", given, **more)
+
+
+def test_a_server_is_asked_as_the_paper_asks(home: Home, server: FakeServer) -> None:
+    server.reply = slowly(0.02)
+    found = caption_rows(by_server(home, server, {"concurrency": 3}))
+    assert found.height == 24
+    preflight, *asked = server.asked
+    assert preflight["max_tokens"] == 1
+    assert server.busiest == 3
+    for question in asked:
+        assert {question[name] for name in ("temperature", "top_p", "max_tokens")} == {
+            0.8,
+            0.9,
+            100,
+        }
+        assert question["stop"] == "\n"
+        assert question["model"] == "m"
+        assert 0 <= question["seed"] < 2**31
+        assert question["prompt"].count("=>") == 4
+        assert question["prompt"].endswith(" =>")
+    assert len({question["seed"] for question in asked}) == len(asked)
+    assert found["caption"].str.contains("of mood").all()
+    assert not found["caption"].str.contains("second line").any()
+    assert set(server.keys) == {None}
+
+
+def test_a_chat_is_asked_in_a_message(home: Home, server: FakeServer) -> None:
+    def chat(handler: Handler, question: dict[str, Any]) -> None:
+        prompt = question["messages"][0]["content"]
+        subject = prompt.splitlines()[-1].partition(" =>")[0].partition(",")[0]
+        text = f"\n\na {subject} {question['seed']}\n"
+        handler.send(json.dumps({"choices": [{"message": {"content": text}}]}).encode())
+
+    def silent(handler: Handler, _: object) -> None:
+        handler.send(b'{"choices": [{"message": {"content": null}}]}')
+
+    server.reply = by_turns(silent, chat)
+    stage = by_server(home, server, {"endpoint": "chat/completions", "concurrency": 1})
+    found = caption_rows(stage)
+    assert found.height == found["caption"].n_unique() == 24
+    assert {"empty"} == {
+        why for kind in caption_yields([stage]).values() for why in kind["refused"]
+    }
+
+
+def drip(handler: Handler, _: object) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    for _piece in range(6):
+        handler.wfile.write(b" ")
+        time.sleep(0.25)
+
+
+PASSING = {
+    "status 429": lambda handler, _: handler.send(b"", 429, Retry_After="1"),
+    "status 500": lambda handler, _: handler.send(b"<html>", 500),
+    "a dropped connection": lambda handler, _: handler.drop(),
+    "a stall": lambda handler, _: time.sleep(1),
+    "an answer that drips": drip,
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+def test_a_fault_that_passes_costs_time_alone(
+    home: Home, tmp_path: Path, server: FakeServer, fault: Any
+) -> None:
+    one_shard = {"caption_shard_size": 24, "redraws": 1}
+    calm = caption_rows(by_server(home, server, **one_shard))
+    server.reply = by_turns(*[obliging] * 9, fault)
+    impatient = {"concurrency": 24, "timeout_s": 0.5}
+    shaken = by_server(Home(tmp_path / "shaken"), server, impatient, **one_shard)
+    assert caption_rows(shaken).equals(calm)
+
+
+def test_a_server_that_asks_for_patience_gets_it(home: Home, server: FakeServer) -> None:
+    busy = by_turns(obliging, lambda handler, _: handler.send(b"", 429, Retry_After="2"), obliging)
+    server.reply = busy
+    began = time.monotonic()
+    by_server(home, server, block_size=1, redraws=0)
+    assert 2 <= time.monotonic() - began < 10
+
+
+LYING = {
+    "no JSON": (b"<html>busy</html>", "no JSON"),
+    "half an answer": (b'{"choices": [{"te', "no JSON"),
+    "deep JSON": (b"[" * 100_000, "no JSON"),
+    "half a character": (b'{"choices": [{"text": "\\ud800"}]}', "no JSON"),
+    "no object": (b"[]", "in another form"),
+    "no choice": (b'{"choices": []}', "in another form"),
+    "no text": (b'{"choices": [{}]}', "without a text"),
+    "a number for a text": (b'{"choices": [{"text": 5}]}', "in another form"),
+    "an error in an answer": (b'{"error": "\\u001b[31m", "choices": "\\u001b"}', "in another form"),
+    "a huge answer": (b'{"choices": [{"text": "' + b"x" * 2_000_000 + b'"}]}', "more than 1 MiB"),
+}
+
+
+@pytest.mark.parametrize(("body", "complaint"), LYING.values(), ids=LYING)
+def test_a_lying_server_ends_it_in_one_line_of_ours(
+    home: Home, server: FakeServer, body: bytes, complaint: str
+) -> None:
+    server.reply = by_turns(*[obliging] * 12, lambda handler, _: handler.send(body))
+    with pytest.raises(BenchError, match=complaint) as error:
+        by_server(home, server)
+    assert not isinstance(error.value, RequestError)
+    assert "the same command continues" in str(error.value) or "endpoint" in str(error.value)
+    assert len(str(error.value)) < 300
+    assert str(error.value).isprintable()
+    server.reply = lambda handler, _: handler.send(body)
+    with pytest.raises(RequestError):  # At the preflight, it is the request that is wrong.
+        by_server(home, server, seed=1)
+
+
+def test_what_a_server_says_is_checked_like_anything_else(home: Home, server: FakeServer) -> None:
+    odd = ["", "a thing", "circle square star " * 30, "star square circle \x1b[0m"]
+
+    def reply(handler: Handler, question: dict[str, Any]) -> None:
+        turn = question["seed"] % 7
+        handler.say(odd[turn]) if turn < len(odd) else obliging(handler, question)
+
+    server.reply = reply
+    stage = by_server(home, server, block_size=60, redraws=8)
+    reasons = {reason for kind in caption_yields([stage]).values() for reason in kind["refused"]}
+    assert {"empty", "class unnamed", "too long", "not one printable line"} <= reasons
+    assert caption_rows(stage)["caption"].str.contains("of mood").all()
+
+
+def test_a_server_that_dies_midway_is_continued_elsewhere(
+    home: Home, tmp_path: Path, server: FakeServer
+) -> None:
+    calm = by_server(Home(tmp_path / "calm"), server, redraws=2)
+    server.reply = by_turns(*[obliging] * 15, *[lambda handler, _: handler.drop()] * 10_000)
+    with pytest.raises(BenchError, match="RemoteProtocolError; look at the server's log; the same"):
+        by_server(home, server, {"tries": 2}, redraws=2)
+    with FakeServer().running() as other:
+        stage = by_server(home, other, {"concurrency": 1}, redraws=2)
+        first_shard = caption_rows(stage).head(10)
+        again = sum(row["draw"] + 1 for row in first_shard.iter_rows(named=True))
+        assert len(other.asked) <= 1 + 14 + again  # Its preflight, two shards, the copies.
+    assert caption_rows(stage).equals(caption_rows(calm))
+
+
+def asking(url: str, *more: str) -> list[str]:
+    given = ["source.writer=openai", f"source.writing.url={url}", "source.writing.model=m", *more]
+    return [*RUN, *(f"--set={setting}" for setting in given)]
+
+
+def test_a_request_that_no_server_can_meet_ends_at_once(bench: Bench, server: FakeServer) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        outcome = bench(*asking(nobody))
+    assert outcome.code == 2
+    assert "no caption writer answers: " in outcome.complaint
+    assert "start the server" in outcome.complaint
+    server.reply = lambda handler, _: handler.send(b"", 404)
+    outcome = bench(*asking(server.url))
+    assert outcome.code == 2
+    assert "/v1/completions: status 404; start the server, or check" in outcome.complaint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host",
+        "host:80",
+        "http://",
+        "http://u:p@host",
+        "http://:p@host",
+        "http://a\nb",
+        "http://a..b/v1",
+    ],
+)
+def test_an_address_that_is_none_ends_before_any_work(bench: Bench, home: Home, url: str) -> None:
+    outcome = bench(*asking(json.dumps(url)))
+    assert outcome.code == 2
+    assert "is no address of a server; write it as http://HOST:PORT" in outcome.complaint
+    assert not home.runs.exists()
+
+
+def test_the_key_comes_from_the_environment_and_goes_to_the_server_alone(
+    bench: Bench, home: Home, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def guarded(handler: Handler, question: dict[str, Any]) -> None:
+        if handler.headers["Authorization"] == f"Bearer {KEY}":
+            handler.send(b"", 500)
+        else:
+            handler.send(b"", 401)
+
+    server.reply = guarded
+    words = asking(server.url, "source.writing.key_variable=MY_KEY", "source.writing.tries=1")
+    outcome = bench(*words)
+    assert outcome.code == 2
+    assert "status 401; the environment variable MY_KEY must hold" in outcome.complaint
+    monkeypatch.setenv("MY_KEY", KEY)
+    outcome = bench(*words)
+    assert outcome.code == 2
+    assert "status 500" in outcome.complaint
+    assert server.keys[-1] == f"Bearer {KEY}"
+    with FakeServer().running() as elsewhere:
+        server.reply = lambda handler, _: handler.send(b"", 307, Location=elsewhere.url)
+        assert bench(*words).code == 2
+        monkeypatch.setenv("http_proxy", elsewhere.url)
+        monkeypatch.setenv("no_proxy", "")
+        assert bench(*words).code == 2
+        assert not elsewhere.asked
+    monkeypatch.setenv("MY_KEY", f"{KEY}\nX-Injected: 1")
+    unfit = bench(*words)
+    assert unfit.code == 2
+    assert "the environment variable MY_KEY holds no key" in unfit.complaint
+    files = [path for path in home.root.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+    assert KEY not in outcome.err + outcome.out + unfit.err
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from bench.core.paths import Home
+from tests.support.language_models import FakeServer
+from tests.sources.captions.test_language_models import by_server
+home, url, concurrency = sys.argv[1:]
+server = FakeServer(url=url)
+by_server(Home(Path(home)), server, {"concurrency": int(concurrency)}, block_size=80)
+"""
+
+
+def worker(home: Home, server: FakeServer, concurrency: int) -> "subprocess.Popen[bytes]":
+    words = [sys.executable, "-c", WORKER, str(home.root), server.url, str(concurrency)]
+    return subprocess.Popen(words, env=environment(home.root), stderr=subprocess.PIPE)
+
+
+def test_workers_that_are_killed_and_replaced_write_the_same_captions(
+    home: Home, tmp_path: Path, server: FakeServer
+) -> None:
+    calm = caption_rows(by_server(Home(tmp_path / "calm"), server, block_size=80))
+    server.reply = slowly(0.03)
+    rng = random.Random(0)
+    for concurrency in (1, 2):
+        workers = [worker(home, server, concurrency) for _ in range(concurrency)]
+        already = len(server.asked)
+        while len(server.asked) < already + 15:  # They are at work.
+            assert any(one.poll() is None for one in workers), workers[0].communicate()
+            time.sleep(0.02)
+        time.sleep(rng.random() / 4)
+        for one in workers:
+            one.send_signal(signal.SIGKILL)
+            one.communicate()
+    last = worker(home, server, 8)
+    assert last.wait() == 0, last.communicate()
+    stage = by_server(home, server, block_size=80)
+    found = caption_rows(stage)
+    assert found.equals(calm)
+    assert found["key"].n_unique() == found.height == 80
+    assert not list(home.data.rglob(".0*-*"))  # Nothing of the dead is left.
+
+
+# ---------------------------------------------------------------- a real server
+
+
+SERVING = ("fastapi", "uvicorn", "openai", "pydantic", "rich")
+missing = [name for name in SERVING if importlib.util.find_spec(name) is None]
+
+
+@pytest.mark.skipif(bool(missing), reason=f"transformers[serving] is not installed: {missing}")
+def test_transformers_serve_writes_captions(home: Home, tmp_path: Path, tiny_llm: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["-m", "transformers.cli.transformers", "serve", "--host", "127.0.0.1", "--port", port]
+    log = tmp_path / "serve.log"
+    with log.open("wb") as stream:
+        running = subprocess.Popen(
+            [sys.executable, *map(str, words)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        until = time.monotonic() + 120
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/health")
+                break
+            except httpx.HTTPError:
+                assert running.poll() is None, log.read_text()
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.2)
+        writing = {"model": str(tiny_llm), "max_tokens": 12, "timeout_s": 30, "concurrency": 2}
+        stage = by_server(home, FakeServer(url=f"http://127.0.0.1:{port}/v1"), writing, redraws=9)
+    finally:
+        running.terminate()
+        running.wait()
+    found = caption_rows(stage)
+    assert found.height > 12
+    assert found["caption"].n_unique() > 6
+    for row in found.iter_rows(named=True):
+        assert row["class_name"] in row["caption"].split()
+        assert set(row["caption"].split()) <= set(WORDS)

@@ -1,0 +1,325 @@
+"""Generated images: one seed each, in any batch, on any shard, by any worker, whatever happens."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.core.errors import BenchError, RequestError
+from bench.core.json_values import Json
+from bench.plugins import source_of
+from sources.generation.generate import image_rows
+from sources.generation.oom import Halving
+from sources.generation.sampler import Item
+from sources.generation.shard import MAX_DRAWS, draw_seed
+from tests.conftest import Bench
+from tests.support.tiny_clip import colour_task
+from tests.support.tiny_generation import BLOCK, FAMILIES, World, painter, pixels
+from tests.support.tiny_pipelines import (
+    HUNGRY_BATCH,
+    FlakyVAE,
+    HungryUNet,
+    change_weights,
+    forced,
+    with_part,
+    write_pipeline,
+)
+
+# ---------------------------------------------------------------- seeds
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
+def test_an_image_depends_on_its_seed_and_not_on_its_batch(
+    world: World, tmp_path: Path, scheduler: str
+) -> None:
+    how: dict[str, Any] = {"scheduler": scheduler, "steps": 3}
+    whole = pixels(world, world.collect(**how))
+    other = world.elsewhere(tmp_path / "other")
+    parts = pixels(other, other.collect(batch_size=3, shard_size=5, **how))
+    assert whole.keys() == parts.keys()
+    # Batches of another size round otherwise, by one grey level at most.
+    assert max(abs(whole[key] - parts[key]).max() for key in whole) <= 1
+    keys = sorted(whole)
+    assert abs(whole[keys[0]] - whole[keys[1]]).mean() > 1
+
+
+def test_an_image_can_be_made_again_alone(world: World) -> None:
+    images = world.collect()
+    row = images.index().row(3, named=True)
+    item = Item(row["caption"], draw_seed(row["seed"], 0))
+    alone = painter(world)
+    again = (alone.finish(alone.denoise([item]))[0] * 255).round().astype(int)
+    assert abs(again - pixels(world, images)[row["key"]]).max() <= 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("strength", [None, 0.9])
+def test_any_pipeline_draws_an_image_from_its_own_seed(
+    world: World, family: str, strength: float | None
+) -> None:
+    from PIL import Image
+
+    able = painter(world, strength, generator=family, pipeline="auto")
+    start = Image.new("RGB", (48, 20), "red") if strength else None
+    items = [Item("a photo of a C-130", seed, start) for seed in (1, 2, 3)]
+    together = able.finish(able.denoise(items))
+    alone = able.finish(able.denoise(items[1:2]))
+    assert [frame.shape for frame in together] == [(32, 32, 3)] * 3
+    assert abs(together[1] - alone[0]).max() < 1 / 255
+    assert abs(together[0] - together[1]).mean() > 0.01
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
+def test_a_sampler_that_does_not_fit_is_refused(world: World, sampler: str) -> None:
+    with pytest.raises(RequestError, match=r"does not fit .*FlowMatch.*scheduler=pipeline"):
+        painter(world, generator="flux", pipeline="auto", scheduler=sampler)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
+def test_a_strength_is_a_share_of_the_noise_with_any_sampler(world: World, sampler: str) -> None:
+    able = painter(world, 0.3, scheduler=sampler, steps=20)
+    able.pipeline.scheduler.set_timesteps(20)
+    first = int(able.pipeline.scheduler.timesteps[20 - 6])
+    assert 230 < first < 330
+
+
+@pytest.mark.parametrize("family", ["sd", *FAMILIES])
+def test_a_caption_is_embedded_once_however_many_images_it_gets(world: World, family: str) -> None:
+    auto = "stable-diffusion" if family == "sd" else "auto"
+    able = painter(world, generator=family, pipeline=auto, guidance=1.0)
+    embedded = 0
+
+    def count(_: object, given: tuple[Any, ...]) -> None:
+        nonlocal embedded
+        embedded += len(given[0])
+
+    able.pipeline.text_encoder.register_forward_pre_hook(count)
+    # Batches of four: the second goes on with the first caption.
+    captions = ["a C-130"] * 5 + ["a MD-80"] * 3
+    able.denoise([Item(caption, seed) for seed, caption in enumerate(captions)])
+    assert embedded == 2
+
+
+def test_more_images_of_a_caption_change_none(world: World) -> None:
+    one = world.collect()
+    four = world.collect(images_per_caption=4, n=4 * BLOCK - 8)
+    assert set(one.index()["sha256"]) <= set(four.index()["sha256"])
+    rows = four.index()
+    assert rows.height > 3 * BLOCK
+    groups = rows.group_by("caption_id").agg(
+        pl.len(), pl.col("caption", "seed", "sha256").n_unique()
+    )
+    assert groups["caption"].to_list() == [1] * groups.height
+    assert groups["seed"].equals(groups["len"])
+    assert groups["sha256"].equals(groups["len"])
+    # A subset holds whole captions, the last one apart.
+    subset = four.select(10, 0, "random").group_by("caption_id").len()
+    whole = dict(rows.group_by("caption_id").len().iter_rows())
+    assert sum(whole[caption] != size for caption, size in subset.iter_rows()) <= 1
+
+
+@given(st.integers(1, 6), st.lists(st.integers(0, 2**59), min_size=1, max_size=20, unique=True))
+def test_every_image_of_every_caption_has_its_own_key_and_seed(
+    per_caption: int, seeds: list[int]
+) -> None:
+    keys = [f"b00000-{place:06d}" for place in range(len(seeds))]
+    captions = pl.DataFrame(
+        {"key": keys, "seed": seeds, "label": [0] * len(keys), "caption": keys},
+        schema={"key": pl.String, "seed": int, "label": int, "caption": pl.String},
+    )
+    rows, fewer = (image_rows(captions, times, shared=True) for times in (per_caption, 1))
+    assert rows["key"].n_unique() == rows["seed"].n_unique() == per_caption * len(seeds)
+    assert rows.filter(pl.col("key") == pl.col("caption_id")).equals(fewer)
+
+
+def test_equal_captions_of_a_fixed_writer_are_one(world: World) -> None:
+    # Ten templates for three classes: blocks four and five begin again.
+    rows = world.collect(writer="minimal-pairs", n=5 * BLOCK - 4).index()
+    once = rows.group_by("label", "caption").agg(pl.len(), pl.col("caption_id").n_unique())
+    assert once["caption_id"].to_list() == [1] * once.height
+    assert rows.height > once.height
+    assert rows["caption_id"].n_unique() == once.height
+
+
+def test_captions_take_turns_whole_in_balanced_order(world: World) -> None:
+    images = world.collect(images_per_caption=4, n=3 * BLOCK)
+    turns = images.select(None, 0, "balanced")["caption_id"].rle().struct.field("value")
+    assert turns.n_unique() == turns.len()
+    labels = images.select(None, 0, "balanced").unique("caption_id", maintain_order=True)["label"]
+    assert sorted(labels[:3]) == [0, 1, 2]
+
+
+def test_more_generated_images_change_none(world: World) -> None:
+    few = world.collect().index()
+    many = world.collect(size=10).index()
+    assert many.height >= 10 > few.height
+    assert set(few["sha256"]) <= set(many["sha256"])
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+
+def test_bad_frames_are_drawn_again_and_counted(world: World, tmp_path: Path) -> None:
+    write_pipeline("sd", tmp_path / "flaky")
+    with_part(tmp_path / "flaky", "vae", FlakyVAE)
+    images = world.collect(generator=str(tmp_path / "flaky"), block_size=40, shard_size=20, n=9)
+    yields, classes = images.manifest.yields, images.manifest.yields["classes"]
+    bad = yields["bad draws"]
+    assert min(bad.values()) > 0
+    for kind, times in bad.items():
+        assert sum(found["bad draws"].get(kind, 0) for found in classes.values()) == times
+    failed = sum(yields["failed"].values())
+    assert yields["fetched"] + failed == yields["matched"] == 40
+    # Every bad draw led to another, but the last of those that failed.
+    drawn = pl.concat(map(pl.read_parquet, world.home.data.glob("generate-*/*/index.parquet")))
+    assert drawn["draws"].sum() == 40 + sum(bad.values()) - failed
+    assert set(drawn["draws"]) <= set(range(1, MAX_DRAWS + 1))
+    assert drawn.filter(pl.col("offset").is_null())["failure"].null_count() == 0
+    # A redrawn image is the one of the next seed.
+    row = images.index().join(drawn.filter(draws=2), on="key", how="semi").row(0, named=True)
+    able = painter(world, generator=str(tmp_path / "flaky"))
+    again = able.finish(able.denoise([Item(row["caption"], draw_seed(row["seed"], 1))]))[0]
+    shown = pixels(world, images)[row["key"]]
+    assert abs((again * 255).round().astype(int) - shown).max() <= 1
+
+
+def test_a_generator_that_draws_nothing_ends_the_run(world: World, tmp_path: Path) -> None:
+    folder = write_pipeline("sd", tmp_path / "broken")
+    name = "decoder.conv_out.weight"
+    change_weights(folder / "vae", lambda old: old | {name: old[name] * float("nan")})
+    with pytest.raises(BenchError, match="none of 8 generated images is left: 0 could be drawn"):
+        world.collect(generator=str(folder))
+
+
+def test_no_memory_halves_the_batch_and_changes_no_image(world: World, tmp_path: Path) -> None:
+    plain = write_pipeline("sd", tmp_path / "plain")
+    hungry = with_part(write_pipeline("sd", tmp_path / "hungry"), "unet", HungryUNet)
+    expected = pixels(world, world.collect(generator=str(plain), batch_size=4))
+    images = world.collect(generator=str(hungry), batch_size=16, shard_size=8)
+    assert images.manifest.yields["batch halved"] == 1
+    found = pixels(world, images)
+    assert found.keys() == expected.keys()
+    assert max(abs(found[key] - expected[key]).max() for key in found) <= 1
+    assert images.manifest.yields["matched"] == BLOCK > HUNGRY_BATCH // 2
+
+
+@given(st.integers(0, 40), st.integers(1, 40), st.integers(1, 64))
+def test_halving_does_every_item_once_in_order(items: int, fits: int, batch: int) -> None:
+    import torch
+
+    def work(part: Any) -> list[int]:
+        if len(part) > fits:
+            raise torch.OutOfMemoryError
+        return list(part)
+
+    halving = Halving(batch)
+    assert [item for part in halving(work, range(items)) for item in part] == list(range(items))
+
+
+def test_memory_for_not_even_one_image_is_an_error_that_says_so() -> None:
+    def work(_: Any) -> None:
+        raise MemoryError
+
+    with pytest.raises(BenchError, match="not enough memory to draw a single image"):
+        Halving(8)(work, range(8))
+
+
+@pytest.mark.parametrize(("policy", "kept", "flagged"), [("off", 8, 0), ("flag", 8, 8)])
+def test_an_unsafe_image_is_kept_or_flagged_by_policy(
+    world: World, tmp_path: Path, policy: str, kept: int, flagged: int
+) -> None:
+    folder = forced(write_pipeline("checked", tmp_path / "strict"), -2)
+    images = world.collect(generator=str(folder), safety=policy)
+    assert images.manifest.options["safety"] == policy
+    assert len(images) == kept
+    assert images.manifest.yields["flagged"] == flagged
+    assert min(array.std() for array in pixels(world, images).values()) > 1
+
+
+def test_unsafe_images_are_dropped_and_counted_by_class(world: World, tmp_path: Path) -> None:
+    folder = forced(write_pipeline("checked", tmp_path / "strict"), -2)
+    with pytest.raises(BenchError, match="none of 8 generated images is left"):
+        world.collect(generator=str(folder), safety="drop")
+    drawn = pl.concat(map(pl.read_parquet, world.home.data.glob("generate-*/*/index.parquet")))
+    assert set(drawn["failure"]) == {"unsafe"}
+    assert drawn["draws"].to_list() == [1] * 8
+    lenient = forced(write_pipeline("checked", tmp_path / "lenient"), 2)
+    kept = world.collect(generator=str(lenient), safety="drop")
+    assert kept.manifest.yields["failed"] == {}
+    assert len(kept) == 8
+
+
+def test_captions_that_are_cut_are_counted(world: World) -> None:
+    long = " ".join(["very"] * 20)
+    names = ("red", "green", f"{long} blue")
+    task = msgspec.structs.replace(colour_task(), class_names=names)
+    yields = world.collect(task=task, phrases="mini").manifest.yields
+    classes = yields["classes"]
+    assert yields["captions cut"] == sum(found["truncated"] for found in classes.values())
+    assert classes[names[2]]["truncated"] == classes[names[2]]["matched"] > 0
+
+
+# ---------------------------------------------------------------- screening
+
+
+def test_the_rules_for_retrieved_images_are_there_and_off(world: World) -> None:
+    everything = world.collect()
+    assert "filter" not in everything.manifest.options
+    assert everything.manifest.yields["filtered"] == 0
+    assert everything.index()["clip_score"].null_count() == 0
+    half = world.collect(filter="top-fraction", top_fraction=0.5, n=1)
+    assert 0 < half.manifest.yields["kept"] < everything.manifest.yields["kept"]
+    assert half.manifest.options["top_fraction"] == 0.5
+    assert (half.folder / "scores.parquet").is_file()
+    with pytest.raises(BenchError, match=r"none of 8 generated images is left: 8 could be drawn"):
+        world.collect(filter="threshold", tau=1.0)
+
+
+def test_more_blocks_are_drawn_for_what_the_filter_takes(world: World) -> None:
+    all_scores = world.collect(filter="class-threshold", tau=-1, n=10).index()["clip_score"]
+    images = world.collect(filter="class-threshold", tau=all_scores.median(), n=10)
+    assert len(images) >= 10
+    yields = images.manifest.yields
+    assert yields["filtered"] > 0
+    assert yields["matched"] > 2 * BLOCK
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"tau": 0.2}, "tau means nothing to filter=none"),
+        ({"filter": "threshold", "cap": 3}, "cap=3 means nothing to filter=threshold"),
+        ({"quality": 101}, "quality: "),
+        ({"images_per_caption": 0}, "images_per_caption: "),
+        ({"safety": "maybe"}, "safety: "),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    world: World, options: Json, complaint: str
+) -> None:
+    with pytest.raises(RequestError, match=complaint):
+        source_of("synthetic", world.settings(**options))
+
+
+# ---------------------------------------------------------------- cost
+
+
+def test_a_dry_run_tells_the_cost_and_writes_nothing(
+    bench: Bench, world: World, preset: Path
+) -> None:
+    settings = [f"source.{name}={value}" for name, value in world.settings().items()]
+    words = [word for text in settings for word in ("--set", text)]
+    words += ["--preset", str(preset), "--task", "aircraft", "--n", "20", "--dry-run"]
+    plan = bench("run", "--source", "synthetic", *words).json
+    # Three blocks of eight; two steps, each with and without the caption.
+    assert plan["estimate"]["images"] == 24
+    assert plan["estimate"]["forwards"] == 24 * 2 * 2
+    assert plan["estimate"]["hours"] * 3600 == pytest.approx(
+        24 * plan["estimate"]["seconds per image"], abs=0.5
+    )
+    assert 24 * 500 < plan["estimate"]["bytes"] < 24 * 5000
+    assert not world.home.root.exists()

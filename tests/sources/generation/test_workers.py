@@ -1,0 +1,91 @@
+"""Workers that draw together: none waits for nothing, and any may be killed at any moment."""
+
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.core.paths import Home
+from bench.core.work_selection import Scope
+from bench.plugins import source_of
+from bench.storage.stage import UnfinishedError
+from sources.generation.shard import overlapped
+from tests.conftest import environment
+from tests.support.tiny_generation import BLOCK, World, pixels
+
+
+@given(st.lists(st.integers(), max_size=20))
+def test_overlapped_work_keeps_its_order(items: list[int]) -> None:
+    assert list(overlapped(lambda item: item + 1, str, items)) == [str(item + 1) for item in items]
+
+
+def test_the_second_step_runs_while_the_next_first_step_does() -> None:
+    begun = [threading.Event() for _ in range(3)]
+
+    def second(item: int) -> bool:
+        return item == 2 or begun[item + 1].wait(timeout=10)
+
+    def first(item: int) -> int:
+        begun[item].set()
+        return item
+
+    assert list(overlapped(first, second, range(3))) == [True] * 3
+
+
+def test_an_array_task_draws_its_shards_of_every_block(world: World) -> None:
+    source = source_of("synthetic", world.settings(size=3 * BLOCK))
+    with pytest.raises(UnfinishedError):
+        source.collect(replace(world.context(), scope=Scope(shards=range(1, 2))))
+    assert [path.name for path in shards(world)] == ["00001"] * 3
+    assert len(source.collect(replace(world.context(), scope=Scope(shards=range(2))))) == 3 * BLOCK
+
+
+def worker(world: World, **more: object) -> "subprocess.Popen[bytes]":
+    words = [str(world.home.root), str(world.clip), str(world.pipelines)]
+    given = msgspec.json.encode(more).decode()
+    return subprocess.Popen(
+        [sys.executable, __file__, *words, given], env=environment(world.home.root)
+    )
+
+
+def shards(world: World) -> list[Path]:
+    return list(world.home.data.glob("generate-*/[0-9]*"))
+
+
+def test_killed_workers_are_continued_by_others_with_another_batch_size(
+    world: World, tmp_path: Path
+) -> None:
+    other = world.elsewhere(tmp_path / "undisturbed")
+    undisturbed = other.collect(n=44, size=44, steps=8)
+    workers = [worker(world, steps=8) for _ in range(2)]
+    deadline = time.monotonic() + 120
+    while len(shards(world)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for process in workers:
+        process.kill()
+        process.wait()
+    assert 0 < len(shards(world)) < 12
+    resumed = world.collect(n=44, size=44, steps=8, batch_size=3)
+    same = ("key", "label", "caption", "caption_id", "seed")
+    assert resumed.index().select(same).equals(undisturbed.index().select(same))
+    stages = sorted(world.home.data.glob("generate-*"))
+    drawn = pl.concat(pl.read_parquet(path / "index.parquet") for path in shards(world))
+    assert drawn["key"].n_unique() == drawn.height == len(stages) * BLOCK
+    expected, found = pixels(other, undisturbed), pixels(world, resumed)
+    assert max(abs(found[key] - expected[key]).max() for key in found) <= 1
+
+
+if __name__ == "__main__":
+    root, clip, folder, chosen = sys.argv[1:]
+    World(Home(Path(root)), Path(clip), Path(folder)).collect(
+        n=44, size=44, **msgspec.json.decode(chosen, type=dict[str, Any])
+    )

@@ -1,0 +1,297 @@
+"""De-duplication: which images count as copies, of what, and what is written about them."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+from sklearn.datasets import load_sample_images
+
+from bench.core.paths import Home
+from bench.core.progress import Progress
+from bench.core.task import Split, Task
+from bench.plugins.source import Context, Embedder
+from bench.storage.tar_shards import encode, sha256
+from bench.tasks import find_task
+from sources.screening import hamming
+from sources.screening.dedup import Deduplicated, drop_duplicates
+from sources.screening.hamming import nearest, pairs_within
+from sources.screening.phash import HASH_WORDS, Hashes, framings, hash_words, perceptual_hash
+from tests.support.tiny_clip import ColourTask, colour_task
+
+
+class Textured(ColourTask, frozen=True, kw_only=True):
+    """Images with structure, which perceptual hashes tell apart."""
+
+    def open_split(self, name: str, home: Home) -> Split:
+        start = {"train": 0, "val": 1000, "test": 2000}[name]
+        images = [texture(start + index) for index in range(self.split_sizes[name])]
+        keys = [f"{name}-{index}" for index in range(len(images))]
+        return Split(name, keys, np.arange(len(images)) % 3, images.__getitem__)
+
+
+class Photographs(ColourTask, frozen=True, kw_only=True):
+    """Pieces of two photographs."""
+
+    def open_split(self, name: str, home: Home) -> Split:
+        pieces = [
+            Image.fromarray(photograph[y : y + 140, x : x + 150])
+            for photograph in load_sample_images().images
+            for y in (0, 140, 280)
+            for x in (0, 160, 320, 480)
+        ]
+        shown = {"train": [], "val": pieces[::2], "test": pieces[1::2]}[name]
+        keys = [f"{name}-{index}" for index in range(len(shown))]
+        return Split(name, keys, np.arange(len(shown)) % 3, shown.__getitem__)
+
+
+VALUES = {name: getattr(colour_task(), name) for name in Task.__struct_fields__}
+TEXTURED = Textured(**VALUES)
+PHOTOGRAPHS = Photographs(**{**VALUES, "split_sizes": {}})
+
+
+def texture(seed: int) -> Image.Image:
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    return Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC)
+
+
+def noisy(image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image).astype(int)
+    noise = np.random.default_rng(0).integers(-5, 6, pixels.shape)
+    return Image.fromarray((pixels + noise).clip(0, 255).astype("uint8"))
+
+
+def recompressed(image: Image.Image) -> Image.Image:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=60)
+    return Image.open(stream).convert("RGB")
+
+
+def halved(image: Image.Image) -> Image.Image:
+    return image.resize((image.width // 2, image.height // 2))
+
+
+def cropped(image: Image.Image) -> Image.Image:
+    return image.crop((6, 6, image.width - 6, image.height - 6))
+
+
+def bordered(image: Image.Image) -> Image.Image:
+    return ImageOps.expand(image, 8, "white")
+
+
+def barred(image: Image.Image) -> Image.Image:
+    shown = image.copy()
+    shown.paste("white", (0, image.height - 8, image.width, image.height))
+    return shown
+
+
+def no_embedder(name: str) -> Embedder:
+    raise AssertionError(f"copies are told apart without {name}")
+
+
+def described(images: dict[str, Image.Image]) -> pl.DataFrame:
+    rows = [
+        (key, sha256(encode(image, ".png")), *perceptual_hash(image))
+        for key, image in images.items()
+    ]
+    schema = {"key": pl.String, "sha256": pl.String} | dict.fromkeys(HASH_WORDS, pl.Int64)
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def without_copies(
+    home: Home, images: dict[str, Image.Image], task: Task = TEXTURED, **more: Any
+) -> Deduplicated:
+    context = Context(home, task, None, 0, no_embedder, Progress(quiet=True))
+    rows = described(images).sample(len(images), shuffle=True, seed=3)
+    return drop_duplicates(rows, context, **more)
+
+
+# ---------------------------------------------------------------- search
+
+
+hash_lists = st.lists(st.lists(st.integers(0, 7), min_size=4, max_size=4), max_size=25)
+
+
+def as_hashes(rows: Sequence[Sequence[int]]) -> Hashes:
+    return np.array(rows, np.uint64).reshape(-1, 4)
+
+
+def bits(left: Sequence[int], right: Sequence[int]) -> int:
+    return sum(int(a ^ b).bit_count() for a, b in zip(left, right, strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(hash_lists, hash_lists.filter(len))
+def test_the_nearest_reference_is_the_one_found_pair_by_pair(
+    hashes: list[list[int]], references: list[list[int]]
+) -> None:
+    places, distances = nearest(as_hashes(hashes), as_hashes(references))
+    assert distances.tolist() == [min(bits(h, r) for r in references) for h in hashes]
+    assert [bits(h, references[p]) for h, p in zip(hashes, places, strict=True)] == [*distances]
+
+
+flipped = st.lists(st.integers(0, 255), max_size=40, unique=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(flipped, min_size=2, max_size=12), st.integers(0, 31))
+def test_all_pairs_within_a_distance_are_found(changes: list[list[int]], most: int) -> None:
+    rng = np.random.default_rng(len(changes))
+    base = int.from_bytes(rng.bytes(32), "little")
+    numbers = {base ^ sum(1 << bit for bit in change) for change in changes}
+    hashes = as_hashes([[n >> 64 * w & 2**64 - 1 for w in range(4)] for n in sorted(numbers)])
+    found = {
+        (i, j): d
+        for i, j, d in zip(*map(np.ndarray.tolist, pairs_within(hashes, most)), strict=True)
+    }
+    rows = hashes.tolist()
+    expected = {
+        (i, j): bits(rows[i], rows[j])
+        for j in range(len(rows))
+        for i in range(j)
+        if bits(rows[i], rows[j]) <= most
+    }
+    assert found == expected
+
+
+def test_many_variants_of_one_picture_are_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    base = int.from_bytes(rng.bytes(32), "little")
+    changes = {sum(1 << int(bit) for bit in rng.choice(256, 6, replace=False)) for _ in range(150)}
+    numbers = sorted(base ^ change for change in changes)
+    hashes = as_hashes([[n >> 64 * w & 2**64 - 1 for w in range(4)] for n in numbers])
+    left, right, apart = pairs_within(hashes, 31)
+    assert (
+        len(set(zip(left, right, strict=True)))
+        == len(left)
+        == len(numbers) * (len(numbers) - 1) // 2
+    )
+    assert apart.max() <= 12
+
+
+def test_searching_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    hashes = np.unique(rng.integers(0, 2**3, (60, 4)).astype(np.uint64), axis=0)
+
+    def found() -> list[Any]:
+        return [
+            part.tolist() for part in (*nearest(hashes, hashes[::-7]), *pairs_within(hashes, 5))
+        ]
+
+    whole = found()
+    assert len(whole[2]) > 60
+    monkeypatch.setattr(hamming, "_CHUNK", 7)
+    monkeypatch.setattr(hamming, "_CANDIDATES", 5)
+    assert found() == whole
+
+
+# ---------------------------------------------------------------- copies
+
+
+def test_copies_of_benchmark_images_and_repeats_are_removed(home: Home) -> None:
+    images = {
+        "a": texture(1),
+        "b": texture(2),
+        "c-same-as-a": texture(1),
+        "d-near-b": noisy(texture(2)),
+        "e-val": texture(1002),
+        "f-test": noisy(texture(2003)),
+        "g-train": texture(3),
+    }
+    unique = without_copies(home, images)
+    assert unique.rows["key"].to_list() == ["a", "b", "g-train"]
+    assert unique.yields["copies of val or test images"] == 2
+    assert unique.yields["equal bytes"] == 1
+    assert unique.yields["near copies"] == 1
+    of = {row["key"]: row for row in unique.removed.iter_rows(named=True)}
+    assert of.keys() == set(images) - set(unique.rows["key"])
+    assert of["c-same-as-a"]["kept"] == "a"
+    assert (of["d-near-b"]["kept"], of["d-near-b"]["distance"] > 0) == ("b", True)
+    assert (of["e-val"]["split"], of["e-val"]["index"], of["e-val"]["distance"]) == ("val", 2, 0)
+    assert (of["f-test"]["split"], of["f-test"]["index"]) == ("test", 3)
+    assert of["f-test"]["kept"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "least"),
+    # Of twelve. A bar outweighs what little structure a piece of plain sky has.
+    [
+        (recompressed, 11),
+        (halved, 11),
+        (noisy, 11),
+        (cropped, 11),
+        (bordered, 11),
+        (ImageOps.mirror, 12),
+        (barred, 8),
+    ],
+)
+def test_a_changed_photograph_of_the_test_split_is_recognised(
+    home: Home, change: Callable[[Image.Image], Image.Image], least: int
+) -> None:
+    split = PHOTOGRAPHS.split("test", home)
+    images = {key: change(split.read(index)) for index, key in enumerate(split.keys)}
+    unique = without_copies(home, images, PHOTOGRAPHS)
+    assert least <= unique.yields["copies of val or test images"] <= len(split) == 12
+
+
+def test_other_images_are_no_copies(home: Home) -> None:
+    images = {f"{index:03d}": texture(5000 + index) for index in range(300)}
+    assert without_copies(home, images).removed.is_empty()
+
+
+def test_an_image_that_is_removed_has_one_that_stays_nearby(home: Home) -> None:
+    """Of a chain a - b - c, where only neighbours are near, c stays."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 2, 256)
+    chain = np.stack([np.where(np.arange(256) < 20 * step, 1 - base, base) for step in range(3)])
+    words = np.packbits(chain, axis=1).view(">i8").astype(np.int64)
+    rows = described({name: texture(index) for index, name in enumerate("abc")})
+    for index, name in enumerate(HASH_WORDS):
+        rows = rows.with_columns(pl.Series(name, words[:, index]))
+    context = Context(home, TEXTURED, None, 0, no_embedder, Progress(quiet=True))
+    unique = drop_duplicates(rows, context)
+    assert unique.rows["key"].to_list() == ["a", "c"]
+    assert unique.removed.select("key", "kept", "distance").rows() == [("b", "a", 20)]
+
+
+def test_images_too_small_for_the_hash_are_never_near_copies(home: Home) -> None:
+    small = [texture(2000).resize((31, 31)), noisy(texture(2000)).resize((31, 31))]
+    assert without_copies(home, dict(zip("ab", small, strict=True))).rows.height == 2
+
+
+def test_equal_images_are_compared_once_and_another_distance_anew(home: Home) -> None:
+    images = {"a": texture(1), "b": noisy(texture(1))}
+    for _ in range(2):
+        assert without_copies(home, images).rows["key"].to_list() == ["a"]
+    assert len(list(home.data.glob("dedup-*"))) == 1
+    assert without_copies(home, images, max_distance=0).rows.height == 2
+
+
+def test_another_task_of_the_same_name_has_its_own_references(home: Home, tmp_path: Path) -> None:
+    for folder, start in (("one", 0), ("two", 50)):
+        for split in ("train", "val", "test"):
+            for label, name in enumerate("ab"):
+                target = tmp_path / folder / "birds" / split / name
+                target.mkdir(parents=True)
+                texture(start + label + 10 * len(split)).save(target / "0.png")
+    tasks = [find_task(str(tmp_path / folder / "birds")) for folder in ("one", "two")]
+    assert tasks[0].name == tasks[1].name
+    assert tasks[0].pin != tasks[1].pin
+    leaked = [
+        without_copies(home, {"x": task.split("val", home).read(0)}, tasks[1]).rows.is_empty()
+        for task in tasks
+    ]
+    assert leaked == [False, True]
+
+
+def test_every_framing_has_the_size_of_the_image_and_another_hash() -> None:
+    shown = dict(framings(texture(0)))
+    assert {image.size for image in shown.values()} == {(64, 64)}
+    hashes = hash_words(described(shown))
+    assert len(np.unique(hashes, axis=0)) == len(shown) == 14

@@ -1,0 +1,181 @@
+"""Denoised images: those of another source, redrawn from noise of a given strength."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from bench.core.errors import RequestError
+from bench.core.json_values import Json
+from bench.planning.preset import resolve
+from bench.plugins import source_of
+from bench.storage.image_set import ImageSet
+from tests.conftest import Bench
+from tests.support.tiny_generation import World, pixels
+
+INNER = {"real": {"image_size": 32, "suffix": ".png"}}
+
+
+def denoised(world: World, n: int | None = None, **more: object) -> ImageSet:
+    settings = {"steps": 10, "of": "real", "options": INNER, "strength": 0.5, **more}
+    settings = world.settings(**settings)
+    del settings["block_size"]
+    return source_of("denoised", settings).collect(world.context(n))
+
+
+def real(world: World) -> ImageSet:
+    return source_of("real", INNER["real"]).collect(world.context(None))
+
+
+def test_each_image_is_redrawn_from_its_own_noise(world: World, tmp_path: Path) -> None:
+    before = real(world)
+    after = denoised(world, size=10, template="a photo of a {}")
+    rows = after.index()
+    assert rows.height == 10
+    assert set(rows["origin"]) == {"denoised"}
+    begun = rows.join(before.index(), on="key", how="left")
+    assert begun["label"].equals(begun["label_right"])
+    assert rows["caption"].to_list() == [f"a photo of a {name}" for name in rows["class_name"]]
+    other = world.elsewhere(tmp_path / "other")
+    again = denoised(other, size=10, template="a photo of a {}", batch_size=3, shard_size=7)
+    first, second = pixels(world, after), pixels(other, again)
+    assert max(abs(first[key] - second[key]).max() for key in first) <= 1
+    assert rows["seed"].n_unique() == 10
+
+
+def test_a_part_of_the_images_is_a_part_of_the_larger_part(world: World) -> None:
+    few, many = (set(denoised(world, size=size).index()["key"]) for size in (5, 12))
+    assert len(few) == 5
+    assert few < many < set(real(world).index()["key"])
+
+
+def test_as_many_images_are_denoised_as_the_run_needs(world: World) -> None:
+    images = denoised(world, n=7)
+    assert len(images) == images.manifest.yields["matched"] == 7
+    scores = denoised(world, filter="class-threshold", tau=-1).index()["clip_score"]
+    fewer = denoised(world, n=7, filter="class-threshold", tau=scores.median())
+    assert len(fewer) >= 7
+    assert fewer.manifest.yields["filtered"] > 0
+    assert 7 < fewer.manifest.yields["matched"] <= 24
+    with pytest.raises(RequestError, match="25 images asked for, but the source 'real' has 24"):
+        denoised(world, n=25)
+
+
+def test_a_size_below_n_is_refused_before_any_work(world: World) -> None:
+    with pytest.raises(RequestError, match=r"7 images are .* source.size=6 makes fewer"):
+        denoised(world, n=7, size=6)
+    assert not world.home.root.exists()
+
+
+def test_a_source_without_end_is_asked_for_what_is_needed(world: World) -> None:
+    inner = {"synthetic": world.settings()}
+    images = denoised(world, of="synthetic", options=inner, size=20)
+    assert len(images) >= 20
+    assert images.manifest.yields["synthetic"]["kept"] >= 20
+
+
+def test_a_template_may_hold_other_braces(world: World) -> None:
+    rows = denoised(world, size=3, template="{} {x}").index()
+    assert rows["caption"].to_list() == [f"{name} {{x}}" for name in rows["class_name"]]
+
+
+def test_less_noise_changes_less(world: World, tmp_path: Path) -> None:
+    def change(strength: float) -> float:
+        settings = world.settings(steps=20, of="real", options=INNER, strength=strength, size=6)
+        settings["generator"] = "stable-diffusion"
+        del settings["block_size"]
+        images = source_of("denoised", settings).collect(world.context(None))
+        before, after = pixels(world, real(world)), pixels(world, images)
+        return float(np.mean([abs(before[key] - after[key]).mean() for key in after]))
+
+    assert change(0.1) < change(0.9)
+
+
+def test_captions_are_prompts_where_images_have_them(world: World) -> None:
+    with pytest.raises(RequestError, match="images of the source 'real' have no captions"):
+        denoised(world, prompt="caption")
+    inner = {"synthetic": world.settings(size=6)}
+    settings = world.settings(of="synthetic", options=inner, prompt="caption", strength=0.6)
+    del settings["block_size"]
+    images = source_of("denoised", settings).collect(world.context(6)).index()
+    began = world.collect(n=6, size=6).index()
+    both = images.join(began, on="key")
+    assert both.height == images.height > 0
+    assert both["caption"].equals(both["caption_right"])
+    assert both["caption_id"].equals(both["caption_id_right"])
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"of": "denoised"}, "'denoised' has no images to denoise"),
+        ({"of": "none"}, "'none' has no images to denoise"),
+        ({"strength": 0.0}, "strength: "),
+        ({"strength": 0.1, "steps": 5}, "5 steps of strength 0.1 are less than one step"),
+        ({"template": "a photo"}, "needs one {}"),
+    ],
+)
+def test_a_request_that_makes_no_image_is_refused(
+    world: World, options: Json, complaint: str
+) -> None:
+    settings = {**world.settings(of="real", options=INNER, steps=10), **options}
+    del settings["block_size"]
+    with pytest.raises(RequestError, match=complaint):
+        source_of("denoised", settings)
+
+
+def test_the_inner_source_has_the_presets_options() -> None:
+    settings = ["source.of=synthetic", "source.options.synthetic.size=64"]
+    spec = resolve("mini", task="aircraft", source="denoised", n=5, settings=settings)
+    assert spec.options["options"]["synthetic"]["size"] == 64
+    assert spec.options["options"]["synthetic"]["generator"] == "stable-diffusion"
+
+
+def test_a_dry_run_counts_the_steps_that_are_done(
+    bench: Bench, world: World, preset: Path, colours: Path
+) -> None:
+    settings = world.settings(of="real", steps=50, strength=0.1)
+    del settings["block_size"]
+    words = ["--preset", str(preset), "--task", str(colours), "--n", "12", "--dry-run"]
+    for name, value in settings.items():
+        words += ["--set", f"source.{name}={value}"]
+    plan = bench("run", "--source", "denoised", *words).json
+    assert plan["estimate"]["images"] == 12
+    assert "real" not in plan["estimate"]
+    assert plan["estimate"]["forwards"] == 12 * 5 * 2
+    assert plan["spec"]["options"]["options"]["real"]["image_size"] == 32
+
+
+def test_the_record_of_a_run_says_what_the_images_were(
+    bench: Bench, world: World, preset: Path, colours: Path
+) -> None:
+    settings = world.settings(of="real", steps=10, strength=0.3)
+    del settings["block_size"]
+    words = ["--preset", str(preset), "--task", str(colours), "--n", "12", "--json"]
+    for name, value in settings.items():
+        words += ["--set", f"source.{name}={value}"]
+    done = bench("run", "--source", "denoised", *words)
+    assert done.code == 0, done.err
+    record = done.json
+    assert record["n"]["used"] == 12
+    assert record["yields"]["kept"] >= 12
+    assert record["yields"]["matched"] <= record["yields"]["real"]["kept"] == 24
+    assert {"generator", "filter_model"} < set(record["spec"]["pins"])
+
+
+def test_an_image_of_another_shape_is_squeezed_into_the_square(
+    world: World, tmp_path: Path
+) -> None:
+    for label, name in enumerate(("red", "green", "blue")):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for index in range(3):
+            noise = np.random.default_rng(10 * label + index).integers(0, 255, (24, 60, 3))
+            Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "own" / name / f"{index}.png")
+    inner = {"path": str(tmp_path / "own"), "filter_model": str(world.clip), "image_size": 64}
+    settings = world.settings(steps=10, of="folder", options={"folder": inner}, strength=0.5)
+    del settings["block_size"]
+    rows = source_of("denoised", settings).collect(world.context(None)).index()
+    assert set(rows.select("width", "height").iter_rows()) == {(32, 32)}
+    assert rows.group_by("label").agg(pl.len()).height == 3

@@ -1,0 +1,147 @@
+"""A CLIP with random weights, small enough to be made in every test."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import polars as pl
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers.trainers import WordLevelTrainer
+
+from bench.core.paths import Home
+from bench.core.task import Split, Task
+from bench.storage.image_set import ImageSet
+from bench.storage.tar_shards import ShardWriter, encode
+
+TEXTS = ["a photo of a red square .", "a picture of the green blue grey one"]
+COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (40, 50, 210)}
+SIZE = 32
+
+
+def write_tiny_clip(
+    folder: Path, seed: int = 0, *, batch_norm: bool = False, patch_dropout: float = 0.0
+) -> Path:
+    """Write a weights folder in open_clip's local-dir layout.
+
+    Args:
+        folder: Where to.
+        seed: Fixes the weights.
+        batch_norm: A convolutional tower with batch norm instead of a small ViT.
+        patch_dropout: The share of patches that the small ViT leaves out in training.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    words = _write_tokenizer(folder)
+    layers: dict[str, object] = {"layers": 2, "patch_size": 8, "patch_dropout": patch_dropout}
+    if batch_norm:
+        layers = {"layers": [1, 1, 1, 1]}
+    config: dict[str, Any] = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": SIZE, "width": 32, "head_width": 16, **layers},
+        "text_cfg": {
+            "context_length": 12,
+            "vocab_size": words,
+            "width": 32,
+            "heads": 2,
+            "layers": 1,
+            "hf_tokenizer_name": "local",
+        },
+    }
+    content = {"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3}}
+    (folder / "open_clip_config.json").write_text(json.dumps(content))
+    torch.manual_seed(seed)
+    model = open_clip.CLIP(
+        embed_dim=config["embed_dim"],
+        vision_cfg=config["vision_cfg"],
+        text_cfg={**config["text_cfg"], "hf_tokenizer_name": None},
+    )
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+def _write_tokenizer(folder: Path) -> int:
+    tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = WordLevelTrainer(special_tokens=["<pad>", "<bos>", "<unk>"], show_progress=False)
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    # The text tower pools at the highest token id.
+    tokenizer.add_special_tokens(["<eos>"])
+    markers = [(name, tokenizer.token_to_id(name)) for name in ("<bos>", "<eos>")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=markers
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "pad_token": "<pad>",
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+        "unk_token": "<unk>",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return int(tokenizer.get_vocab_size())
+
+
+class ColourTask(Task, frozen=True, kw_only=True):
+    """Squares of three colours, noisy; the split's name seeds them."""
+
+    def open_split(self, name: str, home: Home) -> Split:
+        images = [square(label, seed) for label, seed in _labelled(name, self.split_sizes[name])]
+        labels = np.arange(len(images)) % len(COLOURS)
+        return Split(name, [f"{name}-{i}" for i in range(len(images))], labels, images.__getitem__)
+
+
+def colour_task(**sizes: int) -> ColourTask:
+    """Return the task with some split sizes; others are small."""
+    return ColourTask(
+        name="colours",
+        version=1,
+        class_names=tuple(COLOURS),
+        templates=("a photo of a {} square .", "a picture of the {} one"),
+        domain_texts=("a photo of a square",),
+        split_sizes={"train": 24, "val": 12, "test": 15, **sizes},
+    )
+
+
+def square(label: int, seed: int) -> Image.Image:
+    """Return a noisy square of one class."""
+    noise = np.random.default_rng(seed).normal(0, 40, (SIZE, SIZE, 3))
+    pixels = np.array(list(COLOURS.values())[label]) + noise
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def write_colours(data: Path, n: int, task: Task) -> ImageSet:
+    """Write an image set of n noisy squares."""
+    rows = []
+    data.mkdir(parents=True, exist_ok=True)
+    with ShardWriter(data / "00000.tar") as shard:
+        for label, seed in _labelled("images", n):
+            image, key = square(label, seed), f"{seed:09d}"
+            name = task.class_names[label]
+            rows.append(
+                {
+                    **shard.add(key, encode(image, ".png"), ".png"),
+                    "key": key,
+                    "shard": "00000.tar",
+                    "label": label,
+                    "class_name": name,
+                    "caption": f"a {name} square",
+                    "origin": "made",
+                    "url": "",
+                    "seed": seed,
+                    "clip_score": 0.0,
+                    "width": SIZE,
+                    "height": SIZE,
+                }
+            )
+    return ImageSet.write(data, pl.DataFrame(rows), task, "colours", {}, {})
+
+
+def _labelled(name: str, n: int) -> list[tuple[int, int]]:
+    """Return n labels and seeds."""
+    start = sum(name.encode()) * 1000
+    return [(index % len(COLOURS), start + index) for index in range(n)]
