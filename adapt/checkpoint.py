@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from bench.core.config import Declared, Natural, Positive
+from bench.core.config import Config, Natural, Positive
 from bench.core.errors import BenchError
 from bench.core.files import atomic_folder
 
@@ -32,7 +32,7 @@ _DAMAGE = (
 """What reading a file that is not whole, or not ours, ends in."""
 
 
-class Epoch(Declared, frozen=True, kw_only=True):
+class Epoch(Config, frozen=True, kw_only=True):
     """What one epoch of a training did."""
 
     epoch: int
@@ -49,7 +49,7 @@ class Epoch(Declared, frozen=True, kw_only=True):
     """Images in one forward pass, where memory was too short for what was asked; else None."""
 
 
-class Underway(Declared, frozen=True, kw_only=True):
+class EpochProgress(Config, frozen=True, kw_only=True):
     """What is done of the epoch after the last that was judged."""
 
     step: Natural = 0
@@ -65,12 +65,12 @@ class _Format(msgspec.Struct):
     format: int = 1
 
 
-class _Written(Declared, frozen=True, kw_only=True):
+class _Written(Config, frozen=True, kw_only=True):
     """A checkpoint without its tensors."""
 
     format: int = FORMAT
     history: list[Epoch]
-    underway: Underway
+    underway: EpochProgress
 
 
 def best_of(history: list[Epoch]) -> Epoch:
@@ -91,7 +91,7 @@ class Checkpoint:
     """
 
     history: list[Epoch]
-    underway: Underway
+    underway: EpochProgress
     last: State
     best: State
     optimiser: dict[str, Any]

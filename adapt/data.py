@@ -87,14 +87,14 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
     def _parts(self, draw: Draw) -> tuple[object, ...]:
         """Return all that decides what augmentation does to an image."""
         again = (draw.copy,) if draw.copy else ()
-        return (self.seed, draw.lap, self._keys[draw.row], *again)
+        return (self.seed, draw.pass_index, self._keys[draw.row], *again)
 
     def _read(self, row: int) -> Image:
         return read_image(self._data, *self._places[row])
 
 
 @dataclass(frozen=True)
-class Part:
+class RankBatch:
     """What one process takes of one batch.
 
     Attributes:
@@ -112,21 +112,21 @@ class Part:
         return 0.0 if self.idle else count / self.batch
 
 
-Batch = tuple[Part, Tensor, Tensor]
+Batch = tuple[RankBatch, Tensor, Tensor]
 """A part, its images, uint8 ``[b, h, w, 3]``, and their labels, int64 ``[b]``."""
 
 
-def parts(batches: Iterable[list[Draw]], rank: int, ranks: int) -> Iterator[Part]:
+def rank_batches(batches: Iterable[list[Draw]], rank: int, ranks: int) -> Iterator[RankBatch]:
     """Yield the share that process number ``rank`` of ``ranks`` takes of each batch."""
     for batch in batches:
         mine = batch[rank::ranks]
         # Every process must join each step's all-reduce, if only with a zero.
-        yield Part(mine or batch[:1], len(batch), idle=not mine)
+        yield RankBatch(mine or batch[:1], len(batch), idle=not mine)
 
 
 def load(
     images: TrainingImages,
-    wanted: Callable[[], Iterable[Part]],
+    wanted: Callable[[], Iterable[RankBatch]],
     workers: int,
     device: torch.device,
 ) -> Iterator[Batch]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from adapt.checkpoint import Epoch, best_of
 from adapt.data import TrainingImages
 from adapt.models import Classifier
-from adapt.order import Plan
-from adapt.stepper import Stepper
+from adapt.order import BatchSchedule
+from adapt.train_step import TrainStep
 from adapt.training import Training, Validate
 from bench.core.progress import Progress, Work
 from bench.core.specs import TrainSpec
@@ -61,12 +61,12 @@ def finetune(  # noqa: PLR0913 (each is one thing that the run alone knows)
         BenchError: If the loss is no longer a number (the last checkpoint is kept), or memory is
             too short.
     """
-    stepper = Stepper(classifier, objective, spec, progress.say)
+    stepper = TrainStep(classifier, objective, spec, progress.say)
     training = Training(classifier, stepper, spec, folder, validate)
     training.resume()
     taken = 0
     if images is not None:
-        plan, epoch = Plan(spec, images.labels, images.seed), len(training.history)
+        plan, epoch = BatchSchedule(spec, images.labels, images.seed), len(training.history)
         taken = plan.images_before(spec.epochs + 1)
         done = plan.images_before(epoch, training.underway.step)
         work = Work("fine-tune", taken, "image", done, min(epoch, spec.epochs), spec.epochs)

@@ -14,17 +14,17 @@ from bench.core.specs import TrainSpec
 class Draw(NamedTuple):
     """One image, as one step takes it."""
 
-    lap: int
+    pass_index: int
     """Which pass over the images this is, from 1; an epoch, unless `TrainSpec.steps` is set."""
     row: int
     copy: int = 0
-    """How often the lap took the image before, which only balanced sampling does."""
+    """How often the pass took the image before, which only balanced sampling does."""
 
 
-class Plan:
+class BatchSchedule:
     """The batches of a training, epoch by epoch.
 
-    Without `TrainSpec.steps` an epoch is one lap, and its last batch may be short. With it, laps
+    Without `TrainSpec.steps` an epoch is one pass, and its last batch may be short. With it, passes
     follow each other without a seam, every batch is full, and an epoch is a share of the steps.
 
     Args:
@@ -37,8 +37,8 @@ class Plan:
         self._spec = spec
         self._labels = labels
         self._seed = seed
-        # Two, for a batch that reaches from one lap into the next.
-        self._lap = lru_cache(maxsize=2)(self._draw_lap)
+        # Two, for a batch that reaches from one pass into the next.
+        self._pass = lru_cache(maxsize=2)(self._sample_pass)
 
     @property
     def steps(self) -> int:
@@ -62,19 +62,21 @@ class Plan:
         """Return what each step of an epoch takes."""
         size = self._spec.batch_size
         if self._spec.steps is None:
-            lap = self._lap(epoch)
-            return [lap[start : start + size] for start in range(0, len(lap), size)]
+            pass_index = self._pass(epoch)
+            return [pass_index[start : start + size] for start in range(0, len(pass_index), size)]
         steps = range(self.steps_before(epoch), self.steps_before(epoch + 1))
         return [[self._at(place) for place in range(s * size, (s + 1) * size)] for s in steps]
 
     def _at(self, place: int) -> Draw:
-        lap, index = divmod(place, len(self._labels))
-        return self._lap(lap + 1)[index]
+        pass_index, index = divmod(place, len(self._labels))
+        return self._pass(pass_index + 1)[index]
 
-    def _draw_lap(self, lap: int) -> list[Draw]:
+    def _sample_pass(self, pass_index: int) -> list[Draw]:
         if self._spec.sampling == "balanced":
-            return balanced_lap(self._seed, lap, self._labels)
-        return [Draw(lap, row) for row in epoch_order(self._seed, lap, len(self._labels))]
+            return balanced_pass(self._seed, pass_index, self._labels)
+        return [
+            Draw(pass_index, row) for row in epoch_order(self._seed, pass_index, len(self._labels))
+        ]
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> list[int]:
@@ -84,12 +86,12 @@ def epoch_order(seed: int, epoch: int, n: int) -> list[int]:
     return rows
 
 
-def balanced_lap(seed: int, lap: int, labels: Sequence[int]) -> list[Draw]:
+def balanced_pass(seed: int, pass_index: int, labels: Sequence[int]) -> list[Draw]:
     """Return as many draws as there are images, in which the classes that have any take turns.
 
-    A class goes through its images in a new order each lap, and begins again where they run out.
+    A class goes through its images in a new order each pass, and begins again where they run out.
     """
-    generator = np.random.default_rng(stable_seed(seed, lap, "balanced"))
+    generator = np.random.default_rng(stable_seed(seed, pass_index, "balanced"))
     of_class = np.asarray(labels)
     classes, n = sorted(set(labels)), len(labels)
     rows = {
@@ -100,7 +102,7 @@ def balanced_lap(seed: int, lap: int, labels: Sequence[int]) -> list[Draw]:
     for turn in range(-(-n // len(classes))):
         for label in generator.permutation(classes).tolist():
             copy, index = divmod(turn, len(rows[label]))
-            draws.append(Draw(lap, rows[label][index], copy))
+            draws.append(Draw(pass_index, rows[label][index], copy))
     return draws[:n]
 
 

@@ -10,12 +10,20 @@ import torch
 from accelerate.utils import broadcast_object_list
 from msgspec.structs import replace
 
-from adapt.checkpoint import Checkpoint, Epoch, State, Underway, best_of, damage_reported, damaged
-from adapt.data import Batch, Part, TrainingImages, load, parts
+from adapt.checkpoint import (
+    Checkpoint,
+    Epoch,
+    EpochProgress,
+    State,
+    best_of,
+    damage_reported,
+    damaged,
+)
+from adapt.data import Batch, RankBatch, TrainingImages, load, rank_batches
 from adapt.models import Classifier
 from adapt.optimise import learning_rate
-from adapt.order import Plan, stable_seed
-from adapt.stepper import Stepper
+from adapt.order import BatchSchedule, stable_seed
+from adapt.train_step import TrainStep
 from bench.core.errors import BenchError
 from bench.core.progress import Bar
 from bench.core.specs import TrainSpec
@@ -55,7 +63,7 @@ class Training:
     def __init__(
         self,
         classifier: Classifier,
-        stepper: Stepper,
+        stepper: TrainStep,
         spec: TrainSpec,
         folder: Path,
         validate: Validate,
@@ -71,7 +79,7 @@ class Training:
         self._done = False
         self._notice = signals.Notice()
         self.history: list[Epoch] = []
-        self.underway = Underway()
+        self.underway = EpochProgress()
 
     def resume(self) -> None:
         """Continue from the newest checkpoint; without one, judge the unadapted classifier.
@@ -112,7 +120,7 @@ class Training:
             )
         self._accelerator.wait_for_everyone()
 
-    def run(self, images: TrainingImages, plan: Plan, bar: Bar) -> None:
+    def run(self, images: TrainingImages, plan: BatchSchedule, bar: Bar) -> None:
         """Train through the epochs that are left.
 
         Raises:
@@ -136,26 +144,33 @@ class Training:
                 self._judge(epoch, self.underway.loss / len(steps), rate)
                 self._save_if_time()
 
-    def _check_place(self, plan: Plan, epochs: range) -> None:
+    def _check_place(self, plan: BatchSchedule, epochs: range) -> None:
         """Make sure that the checkpoint's place is one within the training."""
         first = len(self.history)
         steps = plan.steps_before(first + 1) - plan.steps_before(first) if epochs else 0
         if self.underway.step > steps or (self._done and epochs):
             raise damaged(self._folder)
 
-    def _batches(self, images: TrainingImages, plan: Plan, epochs: range) -> Iterator[Batch]:
+    def _batches(
+        self, images: TrainingImages, plan: BatchSchedule, epochs: range
+    ) -> Iterator[Batch]:
         """Yield this process's batches of some epochs, those that are done left out."""
         accelerator, done = self._accelerator, self.underway.step
 
-        def wanted() -> Iterator[Part]:
+        def wanted() -> Iterator[RankBatch]:
             batches = (batch for epoch in epochs for batch in plan.batches(epoch))
             left = islice(batches, done, None)
-            return parts(left, accelerator.process_index, accelerator.num_processes)
+            return rank_batches(left, accelerator.process_index, accelerator.num_processes)
 
         return load(images, wanted, self._spec.workers, accelerator.device)
 
     def _advance(
-        self, epoch: range, plan: Plan, images: TrainingImages, batches: Iterator[Batch], bar: Bar
+        self,
+        epoch: range,
+        plan: BatchSchedule,
+        images: TrainingImages,
+        batches: Iterator[Batch],
+        bar: Bar,
     ) -> None:
         """Take the next steps of an epoch, and look at what their losses were."""
         accelerator, done = self._accelerator, self.underway.step
@@ -180,7 +195,7 @@ class Training:
         self._check(sums, norms[:taken].tolist(), rates, len(epoch))
         # One by one, so that the sum is the same wherever the steps are cut.
         *_, loss = accumulate(sums, initial=self.underway.loss)
-        self.underway = Underway(
+        self.underway = EpochProgress(
             step=done + taken,
             loss=loss,
             seconds=self.underway.seconds + time.perf_counter() - started,
@@ -227,7 +242,7 @@ class Training:
                 micro_batch=self._stepper.micro_batch,
             )
         )
-        self.underway = Underway()
+        self.underway = EpochProgress()
         if best_of(self.history).epoch == epoch:
             self._best = self._classifier.state()
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from bench.core.arrays import LabelArray
-from bench.core.config import Declared, Natural, Positive
+from bench.core.config import Config, Natural, Positive
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
 from eval.linear_probe import PENALTIES, GridFit, fit_grid
@@ -31,7 +31,7 @@ class _Fits:
 class FewShot:
     """Judges features by linear probes on few images per class."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """How many images, and how often they are drawn."""
 
         shots: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (1, 2, 4, 8, 16)

@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from bench.core.config import Declared, Natural, Positive
+from bench.core.config import Config, Natural, Positive
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
 from eval.metrics.intervals import score
@@ -24,7 +24,7 @@ from eval.probe.logistic import Linear
 class FinetunedHead:
     """Judges a classifier after its head was trained on the task's own images."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """How long to train."""
 
         epochs: Positive = 50

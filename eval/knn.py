@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from bench.core.arrays import FloatArray, LabelArray
-from bench.core.config import Declared, Positive
+from bench.core.config import Config, Positive
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
 from eval.metrics.intervals import score
@@ -26,7 +26,7 @@ _ROWS = 1024
 class NearestNeighbours:
     """Judges features by the classes of their nearest neighbours."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """How many neighbours vote."""
 
         k: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (1, 2, 5, 10, 20, 50, 100)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from bench.core.arrays import FloatArray, LabelArray
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
@@ -135,7 +135,7 @@ def fit_grid(  # noqa: PLR0913 (the arrays, and how to choose)
 class LinearProbe:
     """Judges features by how well a linear classifier does on them."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """Which features, how they are prepared, and how the classifier is found."""
 
         features: Literal["projection", "penultimate"] = "projection"

@@ -6,7 +6,7 @@ runs, whatever the evaluator: `results.classes`.
 
 import numpy as np
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
@@ -18,7 +18,7 @@ from eval.metrics.intervals import wilson
 class PerClass:
     """Tells the classes apart, in the record's details; its scores are those of `zero-shot`."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """There is nothing to choose."""
 
     def __init__(self, options: Options) -> None:

@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.errors import RequestError
 from bench.core.task import Task
 from bench.plugins import evaluators
@@ -17,7 +17,7 @@ from eval._head import classify
 class Robustness:
     """Judges a classifier by its own head on each of the task's shifted splits."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """There is nothing to choose."""
 
     def __init__(self, options: Options) -> None:

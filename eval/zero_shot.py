@@ -3,7 +3,7 @@
 No labelled image of the task is used. For the unadapted model the head is the text head.
 """
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
 from eval._head import classify
@@ -13,7 +13,7 @@ from eval._head import classify
 class ZeroShot:
     """Judges a classifier by its own head."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """There is nothing to choose."""
 
     def __init__(self, options: Options) -> None:

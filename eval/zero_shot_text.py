@@ -4,7 +4,7 @@ The paper's own figure is `zero-shot`, whose head was trained along on images th
 mislabelled (PROTOCOL, sections 6 and 10).
 """
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
 from eval._head import classify
@@ -14,7 +14,7 @@ from eval._head import classify
 class ZeroShotText:
     """Judges an adapted tower by the head that the task's prompts give."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """There is nothing to choose."""
 
     def __init__(self, options: Options) -> None:

@@ -36,7 +36,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 def recorded(record: RunRecord) -> Json:
     """Return the fidelity of a run's generator; a mixture keeps it with its generated part."""
-    parts = [part for part in record.yields.values() if isinstance(part, dict)]
+    parts = [part for part in record.stage_counts.values() if isinstance(part, dict)]
     found = [record.fidelity, *(part.get("fidelity") for part in parts)]
     return next((known for known in found if isinstance(known, dict) and known), {})
 

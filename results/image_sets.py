@@ -1,7 +1,7 @@
 """What the report shows of a set of images: what each step left, scores, and removed copies.
 
-The pictures were drawn when the images were collected (`sources/screening/audit.py`) and lie in the image
-set's folder; where that is not at hand, the report has nothing to say about the set.
+The pictures were made when the images were collected (`sources/screening/audit.py`) and lie in
+the image set's folder; where that is not at hand, the report has nothing to say about the set.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def shown(home: Home, sets: pd.DataFrame) -> list[dict[str, Any]]:
         images = folders.get((source, content))
         if images is not None:
             head = {"label": label, "content": content, "rule": _rule(images)}
-            yields = {"steps": _steps(images), "classes": _classes(images)}
-            found.append(head | yields | _filtering(images) | _copies(images))
+            counts = {"steps": _steps(images), "classes": _classes(images)}
+            found.append(head | counts | _filtering(images) | _copies(images))
     return found
 
 
@@ -95,9 +95,9 @@ def _rule(images: ImageSet) -> str:
 
 
 def _steps(images: ImageSet) -> list[list[str]]:
-    """Return the counts of the manifest's yields in their order, the kinds of failure included."""
+    """Return the manifest's stage counts in their order, the kinds of failure included."""
     found = []
-    for step, value in images.manifest.yields.items():
+    for step, value in images.manifest.stage_counts.items():
         if isinstance(value, int):
             found.append([step, f"{value:,}"])
         elif step == "incomplete" and value:
@@ -110,7 +110,7 @@ def _steps(images: ImageSet) -> list[list[str]]:
 def _classes(images: ImageSet) -> list[list[Any]]:
     """Return the header and then the rows of what each class was left with after each step."""
     rows: list[list[Any]] = []
-    for name, counts in images.manifest.yields.get("classes", {}).items():
+    for name, counts in images.manifest.stage_counts.get("classes", {}).items():
         if not rows:
             rows.append(["class", *counts])
         rows.append([name, *map(_cell, counts.values())])
@@ -139,7 +139,7 @@ def _filtering(images: ImageSet) -> dict[str, Any]:
 
 
 def _copies(images: ImageSet) -> dict[str, Any]:
-    duplicates = dict(images.manifest.yields["duplicates"])
+    duplicates = dict(images.manifest.stage_counts["duplicates"])
     pairs = pl.read_parquet(images.folder / "pairs.parquet").iter_rows(named=True)
     return {
         "descriptor": duplicates.pop("descriptor"),

@@ -5,13 +5,13 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from results.queries import Experiment
 
 _FILE = Path(__file__).with_suffix(".yaml")
 
 
-class Value(Declared, frozen=True, kw_only=True):
+class Value(Config, frozen=True, kw_only=True):
     """One published number, in per cent."""
 
     task: str
@@ -21,7 +21,7 @@ class Value(Declared, frozen=True, kw_only=True):
     value: float
 
 
-class Published(Declared, frozen=True, kw_only=True):
+class Published(Config, frozen=True, kw_only=True):
     """Numbers of one model from one place."""
 
     model: str

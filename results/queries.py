@@ -291,7 +291,7 @@ def holes(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFram
     ).df()
 
 
-def yields(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
+def stage_counts(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
     """Return what each source was asked for and what was left after each step, at its largest n."""
     return connection.execute(
         """SELECT label, n_asked, n_matched, n_fetched, n_kept, n_used, image_set FROM selected

@@ -102,7 +102,7 @@ def _section(
         "caution": table.caution,
         "fidelity": describe(fidelity, experiment.task),
         "published": published(experiment),
-        "yields": _records(queries.yields(connection, experiment)),
+        "stage_counts": _records(queries.stage_counts(connection, experiment)),
         "holes": _records(queries.holes(connection, experiment)),
         "runs": _records(runs),
     }

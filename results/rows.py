@@ -36,7 +36,9 @@ def _asked(spec: RunSpec) -> Row:
         "image_order": spec.order,
         "variant": canonical_json(variant(spec)).decode(),
         "model": spec.model,
-        "judged_by": " ".join(spec.pins[name] for name in ("task", "model") if name in spec.pins),
+        "judged_by": " ".join(
+            spec.fingerprints[name] for name in ("task", "model") if name in spec.fingerprints
+        ),
         "objective": spec.objective,
         "lr": spec.train.lr,
         "epochs": spec.train.epochs,
@@ -90,9 +92,9 @@ def score_rows(record: RunRecord, evaluators: Mapping[Judged, str]) -> Iterator[
         }
 
 
-def yield_rows(record: RunRecord) -> Iterator[Row]:
-    """Yield one row per number in the yields; deeper levels become dotted counters."""
-    for stage, content in record.yields.items():
+def stage_count_rows(record: RunRecord) -> Iterator[Row]:
+    """Yield one row per number in the stage counts; deeper levels become dotted counters."""
+    for stage, content in record.stage_counts.items():
         for counter, value in _numbers("", content):
             yield {
                 "run_id": record.run_id,

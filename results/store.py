@@ -17,7 +17,7 @@ from bench.core.paths import Home
 from bench.core.records import RunRecord
 from results.protocols import Judged, evaluator_labels
 from results.queries import VIEWS
-from results.rows import run_row, score_rows, yield_rows
+from results.rows import run_row, score_rows, stage_count_rows
 from results.variants import labels
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ CREATE TABLE runs (
 CREATE TABLE scores (
     run_id VARCHAR, evaluator VARCHAR, split VARCHAR, metric VARCHAR, value DOUBLE, n BIGINT,
     ci_low DOUBLE, ci_high DOUBLE, chosen JSON, draws JSON);
-CREATE TABLE yields (run_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBLE);
+CREATE TABLE stage_counts (run_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBLE);
 CREATE TABLE predictions (
     run_id VARCHAR, evaluator VARCHAR, split VARCHAR, key VARCHAR, label BIGINT, predicted BIGINT);
 """
@@ -46,7 +46,7 @@ _JUDGES = {"run_id": pl.String, "evaluator": pl.String, "label": pl.String}
 _INSERTS = {
     "runs": "INSERT INTO runs BY NAME SELECT * FROM incoming",
     "scores": "INSERT INTO scores BY NAME SELECT * FROM incoming",
-    "yields": "INSERT INTO yields BY NAME SELECT * FROM incoming",
+    "stage_counts": "INSERT INTO stage_counts BY NAME SELECT * FROM incoming",
 }
 _PREDICTIONS = """
 INSERT INTO predictions
@@ -177,7 +177,7 @@ def _insert_records(
     rows: dict[str, list[dict[str, Any]]] = {
         "runs": [run_row(record, names[record.run_id]) for record in records],
         "scores": [row for record in records for row in score_rows(record, judges)],
-        "yields": [row for record in records for row in yield_rows(record)],
+        "stage_counts": [row for record in records for row in stage_count_rows(record)],
     }
     frames = {
         table: pl.DataFrame(some, infer_schema_length=None) for table, some in rows.items() if some

@@ -11,17 +11,18 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from bench.collect import collect_images
 from bench.core.errors import BenchError
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
-from bench.core.work_selection import Scope
-from bench.run import collect_images
+from bench.core.work_selection import WorkSelection
 from bench.runtime import distributed
+from bench.storage.run_folder import read_spec
 from bench.storage.stage import UnfinishedError
 from bench.storage.study_folder import StudyFolder
 from slurm import queue
-from slurm.work import chain_of, logged, name_of, read_spec, work
+from slurm.work import job_stages_of, logged, name_of, work
 
 DEVICES = "BENCH_CUDA_DEVICES"
 """Names the GPUs of a local process, from which submitit hides them all."""
@@ -37,7 +38,7 @@ PATIENCE = 20.0
 """Seconds for interrupted processes to end."""
 
 
-def carry_out(home: str, study: str, kind: str, run_ids: Sequence[str]) -> None:
+def execute(home: str, study: str, kind: str, run_ids: Sequence[str]) -> None:
     """Do one job's part of a study; killed and started again, it continues.
 
     Args:
@@ -65,11 +66,11 @@ def _again(home: str, study: str, kind: str, run_ids: Sequence[str]) -> object:
     """Return what to do when the job is started again after its time limit or a preemption."""
     from submitit.helpers import DelayedSubmission
 
-    return DelayedSubmission(carry_out, home, study, kind, run_ids)
+    return DelayedSubmission(execute, home, study, kind, run_ids)
 
 
 # submitit asks for it when Slurm is about to end the job, and puts the job back into the queue.
-carry_out.checkpoint = _again  # type: ignore[attr-defined]
+execute.checkpoint = _again  # type: ignore[attr-defined]
 
 
 def _run(specs: Sequence[RunSpec], folder: StudyFolder) -> None:
@@ -109,7 +110,7 @@ def _end_with(parent: str) -> None:
 
 @contextmanager
 def _around(home: Home, spec: RunSpec) -> Iterator[None]:
-    if not distributed.is_first():
+    if not distributed.is_main_process():
         yield
         return
     with logged(home, spec.run_id):
@@ -133,7 +134,7 @@ def _make(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
         if folder.hold() is not None:
             return
         try:
-            collect_images(spec, folder.home, Progress(), Scope(stages=_until(spec, kind)))
+            collect_images(spec, folder.home, Progress(), WorkSelection(stages=_until(spec, kind)))
         except UnfinishedError as unfinished:
             Progress().say(f"done: {unfinished.stage} is another job's")
         except BenchError as error:
@@ -145,7 +146,7 @@ def _make(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
 
 def _until(spec: RunSpec, kind: str) -> frozenset[str] | None:
     """Return a stage and all before it; those after it are made by other jobs."""
-    chain = chain_of(spec)
+    chain = job_stages_of(spec)
     kinds = [names[-1] for names in chain]
     if kind not in kinds:
         return None

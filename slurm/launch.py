@@ -8,7 +8,7 @@ from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
-from bench.storage.run_folder import Summary, is_underway, summaries
+from bench.storage.run_folder import Summary, is_underway, summaries, write_spec
 from bench.storage.study_folder import Array, StudyFolder, Submitted
 from slurm import local
 from slurm.live import live_arrays, live_jobs, live_runs
@@ -17,14 +17,13 @@ from slurm.plan import plan, report
 from slurm.queue import Queued, queue
 from slurm.snapshot import snapshot
 from slurm.submit import submit
-from slurm.work import write_spec
 
 EXECUTORS = ("debug", "local", "slurm")
 
 
 @dataclass(frozen=True)
-class How:
-    """How a study is carried out.
+class LaunchOptions:
+    """How a study is executed.
 
     Attributes:
         on: ``debug`` for this process, ``local`` for processes of their own, ``slurm`` for jobs.
@@ -44,16 +43,16 @@ def launch(
     specs: Sequence[RunSpec],
     titles: dict[str, str],
     study: StudyFolder,
-    how: How,
+    how: LaunchOptions,
     tell: Callable[[Array], None] = lambda _: None,
 ) -> int:
     """Carry out what is missing of some runs, or submit the jobs that will.
 
     Args:
-        specs: The runs to do unless they are done, `bench.run.pinned`.
+        specs: The runs to do unless they are done, `bench.prepare.with_fingerprints`.
         titles: All runs of the study, by id, and what they are called.
         study: Where the study is kept.
-        how: How to carry it out.
+        how: LaunchOptions to carry it out.
         tell: Is told of each array that Slurm has taken.
 
     Returns:
@@ -103,7 +102,7 @@ def _is_done(summary: Summary | None) -> bool:
 def _submit(
     missing: Sequence[RunSpec],
     study: StudyFolder,
-    how: How,
+    how: LaunchOptions,
     queued: dict[str, Queued],
     tell: Callable[[Array], None],
 ) -> None:
@@ -123,7 +122,7 @@ def _submit(
         tell(array)
 
 
-def _submitted(titles: dict[str, str], study: StudyFolder, how: How) -> Submitted:
+def _submitted(titles: dict[str, str], study: StudyFolder, how: LaunchOptions) -> Submitted:
     return Submitted(
         name=study.name,
         runs=titles,
@@ -144,7 +143,7 @@ def _spoilt(home: Home) -> str:
     return "".join(sign for sign in ":%" if sign in str(home.root))
 
 
-def _check(specs: Sequence[RunSpec], study: StudyFolder, how: How) -> None:
+def _check(specs: Sequence[RunSpec], study: StudyFolder, how: LaunchOptions) -> None:
     spoilt = _spoilt(study.home)
     if spoilt and how.on != "debug":
         raise RequestError(

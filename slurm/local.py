@@ -19,7 +19,7 @@ from bench.storage.heartbeat import read_heartbeat
 from bench.storage.run_folder import failed_record, is_underway, now, write_record
 from bench.storage.study_folder import StudyFolder
 from slurm import parallel
-from slurm.job import ALL, DEVICES, PARENT, PATIENCE, carry_out
+from slurm.job import ALL, DEVICES, PARENT, PATIENCE, execute
 from slurm.work import title_of, work
 
 _POLL_SECONDS = 0.25
@@ -99,7 +99,7 @@ def _watched(
                 del workers[place]
                 if job.paths.result_pickle.exists():
                     continue
-                deaths = 0 if watch.bury(job.job_id) else deaths + 1
+                deaths = 0 if watch.mark_killed(job.job_id) else deaths + 1
                 if deaths == _DEATHS:
                     raise BenchError(
                         f"{_DEATHS} processes ended before their first run",
@@ -148,7 +148,7 @@ class _Watch:
         except FileNotFoundError:
             return 0
 
-    def bury(self, job: str) -> bool:
+    def mark_killed(self, job: str) -> bool:
         """Note that the run a killed process was at has failed; return whether there was one."""
         home = self._study.home
         for run_id, spec in self._specs.items():
@@ -171,7 +171,7 @@ def _start(
     executor = submitit.LocalExecutor(folder=study.path / "jobs")
     executor.update_parameters(timeout_min=_WEEK)
     with _environment(wanted[place]):
-        return executor.submit(carry_out, str(study.home.root), study.name, "run", ids)
+        return executor.submit(execute, str(study.home.root), study.name, "run", ids)
 
 
 def _wanted(

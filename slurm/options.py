@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import msgspec
 
 from bench.core.config import (
-    Declared,
+    Config,
     Natural,
     Positive,
     assign,
-    declared,
     parse_assignment,
+    parse_config,
     read_yaml,
 )
 from bench.core.errors import RequestError, unknown_name
@@ -28,7 +28,7 @@ from bench.core.json_values import Json
 DEFAULT = "default"
 
 KINDS = (
-    *("scan", "knn", "download", "captions", "generate", "describe"),
+    *("scan", "knn", "download", "captions", "generate", "embed"),
     *("build", "run", "report"),
 )
 """Kinds of job: the stages that are made by jobs of their own, what is left of a source, a run, and
@@ -50,7 +50,7 @@ _OWNED = (
 _Word = Annotated[str, msgspec.Meta(pattern=r"^[^\s\"'`$\\]+$", max_length=200)]
 
 
-class JobOptions(Declared, frozen=True, kw_only=True):
+class JobOptions(Config, frozen=True, kw_only=True):
     """What one kind of job asks for; None leaves it to the site's defaults, but for `time`."""
 
     partition: _Word | None = None
@@ -150,7 +150,7 @@ def options_of(profile: Json, kind: str) -> JobOptions:
     for part in parts:
         if not isinstance(part, dict):
             raise RequestError(f"the Slurm profile: {part!r} is not a mapping of options")
-    return declared(JobOptions, {**parts[0], **gpus, **parts[1]}, f"the Slurm profile, {kind}")
+    return parse_config(JobOptions, {**parts[0], **gpus, **parts[1]}, f"the Slurm profile, {kind}")
 
 
 def parameters(options: JobOptions, nodes: int = 1, processes: int = 1) -> dict[str, Any]:

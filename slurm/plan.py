@@ -5,17 +5,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
 
+from bench.collect import first_unfinished_stage
 from bench.core.errors import BenchError
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.core.progress import Progress, printable
 from bench.core.specs import RunSpec
-from bench.core.work_selection import NOTHING
-from bench.run import collect_images
 from bench.storage.making import parts_of
-from bench.storage.stage import UnfinishedError
 from slurm.options import options_of
-from slurm.work import chain_of, name_of
+from slurm.work import job_stages_of, name_of
 
 WORKERS = 8
 """Jobs that make a stage together, if the profile does not say."""
@@ -102,7 +100,7 @@ def _stages(arm: Sequence[RunSpec], home: Home, profile: Json, progress: Progres
     largest: dict[str, RunSpec] = {}
     for spec in sorted(arm, key=lambda spec: (spec.n is None, spec.n or 0)):
         largest[digest(spec.options)] = spec
-    chain = chain_of(arm[0])
+    chain = job_stages_of(arm[0])
     lacking = {spec.run_id: _lacking(spec, home, progress) for spec in largest.values()}
     ids = [run_id for run_id, stage in lacking.items() if stage]
     if not ids:
@@ -119,12 +117,10 @@ def _stages(arm: Sequence[RunSpec], home: Home, profile: Json, progress: Progres
 def _lacking(spec: RunSpec, home: Home, progress: Progress) -> str | None:
     """Return the first stage of a run's source that is not made; None if there is none."""
     try:
-        collect_images(spec, home, Progress(quiet=True), NOTHING)
-    except UnfinishedError as error:
-        return error.stage
+        return first_unfinished_stage(spec, home)
     except BenchError as error:  # The runs will fail with it, and the others need not.
         progress.say(f"{spec.source} for {spec.task}: {error}")
-    return None
+        return None
 
 
 def _place(chain: Sequence[Sequence[str]], stage: str) -> int:
@@ -139,7 +135,7 @@ def _runs(arm: Sequence[RunSpec], profile: Json) -> list[Planned]:
     planned = []
     packed = options_of(profile, "run").runs
     for (nodes, processes), group in groupby(sorted(arm, key=shape), shape):
-        # Several processes cannot go on to another run after one has failed.
+        # Ambiguous processes cannot go on to another run after one has failed.
         size = packed if nodes * processes == 1 else 1
         ids = [spec.run_id for spec in group]
         tasks = [ids[start : start + size] for start in range(0, len(ids), size)]

@@ -12,7 +12,7 @@ from bench.core.json_values import Json
 from bench.runtime.signals import NOTICE
 from bench.storage.study_folder import Array, StudyFolder
 from slurm import queue
-from slurm.job import carry_out
+from slurm.job import execute
 from slurm.options import options_of, parameters
 from slurm.plan import Planned
 
@@ -97,7 +97,7 @@ def _submit(array: Array, study: StudyFolder, wanted: dict[str, Any], executor: 
         executor.update_parameters(**wanted, comment=f"{COMMENT}{path.stem}")
         words = ([str(study.home.root)], [study.name], [array.kind])
         sizes = (part * len(array.tasks) for part in words)
-        jobs = executor.map_array(carry_out, *sizes, array.tasks)
+        jobs = executor.map_array(execute, *sizes, array.tasks)
     except FailedJobError as error:
         if not any(job.comment == f"{COMMENT}{path.stem}" for job in queue.queue().values()):
             path.unlink()

@@ -9,17 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import msgspec
-
 from bench.core.errors import BenchError
-from bench.core.files import temporary_name
 from bench.core.paths import Home
 from bench.core.progress import Progress, printable
 from bench.core.size import format_size
 from bench.core.specs import RunSpec
 from bench.planning.differences import differences
 from bench.plugins import source_of
-from bench.plugins.optional import Chained
+from bench.plugins.optional import HasJobStages
 from bench.run import run
 from bench.runtime import distributed
 from bench.storage.making import is_made_elsewhere, parts_of
@@ -51,34 +48,10 @@ def name_of(spec: RunSpec) -> str:
     return printable(f"{spec.task}/{spec.source}/{format_size(spec.n)}/{spec.seed}")
 
 
-def chain_of(spec: RunSpec) -> tuple[tuple[str, ...], ...]:
+def job_stages_of(spec: RunSpec) -> tuple[tuple[str, ...], ...]:
     """Return the stages of a run's source that jobs of their own make; empty for most sources."""
     source = source_of(spec.source, spec.options)
-    return source.chain if isinstance(source, Chained) else ()
-
-
-def write_spec(home: Home, spec: RunSpec) -> None:
-    """Put a run's spec where a job finds it; how it is carried out may have changed."""
-    path = home.run(spec.run_id) / "spec.json"
-    content = msgspec.json.format(msgspec.json.encode(spec))
-    if not path.is_file() or path.read_bytes() != content:
-        # Many are written at once, and none is missed that did not reach the disk.
-        temporary = temporary_name(path)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-
-
-def read_spec(home: Home, run_id: str) -> RunSpec:
-    """Return the spec in a run's folder.
-
-    Raises:
-        BenchError: If it is not there or cannot be read.
-    """
-    path = home.run(run_id) / "spec.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=RunSpec)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise BenchError(f"cannot read {path}: {error}", "sweep again") from error
+    return source.job_stages if isinstance(source, HasJobStages) else ()
 
 
 def work(
@@ -103,10 +76,10 @@ def work(
     """
     waiting = deque(specs)
     while True:
-        if distributed.is_first():
-            spec = distributed.share(_next(waiting, study, progress, wait))
+        if distributed.is_main_process():
+            spec = distributed.broadcast(_next(waiting, study, progress, wait))
         else:
-            spec = distributed.receive()
+            spec = distributed.broadcast(None)
         if spec is None:
             return
         with around(spec):
@@ -170,7 +143,7 @@ def _attempt(spec: RunSpec, study: StudyFolder, progress: Progress) -> str:
             traceback.print_exc()
         said = str(error) if isinstance(error, BenchError) else repr(error)
         progress.say(f"run {spec.run_id} failed: {said}")
-        if distributed.is_first():
+        if distributed.is_main_process():
             study.fail(spec.run_id, said)
         return "failed"
 

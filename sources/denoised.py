@@ -1,6 +1,6 @@
 """Images of another source, noised and denoised by a generator: the authors' later ablation.
 
-images → noise of a given strength → denoise with a prompt → describe → score, filter and
+images → noise of a given strength → denoise with a prompt → embed → score, filter and
 de-duplicate. What the generator changes is all that sets them apart from the images they began as.
 """
 
@@ -16,14 +16,14 @@ from bench.core.files import fingerprint
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.plugins import source_of, sources
-from bench.plugins.optional import Estimates
+from bench.plugins.optional import SupportsEstimate
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet, read_image
 from bench.storage.stage import Stage
 from sources.generation.checkpoint import check_generator
 from sources.generation.cost import Workload, estimate
 from sources.generation.generate import Generator
-from sources.screening.embed import describe
+from sources.screening.embed import embed
 from sources.screening.screen import (
     Screened,
     ScreeningOptions,
@@ -74,13 +74,15 @@ class Denoised:
         self.inner = source_of(options.of, options.options.get(options.of, {}))
 
     @property
-    def chain(self) -> tuple[tuple[str, ...], ...]:
+    def job_stages(self) -> tuple[tuple[str, ...], ...]:
         """Names of the stages that take long."""
         return (("denoise",),)
 
-    def pins(self, home: Home) -> dict[str, str]:
+    def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of generator and scoring weights, and the inner source's."""
-        inner = {f"{self.options.of}.{key}": pin for key, pin in self.inner.pins(home).items()}
+        inner = {
+            f"{self.options.of}.{key}": pin for key, pin in self.inner.fingerprints(home).items()
+        }
         filter_model = home.find_weights(self.options.filter_model)
         return {
             "generator": fingerprint(check_generator(self.options, home)),
@@ -106,7 +108,7 @@ class Denoised:
         grey = Image.new("RGB", (options.height, options.height), "grey")
         work = Workload(images, options.steps, prompts, grey, options.strength)
         told = estimate(self._generator(context), options, work)
-        if isinstance(self.inner, Estimates):
+        if isinstance(self.inner, SupportsEstimate):
             told[options.of] = self.inner.estimate(context.wanting(images))
         return told
 
@@ -127,14 +129,14 @@ class Denoised:
         rows = screened.unique.rows.drop("label").join(
             facts, on="key", how="left", maintain_order="left"
         )
-        yields = {
+        counts = {
             **yields_of(taken, drawn, screened, context),
-            options.of: found.manifest.yields,
+            options.of: found.manifest.stage_counts,
         }
         described_by = {**options.described, "of": options.of, "strength": options.strength}
         described_by |= {"prompt": options.prompt}
         rows = rows.with_columns(origin=pl.lit("denoised"))
-        made = ImageSet.write(data, rows, context.task, "denoised", described_by, yields)
+        made = ImageSet.write(data, rows, context.task, "denoised", described_by, counts)
         write_evidence(made, screened, options.rule, context)
         return made
 
@@ -189,7 +191,7 @@ class Denoised:
         data = context.home.data
         rows = rows.sort("key")
         prompts = digest(rows.select("key", "caption", "sha256", "seed").to_dict(as_series=False))
-        stage = Stage(data, "denoise", generator.config, [prompts])
+        stage = context.stage("denoise", generator.config, [prompts])
 
         def image_of(row: dict[str, Any]) -> Image.Image:
             return read_image(data, row["shard"], row["offset"], row["size"], row["sha256"])
@@ -198,8 +200,8 @@ class Denoised:
         return stage
 
     def _screen(self, drawn: list[Stage], taken: pl.DataFrame, context: Context) -> Screened:
-        described = [describe(stage, self.options.filter_model, context) for stage in drawn]
-        return screen(described, self.options, context, taken.select("key", "label"))
+        embedded = [embed(stage, self.options.filter_model, context) for stage in drawn]
+        return screen(embedded, self.options, context, taken.select("key", "label"))
 
     def _named(self, class_name: str) -> str:
         return self.options.template.replace("{}", class_name)

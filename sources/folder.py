@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 import polars as pl
 
-from bench.core.config import Declared, Positive
+from bench.core.config import Config, Positive
 from bench.core.errors import RequestError, unknown_name
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
@@ -22,12 +22,11 @@ from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.pack import Packed, pack, reduced
-from bench.storage.stage import Stage
 from bench.storage.tar_shards import Suffix, corrupt, decode, encode, members, read_bytes
-from bench.tasks._folder import class_folders
+from bench.tasks import class_folders
 from sources.screening.audit import write_removed
 from sources.screening.dedup import REFERENCE_DISTANCE, drop_duplicates
-from sources.screening.embed import describe
+from sources.screening.embed import embed
 from sources.screening.filter import domain_scored
 from sources.screening.phash import HASH_BITS, pixel_hash
 
@@ -38,7 +37,7 @@ _MAX_LABEL_BYTES = 1_000_000
 class Folder:
     """Labelled images from disk."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """Where they are and how they are kept."""
 
         path: str
@@ -55,7 +54,7 @@ class Folder:
     def __init__(self, options: Options) -> None:
         self.options = options
 
-    def pins(self, home: Home) -> dict[str, str]:
+    def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the folder and of the scoring weights."""
         path = Path(self.options.path)
         if not path.is_dir():
@@ -74,7 +73,7 @@ class Folder:
         found = _labelled_tars(root, context.task) or _labelled_files(root, context.task)
         config: Json = {"folder": fingerprint(root), "classes": context.task.class_names}
         config |= {"image_size": options.image_size, "suffix": options.suffix, "pixels": True}
-        stage = Stage(context.home.data, "folder", config)
+        stage = context.stage("folder", config)
 
         def images(wanted: range) -> Iterator[Packed]:
             for index in wanted:
@@ -88,9 +87,9 @@ class Folder:
                 key, pixels = f"{index:08d}", pixel_hash(whole)
                 yield Packed(key, content, options.suffix, item.label, image.size, pixels)
 
-        pack(stage, len(found), images, context)
-        described = describe(stage, options.filter_model, context)
-        readable = domain_scored([described], options.filter_model, context)
+        pack(stage, len(found), images)
+        embedded = embed(stage, options.filter_model, context)
+        readable = domain_scored([embedded], options.filter_model, context)
         unique = drop_duplicates(readable, context, options.max_distance)
         names = list(context.task.class_names)
         rows = unique.rows.with_columns(
@@ -100,11 +99,11 @@ class Folder:
             url=pl.lit(None, pl.String),
             seed=pl.lit(None, pl.Int64),
         )
-        yields: Json = {"matched": len(found), "fetched": readable.height}
-        yields |= {"unreadable": len(found) - readable.height, "duplicates": unique.yields}
-        yields |= {"kept": rows.height}
+        counts: Json = {"matched": len(found), "fetched": readable.height}
+        counts |= {"unreadable": len(found) - readable.height, "duplicates": unique.counts}
+        counts |= {"kept": rows.height}
         own = ImageSet.write(
-            context.home.data, rows, context.task, "folder", {"path": options.path}, yields
+            context.home.data, rows, context.task, "folder", {"path": options.path}, counts
         )
         write_removed(own, readable, unique.removed, context)
         return own

@@ -5,12 +5,12 @@ from fractions import Fraction
 
 import polars as pl
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.plugins import source_of, sources
-from bench.plugins.optional import Estimates
+from bench.plugins.optional import SupportsEstimate
 from bench.plugins.source import Context, Source
 from bench.storage.image_set import ImageSet
 
@@ -19,7 +19,7 @@ from bench.storage.image_set import ImageSet
 class Mixed:
     """So many images of each of its parts, drawn as each part alone would draw them."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """The parts."""
 
         parts: dict[str, float]
@@ -38,18 +38,18 @@ class Mixed:
         self.shares = {name: share / sum(exact.values()) for name, share in exact.items()}
         self.parts = {name: source_of(name, options.options[name]) for name in options.parts}
 
-    def pins(self, home: Home) -> dict[str, str]:
+    def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of all parts."""
         return {
             f"{name}.{key}": value
             for name, part in self.parts.items()
-            for key, value in part.pins(home).items()
+            for key, value in part.fingerprints(home).items()
         }
 
     def estimate(self, context: Context) -> Json:
         """Return what each part will cost, or that it cannot say."""
         return {
-            name: part.estimate(wanted) if isinstance(part, Estimates) else "unknown"
+            name: part.estimate(wanted) if isinstance(part, SupportsEstimate) else "unknown"
             for name, part, wanted in self._wanted(context)
         }
 
@@ -86,12 +86,12 @@ class Mixed:
             for name, images in sets.items()
             if counts[name]
         ]
-        yields: Json = {name: images.manifest.yields for name, images in sets.items()}
+        steps: Json = {name: images.manifest.stage_counts for name, images in sets.items()}
         for step in ("matched", "fetched", "kept"):
-            yields[step] = sum(images.manifest.yields[step] for images in sets.values())
+            steps[step] = sum(images.manifest.stage_counts[step] for images in sets.values())
         options = {"parts": self.options.parts}
         return ImageSet.write(
-            context.home.data, pl.concat(rows), context.task, "mixed", options, yields
+            context.home.data, pl.concat(rows), context.task, "mixed", options, steps
         )
 
 

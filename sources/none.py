@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.paths import Home
 from bench.plugins import sources
 from bench.plugins.source import Context
@@ -14,13 +14,13 @@ from bench.storage.tar_shards import INDEX_SCHEMA
 class Nothing:
     """The empty set."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """There is nothing to choose."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
 
-    def pins(self, home: Home) -> dict[str, str]:
+    def fingerprints(self, home: Home) -> dict[str, str]:
         """Return nothing: it depends on nothing."""
         return {}
 

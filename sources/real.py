@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from bench.core.config import Declared, Positive
+from bench.core.config import Config, Positive
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.pack import Packed, pack, packed_rows, reduced
-from bench.storage.stage import Stage
 from bench.storage.tar_shards import Suffix, encode
 
 
@@ -19,7 +18,7 @@ from bench.storage.tar_shards import Suffix, encode
 class Real:
     """The training split, by definition free of validation and test images."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """How the images are kept."""
 
         image_size: Positive = 256
@@ -29,7 +28,7 @@ class Real:
     def __init__(self, options: Options) -> None:
         self.options = options
 
-    def pins(self, home: Home) -> dict[str, str]:
+    def fingerprints(self, home: Home) -> dict[str, str]:
         """Return nothing beyond the task, which the run pins."""
         return {}
 
@@ -37,9 +36,9 @@ class Real:
         """Return the training split."""
         task, options = context.task, self.options
         split = task.split("train", context.home)
-        config: Json = {"task": task.pin, "sizes": task.split_sizes}
+        config: Json = {"task": task.fingerprint, "sizes": task.split_sizes}
         config |= {"image_size": options.image_size, "suffix": options.suffix}
-        stage = Stage(context.home.data, "real", config)
+        stage = context.stage("real", config)
 
         def images(wanted: range) -> Iterator[Packed]:
             for index in wanted:
@@ -48,7 +47,7 @@ class Real:
                 key = digest(split.keys[index], 16)
                 yield Packed(key, content, options.suffix, int(split.labels[index]), image.size)
 
-        pack(stage, len(split), images, context)
-        rows = packed_rows(stage, context).with_columns(origin=pl.lit("real"))
-        yields = {"matched": len(split), "fetched": len(split), "kept": rows.height}
-        return ImageSet.write(context.home.data, rows, task, "real", {}, yields)
+        pack(stage, len(split), images)
+        rows = packed_rows(stage, context.task.class_names).with_columns(origin=pl.lit("real"))
+        counts = {"matched": len(split), "fetched": len(split), "kept": rows.height}
+        return ImageSet.write(context.home.data, rows, task, "real", {}, counts)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import polars as pl
 from PIL import Image
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.errors import RequestError
 from bench.core.json_values import digest
 from bench.core.paths import Home
@@ -20,9 +20,8 @@ from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.pack import Packed, pack, packed_rows
-from bench.storage.stage import Stage
 from bench.storage.tar_shards import encode
-from bench.tasks._mini import MiniTask
+from bench.tasks import MiniTask
 
 SPLIT = "clean"
 
@@ -31,13 +30,13 @@ SPLIT = "clean"
 class Rendered:
     """As many renders of each class, the right label on all of them."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """There is nothing to choose."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
 
-    def pins(self, home: Home) -> dict[str, str]:
+    def fingerprints(self, home: Home) -> dict[str, str]:
         """Return nothing beyond the task, which the run pins."""
         return {}
 
@@ -53,7 +52,7 @@ class Rendered:
         """Return the renders."""
         task = _miniature(context.task)
         seeds = split_seeds(SPLIT)
-        stage = Stage(context.home.data, "rendered", {"task": task.pin, "count": len(seeds)})
+        stage = context.stage("rendered", {"task": task.fingerprint, "count": len(seeds)})
 
         def images(wanted: range) -> Iterator[Packed]:
             for index in wanted:
@@ -64,10 +63,10 @@ class Rendered:
                 yield Packed(key, encode(image, ".png"), ".png", label, image.size)
 
         total = len(seeds) * len(task.class_names)
-        pack(stage, total, images, context)
-        rows = packed_rows(stage, context).with_columns(origin=pl.lit("rendered"))
-        yields = {"matched": total, "fetched": total, "kept": rows.height}
-        return ImageSet.write(context.home.data, rows, task, "rendered", {}, yields)
+        pack(stage, total, images)
+        rows = packed_rows(stage, context.task.class_names).with_columns(origin=pl.lit("rendered"))
+        counts = {"matched": total, "fetched": total, "kept": rows.height}
+        return ImageSet.write(context.home.data, rows, task, "rendered", {}, counts)
 
 
 def _miniature(task: Task) -> MiniTask:

@@ -1,6 +1,6 @@
 """Real images retrieved from the generator's own upstream pool (002, section 3).
 
-scan → download → describe → filter by similarity with the domain → de-duplicate. Before the
+scan → download → embed → filter by similarity with the domain → de-duplicate. Before the
 download, an index's nearest images may join or replace what the scan found.
 """
 
@@ -17,15 +17,15 @@ from bench.storage.stage import Stage
 from sources.download.download import download, failures
 from sources.download.options import check_distributor
 from sources.knn.options import KnnOptions
-from sources.knn.search import knn_pins, with_nearest
-from sources.pool.ambiguous import Several
+from sources.knn.search import knn_fingerprints, with_nearest
+from sources.pool.ambiguous import Ambiguous
 from sources.pool.matcher import Matcher
 from sources.pool.pool import MINIWORLD, Pool
 from sources.pool.scan import candidates, require_complete, scan, with_labels
 from sources.screening.audit import write_filtering, write_removed
 from sources.screening.counts import by_class
 from sources.screening.dedup import drop_duplicates
-from sources.screening.embed import describe
+from sources.screening.embed import embed
 from sources.screening.filter import passes, scored
 
 
@@ -40,34 +40,34 @@ class Retrieved:
         """Name, path or URL of a folder of Parquet files; retrieval=knn does not read it."""
         matcher: Matcher = "substring"
         """How queries are compared with captions; substring is the paper's (002, section 3)."""
-        several: Several = "longest"
+        ambiguous: Ambiguous = "longest"
         """What becomes of a caption that names several classes."""
         allow_incomplete: bool = False
-        """Go on without the files that could not be scanned; the yields name them."""
+        """Go on without the files that could not be scanned; the counts name them."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
 
     @property
-    def chain(self) -> tuple[tuple[str, ...], ...]:
+    def job_stages(self) -> tuple[tuple[str, ...], ...]:
         """Names of the stages that take long."""
         found = {"captions": ["scan"], "knn": ["knn"]}.get(self.options.retrieval, ["scan", "knn"])
-        return (*((name,) for name in found), ("merge", "preflight", "download"), ("describe",))
+        return (*((name,) for name in found), ("merge", "preflight", "download"), ("embed",))
 
-    def pins(self, home: Home) -> dict[str, str]:
+    def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the pool, of the index and of the weights."""
         check_distributor(self.options)
-        pins = {"filter_model": fingerprint(home.find_weights(self.options.filter_model))}
+        found = {"filter_model": fingerprint(home.find_weights(self.options.filter_model))}
         if self.options.retrieval != "knn":
-            pins |= {"pool": Pool.find(self.options.pool, home).pin}
+            found |= {"pool": Pool.find(self.options.pool, home).fingerprint}
         if self.options.retrieval != "captions":
-            pins |= knn_pins(self.options, home)
-        return pins
+            found |= knn_fingerprints(self.options, home)
+        return found
 
     def scan(self, context: Context) -> Stage:
         """Return the finished scan of the pool, complete or not."""
         pool = Pool.find(self.options.pool, context.home)
-        return scan(pool, context.task, context, self.options.matcher, self.options.several)
+        return scan(pool, context.task, context, self.options.matcher, self.options.ambiguous)
 
     def collect(self, context: Context) -> ImageSet:
         """Return every pair that passes.
@@ -77,22 +77,22 @@ class Retrieved:
         """
         pool, scanned = self._pool(context.home), self._candidates(context)
         fetched = download(pool, scanned, self.options, context)
-        described = describe(fetched, self.options.filter_model, context)
+        embedded = embed(fetched, self.options.filter_model, context)
         matched = candidates(scanned)
-        images = scored([described], self.options, context, matched.select("key", "label"))
+        images = scored([embedded], self.options, context, matched.select("key", "label"))
         passing = passes(images, self.options)
         unique = drop_duplicates(images.filter(passing), context)
         kept = unique.rows
-        rows = with_labels(kept.drop("label"), scanned, self.options.several).with_columns(
+        rows = with_labels(kept.drop("label"), scanned, self.options.ambiguous).with_columns(
             origin=pl.lit("retrieved"), seed=pl.lit(None, pl.Int64)
         )
-        yields: dict[str, Any] = {
+        counts: dict[str, Any] = {
             **scanned.info(),
             "matched": matched.height,
             **fetched.info(),
             "decodable": images.height,
             self.options.complaint: images.height - int(passing.sum()),
-            "duplicates": unique.yields,
+            "duplicates": unique.counts,
             "kept": rows.height,
             "classes": by_class(
                 context.task.class_names, matched, failures(fetched), decodable=images, kept=kept
@@ -100,7 +100,7 @@ class Retrieved:
         }
         retrieval = self.options.retrieval
         options = {"pool": self.options.pool, "retrieval": retrieval, **self.options.rule}
-        found = ImageSet.write(context.home.data, rows, context.task, "retrieved", options, yields)
+        found = ImageSet.write(context.home.data, rows, context.task, "retrieved", options, counts)
         write_filtering(found, images, passing)
         write_removed(found, images, unique.removed, context)
         return found
@@ -120,4 +120,4 @@ class Retrieved:
                 require_complete(scanned)
             if self.options.retrieval == "captions":
                 return scanned
-        return with_nearest(scanned, self.options, self.options.several, context)
+        return with_nearest(scanned, self.options, self.options.ambiguous, context)

@@ -1,6 +1,6 @@
 """Images generated for the task by a model trained on the upstream pool (002, section 3).
 
-captions → generate → describe → score, filter and de-duplicate, in blocks of a fixed size: a larger
+captions → generate → embed → score, filter and de-duplicate, in blocks of a fixed size: a larger
 n adds blocks and changes none.
 """
 
@@ -26,7 +26,7 @@ from sources.generation.checkpoint import check_generator
 from sources.generation.cost import Workload, estimate
 from sources.generation.fidelity import fidelity
 from sources.generation.generate import Generator, image_rows
-from sources.screening.embed import describe
+from sources.screening.embed import embed
 from sources.screening.screen import check_cap, screen, write_evidence, yields_of
 
 
@@ -48,11 +48,11 @@ class Synthetic:
         self.writer = writer_of(options.writer, options.writing)
 
     @property
-    def chain(self) -> tuple[tuple[str, ...], ...]:
+    def job_stages(self) -> tuple[tuple[str, ...], ...]:
         """Names of the stages that take long."""
-        return (("load", "drafts", "captions"), ("generate",), ("describe",))
+        return (("load", "drafts", "captions"), ("generate",), ("embed",))
 
-    def pins(self, home: Home) -> dict[str, str]:
+    def fingerprints(self, home: Home) -> dict[str, str]:
         """Return fingerprints of the captions' origin, the generator and the scoring weights."""
         told = [self.writer.config(home), read_phrases(self.options.phrases)]
         filter_model = home.find_weights(self.options.filter_model)
@@ -85,15 +85,15 @@ class Synthetic:
         kept = pl.DataFrame()
         written: list[Stage] = []
         drawn: list[Stage] = []
-        described: list[Stage] = []
+        embedded: list[Stage] = []
         while True:
             while len(written) < blocks:
                 written.append(captions(options, self.writer, context, written))
             stages = self._draw(written[len(drawn) :], generator, context)
             drawn += stages
-            described += [describe(stage, options.filter_model, context) for stage in stages]
+            embedded += [embed(stage, options.filter_model, context) for stage in stages]
             asked = self._rows(pl.concat(map(caption_rows, written)))
-            screened = screen(described, options, context, asked.select("key", "label"))
+            screened = screen(embedded, options, context, asked.select("key", "label"))
             before, kept = kept, screened.unique.rows
             if kept.height >= needed:
                 break
@@ -106,13 +106,13 @@ class Synthetic:
             blocks += -(-(needed - kept.height) * blocks // kept.height)
         rows = kept.drop("label").join(asked, on="key", how="left", maintain_order="left")
         rows = rows.with_columns(origin=pl.lit("synthetic"), url=pl.lit(None, pl.String))
-        yields: Json = {
+        counts: Json = {
             **yields_of(asked, drawn, screened, context),
             "captions": {"writer": options.writer, **caption_yields(written)},
             "fidelity": fidelity(generator.folder, options),
         }
         made = ImageSet.write(
-            context.home.data, rows, context.task, "synthetic", options.described, yields
+            context.home.data, rows, context.task, "synthetic", options.described, counts
         )
         write_evidence(made, screened, options.rule, context)
         return made
@@ -143,7 +143,7 @@ class Synthetic:
         """Return the finished stages that drew the images of some blocks."""
         config = generator.config | {"images_per_caption": self.options.images_per_caption}
         rows = [self._rows(caption_rows(block)) for block in written]
-        stages = [Stage(context.home.data, "generate", config, [one.output]) for one in written]
+        stages = [context.stage("generate", config, [one.output]) for one in written]
         # First whatever nobody is at, each worker from a block of its own; then wait for the rest.
         unfinished = _rotated(range(len(stages)), os.getpid())
         for wait in (False, True):

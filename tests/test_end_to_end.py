@@ -40,7 +40,7 @@ def records(home: Path) -> dict[str, dict[str, Any]]:
 
 def result(record: dict[str, Any]) -> dict[str, Any]:
     """Return what a run found, without how long it took."""
-    kept = ("status", "spec", "n", "image_set", "scores", "yields", "weights", "fidelity")
+    kept = ("status", "spec", "n", "image_set", "scores", "stage_counts", "weights", "fidelity")
     return {name: record[name] for name in kept}
 
 
@@ -66,11 +66,11 @@ def test_every_source_runs_and_is_scored(undisturbed: Path) -> None:
 
 def test_retrieval_loses_images_at_every_step_and_says_why(undisturbed: Path) -> None:
     (record,) = [r for r in records(undisturbed).values() if r["spec"]["source"] == "retrieved"]
-    counts, yields = record["n"], record["yields"]
+    counts, stages = record["n"], record["stage_counts"]
     assert counts["matched"] > counts["fetched"] > counts["kept"] > counts["used"]
-    assert sum(yields["failed"].values()) == counts["matched"] - counts["fetched"]
-    assert yields["below tau"] > 0
-    assert yields["duplicates"]["copies of val or test images"] > 0
+    assert sum(stages["failed"].values()) == counts["matched"] - counts["fetched"]
+    assert stages["below tau"] > 0
+    assert stages["duplicates"]["copies of val or test images"] > 0
 
 
 def test_a_study_killed_again_and_again_ends_with_the_same_results(

@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from bench.core.specs import RunSpec
     from bench.storage.study_folder import Array, StudyFolder
-    from slurm.launch import How
+    from slurm.launch import LaunchOptions
 
 
 def how(
@@ -20,10 +20,10 @@ def how(
     parallel: int | str | None = None,
     keep_going: bool | None = None,
     before: Any = None,  # noqa: ANN401 (a Submitted; naming its type would import it)
-) -> "How":
+) -> "LaunchOptions":
     """Return how to carry out a study; what is not said is as it was submitted before."""
     from bench.core.errors import RequestError, unknown_name
-    from slurm.launch import EXECUTORS, How
+    from slurm.launch import EXECUTORS, LaunchOptions
     from slurm.options import read_profile
 
     on = on or (before.on if before else "debug")
@@ -40,7 +40,7 @@ def how(
         keep_going = before is None or before.pause_after > 1
     if parallel is None:
         parallel = before.parallel if before else None
-    return How(
+    return LaunchOptions(
         on=on,
         parallel=parallel if isinstance(parallel, int) else None,
         profile=read_profile(profile, asked, before.profile if before else None),
@@ -48,11 +48,11 @@ def how(
     )
 
 
-def carry_out(
+def execute(
     specs: "Sequence[RunSpec]",
     titles: dict[str, str],
     study: "StudyFolder",
-    way: "How",
+    way: "LaunchOptions",
     *,
     wait: bool,
 ) -> None:

@@ -12,18 +12,19 @@ from bench.commands._options import prepared, run_options
 @click.option("--shards", help="Only these shards of each stage, e.g. 3-7; all by default.")
 def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
     """Make a source's images; any number of these may run at once, and share the shards."""
+    from bench.collect import collect_images
     from bench.core.paths import Home
     from bench.core.progress import Progress
-    from bench.core.work_selection import Scope
-    from bench.run import collect_images, pinned
+    from bench.core.work_selection import WorkSelection
+    from bench.prepare import with_fingerprints
     from bench.storage.stage import UnfinishedError
 
     home = Home.from_environment()
-    scope = Scope(shards=_shards(shards) if shards else None)
-    spec = pinned(prepared(**options), home)
+    selection = WorkSelection(shards=_shards(shards) if shards else None)
+    spec = with_fingerprints(prepared(**options), home)
     home.make_writable()
     try:
-        images = collect_images(spec, home, Progress(), scope)
+        images = collect_images(spec, home, Progress(), selection)
     except UnfinishedError as stage:
         click.echo(f"{stage}")
         return

@@ -24,21 +24,21 @@ def command() -> None:
     from bench.core.errors import BenchError
     from bench.core.paths import Home
     from bench.planning.study import expand, load_study
-    from bench.run import pinned_all
+    from bench.prepare import all_with_fingerprints
     from bench.storage.study_folder import StudyFolder
     from results.queries import Experiment
     from results.report import write_report
     from results.summary import summary
-    from slurm.launch import How, launch, usual_executor
+    from slurm.launch import LaunchOptions, launch, usual_executor
     from slurm.status import status_of
     from slurm.work import titles
 
     home = Home.from_environment()
-    specs = pinned_all(expand(load_study(STUDY)), home)
+    specs = all_with_fingerprints(expand(load_study(STUDY)), home)
     home.make_writable()
     study = StudyFolder(home, "demo")
     with live_table(specs, titles(specs), home):
-        launch(specs, titles(specs), study, How(usual_executor(home)))
+        launch(specs, titles(specs), study, LaunchOptions(usual_executor(home)))
     report = write_report(home, home.report)
     experiment = Experiment.of(specs[0])
     advice = f"read why in {_near(report.html)}, then run `{_program()} demo` again"

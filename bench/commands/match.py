@@ -39,11 +39,11 @@ def command(
     """
     import json
 
-    from bench.core.config import declared
+    from bench.collect import context_of
+    from bench.core.config import parse_config
     from bench.core.paths import Home
     from bench.core.progress import Progress
     from bench.plugins.registry import load_plugin
-    from bench.run import context_of
     from bench.tasks import find_task
     from sources.pool.scan import labelled
     from sources.retrieved import Retrieved
@@ -52,14 +52,14 @@ def command(
         load_plugin(plugin)
     home = Home.from_environment()
     spec = _spec(task, pool, **options)
-    source = Retrieved(declared(Retrieved.Options, spec.options, "the source retrieved"))
+    source = Retrieved(parse_config(Retrieved.Options, spec.options, "the source retrieved"))
     home.make_writable()
     stage = source.scan(context_of(spec, home, Progress()))
-    rows = labelled(stage, source.options.several)
+    rows = labelled(stage, source.options.ambiguous)
     counts = stage.info()
     found = {
         "task": spec.task,
-        **{name: spec.options[name] for name in ("pool", "matcher", "several")},
+        **{name: spec.options[name] for name in ("pool", "matcher", "ambiguous")},
         "incomplete": counts.pop("incomplete"),
         "counts": counts,
         "classes": _classes(rows, find_task(spec.task).class_names, not count),
@@ -98,7 +98,9 @@ def _printable(caption: str) -> str:
 def _text(found: "Json") -> str:
     classes = found["classes"]
     width = max(len(_printable(name)) for name in classes)
-    lines = [f"{found['task']} in {found['pool']}: {found['matcher']}, several: {found['several']}"]
+    lines = [
+        f"{found['task']} in {found['pool']}: {found['matcher']}, ambiguous: {found['ambiguous']}"
+    ]
     for name, facts in classes.items():
         lines.append(f"  {_printable(name):<{width}} {facts['hits']:>12,}")
         lines += [f"      {caption}" for caption in facts.get("captions", [])]

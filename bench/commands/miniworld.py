@@ -60,10 +60,9 @@ def truth(domains: tuple[str, ...], out: Path | None) -> None:
 )
 def check(weights: Path | None, out: Path | None) -> None:
     """Measure everything that must hold of the world (minutes); exit 1 if something does not."""
-    import msgspec
-
     from bench.core.errors import BenchError
     from bench.core.files import write_atomic
+    from bench.core.json_values import readable_json
     from bench.core.paths import Home
     from bench.core.progress import Progress
     from bench.miniworld_checks.check import measured
@@ -77,7 +76,7 @@ def check(weights: Path | None, out: Path | None) -> None:
     verdicts = judged(figures)
     click.echo(gate_table(verdicts), nl=False)
     if out is not None:
-        write_atomic(out / "gates.json", msgspec.json.format(msgspec.json.encode(figures)))
+        write_atomic(out / "gates.json", readable_json(figures))
         write_atomic(out / "gates.md", page(figures, verdicts).encode())
         write_figures(figures, out)
     if missed := [verdict.gate.name for verdict in verdicts if verdict.missed]:
@@ -113,10 +112,10 @@ def sheet(domain: str, out: Path, each: int) -> None:
 
 
 def _images(domain: str, source: str, n: int | None, settings: dict[str, object]) -> "ImageSet":
+    from bench.collect import collect_images
     from bench.core.paths import Home
     from bench.core.progress import Progress
     from bench.planning.preset import resolve
-    from bench.run import collect_images
 
     home = Home.from_environment()
     home.make_writable()

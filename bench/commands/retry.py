@@ -13,11 +13,11 @@ from bench.commands._options import job_options
 @job_options("as before")
 def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # noqa: ANN401
     """Start what is missing of a study again, on hold or not, as it was submitted before."""
-    from bench.commands._jobs import carry_out, how
+    from bench.commands._jobs import execute, how
     from bench.commands._study import study_named
     from bench.core.paths import Home
+    from bench.storage.run_folder import read_spec
     from slurm.status import status_of
-    from slurm.work import read_spec
 
     home = Home.from_environment()
     folder = study_named(home, study)
@@ -29,4 +29,4 @@ def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # no
         click.echo("nothing failed" if failed else "nothing is missing that is not under way")
         return
     specs = [read_spec(home, run_id) for run_id in chosen]
-    carry_out(specs, submitted.runs, folder, way, wait=wait)
+    execute(specs, submitted.runs, folder, way, wait=wait)

@@ -10,7 +10,7 @@ from bench.commands._options import prepared, run_options, where_options
 if TYPE_CHECKING:
     from bench.core.paths import Home
     from bench.core.specs import RunSpec
-    from slurm.launch import How
+    from slurm.launch import LaunchOptions
 
 
 @click.command()
@@ -33,19 +33,22 @@ def command(  # noqa: PLR0913 (the command line's options)
     """Collect images, adapt CLIP to them, and judge it."""
     import msgspec
 
+    from bench.collect import estimate
     from bench.commands._jobs import how
+    from bench.core.json_values import readable_json
     from bench.core.paths import Home
     from bench.core.progress import Progress
-    from bench.run import estimate, pinned, run
+    from bench.prepare import with_fingerprints
+    from bench.run import run
     from bench.runtime import distributed
     from results.fidelity import describe, recorded
 
     home = Home.from_environment()
-    spec = pinned(prepared(**options), home)
+    spec = with_fingerprints(prepared(**options), home)
     if dry_run:
         cost = estimate(spec, home, Progress())
         plan = {"run_id": spec.run_id, "spec": spec} | ({"estimate": cost} if cost else {})
-        click.echo(msgspec.json.format(msgspec.json.encode(plan)))
+        click.echo(readable_json(plan))
         return
     way = how(on=on, profile=profile, asked=asked)
     if way.on != "debug":
@@ -54,7 +57,7 @@ def command(  # noqa: PLR0913 (the command line's options)
         return
     home.make_writable()
     record = run(spec, home, Progress(), fresh=fresh)
-    if not distributed.is_first():
+    if not distributed.is_main_process():
         return
     if as_json:
         click.echo(msgspec.json.encode(record).decode())
@@ -72,9 +75,11 @@ def command(  # noqa: PLR0913 (the command line's options)
     click.echo(f"  record: {home.run(record.run_id) / 'record.json'}")
 
 
-def _launch(spec: "RunSpec", home: "Home", way: "How", refused: list[str], *, wait: bool) -> None:
+def _launch(
+    spec: "RunSpec", home: "Home", way: "LaunchOptions", refused: list[str], *, wait: bool
+) -> None:
     """Carry a run out elsewhere, as a study of its own; some options do not reach it there."""
-    from bench.commands._jobs import carry_out
+    from bench.commands._jobs import execute
     from bench.core.errors import RequestError
     from bench.storage.study_folder import StudyFolder
     from slurm.work import titles
@@ -82,4 +87,4 @@ def _launch(spec: "RunSpec", home: "Home", way: "How", refused: list[str], *, wa
     if refused:
         raise RequestError(f"{refused[0]} does not go with --on {way.on}", "leave one of them out")
     study = StudyFolder(home, f"run-{spec.run_id}")
-    carry_out([spec], titles([spec]), study, way, wait=wait)
+    execute([spec], titles([spec]), study, way, wait=wait)

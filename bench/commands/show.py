@@ -18,13 +18,14 @@ def command(name: str) -> None:
 
     from bench import plugins
     from bench.core.errors import unknown_name
+    from bench.core.json_values import readable_json
     from bench.core.paths import Home
     from bench.planning import preset
     from bench.storage.run_folder import read_record
 
     record = read_record(Home.from_environment(), name)
     if record is not None:
-        click.echo(msgspec.json.format(msgspec.json.encode(record)))
+        click.echo(readable_json(record))
         return
     if name in preset.names():
         click.echo(msgspec.yaml.encode(preset.load(name)).decode().rstrip())

@@ -26,11 +26,11 @@ def command(
     **options: Any,  # noqa: ANN401
 ) -> None:
     """Carry out a study; what is done is not done again."""
-    from bench.commands._jobs import carry_out, how
+    from bench.commands._jobs import execute, how
     from bench.commands._plan import show_plan
     from bench.core.paths import Home
     from bench.planning.study import expand, load_study
-    from bench.run import pinned_all
+    from bench.prepare import all_with_fingerprints
     from bench.storage.study_folder import StudyFolder
     from slurm.launch import require_running, usual_executor
     from slurm.work import titles
@@ -42,9 +42,9 @@ def command(
     several = isinstance(options["parallel"], int)
     options["on"] = options["on"] or ("local" if several else usual_executor(home))
     way = how(**options)
-    specs = pinned_all(expand(loaded), home)
+    specs = all_with_fingerprints(expand(loaded), home)
     if dry_run:
         show_plan(specs, home, as_json=as_json)
         return
     require_running(folder)
-    carry_out(specs, titles(specs), folder, way, wait=wait)
+    execute(specs, titles(specs), folder, way, wait=wait)

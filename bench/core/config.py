@@ -20,11 +20,11 @@ Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Momentum = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
-class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything a user may write: immutable, keyword-only, unknown keys refused."""
 
 
-T = TypeVar("T", bound=Declared)
+T = TypeVar("T", bound=Config)
 
 MAX_YAML_BYTES = 1_000_000
 
@@ -96,7 +96,7 @@ def read_yaml(path: Path) -> Json:
     return values
 
 
-def declared(kind: type[T], values: Json, where: str) -> T:
+def parse_config(kind: type[T], values: Json, where: str) -> T:
     """Return a declaration built from plain values.
 
     Args:
@@ -122,7 +122,7 @@ def declared(kind: type[T], values: Json, where: str) -> T:
         raise RequestError(f"{where}:{name} {why[:1].lower()}{why[1:]}", hint) from error
 
 
-def _choice(kind: type[Declared], place: str, why: str) -> str:
+def _choice(kind: type[Config], place: str, why: str) -> str:
     """Return which words a setting takes, the nearest first, given msgspec's place and reason."""
     own = re.split(r"[.\[`]", place)[0]
     types = [field.type for field in msgspec.structs.fields(kind) if field.encode_name == own]

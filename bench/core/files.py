@@ -8,9 +8,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.core.errors import RequestError
-from bench.core.memo import once
+from bench.core.memo import memo
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -21,6 +25,17 @@ def write_atomic(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_parquet(path: Path, rows: "pl.DataFrame") -> None:
+    """Write a table under a temporary name and rename it; it may be made anew after a power cut."""
+    temporary = temporary_name(path)
+    try:
+        rows.write_parquet(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -72,7 +87,7 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
 
 
-@once
+@memo
 def fingerprint(path: Path, edge: int = 2**20) -> str:
     """Return a short hash of a file, or of every file below a folder; hidden files apart.
 
@@ -96,7 +111,7 @@ def fingerprint(path: Path, edge: int = 2**20) -> str:
     return hasher.hexdigest()[:12]
 
 
-@once
+@memo
 def content_hash(path: Path) -> str:
     """Return a short hash of every byte of a file.
 

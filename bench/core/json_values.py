@@ -13,6 +13,11 @@ def canonical_json(value: object) -> bytes:
     return msgspec.json.encode(value, order="sorted")
 
 
+def readable_json(value: object) -> bytes:
+    """Return a value's JSON, indented, for a file or a screen that people read."""
+    return msgspec.json.format(msgspec.json.encode(value))
+
+
 def digest(value: object, length: int = 12) -> str:
     """Return the first hexadecimal digits of the SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(canonical_json(value)).hexdigest()[:length]

@@ -17,8 +17,8 @@ _seen: ContextVar[dict[Hashable, object] | None] = ContextVar("seen", default=No
 
 
 @contextmanager
-def looking_once() -> Iterator[None]:
-    """Within the block, functions marked `once` answer equal questions with one look."""
+def memo_scope() -> Iterator[None]:
+    """Within the block, functions marked `memo` answer equal questions with one look."""
     token = _seen.set({})
     try:
         yield
@@ -26,7 +26,7 @@ def looking_once() -> Iterator[None]:
         _seen.reset(token)
 
 
-def once(function: Callable[P, R]) -> Callable[P, R]:
+def memo(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a function that looks outside; its arguments are hashable, its results are shared."""
 
     @wraps(function)

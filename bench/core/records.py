@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.core.specs import RunSpec
 
 
-class Score(Declared, frozen=True, kw_only=True):
+class Score(Config, frozen=True, kw_only=True):
     """One number about one model on one split, with its test-sampling interval (95 %)."""
 
     evaluator: str
@@ -26,7 +26,7 @@ class Score(Declared, frozen=True, kw_only=True):
     """The value of each draw, where an evaluator made several; the value is then their mean."""
 
 
-class Counts(Declared, frozen=True, kw_only=True):
+class Counts(Config, frozen=True, kw_only=True):
     """How many images were left after each step of a run."""
 
     asked: int | None
@@ -36,7 +36,7 @@ class Counts(Declared, frozen=True, kw_only=True):
     used: int
 
 
-class RunRecord(Declared, frozen=True, kw_only=True):
+class RunRecord(Config, frozen=True, kw_only=True):
     """What a run leaves behind: enough to plot it, to trust it and to repeat it."""
 
     schema_version: int = 1
@@ -47,7 +47,7 @@ class RunRecord(Declared, frozen=True, kw_only=True):
     image_set: str
     """Content hash of the images trained on."""
     scores: list[Score] = []
-    yields: Json = {}
+    stage_counts: Json = {}
     """What each stage of the source kept, and why it dropped the rest."""
     selection: Json = {}
     """What was chosen on validation data, from which candidates, with their scores."""

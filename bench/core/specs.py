@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bench.core.config import AboveZero, Declared, Fraction, Momentum, Natural, Positive
+from bench.core.config import AboveZero, Config, Fraction, Momentum, Natural, Positive
 from bench.core.json_values import Json, digest
 
 
-class TrainSpec(Declared, frozen=True, kw_only=True):
+class TrainSpec(Config, frozen=True, kw_only=True):
     """How the image tower is adapted; the defaults are the paper's (002, appendix B.2)."""
 
     epochs: Natural = 30
@@ -58,7 +58,7 @@ HOW = ("micro_batch", "workers", "nodes", "gpus_per_node")
 """What of a `TrainSpec` does not make another run."""
 
 
-class RunSpec(Declared, frozen=True, kw_only=True):
+class RunSpec(Config, frozen=True, kw_only=True):
     """One run: everything that determines its result."""
 
     preset: str
@@ -77,7 +77,7 @@ class RunSpec(Declared, frozen=True, kw_only=True):
     train: TrainSpec = TrainSpec()
     evaluators: dict[str, Json] = {}
     """Evaluator name to its options."""
-    pins: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     """Fingerprints of everything outside that the result depends on: weights, pool, task."""
 
     @property

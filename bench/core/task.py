@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from bench.core.arrays import LabelArray
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.errors import BenchError
 from bench.core.json_values import digest
 from bench.core.paths import Home
@@ -44,7 +44,7 @@ class Split:
         return (self.read(index) for index in range(len(self)))
 
 
-class Query(Declared, frozen=True, kw_only=True):
+class Query(Config, frozen=True, kw_only=True):
     """What a caption must say to name a class: one of `any`, and all of `with`."""
 
     any: tuple[str, ...]
@@ -57,7 +57,7 @@ Queries = dict[str, str | tuple[str, ...] | Query]
 """Class name to its caption query; a text or a list of texts stands for a query without `with`."""
 
 
-class Task(Declared, frozen=True, kw_only=True):
+class Task(Config, frozen=True, kw_only=True):
     """A classification task given by its class names; subclasses say where its images are."""
 
     name: str
@@ -82,8 +82,8 @@ class Task(Declared, frozen=True, kw_only=True):
         return 1.0 / len(self.class_names)
 
     @property
-    def pin(self) -> str:
-        """What stands for the names, the prompts and the images: two tasks with one pin agree."""
+    def fingerprint(self) -> str:
+        """What stands for names, prompts and images: two tasks of one fingerprint agree."""
         return f"{self.name}@{self.version}-{digest(self, 8)}"
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class Scope:
+class WorkSelection:
     """Which part of a source's work is wanted; the default is all of it.
 
     Attributes:
@@ -22,10 +22,10 @@ class Scope:
         return self.stages is None or stage in self.stages
 
     @property
-    def whole(self) -> Scope:
-        """This scope for a stage that is not worth being cut up."""
+    def unsharded(self) -> WorkSelection:
+        """This selection for a stage that is not worth being cut up."""
         return replace(self, shards=None)
 
 
-EVERYTHING = Scope()
-NOTHING = Scope(stages=frozenset())
+EVERYTHING = WorkSelection()
+NOTHING = WorkSelection(stages=frozenset())

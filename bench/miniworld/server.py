@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-        """Write no log: ten thousand lines would bury the run's own."""
+        """Write no log: ten thousand lines would mark_killed the run's own."""
 
 
 def _png(row: TruthRow) -> bytes:

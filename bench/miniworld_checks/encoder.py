@@ -26,7 +26,8 @@ from bench.miniworld_checks.gates import EVALUATORS, Figures
 from bench.miniworld_checks.pairs import made_once
 from bench.planning.preset import resolve
 from bench.plugins import objectives
-from bench.run import pinned, run
+from bench.prepare import with_fingerprints
+from bench.run import run
 from bench.tasks import find_task
 
 LARGEST_N = 5120
@@ -47,7 +48,7 @@ def accuracies(
         progress: Where to report.
         split: ``val`` or ``test``.
     """
-    record = run(pinned(spec, home), home, progress)
+    record = run(with_fingerprints(spec, home), home, progress)
     return {
         score.evaluator: round(score.value, 4)
         for score in record.scores

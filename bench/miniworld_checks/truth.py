@@ -8,6 +8,7 @@ import matplotlib as mpl
 import polars as pl
 from matplotlib.figure import Figure
 
+from bench.collect import collect_images
 from bench.core.files import write_atomic
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -17,7 +18,6 @@ from bench.miniworld_checks.page import table
 from bench.miniworld_checks.pool import TAUS
 from bench.miniworld_checks.spread import spread
 from bench.planning import preset
-from bench.run import collect_images
 from bench.storage.image_set import ImageSet
 from results.figures import LOOK
 from sources.pool.matcher import Matcher
@@ -40,7 +40,7 @@ def retrieval_truth(domains: Sequence[str], home: Home) -> pl.DataFrame:
 
     Returns:
         The rows of `retrieval_curve` at every threshold, with ``domain`` and ``matcher``, and the
-        yields of the preset's own threshold in ``yields`` (JSON).
+        counts of the preset's own threshold in ``counts`` (JSON).
     """
     Pool.find(MINIWORLD, home).files()  # Made once, not by all processes.
     return pl.concat(spread(_domain_truth, [(domain, home.root) for domain in domains]))
@@ -54,17 +54,17 @@ def _domain_truth(given: tuple[str, Path]) -> pl.DataFrame:
     found = []
     for matcher in MATCHERS:
         everything = _retrieved(domain, matcher, TAUS[0], home, progress)
-        yields = _retrieved(domain, matcher, _tau(), home, progress).manifest.yields
+        counts = _retrieved(domain, matcher, _tau(), home, progress).manifest.stage_counts
         curve = retrieval_curve(everything.index(), domain, world, taus)
         names = pl.lit(domain).alias("domain"), pl.lit(matcher).alias("matcher")
-        found.append(curve.select(*names, pl.all(), yields=pl.lit(_steps(yields))))
+        found.append(curve.select(*names, pl.all(), counts=pl.lit(_steps(counts))))
     return pl.concat(found)
 
 
 def truth_page(rows: pl.DataFrame) -> str:
     """Return the tables in Markdown: the yield of every step, and precision and recall."""
     steps = rows.unique(["domain", "matcher"], maintain_order=True)
-    header = ("task", "matcher", *steps["yields"].struct.fields)
+    header = ("task", "matcher", *steps["counts"].struct.fields)
     judged = ("images", "right domain", "right class", "recall")
     parts = [
         f"Images left by each step, at the preset's tau of {_tau():g}:",
@@ -113,24 +113,24 @@ def _retrieved(
     return collect_images(spec, home, progress)
 
 
-def _steps(yields: dict[str, Any]) -> dict[str, int]:
-    copies = sum(count for count in yields["duplicates"].values() if isinstance(count, int))
+def _steps(counts: dict[str, Any]) -> dict[str, int]:
+    copies = sum(count for count in counts["duplicates"].values() if isinstance(count, int))
     return {
-        "pairs": yields["rows"],
-        "named": yields["named"],
-        "unclear": yields["several classes, dropped"],
-        "flagged": yields["flagged NSFW or UNSURE"],
-        "matched": yields["matched"],
-        "fetched": yields["fetched"],
-        "decodable": yields["decodable"],
-        "above tau": yields["decodable"] - yields["below tau"],
+        "pairs": counts["rows"],
+        "named": counts["named"],
+        "unclear": counts["several classes, dropped"],
+        "flagged": counts["flagged NSFW or UNSURE"],
+        "matched": counts["matched"],
+        "fetched": counts["fetched"],
+        "decodable": counts["decodable"],
+        "above tau": counts["decodable"] - counts["below tau"],
         "copies": copies,
-        "kept": yields["kept"],
+        "kept": counts["kept"],
     }
 
 
 def _yields(steps: pl.DataFrame) -> Iterator[tuple[str, ...]]:
-    for domain, matcher, counts in steps.select("domain", "matcher", "yields").iter_rows():
+    for domain, matcher, counts in steps.select("domain", "matcher", "counts").iter_rows():
         yield domain, matcher, *(f"{count:,}" for count in counts.values())
 
 

@@ -77,7 +77,7 @@ def forecast(specs: Mapping[str, RunSpec], known: dict[str, Summary], home: Home
     """Return what a study will cost; nothing is written.
 
     Args:
-        specs: Run id to run, `bench.run.pinned`.
+        specs: Run id to run, `bench.prepare.with_fingerprints`.
         known: Run id to what its record says, for all runs of this home.
         home: Where they are kept.
     """

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.config import Declared, assign, declared, parse_assignment, read_yaml
+from bench.core.config import Config, assign, parse_assignment, parse_config, read_yaml
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
-from bench.core.memo import once
+from bench.core.memo import memo
 from bench.core.specs import RunSpec, TrainSpec
 from bench.plugins import evaluators, full_options, sources
 
 _FOLDER = Path(__file__).parents[1] / "presets"
 
 
-class Preset(Declared, frozen=True, kw_only=True):
+class Preset(Config, frozen=True, kw_only=True):
     """Named settings for everything a run needs."""
 
     name: str
@@ -44,7 +44,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
-@once
+@memo
 def load(name: str) -> Preset:
     """Return a preset by name or by path.
 
@@ -55,7 +55,7 @@ def load(name: str) -> Preset:
     path = built_in if name in names() else Path(name)
     if path.suffix != ".yaml" or not path.is_file():
         raise unknown_name("preset", name, names())
-    return declared(Preset, {"name": name, **read_yaml(path)}, f"the preset {name}")
+    return parse_config(Preset, {"name": name, **read_yaml(path)}, f"the preset {name}")
 
 
 def resolve(
@@ -83,7 +83,7 @@ def resolve(
     """
     preset = load(preset_name)
     values = _settled(preset, source, settings)
-    train = declared(TrainSpec, values["train"], "train")
+    train = parse_config(TrainSpec, values["train"], "train")
     if train.micro_batch is not None and train.micro_batch > train.batch_size:
         raise RequestError("train.micro_batch is larger than train.batch_size")
     if train.steps is not None and not 1 <= train.epochs <= train.steps:
@@ -107,7 +107,7 @@ def resolve(
         "train": msgspec.to_builtins(train),
         "evaluators": judges,
     }
-    return declared(RunSpec, spec, "the run")
+    return parse_config(RunSpec, spec, "the run")
 
 
 def _settled(preset: Preset, source: str, settings: Sequence[str] | Json) -> Json:

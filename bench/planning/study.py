@@ -22,10 +22,10 @@ from typing import Any
 
 import msgspec
 
-from bench.core.config import Declared, declared, parse_assignment, read_yaml
+from bench.core.config import Config, parse_assignment, parse_config, read_yaml
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json, digest
-from bench.core.memo import looking_once
+from bench.core.memo import memo_scope
 from bench.core.size import parse_size
 from bench.core.specs import RunSpec
 from bench.planning.preset import resolve
@@ -40,7 +40,7 @@ _Factor = list[Json]
 """Alternatives, each some axes with a value; a block's points combine one of every factor."""
 
 
-class Block(Declared, frozen=True, kw_only=True):
+class Block(Config, frozen=True, kw_only=True):
     """A part of a study's grid: axis name to its values; one value may stand without a list."""
 
     product: Json = {}
@@ -49,7 +49,7 @@ class Block(Declared, frozen=True, kw_only=True):
     """Axes of equal length, whose values are taken in step; combined every way with `product`."""
 
 
-class StudyFile(Declared, frozen=True, kw_only=True):
+class StudyFile(Config, frozen=True, kw_only=True):
     """What a study file says."""
 
     name: str
@@ -77,7 +77,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     Raises:
         RequestError: If it is absent or malformed.
     """
-    found = declared(StudyFile, {"name": path.stem, **read_yaml(path)}, str(path))
+    found = parse_config(StudyFile, {"name": path.stem, **read_yaml(path)}, str(path))
     over = [parse_assignment(text) for text in overrides]
     settings = {".".join(where): value for where, value in over}
     return Study(file=str(path), overrides=settings, **msgspec.structs.asdict(found))
@@ -99,7 +99,7 @@ def expand(study: Study) -> list[RunSpec]:
         raise RequestError(f"{study.file} has {runs} runs", f"a study has at most {MAX_RUNS:,}")
     _check_sources(study, factors.values())
     expansion = _Expansion(study)
-    with looking_once():
+    with memo_scope():
         for where, found in factors.items():
             for point in _points(found):
                 expansion.add(point, where)

@@ -2,12 +2,21 @@
 
 Everything that an outside package needs is imported from here:
 
-from bench.plugins import sources
+from bench.plugins import Config, Context, ImageSet, sources
 
 @sources.register("mine")
 class Mine: ...
 """
 
+from bench.core.config import Config
+from bench.core.errors import BenchError, RequestError
+from bench.core.files import fingerprint
+from bench.core.json_values import Json
+from bench.core.paths import Home
+from bench.core.task import Split, Task
+from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder, CaptionWriter
+from bench.plugins.evaluation import Evaluation, Evaluator, ModelView
+from bench.plugins.objective import Objective
 from bench.plugins.registries import (
     evaluator_of,
     evaluators,
@@ -19,12 +28,35 @@ from bench.plugins.registries import (
     writer_of,
     writers,
 )
+from bench.plugins.source import Context, Embedder, Source
+from bench.storage.image_set import ImageSet, read_image
 
 __all__ = [
+    "BenchError",
+    "Caption",
+    "CaptionBrief",
+    "CaptionOrder",
+    "CaptionWriter",
+    "Config",
+    "Context",
+    "Embedder",
+    "Evaluation",
+    "Evaluator",
+    "Home",
+    "ImageSet",
+    "Json",
+    "ModelView",
+    "Objective",
+    "RequestError",
+    "Source",
+    "Split",
+    "Task",
     "evaluator_of",
     "evaluators",
+    "fingerprint",
     "full_options",
     "objectives",
+    "read_image",
     "source_of",
     "sources",
     "tasks",

@@ -10,7 +10,7 @@ from bench.plugins.source import Context
 
 
 @runtime_checkable
-class Estimates(Protocol):
+class SupportsEstimate(Protocol):
     """A source that can say what it will cost; others need not have the method."""
 
     def estimate(self, context: Context) -> Json:
@@ -18,11 +18,11 @@ class Estimates(Protocol):
 
 
 @runtime_checkable
-class Chained(Protocol):
+class HasJobStages(Protocol):
     """A source whose stages can be made by jobs of their own; others need not have the property."""
 
     @property
-    def chain(self) -> tuple[tuple[str, ...], ...]:
+    def job_stages(self) -> tuple[tuple[str, ...], ...]:
         """Names of the stages that take long, in order, each with those made on the way to it.
 
         The last name of each is the job's. Whatever is not named is made at the end.
@@ -30,7 +30,7 @@ class Chained(Protocol):
 
 
 @runtime_checkable
-class Choosy(Protocol):
+class ChecksTask(Protocol):
     """An evaluator or a source that not every task suits."""
 
     def check(self, task: Task) -> None:

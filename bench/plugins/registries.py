@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from bench.core.config import Declared, declared
+from bench.core.config import Config, parse_config
 from bench.core.json_values import Json
 from bench.core.task import Task
 from bench.plugins.captions import CaptionWriter
@@ -27,27 +27,27 @@ def source_of(name: str, options: Json) -> Source:
         RequestError: If there is no such source, or an option is unknown or does not fit.
     """
     kind = sources.get(name)
-    return kind(declared(_options(kind), options, f"the source {name}"))
+    return kind(parse_config(_options(kind), options, f"the source {name}"))
 
 
 def evaluator_of(name: str, options: Json) -> Evaluator:
     """Return an evaluator with its options checked; raises as `source_of` does."""
     kind = evaluators.get(name)
-    return kind(declared(_options(kind), options, f"the evaluator {name}"))
+    return kind(parse_config(_options(kind), options, f"the evaluator {name}"))
 
 
 def writer_of(name: str, options: Json) -> CaptionWriter:
     """Return a caption writer with its options checked; raises as `source_of` does."""
     kind = writers.get(name)
-    return kind(declared(_options(kind), options, f"the writer {name}"))
+    return kind(parse_config(_options(kind), options, f"the writer {name}"))
 
 
 def full_options(registry: Registry[Any], name: str, given: Json) -> Json:
     """Return the options of a source, writer or evaluator with every default filled in."""
     kind = _options(registry.get(name))
-    return dict(msgspec.to_builtins(declared(kind, given, f"the {registry.kind} {name}")))
+    return dict(msgspec.to_builtins(parse_config(kind, given, f"the {registry.kind} {name}")))
 
 
-def _options(plugin: Any) -> type[Declared]:  # noqa: ANN401 (a plug-in's class)
-    kind: type[Declared] = plugin.Options
+def _options(plugin: Any) -> type[Config]:  # noqa: ANN401 (a plug-in's class)
+    kind: type[Config] = plugin.Options
     return kind

@@ -15,7 +15,7 @@ from pkgutil import iter_modules
 from typing import Generic, TypeVar
 
 from bench.core.errors import RequestError, unknown_name
-from bench.core.memo import once
+from bench.core.memo import memo
 
 T = TypeVar("T")
 
@@ -88,13 +88,13 @@ class Registry(Generic[T]):
             ) from error
         return thing
 
-    @once
+    @memo
     def _built_in(self) -> set[str]:
         package = importlib.import_module(self.package)
         modules = (module.name for module in iter_modules(package.__path__) if not module.ispkg)
         return {name.replace("_", "-") for name in modules if not name.startswith("_")}
 
-    @once
+    @memo
     def _outside(self) -> dict[str, importlib.metadata.EntryPoint]:
         return {point.name: point for point in entry_points(group=f"bench.{self.kind}s")}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,8 +10,9 @@ from bench.core.arrays import FloatArray
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.task import Task
-from bench.core.work_selection import EVERYTHING, Scope
+from bench.core.work_selection import EVERYTHING, WorkSelection
 from bench.storage.image_set import ImageSet
+from bench.storage.stage import Stage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,7 +42,7 @@ class Context:
         seed: The run's seed.
         embedder: Loads the image-text model in a weights folder.
         progress: Where to report.
-        scope: Which part of the work to do (an array task does some of it).
+        selection: Which part of the work to do (an array task does some of it).
     """
 
     home: Home
@@ -50,11 +51,28 @@ class Context:
     seed: int
     embedder: Callable[[str], Embedder]
     progress: Progress
-    scope: Scope = EVERYTHING
+    selection: WorkSelection = EVERYTHING
 
     def wanting(self, n: int | None) -> Context:
         """Return this context for another number of images."""
         return replace(self, n=n)
+
+    def stage(self, name: str, config: Mapping[str, Any], inputs: Sequence[str] = ()) -> Stage:
+        """Return a stage of the source, in this home (`bench.storage.stage.Stage`).
+
+        Args:
+            name: What the stage does, e.g. ``"download"``.
+            config: Everything that determines its output, besides its inputs.
+            inputs: The outputs of the stages it reads.
+        """
+        return Stage(
+            self.home.data,
+            name,
+            config,
+            inputs,
+            progress=self.progress,
+            selection=self.selection,
+        )
 
 
 class Source(Protocol):
@@ -67,7 +85,7 @@ class Source(Protocol):
     def __init__(self, options: Any) -> None:  # noqa: ANN401 (an instance of Options)
         """Take the options; raise RequestError if they contradict each other."""
 
-    def pins(self, home: Home) -> dict[str, str]:
+    def fingerprints(self, home: Home) -> dict[str, str]:
         """Return fingerprints of everything outside that the images depend on.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Several processes at one run, as torchrun or `accelerate launch` start them.
+"""Ambiguous processes at one run, as torchrun or `accelerate launch` start them.
 
 The first one is the run: it takes the lock, collects the images, judges, and writes. The others
 train with it, and otherwise wait for what it says.
@@ -6,7 +6,7 @@ train with it, and otherwise wait for what it says.
 
 import os
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from bench.core.errors import RequestError
 from bench.core.specs import TrainSpec
@@ -25,7 +25,7 @@ def count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Return whether this is the process that judges, writes and speaks."""
     return int(os.environ.get("RANK", "0")) == 0
 
@@ -64,17 +64,13 @@ def check_count(train: TrainSpec) -> None:
         )
 
 
-def share(value: T) -> T:
-    """Say something to the other processes, which `receive` it; return it."""
-    return value if count() == 1 else _broadcast(value)
+def broadcast(value: T) -> T:
+    """Return, in every process, the value that the main process gives; all must call it.
 
-
-def receive() -> Any:  # noqa: ANN401 (whatever the first process shares)
-    """Wait for what the first process shares, and return it."""
-    return _broadcast(None)
-
-
-def _broadcast(value: T) -> T:
+    The others wait for it, and whatever they give themselves is ignored.
+    """
+    if count() == 1:
+        return value
     import torch
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list

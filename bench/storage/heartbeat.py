@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.config import Declared, Natural
+from bench.core.config import Config, Natural
 from bench.core.paths import Home
 from bench.core.progress import Progress, Work
 from bench.runtime import distributed
@@ -28,7 +28,7 @@ WINDOW = 60.0
 _MAX_BYTES = 2**14
 
 
-class Heartbeat(Declared, frozen=True, kw_only=True):
+class Heartbeat(Config, frozen=True, kw_only=True):
     """What a run was doing when it last reported."""
 
     label: str

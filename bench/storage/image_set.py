@@ -12,16 +12,16 @@ import msgspec
 import polars as pl
 from PIL import Image
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.errors import BenchError, RequestError
-from bench.core.files import temporary_name, write_atomic
-from bench.core.json_values import Json, digest
+from bench.core.files import write_atomic, write_parquet
+from bench.core.json_values import Json, digest, readable_json
 from bench.core.size import format_size
 from bench.core.task import Task
 from bench.storage.tar_shards import INDEX_SCHEMA, corrupt, decode, read_bytes, sha256
 
 
-class Manifest(Declared, frozen=True, kw_only=True):
+class Manifest(Config, frozen=True, kw_only=True):
     """What an image set is and where it came from."""
 
     source: str
@@ -29,7 +29,7 @@ class Manifest(Declared, frozen=True, kw_only=True):
     task: str
     counts: dict[str, int]
     """Images per class."""
-    yields: Json
+    stage_counts: Json
     """Images left after each stage, with reasons for the rest."""
     content: str
     """Hash of every image's key, label and SHA-256."""
@@ -67,7 +67,13 @@ class ImageSet:
 
     @classmethod
     def write(
-        cls, data: Path, rows: pl.DataFrame, task: Task, source: str, options: Json, yields: Json
+        cls,
+        data: Path,
+        rows: pl.DataFrame,
+        task: Task,
+        source: str,
+        options: Json,
+        stage_counts: Json,
     ) -> "ImageSet":
         """Write an image set, or return the equal one that is there.
 
@@ -78,7 +84,7 @@ class ImageSet:
             task: The task whose classes the labels index.
             source: The source's name.
             options: The source's options.
-            yields: What each stage kept.
+            stage_counts: What each stage kept.
         """
         if "caption_id" not in rows.columns:
             rows = rows.with_columns(caption_id="key")
@@ -89,19 +95,16 @@ class ImageSet:
         manifest = Manifest(
             source=source,
             options=options,
-            task=task.pin,
+            task=task.fingerprint,
             counts={name: per_class.get(name, 0) for name in task.class_names},
-            yields=yields,
+            stage_counts=stage_counts,
             content=_content_hash(rows),
         )
         folder = data / f"images-{digest(manifest)}"
         # The same images may lie elsewhere by now, in a stage that was made anew.
         if not (folder / "manifest.json").is_file() or not _holds(folder / "index.parquet", rows):
-            temporary = temporary_name(folder / "index.parquet")
-            rows.write_parquet(temporary)
-            temporary.replace(folder / "index.parquet")
-            content = msgspec.json.format(msgspec.json.encode(manifest))
-            write_atomic(folder / "manifest.json", content)
+            write_parquet(folder / "index.parquet", rows)
+            write_atomic(folder / "manifest.json", readable_json(manifest))
         return cls(folder, data, manifest)
 
     def __len__(self) -> int:
@@ -137,7 +140,7 @@ class ImageSet:
             raise RequestError(
                 f"{format_size(n)} images asked for, but the source {self.manifest.source!r} "
                 f"has {have} for task {self.manifest.task.split('@')[0]!r}",
-                f"ask for --n {have} or fewer, or --n all" if have else "look at its yields",
+                f"ask for --n {have} or fewer, or --n all" if have else "look at its stage_counts",
             )
         rows = self.index()
         ranks = [_rank(seed, caption) for caption in rows["caption_id"]]

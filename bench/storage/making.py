@@ -15,7 +15,7 @@ _LOOK_SECONDS = 0.2
 
 
 def parts_of(spec: RunSpec) -> set[str]:
-    """Return the sources that a run's source is made of (`bench.planning.preset.source_options`)."""
+    """Return the sources that a source is made of (`bench.planning.preset.source_options`)."""
     of = [spec.options["of"]] if "of" in spec.options else []
     return {*spec.options.get("parts", {}), *of}
 

@@ -1,6 +1,6 @@
 """Packing images that lie around in other forms into tar shards with an index."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 from PIL import Image
 
-from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter
 
@@ -36,16 +35,13 @@ class Packed:
     pixels: str = ""
 
 
-def pack(
-    stage: Stage, total: int, images: Callable[[range], Iterator[Packed]], context: Context
-) -> None:
+def pack(stage: Stage, total: int, images: Callable[[range], Iterator[Packed]]) -> None:
     """Write images into the shards of a stage.
 
     Args:
         stage: The stage; each shard gets ``images.tar`` and ``index.parquet``.
         total: Number of images.
         images: Yields those in a range.
-        context: What the source was given.
     """
 
     def make(index: int, folder: Path) -> None:
@@ -61,15 +57,15 @@ def pack(
         schema = {name: INDEX_SCHEMA[name] for name in names} | {"pixels": pl.String()}
         pl.DataFrame(rows, schema=schema, orient="row").write_parquet(folder / "index.parquet")
 
-    stage.run(-(-total // IMAGES_PER_SHARD), make, context.progress, scope=context.scope)
+    stage.run(-(-total // IMAGES_PER_SHARD), make)
 
 
-def packed_rows(stage: Stage, context: Context) -> pl.DataFrame:
+def packed_rows(stage: Stage, class_names: Sequence[str]) -> pl.DataFrame:
     """Return the rows of packed images, with every column of an image set."""
-    names = list(context.task.class_names)
+    names = list(class_names)
     parts = [
         pl.read_parquet(shard / "index.parquet").with_columns(
-            shard=pl.lit((shard / "images.tar").relative_to(context.home.data).as_posix())
+            shard=pl.lit((shard / "images.tar").relative_to(stage.folder.parent).as_posix())
         )
         for shard in stage.shards()
     ]

@@ -11,7 +11,8 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from bench.core.errors import BenchError
-from bench.core.files import write_atomic
+from bench.core.files import temporary_name, write_atomic
+from bench.core.json_values import readable_json
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.records import Counts, RunRecord
@@ -134,7 +135,31 @@ def failed_record(spec: RunSpec, started: str, error: Exception) -> RunRecord:
 def write_record(home: Home, record: RunRecord) -> None:
     """Write a run's record into its folder, whole or not at all."""
     path = home.run(record.run_id) / "record.json"
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(record)))
+    write_atomic(path, readable_json(record))
+
+
+def write_spec(home: Home, spec: RunSpec) -> None:
+    """Put a run's spec where a job finds it; how it is carried out may have changed."""
+    path = home.run(spec.run_id) / "spec.json"
+    content = readable_json(spec)
+    if not path.is_file() or path.read_bytes() != content:
+        # Many are written at once, and none is missed that did not reach the disk.
+        temporary = temporary_name(path)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+
+
+def read_spec(home: Home, run_id: str) -> RunSpec:
+    """Return the spec in a run's folder.
+
+    Raises:
+        BenchError: If it is not there or cannot be read.
+    """
+    path = home.run(run_id) / "spec.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunSpec)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BenchError(f"cannot read {path}: {error}", "sweep again") from error
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from filelock import FileLock, Timeout
 
 from bench.core.errors import BenchError
 from bench.core.files import atomic_folder, fingerprint, write_atomic
-from bench.core.json_values import Json, digest
+from bench.core.json_values import Json, digest, readable_json
 from bench.core.progress import Bar, Progress
-from bench.core.work_selection import EVERYTHING, Scope
+from bench.core.work_selection import EVERYTHING, WorkSelection
 
 
 class UnfinishedError(BenchError):
@@ -50,15 +50,26 @@ class Stage:
         name: What the stage does, e.g. ``"download"``.
         config: Everything that determines its output, besides its inputs.
         inputs: The outputs of the stages it reads.
+        progress: Where to report.
+        selection: Which shards to make, if any.
     """
 
     def __init__(
-        self, data: Path, name: str, config: Mapping[str, Any], inputs: Sequence[str] = ()
+        self,
+        data: Path,
+        name: str,
+        config: Mapping[str, Any],
+        inputs: Sequence[str] = (),
+        *,
+        progress: Progress | None = None,
+        selection: WorkSelection = EVERYTHING,
     ) -> None:
         self.config = {"stage": name, "config": dict(config), "inputs": list(inputs)}
         self.name = name
         self.key = f"{name}-{digest(self.config)}"
         self.folder = data / self.key
+        self._progress = progress or Progress(quiet=True)
+        self._selection = selection
 
     @property
     def done(self) -> bool:
@@ -89,9 +100,8 @@ class Stage:
         self,
         shards: int,
         make: Callable[[int, Path], None],
-        progress: Progress,
         *,
-        scope: Scope = EVERYTHING,
+        sharded: bool = True,
         wait: bool = True,
         summarise: Callable[[list[Path]], dict[str, Any]] = lambda _: {},
     ) -> None:
@@ -100,8 +110,8 @@ class Stage:
         Args:
             shards: Number of shards; the first worker's word stands.
             make: Fills an empty folder with the content of one shard.
-            progress: Where to report.
-            scope: Which shards to make, if any.
+            sharded: Whether workers that were given some shards make only those; if not, any of
+                them makes all.
             wait: Whether to wait for shards that other workers are making.
             summarise: What to note about the finished stage.
 
@@ -110,12 +120,13 @@ class Stage:
         """
         if self.done:
             return
-        if not scope.has(self.name):
+        selection = self._selection if sharded else self._selection.unsharded
+        if not selection.has(self.name):
             raise UnfinishedError(f"{self.key} is still to be made", self.name)
         total = self._plan(shards)
-        wanted = [index for index in scope.shards or range(total) if index < total]
+        wanted = [index for index in selection.shards or range(total) if index < total]
         missing = [index for index in wanted if not self.shard(index).is_dir()]
-        with progress.bar(self.name, len(missing), "shard") as bar:
+        with self._progress.bar(self.name, len(missing), "shard") as bar:
             busy = [index for index in missing if not self._make(index, make, bar, wait=False)]
             for index in busy if wait else ():
                 self._make(index, make, bar, wait=True)
@@ -158,4 +169,4 @@ class Stage:
             ) from error
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        write_atomic(self.folder / name, msgspec.json.format(msgspec.json.encode(content)))
+        write_atomic(self.folder / name, readable_json(content))

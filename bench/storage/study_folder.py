@@ -15,13 +15,13 @@ from typing import Literal, TypeVar
 import msgspec
 from filelock import FileLock
 
-from bench.core.config import Declared, Positive
+from bench.core.config import Config, Positive
 from bench.core.errors import BenchError, RequestError, unknown_name
 from bench.core.files import write_atomic
-from bench.core.json_values import Json
+from bench.core.json_values import Json, readable_json
 from bench.core.paths import Home
 
-T = TypeVar("T", bound=Declared)
+T = TypeVar("T", bound=Config)
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
@@ -29,7 +29,7 @@ _VARIABLE = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+|\S*/\S*")
 """What differs between equal errors: addresses, hashes, numbers, paths."""
 
 
-class Submitted(Declared, frozen=True, kw_only=True):
+class Submitted(Config, frozen=True, kw_only=True):
     """What ``study.json`` says: a study as it was last submitted."""
 
     name: str
@@ -43,7 +43,7 @@ class Submitted(Declared, frozen=True, kw_only=True):
     """Equal errors after which the study pauses itself."""
 
 
-class Array(Declared, frozen=True, kw_only=True):
+class Array(Config, frozen=True, kw_only=True):
     """Jobs alike that were submitted at once; one that is submitted alone is an array too."""
 
     kind: str
@@ -58,7 +58,7 @@ class Array(Declared, frozen=True, kw_only=True):
         return self.job if len(self.tasks) == 1 else f"{self.job}_{task}"
 
 
-class Failure(Declared, frozen=True, kw_only=True):
+class Failure(Config, frozen=True, kw_only=True):
     """How a run failed, the last time."""
 
     error: str
@@ -69,7 +69,7 @@ class Failure(Declared, frozen=True, kw_only=True):
         return _VARIABLE.sub("#", self.error)[:300]
 
 
-class Hold(Declared, frozen=True, kw_only=True):
+class Hold(Config, frozen=True, kw_only=True):
     """Why no run of a study is started."""
 
     reason: str
@@ -185,9 +185,9 @@ def names(home: Home) -> list[str]:
     return sorted(name for name in found if _NAME.fullmatch(name))
 
 
-def _write(path: Path, content: Declared) -> None:
+def _write(path: Path, content: Config) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(content)))
+    write_atomic(path, readable_json(content))
 
 
 def _read(path: Path, kind: type[T]) -> T | None:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from bench.core.task import Task
 from bench.plugins import tasks
-from bench.tasks._folder import FolderTask
+from bench.tasks._folder import FolderTask, class_folders
+from bench.tasks._mini import MiniTask
+
+__all__ = ["FolderTask", "MiniTask", "class_folders", "find_task"]
 
 
 def find_task(name: str) -> Task:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.core.config import Declared, declared, read_yaml
+from bench.core.config import Config, parse_config, read_yaml
 from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
@@ -23,7 +23,7 @@ from bench.storage.tar_shards import decode
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
-class _Declaration(Declared, frozen=True, kw_only=True):
+class _Declaration(Config, frozen=True, kw_only=True):
     templates: tuple[str, ...] = ("a photo of a {}.",)
     domain_texts: tuple[str, ...] = ("a photo.",)
     queries: Queries = {}
@@ -39,7 +39,7 @@ class FolderTask(Task, frozen=True, kw_only=True):
     """Fingerprint of the folder: other images of the same name are another task."""
 
     @property
-    def pin(self) -> str:
+    def fingerprint(self) -> str:
         """What stands for the names, the prompts and the images."""
         return f"{self.name}@{self.content}"
 
@@ -53,7 +53,7 @@ class FolderTask(Task, frozen=True, kw_only=True):
         path = path.resolve()
         settings = path / "task.yaml"
         given: Json = read_yaml(settings) if settings.is_file() else {}
-        rest = declared(_Declaration, given, str(settings))
+        rest = parse_config(_Declaration, given, str(settings))
         parts, shifted = _parts(path), _shifted(path, rest.shifted)
         names = sorted({name for part in parts.values() for name, _ in part})
         if len(names) < 2:
@@ -72,7 +72,7 @@ class FolderTask(Task, frozen=True, kw_only=True):
                     "remove the folder, or add the class to train, val and test",
                 )
         fields = [field for field in rest.__struct_fields__ if field != "shifted"]
-        return declared(
+        return parse_config(
             cls,
             {
                 **{field: getattr(rest, field) for field in fields},

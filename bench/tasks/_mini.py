@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.core.config import declared, read_yaml
+from bench.core.config import parse_config, read_yaml
 from bench.core.paths import Home
 from bench.core.task import Split, Task
 from bench.miniworld.pool import split_arrays
@@ -25,7 +25,7 @@ class MiniTask(Task, frozen=True, kw_only=True):
         name = f"mini-{domain}"
         values = read_yaml(Path(__file__).with_name("mini.yaml"))
         extra = {"name": name, "domain": domain, "class_names": CLASSES[domain]}
-        return declared(cls, {**values["all"], **values[domain], **extra}, f"the task {name}")
+        return parse_config(cls, {**values["all"], **values[domain], **extra}, f"the task {name}")
 
     def open_split(self, name: str, home: Home) -> Split:
         """Render one split."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.core.config import declared, read_yaml
+from bench.core.config import parse_config, read_yaml
 from bench.core.errors import RequestError
 from bench.core.paths import Home
 from bench.core.task import Split, Task
@@ -26,7 +26,7 @@ class PublishedTask(Task, frozen=True, kw_only=True):
         """Read a task's declaration from the data file of its name."""
         values = read_yaml(Path(__file__).with_name(f"{name}.yaml"))
         extra = {"name": name, "dataset": dataset, "val_of_train": val_of_train}
-        return declared(cls, {**values, **extra}, f"the task {name}")
+        return parse_config(cls, {**values, **extra}, f"the task {name}")
 
     def check(self, home: Home) -> None:
         """Make sure that torchvision finds the benchmark."""

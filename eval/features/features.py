@@ -110,11 +110,11 @@ class TaskImages:
         """Return a hash of all that determines a split's preprocessed images and labels."""
         split = self.split(name)
         keys = hashlib.sha256("\0".join(split.keys).encode() + split.labels.tobytes())
-        return digest([self.task.pin, name, keys.hexdigest(), repr(self._preprocess)])
+        return digest([self.task.fingerprint, name, keys.hexdigest(), repr(self._preprocess)])
 
 
 class ModelFeatures:
-    """One model's features on one task's splits; a `bench.types.ModelView`.
+    """One model's features on one task's splits; a `bench.plugins.ModelView`.
 
     Args:
         model: The classifier.

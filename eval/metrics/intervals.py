@@ -1,6 +1,6 @@
 """Accuracy and mean accuracy per class, with 95 % intervals for the sampling of test images.
 
-Several draws (of few shots, say) are averaged image by image: the interval is for the choice of
+Ambiguous draws (of few shots, say) are averaged image by image: the interval is for the choice of
 test images alone, and the draws' own values stand beside it.
 """
 

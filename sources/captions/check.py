@@ -14,7 +14,7 @@ import polars as pl
 
 from bench.core.task import Query, Task
 from bench.plugins.captions import Caption
-from sources.pool.matcher import Rule
+from sources.pool.matcher import CaptionMatcher
 
 MAX_LENGTH = 300
 """Characters of a caption: what Stable Diffusion's text encoder reads, 77 tokens of about four."""
@@ -32,7 +32,7 @@ class CaptionCheck:
 
     def __init__(self, task: Task) -> None:
         spellings = {name: Query(any=(*task.query(name).any, name)) for name in task.class_names}
-        self._rule = Rule(msgspec.structs.replace(task, queries=spellings), "phrase")
+        self._rule = CaptionMatcher(msgspec.structs.replace(task, queries=spellings), "phrase")
 
     def faults(self, captions: Sequence[Caption]) -> list[str | None]:
         """Return what is wrong with each caption; None for nothing."""

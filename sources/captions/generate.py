@@ -41,10 +41,10 @@ def captions(
         RequestError: If the writer cannot begin.
         BenchError: If it cannot go on, or if most of a shard's captions are unfit.
     """
-    desk = _Desk(options, writer, context)
+    desk = CaptionGenerator(options, writer, context)
     drafts = _drafts(options, desk, context, len(earlier))
     inputs = [drafts.output, *(stage.output for stage in earlier)]
-    stage = Stage(context.home.data, "captions", {"version": 1}, inputs)
+    stage = context.stage("captions", {"version": 1}, inputs)
 
     def make(_: int, folder: Path) -> None:
         rows = pl.concat(pl.read_parquet(part / "drafts.parquet") for part in drafts.shards())
@@ -55,14 +55,16 @@ def captions(
         desk.without_copies(fit, before).write_parquet(folder / "captions.parquet")
         rows.filter(pl.col("fault").is_not_null()).write_parquet(folder / "given-up.parquet")
 
-    stage.run(1, make, context.progress, scope=context.scope.whole)
+    stage.run(1, make, sharded=False)
     return stage
 
 
-def _drafts(options: CaptionOptions, desk: "_Desk", context: Context, block: int) -> Stage:
+def _drafts(
+    options: CaptionOptions, desk: "CaptionGenerator", context: Context, block: int
+) -> Stage:
     config = {"version": 1, "block": block, "size": options.block_size}
     config |= {"shard_size": options.caption_shard_size, **desk.config}
-    stage = Stage(context.home.data, "drafts", config)
+    stage = context.stage("drafts", config)
 
     def make(shard: int, folder: Path) -> None:
         first = shard * options.caption_shard_size
@@ -71,11 +73,11 @@ def _drafts(options: CaptionOptions, desk: "_Desk", context: Context, block: int
         desk.drafts(keys).write_parquet(folder / "drafts.parquet")
 
     shards = -(-options.block_size // options.caption_shard_size)
-    stage.run(shards, make, context.progress, scope=context.scope.whole)
+    stage.run(shards, make, sharded=False)
     return stage
 
 
-class _Desk:
+class CaptionGenerator:
     """A writer at work: its texts are checked, and drawn anew where they are unfit."""
 
     def __init__(self, options: CaptionOptions, writer: CaptionWriter, context: Context) -> None:

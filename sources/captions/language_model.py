@@ -106,6 +106,7 @@ class OwnDraws:
         self._sampling = sampling
 
     def __call__(self, _: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        """Return scores that leave one token a row."""
         import torch
 
         uniform = torch.stack([torch.rand(1, generator=own) for own in self._generators])

@@ -1,4 +1,4 @@
-"""The lists that captions are made of: ``sources/captions/phrases/NAME.yaml``, or a file of one's own."""
+"""The lists that captions are made of: ``phrases/NAME.yaml`` beside this file, or a user's own."""
 
 from pathlib import Path
 from string import Formatter
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from bench.core.config import Declared, declared, read_yaml
+from bench.core.config import Config, parse_config, read_yaml
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
 
@@ -23,7 +23,7 @@ _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _Texts = Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
 
 
-class _Phrases(Declared, frozen=True, kw_only=True, rename={"class_": "class"}):
+class _Phrases(Config, frozen=True, kw_only=True, rename={"class_": "class"}):
     """What a phrase file holds; the lists by noun need one for ``object``, which is any other."""
 
     class_: _Texts
@@ -49,7 +49,7 @@ def read_phrases(name: str) -> Json:
     path = _FOLDER / f"{name}.yaml" if name in names else Path(name)
     if path.suffix != ".yaml" or not path.is_file():
         raise unknown_name("list of phrases", name, names)
-    found: Json = msgspec.to_builtins(declared(_Phrases, read_yaml(path), str(path)))
+    found: Json = msgspec.to_builtins(parse_config(_Phrases, read_yaml(path), str(path)))
     for kind, slots in _SLOTS.items():
         for template in found[kind]:
             _check(template, slots, f"{path}: {kind}")

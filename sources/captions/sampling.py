@@ -4,10 +4,10 @@ from typing import Annotated
 
 import msgspec
 
-from bench.core.config import AboveZero, Declared
+from bench.core.config import AboveZero, Config
 
 
-class Sampling(Declared, frozen=True, kw_only=True):
+class Sampling(Config, frozen=True, kw_only=True):
     """Temperature and nucleus sampling, and an end."""
 
     temperature: AboveZero = 0.8

@@ -36,7 +36,7 @@ def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Cont
         )
     names = ("image_size", "resize_mode", "suffix", "quality", "shard_size", "opt_outs")
     config = {name: getattr(options, name) for name in names}
-    stage = Stage(context.home.data, "download", config, [scanned.output])
+    stage = context.stage("download", config, [scanned.output])
     if stage.done:
         return stage
     shards = -(-rows.height // options.shard_size)
@@ -49,7 +49,7 @@ def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Cont
             first, end = (rows.height * edge // shards for edge in (index, index + 1))
             fetch(rows[first:end], folder, options, served)
 
-        stage.run(shards, make, context.progress, scope=context.scope, summarise=_total)
+        stage.run(shards, make, summarise=_total)
     return stage
 
 

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bench.core.config import Declared, Natural, Positive
+from bench.core.config import Config, Natural, Positive
 from bench.core.errors import RequestError
 from bench.storage.tar_shards import Suffix
 from sources.download.addresses import parse_place
 
 
-class DownloadOptions(Declared, frozen=True, kw_only=True):
+class DownloadOptions(Config, frozen=True, kw_only=True):
     """How images are fetched."""
 
     image_size: Positive = 256

@@ -46,7 +46,7 @@ def preflight(
     if not size or rows.height < LONG * size:
         return
     config = {"sample": size, "seed": SEED, "opt_outs": options.opt_outs}
-    stage = Stage(context.home.data, "preflight", config, [scanned.output])
+    stage = context.stage("preflight", config, [scanned.output])
     threads = max(1, min(options.threads, size // PER_THREAD))
     few = msgspec.structs.replace(options, threads=threads, processes=1)
 
@@ -68,8 +68,7 @@ def preflight(
     stage.run(
         1,
         make,
-        context.progress,
-        scope=context.scope.whole,
+        sharded=False,
         summarise=lambda shards: msgspec.json.decode((shards[0] / "found.json").read_bytes()),
     )
     context.progress.say(_sentence(stage.info(), rows.height))

@@ -24,7 +24,7 @@ MAX_BYTES = 32 * 2**20
 """Longest response that is read; the threads of a shard hold one each."""
 
 
-class Rules(NamedTuple):
+class FetchPolicy(NamedTuple):
     """What a request may do.
 
     Attributes:
@@ -142,7 +142,7 @@ class _BoundedTls(_Bounded, http.client.HTTPSConnection):
 
 
 class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: FetchPolicy) -> None:
         super().__init__()
         self._rules = rules
         self._tls = ssl.create_default_context()
@@ -172,7 +172,7 @@ class Opener(urllib.request.OpenerDirector):
         rules: The rules.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: FetchPolicy) -> None:
         super().__init__()
         self._rules = rules
         for handler in (

@@ -21,7 +21,7 @@ from sources.download.addresses import parse_place
 from sources.download.failures import is_transient, kind_of_row
 from sources.download.image_check import CheckedResizer
 from sources.download.options import DownloadOptions
-from sources.download.safe_http import Opener, Rules
+from sources.download.safe_http import FetchPolicy, Opener
 
 USER_AGENT = "retrieved-or-generated"
 PAUSE_S = 2.0
@@ -55,7 +55,7 @@ class Fetcher:
         settings: As of img2dataset's ``Downloader``.
     """
 
-    def __init__(self, rules: Rules, **settings: Any) -> None:  # noqa: ANN401
+    def __init__(self, rules: FetchPolicy, **settings: Any) -> None:  # noqa: ANN401
         from img2dataset.downloader import Downloader
 
         self._rules = rules
@@ -109,7 +109,7 @@ def _fetch_once(rows: pl.DataFrame, folder: Path, job: Job) -> None:
         encode_quality=options.quality if options.suffix == ".jpg" else 6,
     )
     fetcher = Fetcher(
-        Rules(frozenset(map(parse_place, job.allowed)), options.deadline_s),
+        FetchPolicy(frozenset(map(parse_place, job.allowed)), options.deadline_s),
         sample_writer_class=WebDatasetSampleWriter,
         resizer=resizer,
         thread_count=options.threads,

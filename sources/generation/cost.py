@@ -77,7 +77,7 @@ class _Timer:
     """Draws batches and notes what they take."""
 
     def __init__(self, generator: Generator, options: GeneratorOptions, work: Workload) -> None:
-        self._painter = generator.painter
+        self._painter = generator.sampler
         self._options = options
         prompts = [work.prompts[i % len(work.prompts)] for i in range(options.batch_size)]
         self._work = work

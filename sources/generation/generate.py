@@ -17,8 +17,8 @@ from bench.storage.stage import Stage
 from bench.storage.tar_shards import ShardWriter
 from sources.generation.checkpoint import check_generator
 from sources.generation.options import GeneratorOptions
-from sources.generation.sampler import Painter
-from sources.generation.shard import Drawing, Row
+from sources.generation.sampler import DiffusionSampler
+from sources.generation.shard import Row, ShardGenerator
 
 
 class Generator:
@@ -48,9 +48,9 @@ class Generator:
         self._strength = strength
 
     @cached_property
-    def painter(self) -> Painter:
+    def sampler(self) -> DiffusionSampler:
         """The loaded pipeline."""
-        return Painter(self.folder, self._options, self._strength)
+        return DiffusionSampler(self.folder, self._options, self._strength)
 
     def try_out(self, context: Context) -> None:
         """Load the weights, unless they were loaded before: bad ones are found before any work.
@@ -60,12 +60,10 @@ class Generator:
         """
 
         def make(_: int, folder: Path) -> None:
-            kind = type(self.painter.pipeline).__name__
+            kind = type(self.sampler.pipeline).__name__
             (folder / "pipeline.json").write_bytes(msgspec.json.encode(kind))
 
-        Stage(context.home.data, "load", self.config).run(
-            1, make, context.progress, scope=context.scope.whole
-        )
+        context.stage("load", self.config).run(1, make, sharded=False)
 
     def draw(
         self,
@@ -78,7 +76,7 @@ class Generator:
     ) -> None:
         """Run a stage that draws one image per row.
 
-        Each shard holds ``images.tar``, ``index.parquet`` (see `sources.generation.shard.DRAWN_SCHEMA`)
+        Each shard holds ``images.tar``, ``index.parquet`` (`sources.generation.shard.DRAWN_SCHEMA`)
         and ``memory.json``: how often the batch was halved.
 
         Args:
@@ -91,20 +89,25 @@ class Generator:
         size = self._options.shard_size
 
         def make(index: int, folder: Path) -> None:
-            part, painter = rows.slice(index * size, size), self.painter
-            before = painter.halved
+            part, sampler = rows.slice(index * size, size), self.sampler
+            before = sampler.halved
             with (
                 ShardWriter(folder / "images.tar") as writer,
                 context.progress.bar(stage.name, part.height, "image") as bar,
             ):
-                drawing = Drawing(painter, self._options, writer)
+                drawing = ShardGenerator(sampler, self._options, writer)
                 drawn = drawing.draw(part.to_dicts(), bar, image_of)
             drawn.write_parquet(folder / "index.parquet")
-            halved = {"halved": painter.halved - before}
+            halved = {"halved": sampler.halved - before}
             (folder / "memory.json").write_bytes(msgspec.json.encode(halved))
 
         shards = -(-rows.height // size)
-        stage.run(shards, make, context.progress, scope=context.scope, wait=wait, summarise=_halved)
+        stage.run(
+            shards,
+            make,
+            wait=wait,
+            summarise=_halved,
+        )
 
 
 def image_rows(captions: pl.DataFrame, per_caption: int, *, shared: bool) -> pl.DataFrame:

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bench.core.config import Declared, Positive
+from bench.core.config import Config, Positive
 from bench.core.json_values import Json
 from bench.storage.tar_shards import Suffix
 
 
-class GeneratorOptions(Declared, frozen=True, kw_only=True):
+class GeneratorOptions(Config, frozen=True, kw_only=True):
     """How images are generated; the defaults are the paper's (002, appendix A.1)."""
 
     generator: str

@@ -41,7 +41,7 @@ class Item:
     image: Image.Image | None = None
 
 
-class Painter:
+class DiffusionSampler:
     """A pipeline, loaded once, that draws every image from its own seed.
 
     Args:

@@ -1,4 +1,4 @@
-"""Drawing a shard: every image drawn, checked, drawn anew where it is bad, encoded and written.
+"""Generating a shard: every image drawn, checked, drawn anew where it is bad, encoded and written.
 
 Decoding, checking, encoding and writing run in a thread while the next batch is denoised.
 """
@@ -16,7 +16,7 @@ from bench.core.progress import Bar
 from bench.storage.pack import reduced
 from bench.storage.tar_shards import ShardWriter, encode
 from sources.generation.options import GeneratorOptions
-from sources.generation.sampler import Frame, Item, Painter
+from sources.generation.sampler import DiffusionSampler, Frame, Item
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -49,17 +49,19 @@ often each defect was found, whether its caption was cut and the safety checker 
 it is in the tar."""
 
 
-class Drawing:
+class ShardGenerator:
     """The images of one shard.
 
     Args:
-        painter: Who draws.
+        sampler: Who draws.
         options: How images are kept.
         writer: Where they go.
     """
 
-    def __init__(self, painter: Painter, options: GeneratorOptions, writer: ShardWriter) -> None:
-        self._painter = painter
+    def __init__(
+        self, sampler: DiffusionSampler, options: GeneratorOptions, writer: ShardWriter
+    ) -> None:
+        self._painter = sampler
         self._options = options
         self._writer = writer
         self._drawn: dict[str, Row] = {}

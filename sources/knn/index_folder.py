@@ -50,7 +50,7 @@ class IndexFolder:
                 "faiss, which reads knn_index, is not installed",
                 "pip install faiss-cpu, or serve the index: clip-retrieval back, and knn_url",
             )
-        self.pin = fingerprint(folder)
+        self.fingerprint = fingerprint(folder)
 
     def nearest(self, queries: FloatArray, k: int) -> pl.DataFrame:
         """Return the nearest images of each query.

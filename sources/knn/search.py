@@ -21,7 +21,7 @@ from bench.storage.stage import Stage
 from sources.knn.index_folder import IndexFolder
 from sources.knn.options import DEFAULT_K, KnnOptions
 from sources.knn.server import Server
-from sources.pool.ambiguous import Several, choose
+from sources.pool.ambiguous import Ambiguous, resolve
 from sources.pool.match_file import Matches
 from sources.pool.scan import candidate_rows, labelled
 
@@ -34,21 +34,21 @@ class _Index(Protocol):
     """Where the nearest images are looked for."""
 
     @property
-    def pin(self) -> str:
+    def fingerprint(self) -> str:
         """What stands for its content."""
 
     def nearest(self, queries: FloatArray, k: int) -> pl.DataFrame:
         """Return query, similarity, url, caption and nsfw; a query's nearest first."""
 
 
-def knn_pins(options: KnnOptions, home: Home) -> dict[str, str]:
+def knn_fingerprints(options: KnnOptions, home: Home) -> dict[str, str]:
     """Return what the nearest images depend on: the index, and the CLIP that asks.
 
     Raises:
         RequestError: If any of it is not there, with the remedy.
     """
     return {
-        "knn": _index(options).pin,
+        "knn": _index(options).fingerprint,
         "knn_model": fingerprint(home.find_weights(_model(options))),
     }
 
@@ -64,12 +64,12 @@ def nearest(options: KnnOptions, context: Context) -> Stage:
     task, names = context.task, context.task.class_names
     config = {
         "version": 1,
-        "index": index.pin,
+        "index": index.fingerprint,
         "model": fingerprint(context.home.find_weights(_model(options))),
         "prompts": [[name, task.prompts(name)] for name in names],  # Their order makes the labels.
         "k": k,
     }
-    stage = Stage(context.home.data, "knn", config)
+    stage = context.stage("knn", config)
 
     def make(shard: int, folder: Path) -> None:
         own = range(shard * CLASSES, min((shard + 1) * CLASSES, len(names)))
@@ -93,12 +93,12 @@ def nearest(options: KnnOptions, context: Context) -> Stage:
             }
         ).write_parquet(folder / "asked.parquet")
 
-    stage.run(-(-len(names) // CLASSES), make, context.progress, scope=context.scope)
+    stage.run(-(-len(names) // CLASSES), make)
     return stage
 
 
 def with_nearest(
-    scanned: Stage | None, options: KnnOptions, several: Several, context: Context
+    scanned: Stage | None, options: KnnOptions, ambiguous: Ambiguous, context: Context
 ) -> Stage:
     """Return the candidates that a search finds, with those of a finished scan if there is one.
 
@@ -112,19 +112,19 @@ def with_nearest(
     """
     found = nearest(options, context)
     inputs = [stage.output for stage in (scanned, found) if stage is not None]
-    stage = Stage(context.home.data, "merge", {"version": 1, "several": several}, inputs)
+    stage = context.stage("merge", {"version": 1, "ambiguous": ambiguous}, inputs)
     names = context.task.class_names
 
     def make(_: int, folder: Path) -> None:
         hits = _read(found, "hits")
-        chosen, counts = _choose(hits, several)
+        chosen, counts = _resolve(hits, ambiguous)
         near = candidate_rows(chosen, names)
-        named = near.clear() if scanned is None else labelled(scanned, several)
-        rows = _merged(named, near, several)
+        named = near.clear() if scanned is None else labelled(scanned, ambiguous)
+        rows = _merged(named, near, ambiguous)
         if rows.is_empty():
             raise RequestError(
                 f"the index has no image for task {context.task.name!r}",
-                "raise source.knn_k, or choose another index",
+                "raise source.knn_k, or resolve another index",
             )
         rows.write_parquet(folder / "candidates.parquet")
         also = near.join(named, on="key", how="semi")["key"].n_unique()
@@ -137,8 +137,7 @@ def with_nearest(
     stage.run(
         1,
         make,
-        context.progress,
-        scope=context.scope.whole,
+        sharded=False,
         summarise=lambda shards: {
             **({} if scanned is None else scanned.info()),
             "knn": msgspec.json.decode((shards[0] / "counts.json").read_bytes()),
@@ -161,7 +160,7 @@ def _read(stage: Stage, name: str) -> pl.DataFrame:
     return pl.concat(pl.read_parquet(shard / f"{name}.parquet") for shard in stage.shards())
 
 
-def _choose(hits: pl.DataFrame, several: Several) -> tuple[pl.DataFrame, dict[str, int]]:
+def _resolve(hits: pl.DataFrame, ambiguous: Ambiguous) -> tuple[pl.DataFrame, dict[str, int]]:
     """Decide as a scan does, with the similarity in place of the length of a spelling."""
     found = hits.select(
         pl.col("url").alias("row"),
@@ -172,15 +171,15 @@ def _choose(hits: pl.DataFrame, several: Several) -> tuple[pl.DataFrame, dict[st
         "nsfw",
     )
     flagged = hits.is_empty() or hits["nsfw"].null_count() < hits.height
-    chosen, counts = choose(Matches(hits.height, flagged, found), several)
+    chosen, counts = resolve(Matches(hits.height, flagged, found), ambiguous)
     return chosen, {name: count for name, count in counts.items() if name not in ("rows", "pairs")}
 
 
-def _merged(named: pl.DataFrame, near: pl.DataFrame, several: Several) -> pl.DataFrame:
+def _merged(named: pl.DataFrame, near: pl.DataFrame, ambiguous: Ambiguous) -> pl.DataFrame:
     rows = pl.concat([named, near])
-    if several == "drop":
+    if ambiguous == "drop":
         rows = rows.filter(pl.col("label").n_unique().over("key") == 1)
-    same = ["key", "label"] if several == "all" else ["key"]
+    same = ["key", "label"] if ambiguous == "all" else ["key"]
     return rows.unique(same, keep="first", maintain_order=True).sort("key", maintain_order=True)
 
 

@@ -60,7 +60,7 @@ class Server:
             raise unknown_name(f"index of {self._url}", self._name, names)
 
     @property
-    def pin(self) -> str:
+    def fingerprint(self) -> str:
         """Where the index is; what it holds, a server does not say."""
         return f"{self._url} {self._name}"
 

@@ -7,17 +7,17 @@ import polars as pl
 from sources.pool.match_file import Matches
 from sources.pool.pool import NSFW_DROPPED
 
-Several = Literal["longest", "drop", "all"]
+Ambiguous = Literal["longest", "drop", "all"]
 
 _WEB_ADDRESS = "(?i)^https?://"
 
 
-def choose(matches: Matches, several: Several) -> tuple[pl.DataFrame, dict[str, int]]:
+def resolve(matches: Matches, ambiguous: Ambiguous) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return the matches that stay, and how many pairs went for which reason.
 
     Args:
         matches: What one file has to offer.
-        several: What becomes of a caption that names several classes: it goes to the class of the
+        ambiguous: What becomes of a caption that names several classes: it goes to the class of the
             longest spelling, and a tie is dropped; it is dropped; or it goes to all of them.
 
     Returns:
@@ -32,7 +32,7 @@ def choose(matches: Matches, several: Several) -> tuple[pl.DataFrame, dict[str, 
         "drop": classes == 1,
         "all": classes >= 1,
     }
-    decided = fetchable.filter(kept[several])
+    decided = fetchable.filter(kept[ambiguous])
     flagged = pl.col("nsfw").str.to_uppercase().is_in(NSFW_DROPPED).fill_null(value=False)
     safe = decided.filter(~flagged)
     named, reachable, unambiguous = (_pairs(rows) for rows in (found, fetchable, decided))

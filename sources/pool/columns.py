@@ -8,13 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from bench.core.config import Declared
+from bench.core.config import Config
 
 KNOWN = {"url": ("url",), "caption": ("text", "caption"), "nsfw": ("nsfw",)}
 """Names in use, in lower case: LAION's URL, TEXT and NSFW, and Re-LAION's lower-case ones."""
 
 
-class Columns(Declared, frozen=True, kw_only=True):
+class Columns(Config, frozen=True, kw_only=True):
     """The names of the columns that a scan reads."""
 
     url: str
@@ -23,7 +23,7 @@ class Columns(Declared, frozen=True, kw_only=True):
     """LAION's flag: UNLIKELY, UNSURE or NSFW."""
 
 
-class PoolDeclaration(Declared, frozen=True, kw_only=True):
+class PoolDeclaration(Config, frozen=True, kw_only=True):
     """What a pool's ``pool.yaml`` may say."""
 
     columns: Columns

@@ -11,7 +11,7 @@ import pyarrow.parquet
 from polars.exceptions import PanicException
 
 from sources.pool.columns import Columns, UnfitFileError, columns_of
-from sources.pool.matcher import MAX_CAPTION, Rule
+from sources.pool.matcher import MAX_CAPTION, CaptionMatcher
 
 CHUNK = 2**20
 """Rows read at once, or a row group where that is more: memory is that of a chunk."""
@@ -45,7 +45,7 @@ class Matches(NamedTuple):
         return cls(0, True, pl.DataFrame(schema=SCHEMA))
 
 
-def match_file(path: Path, declared: Columns | None, rule: Rule) -> Matches:
+def match_file(path: Path, declared: Columns | None, rule: CaptionMatcher) -> Matches:
     """Look through one file; all captions are decoded once, other columns only around matches.
 
     Args:
@@ -92,7 +92,9 @@ def _chunks(path: Path) -> Iterator[tuple[int, int]]:
         yield start, count
 
 
-def _match(path: Path, start: int, count: int, columns: Columns, rule: Rule) -> pl.DataFrame:
+def _match(
+    path: Path, start: int, count: int, columns: Columns, rule: CaptionMatcher
+) -> pl.DataFrame:
     part = pl.scan_parquet(path).slice(start, count)
     with _reading():
         captions = part.select(columns.caption).collect().to_series()

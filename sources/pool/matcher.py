@@ -41,7 +41,7 @@ _REWRITE: dict[Matcher, Callable[[pl.Series], pl.Series]] = {
 }
 
 
-class Rule:
+class CaptionMatcher:
     """A task's queries, made ready to be looked for.
 
     Args:

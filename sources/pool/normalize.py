@@ -17,8 +17,8 @@ _SAME = {
     "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d",
     "'": "\u00b4\u02b9\u02bb\u02bc\u02c8\u2018\u2019\u201a\u201b\u2032\uff07",
     '"': "\u201c\u201d\u201e\u201f\u2033\uff02",
-    # Trade marks, soft hyphens, zero-width characters, and the mark that `sources.pool.matcher` puts
-    # around words.
+    # Trade marks, soft hyphens, zero-width characters, and the mark that `sources.pool.matcher`
+    # puts around words.
     "": "\u00ad\u2120\u2122\u200b\u200c\u200d\u2060\ufeff\uffff",
 }
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from bench.core.config import declared, read_yaml
+from bench.core.config import parse_config, read_yaml
 from bench.core.errors import BenchError, RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import digest
@@ -77,7 +77,7 @@ class Pool:
         )
 
     @property
-    def pin(self) -> str:
+    def fingerprint(self) -> str:
         """Fingerprint of the pool."""
         if self.name == MINIWORLD:
             return f"{WORLD}-{MINIWORLD_PAIRS}"
@@ -158,7 +158,7 @@ class RemotePool(Pool):
         return cls(url, Path(url), listing, declared)
 
     @property
-    def pin(self) -> str:
+    def fingerprint(self) -> str:
         """Fingerprint of the files' names, sizes and checksums, and of the declaration."""
         facts = [(file.name, file.size, file.checksum) for file in self.listing]
         return digest([facts, self.declared])
@@ -190,4 +190,4 @@ def _parquet_files(folder: Path) -> list[str]:
 
 
 def _declared_columns(path: Path, where: str) -> Columns:
-    return declared(PoolDeclaration, read_yaml(path), where).columns
+    return parse_config(PoolDeclaration, read_yaml(path), where).columns

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.core.errors import BenchError, RequestError
-from bench.core.memo import once
+from bench.core.memo import memo
 
 _CHECKSUMS = ("ETag", "etag", "md5Hash", "content_md5", "sha256", "crc32c", "checksum", "oid")
 """What file systems call a fingerprint of a file's content; some have none."""
@@ -29,7 +29,7 @@ class RemoteFile(NamedTuple):
     checksum: str
 
 
-@once
+@memo
 def list_files(url: str) -> list[RemoteFile]:
     """Return the files in a remote folder, in order of name.
 

@@ -17,10 +17,10 @@ from bench.core.progress import printable
 from bench.core.task import Task
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
-from sources.pool.ambiguous import Several, choose
+from sources.pool.ambiguous import Ambiguous, resolve
 from sources.pool.columns import UnfitFileError
 from sources.pool.match_file import Matches, match_file
-from sources.pool.matcher import MAX_CAPTION, Matcher, Rule
+from sources.pool.matcher import MAX_CAPTION, CaptionMatcher, Matcher
 from sources.pool.pool import Pool
 
 
@@ -29,7 +29,7 @@ def scan(
     task: Task,
     context: Context,
     matcher: Matcher = "substring",
-    several: Several = "longest",
+    ambiguous: Ambiguous = "longest",
 ) -> Stage:
     """Return the finished scan of a pool for a task's classes; one shard per Parquet file.
 
@@ -42,24 +42,23 @@ def scan(
         task: Its classes and queries.
         context: What the source was given.
         matcher: How queries are compared with captions.
-        several: What becomes of a caption that names several classes: it goes to the class of the
+        ambiguous: What becomes of a caption that names several classes: it goes to the class of the
             longest spelling, and a tie is dropped; it is dropped; or it goes to all.
 
     Raises:
         RequestError: If the task's queries or the pool are not usable.
     """
-    rule = Rule(task, matcher)
+    rule = CaptionMatcher(task, matcher)
     files = pool.files()
-    stage = Stage(
-        context.home.data,
+    stage = context.stage(
         "scan",
         {
             "version": 3,
-            "pool": pool.pin,
+            "pool": pool.fingerprint,
             "classes": task.class_names,  # Their order makes the labels.
             "queries": msgspec.to_builtins(rule.queries),
             "matcher": matcher,
-            "several": several,
+            "ambiguous": ambiguous,
             "caption": MAX_CAPTION,
         },
     )
@@ -73,12 +72,12 @@ def scan(
                 name = files[index].rpartition("/")[2]
                 problem = printable(f"{name}: {error}")
                 matches = Matches.none()
-        chosen, counts = choose(matches, several)
+        chosen, counts = resolve(matches, ambiguous)
         rows = candidate_rows(chosen, task.class_names)
         rows.write_parquet(folder / "candidates.parquet")
         pl.DataFrame([{**counts, "problem": problem}]).write_parquet(folder / "counts.parquet")
 
-    stage.run(len(files), make, context.progress, scope=context.scope, summarise=_total_counts)
+    stage.run(len(files), make, summarise=_total_counts)
     for problem in stage.info()["incomplete"]:
         context.progress.say(f"left out of the scan: {problem}")
     return stage
@@ -107,26 +106,28 @@ def candidates(stage: Stage) -> pl.DataFrame:
     return _all_rows(stage).unique("key", keep="first", maintain_order=True).sort("key")
 
 
-def labelled(stage: Stage, several: Several) -> pl.DataFrame:
+def labelled(stage: Stage, ambiguous: Ambiguous) -> pl.DataFrame:
     """Return the candidates of a finished scan, one row per URL and class that it is kept for."""
-    if several != "all":
+    if ambiguous != "all":
         return candidates(stage)
     rows = _all_rows(stage).unique(["key", "label"], keep="first", maintain_order=True)
     return rows.sort("key", maintain_order=True)
 
 
-def with_labels(images: pl.DataFrame, stage: Stage, several: Several) -> pl.DataFrame:
+def with_labels(images: pl.DataFrame, stage: Stage, ambiguous: Ambiguous) -> pl.DataFrame:
     """Return images with what their candidates say: url, caption, label and class_name.
 
     Args:
         images: One row per image, by ``key``.
         stage: The scan that they come from.
-        several: What the scan did with several classes.
+        ambiguous: What the scan did with several classes.
 
     Returns:
         One row per image and class; further classes of an image have keys of their own.
     """
-    rows = images.join(labelled(stage, several), on="key", how="left", maintain_order="left_right")
+    rows = images.join(
+        labelled(stage, ambiguous), on="key", how="left", maintain_order="left_right"
+    )
     own_key = pl.when(pl.col("key").is_first_distinct()).then("key")
     return rows.with_columns(own_key.otherwise(pl.format("{}-{}", "key", "label")).alias("key"))
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 from PIL import Image, ImageOps
 
-from bench.core.files import temporary_name, write_atomic
+from bench.core.files import write_atomic, write_parquet
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet, read_image
 
@@ -82,10 +82,7 @@ def _read(rows: pl.DataFrame, images: ImageSet) -> list[Image.Image]:
 
 
 def _write_table(rows: pl.DataFrame, images: ImageSet, name: str) -> None:
-    path = images.folder / f"{name}.parquet"
-    temporary = temporary_name(path)
-    rows.write_parquet(temporary)
-    temporary.replace(path)
+    write_parquet(images.folder / f"{name}.parquet", rows)
 
 
 def _write_sheet(rows: Sequence[Sequence[Image.Image]], images: ImageSet, name: str) -> None:

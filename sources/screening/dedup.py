@@ -58,12 +58,12 @@ class Deduplicated:
     Attributes:
         rows: The rows that stay, in order of key.
         removed: The others, with the columns of `REMOVED_SCHEMA`.
-        yields: How many were removed for which reason, by which descriptor and distances.
+        counts: How many were removed for which reason, by which descriptor and distances.
     """
 
     rows: pl.DataFrame
     removed: pl.DataFrame
-    yields: Json
+    counts: Json
 
 
 def drop_duplicates(
@@ -81,7 +81,7 @@ def drop_duplicates(
     references = _references(context)
     distances = (max_distance, min(max_distance, POOL_DISTANCE))
     config: Json = {"images": _fingerprint(rows), "distances": distances}
-    stage = Stage(context.home.data, "dedup", config, [references.output])
+    stage = context.stage("dedup", config, [references.output])
 
     def make(_: int, folder: Path) -> None:
         table = pl.concat(
@@ -94,7 +94,7 @@ def drop_duplicates(
         removed = pl.concat([leaked, equal, _near(distinct, distances[1])])
         removed.sort("key").write_parquet(folder / "removed.parquet")
 
-    stage.run(1, make, context.progress, scope=context.scope.whole)
+    stage.run(1, make, sharded=False)
     removed = pl.read_parquet(stage.shard(0) / "removed.parquet")
     counts = dict(removed.group_by("reason").len().iter_rows())
     descriptor = (
@@ -176,9 +176,9 @@ def _fingerprint(rows: pl.DataFrame) -> str:
 def _references(context: Context) -> Stage:
     """Return the finished hashes of every val and test image, in every framing."""
     task, splits = context.task, ("val", "test")
-    config: Json = {"task": task.pin, "sizes": task.split_sizes, "hash": HASH_SIDE}
+    config: Json = {"task": task.fingerprint, "sizes": task.split_sizes, "hash": HASH_SIDE}
     config |= {"longest side": _REDUCED, "framings": FRAMINGS}
-    stage = Stage(context.home.data, "reference", config)
+    stage = context.stage("reference", config)
     schema: dict[str, type[pl.DataType]] = {"split": pl.String, "index": pl.Int64}
     schema |= {"framing": pl.String, "pixels": pl.String} | HASH_SCHEMA
 
@@ -193,5 +193,5 @@ def _references(context: Context) -> Stage:
         table = pl.DataFrame(rows, schema=schema, orient="row")
         table.write_parquet(folder / "hashes.parquet")
 
-    stage.run(len(splits), make, context.progress, scope=context.scope.whole)
+    stage.run(len(splits), make, sharded=False)
     return stage

@@ -20,7 +20,7 @@ from bench.storage.tar_shards import decode, read_bytes
 from sources.screening.phash import HASH_SCHEMA, HASH_SIDE, LEAST_SIDE, perceptual_hash
 
 
-def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
+def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
     """Return the finished description of a stage's tars.
 
     Args:
@@ -29,7 +29,7 @@ def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
         filter_model: Weights of the CLIP that embeds the images.
         context: What the source was given.
 
-    Each shard holds ``described.parquet``: the index's rows that decode, with ``shard`` (path
+    Each shard holds ``embedded.parquet``: the index's rows that decode, with ``shard`` (path
     below the data folder), width, height and the hash's words; and ``embeddings.npy``, float16
     ``[rows, dim]``, L2-normalised, row for row.
     """
@@ -41,9 +41,9 @@ def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
         "hash": f"phash {HASH_SIDE}",
         "least side": LEAST_SIDE,
     }
-    described = Stage(context.home.data, "describe", config, [stage.output])
-    if described.done:
-        return described
+    embedded = context.stage("embed", config, [stage.output])
+    if embedded.done:
+        return embedded
 
     def make(index: int, folder: Path) -> None:
         tar = stage.shard(index) / "images.tar"
@@ -57,23 +57,23 @@ def describe(stage: Stage, filter_model: str, context: Context) -> Stage:
         shard = tar.relative_to(context.home.data).as_posix()
         facts.with_columns(pl.lit(shard).alias("shard")).join(
             rows, on="key", how="left", maintain_order="left"
-        ).write_parquet(folder / "described.parquet")
+        ).write_parquet(folder / "embedded.parquet")
         np.save(folder / "embeddings.npy", embeddings.astype(np.float16))
 
-    described.run(len(stage.shards()), make, context.progress, scope=context.scope)
-    return described
+    embedded.run(len(stage.shards()), make)
+    return embedded
 
 
-def described_rows(stages: Sequence[Stage]) -> pl.DataFrame:
+def embedded_rows(stages: Sequence[Stage]) -> pl.DataFrame:
     """Return the rows of finished descriptions."""
     return pl.concat(
-        pl.read_parquet(shard / "described.parquet") for stage in stages for shard in stage.shards()
+        pl.read_parquet(shard / "embedded.parquet") for stage in stages for shard in stage.shards()
     )
 
 
 def embeddings(shard: Path) -> tuple[pl.DataFrame, NDArray[np.float16]]:
-    """Return a finished shard's described rows and their embeddings, memory-mapped, row for row."""
-    rows = pl.read_parquet(shard / "described.parquet")
+    """Return a finished shard's embedded rows and their embeddings, memory-mapped, row for row."""
+    rows = pl.read_parquet(shard / "embedded.parquet")
     return rows, np.load(shard / "embeddings.npy", mmap_mode="r")
 
 

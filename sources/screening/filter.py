@@ -17,7 +17,7 @@ from bench.core.json_values import Json
 from bench.plugins.source import Context, Embedder
 from bench.storage.stage import Stage
 from sources.download.options import DownloadOptions
-from sources.screening.embed import described_rows, embeddings
+from sources.screening.embed import embedded_rows, embeddings
 
 _DEFAULTS: dict[str, dict[str, float]] = {
     "threshold": {"tau": 0.2},
@@ -73,18 +73,18 @@ class FilterOptions(DownloadOptions, frozen=True, kw_only=True):
 
 
 def scored(
-    described: Sequence[Stage], options: FilterOptions, context: Context, labels: pl.DataFrame
+    embedded: Sequence[Stage], options: FilterOptions, context: Context, labels: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return described rows with their ``label`` and the ``clip_score`` that the rule looks at.
+    """Return embedded rows with their ``label`` and the ``clip_score`` that the rule looks at.
 
     Args:
-        described: Finished descriptions by the CLIP that scores.
+        embedded: Finished descriptions by the CLIP that scores.
         options: The rule.
         context: What the source was given.
         labels: Columns key and label.
     """
     if options.filter == "threshold":
-        rows = domain_scored(described, options.filter_model, context)
+        rows = domain_scored(embedded, options.filter_model, context)
     else:
         task, load = context.task, context.embedder
         prompts = [task.prompts(name) for name in task.class_names]
@@ -95,15 +95,15 @@ def scored(
             own_class = directions[own["label"].to_numpy()]
             return np.asarray(np.einsum("ij,ij->i", images, own_class), np.float32)
 
-        rows = _scored(described, {"classes": prompts}, of_own_class, context)
+        rows = _scored(embedded, {"classes": prompts}, of_own_class, context)
     return rows.join(labels, on="key", how="left", maintain_order="left")
 
 
-def domain_scored(described: Sequence[Stage], filter_model: str, context: Context) -> pl.DataFrame:
-    """Return described rows with ``clip_score``, the largest cosine with a domain text.
+def domain_scored(embedded: Sequence[Stage], filter_model: str, context: Context) -> pl.DataFrame:
+    """Return embedded rows with ``clip_score``, the largest cosine with a domain text.
 
     Args:
-        described: Finished descriptions by the CLIP that scores.
+        embedded: Finished descriptions by the CLIP that scores.
         filter_model: Weights of that CLIP.
         context: What the source was given.
     """
@@ -113,7 +113,7 @@ def domain_scored(described: Sequence[Stage], filter_model: str, context: Contex
         cosines = images @ context.embedder(filter_model).texts(texts).T
         return np.asarray(cosines.max(axis=1, initial=-1), np.float32)
 
-    return _scored(described, {"domain": texts}, of_domain, context)
+    return _scored(embedded, {"domain": texts}, of_domain, context)
 
 
 def passes(rows: pl.DataFrame, options: FilterOptions) -> pl.Series:
@@ -136,23 +136,23 @@ def class_directions(embedder: Embedder, prompts: Sequence[Sequence[str]]) -> Fl
 
 
 def _scored(
-    described: Sequence[Stage],
+    embedded: Sequence[Stage],
     config: Json,
     score: Callable[[pl.DataFrame, FloatArray], FloatArray],
     context: Context,
 ) -> pl.DataFrame:
-    """Return described rows with a score of their embeddings, float32 ``[n, dim]``, done once."""
+    """Return embedded rows with a score of their embeddings, float32 ``[n, dim]``, done once."""
     scores = [np.empty(0, np.float32)]
-    for source in described:
-        stage = Stage(context.home.data, "score", config, [source.output])
+    for source in embedded:
+        stage = context.stage("score", config, [source.output])
 
         def make(index: int, folder: Path, source: Stage = source) -> None:
             rows, images = embeddings(source.shard(index))
             np.save(folder / "scores.npy", score(rows, images.astype(np.float32)))
 
         # All shards: they cost seconds, and the description they read is complete.
-        stage.run(len(source.shards()), make, context.progress, scope=context.scope.whole)
+        stage.run(len(source.shards()), make, sharded=False)
         scores += [np.load(shard / "scores.npy") for shard in stage.shards()]
-    return described_rows(described).with_columns(
+    return embedded_rows(embedded).with_columns(
         pl.Series("clip_score", np.concatenate(scores), pl.Float32)
     )

@@ -67,7 +67,7 @@ class Screened:
     """What screening left.
 
     Attributes:
-        images: Every image that there is, described and scored.
+        images: Every image that there is, embedded and scored.
         passing: Which of them the rule keeps.
         unique: What de-duplication left of those.
     """
@@ -92,12 +92,12 @@ def check_cap(options: ScreeningOptions, needed: int, context: Context) -> None:
 
 
 def screen(
-    described: Sequence[Stage], options: ScreeningOptions, context: Context, labels: pl.DataFrame
+    embedded: Sequence[Stage], options: ScreeningOptions, context: Context, labels: pl.DataFrame
 ) -> Screened:
     """Score drawn images, keep those that pass, and remove copies.
 
     Args:
-        described: Finished descriptions.
+        embedded: Finished descriptions.
         options: The rule.
         context: What the source was given.
         labels: Key and label of every image.
@@ -106,11 +106,11 @@ def screen(
         BenchError: If nothing is left: no larger number of images would help.
     """
     if options.rule is None:
-        images = domain_scored(described, options.filter_model, context)
+        images = domain_scored(embedded, options.filter_model, context)
         images = images.join(labels, on="key", how="left", maintain_order="left")
         passing = pl.repeat(True, images.height, eager=True, dtype=pl.Boolean)
     else:
-        images = scored(described, options.rule, context, labels)
+        images = scored(embedded, options.rule, context, labels)
         passing = passes(images, options.rule)
     unique = drop_duplicates(images.filter(passing), context)
     kept, passed = unique.rows.height, int(passing.sum())
@@ -121,7 +121,7 @@ def screen(
         )
     if kept < passed / 2:
         raise BenchError(
-            f"most generated images are copies: {unique.yields}",
+            f"most generated images are copies: {unique.counts}",
             "the generator's images hardly differ; look at them",
         )
     return Screened(images, passing, unique)
@@ -158,7 +158,7 @@ def yields_of(
         "flagged": int(outcomes["flagged"].sum()),
         "batch halved": sum(stage.info()["halved"] for stage in drawn),
         "filtered": int((~screened.passing).sum()),
-        "duplicates": screened.unique.yields,
+        "duplicates": screened.unique.counts,
         "kept": kept.height,
         "classes": classes,
     }

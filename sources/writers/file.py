@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.files import content_hash
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
@@ -19,7 +19,7 @@ class FromFile:
 
     fixed = True
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """Which file."""
 
         path: str

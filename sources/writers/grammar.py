@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.plugins import writers
@@ -17,7 +17,7 @@ class Grammar:
 
     fixed = False
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """None: `source.phrases` says what it puts together."""
 
     def __init__(self, options: Options) -> None:

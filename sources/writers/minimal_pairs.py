@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.core.config import Declared
+from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.plugins import writers
@@ -35,7 +35,7 @@ class MinimalPairs:
 
     fixed = True
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """None: the templates are fixed."""
 
     def __init__(self, options: Options) -> None:

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from adapt.checkpoint import Checkpoint, Underway
+from adapt.checkpoint import Checkpoint, EpochProgress
 from adapt.models import Classifier
 from adapt.objectives.ce import CrossEntropy
 from bench.core.errors import BenchError
@@ -142,7 +142,7 @@ def test_what_a_kill_leaves_beside_the_finished_one_is_removed(tmp_path: Path) -
     first = adapt(tmp_path)
     (done,) = (tmp_path / "run").iterdir()
     weights = first.classifier.state()
-    Checkpoint(first.history, Underway(), weights, weights, {"optimiser": {}}).save(
+    Checkpoint(first.history, EpochProgress(), weights, weights, {"optimiser": {}}).save(
         tmp_path / "before"
     )
     (before,) = (tmp_path / "before").iterdir()

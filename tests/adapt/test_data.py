@@ -10,9 +10,9 @@ from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTens
 
 from adapt import data as data_module
 from adapt.augment import Augment
-from adapt.data import Part, TrainingImages, load, parts
+from adapt.data import RankBatch, TrainingImages, load, rank_batches
 from adapt.models import load_clip
-from adapt.order import Draw, Plan
+from adapt.order import BatchSchedule, Draw
 from bench.core.errors import BenchError
 from bench.core.specs import TrainSpec
 from bench.storage.image_set import ImageSet
@@ -72,10 +72,10 @@ def test_augmentation_leaves_the_global_generator_alone(image_set: ImageSet) -> 
 def test_workers_and_memory_change_nothing(
     image_set: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = Plan(TrainSpec(batch_size=5), [0] * 12, 0).batches(1)
+    batches = BatchSchedule(TrainSpec(batch_size=5), [0] * 12, 0).batches(1)
 
-    def wanted() -> Iterator[Part]:
-        return parts(batches, 0, 1)
+    def wanted() -> Iterator[RankBatch]:
+        return rank_batches(batches, 0, 1)
 
     kept = [pixels for _, pixels, _ in load(training_images(image_set), wanted, 0, CPU)]
     monkeypatch.setattr(data_module, "DECODED_BYTES", 0)

@@ -17,7 +17,7 @@ from adapt.data import TrainingImages
 from adapt.finetune import finetune
 from adapt.models import Classifier
 from adapt.objectives.ce import CrossEntropy
-from adapt.order import Draw, Plan, epoch_order
+from adapt.order import BatchSchedule, Draw, epoch_order
 from bench.core.errors import BenchError, RequestError
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
@@ -62,7 +62,7 @@ def test_fixed_steps_are_taken_whatever_n_is(tmp_path: Path) -> None:
     spec = msgspec.structs.replace(SPEC, steps=7, epochs=2, sampling="balanced", warmup_steps=7)
     adapted = adapt(tmp_path, spec)
     model, images = world(tmp_path)
-    plan = Plan(spec, images.labels, 0)
+    plan = BatchSchedule(spec, images.labels, 0)
     rates = [1e-3 * step / 7 for step in range(1, 8)]
     losses = plain_loop(model, images, plan.batches(1) + plan.batches(2), rates)
     assert_same(adapted.classifier.state(), model.state(), 2e-6)
@@ -105,7 +105,7 @@ def test_vit_b_16_equals_a_plain_loop(tmp_path: Path) -> None:
         validate=rising(),
         progress=Progress(quiet=True),
     )
-    batches = Plan(spec, images.labels, 0).batches(1)
+    batches = BatchSchedule(spec, images.labels, 0).batches(1)
     # Half a cosine: cos² of 0, 30 and 60 degrees.
     losses = plain_loop(model, images, batches, [1e-4, 0.75e-4, 0.25e-4])
     assert noting.losses == pytest.approx(losses, rel=1e-6)

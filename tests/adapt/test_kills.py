@@ -21,7 +21,7 @@ from adapt.checkpoint import Checkpoint
 from adapt.data import TrainingImages
 from adapt.finetune import Adapted, finetune
 from adapt.models import Classifier
-from adapt.order import Draw, Plan
+from adapt.order import BatchSchedule, Draw
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
 from tests.support.tiny_training import SPEC, N, adapt, assert_same, rising, save_always, world
@@ -177,7 +177,7 @@ def test_what_was_trained_on_is_not_read_again(
         validate=rising(),
         progress=Progress(quiet=True),
     )
-    plan = Plan(SPEC, images.labels, 0)
+    plan = BatchSchedule(SPEC, images.labels, 0)
     left = [*plan.batches(2)[2:], *plan.batches(3)]
     assert images.asked == [draw for batch in left for draw in batch]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapt.data import parts
-from adapt.order import Draw, Plan, balanced_lap, epoch_order
+from adapt.data import rank_batches
+from adapt.order import BatchSchedule, Draw, balanced_pass, epoch_order
 from bench.core.specs import TrainSpec
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=40)
@@ -23,7 +23,7 @@ def test_order_is_a_permutation_that_seed_and_epoch_fix() -> None:
 
 @given(labels=LABELS, batch=st.integers(1, 17), epochs=st.integers(1, 4))
 def test_an_epoch_takes_each_image_once(labels: list[int], batch: int, epochs: int) -> None:
-    plan = Plan(TrainSpec(epochs=epochs, batch_size=batch), labels, seed=3)
+    plan = BatchSchedule(TrainSpec(epochs=epochs, batch_size=batch), labels, seed=3)
     for epoch in range(1, epochs + 1):
         batches = plan.batches(epoch)
         flat = [draw for taken in batches for draw in taken]
@@ -45,7 +45,7 @@ def test_fixed_steps_are_full_batches_of_whole_laps(
 ) -> None:
     steps = epochs + more
     spec = TrainSpec(epochs=epochs, steps=steps, batch_size=batch, sampling=sampling)  # type: ignore[arg-type]
-    plan = Plan(spec, labels, seed=3)
+    plan = BatchSchedule(spec, labels, seed=3)
     assert plan.steps == steps
     per_epoch = [plan.batches(epoch) for epoch in range(1, epochs + 1)]
     assert [len(batches) for batches in per_epoch] == [
@@ -54,15 +54,15 @@ def test_fixed_steps_are_full_batches_of_whole_laps(
     assert min(len(batches) for batches in per_epoch) >= 1
     taken = [draws for batches in per_epoch for draws in batches]
     assert [len(draws) for draws in taken] == [batch] * steps
-    laps = Counter(draw.lap for draws in taken for draw in draws)
-    assert list(laps) == list(range(1, len(laps) + 1))
-    assert all(laps[lap] == len(labels) for lap in list(laps)[:-1])
-    assert plan.images_before(epochs + 1) == laps.total() == steps * batch
+    passes = Counter(draw.pass_index for draws in taken for draw in draws)
+    assert list(passes) == list(range(1, len(passes) + 1))
+    assert all(passes[pass_index] == len(labels) for pass_index in list(passes)[:-1])
+    assert plan.images_before(epochs + 1) == passes.total() == steps * batch
 
 
 @given(labels=LABELS)
 def test_balanced_lap_takes_as_many_of_each_class(labels: list[int]) -> None:
-    draws = balanced_lap(0, 1, labels)
+    draws = balanced_pass(0, 1, labels)
     assert len(draws) == len(set(draws)) == len(labels)
     counts = Counter(dict.fromkeys(labels, 0))
     counts.update(labels[draw.row] for draw in draws)
@@ -75,19 +75,19 @@ def test_balanced_lap_takes_as_many_of_each_class(labels: list[int]) -> None:
 
 def test_balanced_laps_of_a_long_tail_reach_every_image() -> None:
     labels = [0] * 90 + [1] * 10
-    laps = [balanced_lap(0, lap, labels) for lap in range(1, 21)]
-    assert all(sum(labels[draw.row] for draw in lap) == 50 for lap in laps)
-    assert {draw.row for lap in laps for draw in lap} == set(range(100))
-    assert laps[0] == balanced_lap(0, 1, labels)
-    assert laps[0] != balanced_lap(1, 1, labels)
+    passes = [balanced_pass(0, pass_index, labels) for pass_index in range(1, 21)]
+    assert all(sum(labels[draw.row] for draw in pass_index) == 50 for pass_index in passes)
+    assert {draw.row for pass_index in passes for draw in pass_index} == set(range(100))
+    assert passes[0] == balanced_pass(0, 1, labels)
+    assert passes[0] != balanced_pass(1, 1, labels)
 
 
 @given(labels=LABELS, batch=st.integers(1, 17), ranks=st.integers(1, 4))
 def test_parts_of_all_processes_make_up_each_batch(
     labels: list[int], batch: int, ranks: int
 ) -> None:
-    batches = Plan(TrainSpec(batch_size=batch), labels, seed=0).batches(5)
-    shares = [list(parts(batches, rank, ranks)) for rank in range(ranks)]
+    batches = BatchSchedule(TrainSpec(batch_size=batch), labels, seed=0).batches(5)
+    shares = [list(rank_batches(batches, rank, ranks)) for rank in range(ranks)]
     assert {len(share) for share in shares} == {len(batches)}
     for whole, taken in zip(batches, zip(*shares, strict=True), strict=True):
         assert all(part.draws for part in taken)

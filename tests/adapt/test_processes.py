@@ -1,4 +1,4 @@
-"""Several processes at one run, through the real command line under torchrun."""
+"""Ambiguous processes at one run, through the real command line under torchrun."""
 
 import json
 import subprocess

@@ -356,7 +356,7 @@ def test_a_folder_that_is_called_like_a_task_does_not_replace_it(
     shutil.copytree(colours, tmp_path / "mini-aircraft")
     monkeypatch.chdir(tmp_path)
     done = bench(*request(preset, Path("mini-aircraft"), "--dry-run"))
-    assert done.json["spec"]["pins"]["task"] == find_task("mini-aircraft").pin
+    assert done.json["spec"]["fingerprints"]["task"] == find_task("mini-aircraft").fingerprint
 
 
 def test_runs_share_what_they_share(bench: Bench, home: Home, preset: Path, colours: Path) -> None:

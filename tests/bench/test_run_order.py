@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adapt.objectives.ce import CrossEntropy
 from bench.plugins import evaluators, objectives, tasks
-from bench.tasks._folder import FolderTask
+from bench.tasks import FolderTask
 from eval.linear_probe import LinearProbe
 from eval.zero_shot import ZeroShot
 

@@ -27,14 +27,13 @@ from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.plugins import writer_of
 from bench.plugins.source import Context, Embedder
-from bench.storage.stage import Stage
 from bench.tasks import find_task
 from sources.captions.generate import captions
 from sources.captions.options import CaptionOptions
 from sources.captions.table import caption_rows
 from sources.generation.generate import Generator, image_rows
 from sources.generation.options import GeneratorOptions
-from sources.generation.sampler import Painter
+from sources.generation.sampler import DiffusionSampler
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -53,38 +52,40 @@ def alone() -> bool:
 
 
 @torch.inference_mode()
-def forwards(painter: Painter, batch: int, steps: int, height: int) -> None:
+def forwards(sampler: DiffusionSampler, batch: int, steps: int, height: int) -> None:
     """Do the UNet's forward passes for one batch, and nothing else."""
-    unet = painter.pipeline.unet
-    side = height // painter.pipeline.vae_scale_factor
+    unet = sampler.pipeline.unet
+    side = height // sampler.pipeline.vae_scale_factor
     latents = torch.randn(2 * batch, unet.config.in_channels, side, side)
     latents = latents.to(unet.device, unet.dtype)
-    text = painter.pipeline.text_encoder.config
+    text = sampler.pipeline.text_encoder.config
     states = torch.randn(2 * batch, text.max_position_embeddings, text.hidden_size).to(latents)
     for step in range(steps):
         unet(latents, torch.tensor(step), encoder_hidden_states=states, return_dict=False)
 
 
 @torch.inference_mode()
-def decoding(painter: Painter, batch: int, height: int) -> None:
+def decoding(sampler: DiffusionSampler, batch: int, height: int) -> None:
     """Decode one batch of latents."""
-    vae = painter.pipeline.vae
-    side = height // painter.pipeline.vae_scale_factor
+    vae = sampler.pipeline.vae
+    side = height // sampler.pipeline.vae_scale_factor
     latents = torch.randn(batch, vae.config.latent_channels, side, side)
     vae.decode(latents.to(vae.device, vae.dtype), return_dict=False)
 
 
 def staged(generator: Generator, rows: pl.DataFrame, context: Context, turn: int) -> None:
     """Run the stage for all rows."""
-    stage = Stage(context.home.data, "generate", {"turn": turn})
+    stage = context.stage("generate", {"turn": turn})
     generator.draw(stage, rows, context)
 
 
-def plain(painter: Painter, rows: pl.DataFrame, steps: int, height: int, count: int) -> float:
+def plain(
+    sampler: DiffusionSampler, rows: pl.DataFrame, steps: int, height: int, count: int
+) -> float:
     """Return the seconds that all rows would take with one pipeline call for each caption."""
 
     def one(caption: str) -> None:
-        painter.pipeline(
+        sampler.pipeline(
             caption, height=height, width=height, num_inference_steps=steps, guidance_scale=2.5
         )
 
@@ -107,18 +108,18 @@ def ratios(options: GeneratorOptions, images: int, turns: int) -> None:
         written_captions = captions(written, writer_of("grammar", {}), context)
         rows = image_rows(caption_rows(written_captions), 1, shared=False)
         generator = Generator(options, home)
-        painter, size = generator.painter, (options.steps, options.height)
+        sampler, size = generator.sampler, (options.steps, options.height)
         batches = images // options.batch_size
-        forwards(painter, options.batch_size, *size)
+        forwards(sampler, options.batch_size, *size)
         staged(generator, rows[: options.batch_size], context, -1)
         found: list[tuple[float, ...]] = []
         for turn in range(turns):
             bare = decode = 0.0
             for _ in range(batches):
-                bare += seconds(partial(forwards, painter, options.batch_size, *size))
-                decode += seconds(partial(decoding, painter, options.batch_size, options.height))
+                bare += seconds(partial(forwards, sampler, options.batch_size, *size))
+                decode += seconds(partial(decoding, sampler, options.batch_size, options.height))
             stage = seconds(partial(staged, generator, rows, context, turn))
-            single = plain(painter, rows, *size, count=32) * images
+            single = plain(sampler, rows, *size, count=32) * images
             print(
                 f"images/s: stage {images / stage:.2f}, bare {images / bare:.2f}, bare with "
                 f"decoding {images / (bare + decode):.2f}, plain {images / single:.2f}"
@@ -145,8 +146,8 @@ def variants(options: GeneratorOptions, turns: int) -> None:
     ):
         values = {name: getattr(options, name) for name in options.__struct_fields__}
         chosen = GeneratorOptions(**{**values, "channels_last": False, "compile": False, **changes})
-        painter = Generator(chosen, home).painter
-        run = partial(_attended, painter, chosen)
+        sampler = Generator(chosen, home).sampler
+        run = partial(_attended, sampler, chosen)
         first = seconds(run)
         rates = [options.batch_size / seconds(run) for _ in range(turns)]
         print(
@@ -154,13 +155,13 @@ def variants(options: GeneratorOptions, turns: int) -> None:
         )
 
 
-def _attended(painter: Painter, options: GeneratorOptions) -> None:
+def _attended(sampler: DiffusionSampler, options: GeneratorOptions) -> None:
     from contextlib import nullcontext
 
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     with sdpa_kernel(SDPBackend.MATH) if options.attention == "math" else nullcontext():
-        forwards(painter, options.batch_size, options.steps, options.height)
+        forwards(sampler, options.batch_size, options.steps, options.height)
 
 
 QUIET = Progress(quiet=True)

@@ -31,11 +31,12 @@ import sys
 from pathlib import Path
 from bench.core.paths import Home
 from bench.core.progress import Progress
-from bench.run import pinned_all, run
+from bench.prepare import all_with_fingerprints
+from bench.run import run
 from bench.planning.study import expand, load_study
 home = Home.from_environment()
 home.make_writable()
-for spec in pinned_all(expand(load_study(Path(sys.argv[1]))), home):
+for spec in all_with_fingerprints(expand(load_study(Path(sys.argv[1]))), home):
     run(spec, home, Progress(quiet=True))
 """
 

@@ -1,6 +1,7 @@
 """Speed of the linear probe's grid against scikit-learn's over the same grid.
 
-Usage: python tests/benchmarks/perf_probe.py [--sizes mini,aircraft,cars] [--every 4] [--tolerance 1e-4]
+Usage: python tests/benchmarks/perf_probe.py [--sizes mini,aircraft,cars] [--every 4]
+           [--tolerance 1e-4]
 
 scikit-learn is timed on every so many-th penalty, and scaled up. Its default tolerance stops it far
 from the optimum at small penalties; 1e-8 gets it there. Both run in as many threads as the

@@ -30,14 +30,14 @@ def train(seconds: float) -> int:
     from adapt.augment import Augment
     from adapt.data import TrainingImages, load
     from adapt.objectives.ce import CrossEntropy
-    from adapt.stepper import Stepper
+    from adapt.train_step import TrainStep
     from bench.core.specs import TrainSpec
     from tests.benchmarks.perf_step import IMAGES, batches
     from tests.benchmarks.perf_train import classifier, write_pictures
 
     spec = TrainSpec(batch_size=32, lr=1e-4)
     model, size = classifier("miniature")
-    stepper = Stepper(model.train(), CrossEntropy(), spec, print)
+    stepper = TrainStep(model.train(), CrossEntropy(), spec, print)
     augment = Augment.of(open_clip.image_transform(size, is_train=True))
     with tempfile.TemporaryDirectory() as folder:
         image_set = write_pictures(Path(folder) / "data", IMAGES, size, ".png")

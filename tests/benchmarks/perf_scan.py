@@ -1,7 +1,7 @@
 """Speed and memory of the scan over captions.
 
-Usage: python tests/benchmarks/perf_scan.py [--rows 1000000] [--names 10,100,1000,10000] [--large 10]
-       [--compression snappy] [--folder /tmp]
+Usage: python tests/benchmarks/perf_scan.py [--rows 1000000] [--names 10,100,1000,10000]
+       [--large 10] [--compression snappy] [--folder /tmp]
 
 Captions are 13 words of CLIP's vocabulary by Zipf's law (70 characters); every twentieth has a
 typographic apostrophe, every five hundredth names a class. Times are CPU seconds, the best of

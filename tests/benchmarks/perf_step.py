@@ -3,8 +3,8 @@
 Usage: python -m tests.benchmarks.perf_step [--batch 32] [--steps 120]
 
 The parts take turns within each step, so that what else the machine does falls on all alike;
-medians of processor seconds. `tests/benchmarks/perf_train.py` has the whole loop, reading and checkpoints
-included.
+medians of processor seconds. `tests/benchmarks/perf_train.py` has the whole loop, reading and
+checkpoints included.
 """
 
 import argparse
@@ -20,23 +20,23 @@ import open_clip
 import torch
 
 from adapt.augment import Augment
-from adapt.data import Part, TrainingImages, load
+from adapt.data import RankBatch, TrainingImages, load
 from adapt.objectives.ce import CrossEntropy
 from adapt.optimise import make_optimiser
 from adapt.order import Draw
-from adapt.stepper import Stepper
+from adapt.train_step import TrainStep
 from bench.core.specs import TrainSpec
 from tests.benchmarks.perf_train import classifier, write_pictures
 
 IMAGES = 1280
 
 
-def batches(size: int) -> Iterator[Part]:
+def batches(size: int) -> Iterator[RankBatch]:
     """Yield parts without end."""
     first = 0
     while True:
         draws = [Draw(*divmod(place, IMAGES)) for place in range(first, first + size)]
-        yield Part(draws, size)
+        yield RankBatch(draws, size)
         first += size
 
 
@@ -45,7 +45,7 @@ def measure(folder: Path, spec: TrainSpec, steps: int) -> dict[str, float]:
     (bare, size), (model, _) = classifier("miniature"), classifier("miniature")
     bare.train(), model.train()
     optimiser = make_optimiser(bare, spec)
-    stepper = Stepper(model, CrossEntropy(), spec, print)
+    stepper = TrainStep(model, CrossEntropy(), spec, print)
     image_set = write_pictures(folder / "data", IMAGES, size, ".png")
     rows = image_set.select(None, 0, "random")
     augment = Augment.of(open_clip.image_transform(size, is_train=True))

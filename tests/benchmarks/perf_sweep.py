@@ -65,15 +65,15 @@ def expansion(folder: Path) -> None:
     from bench.planning.differences import differences
     from bench.planning.forecast import forecast
     from bench.planning.study import expand, load_study
-    from bench.run import pinned_all
+    from bench.prepare import all_with_fingerprints
 
     path, home = folder / "large.yaml", Home(folder / "empty")
     path.write_text(yaml.safe_dump({"preset": "mini", "grid": [{"product": GRID}]}))
     timed("the command", lambda: bench(home.root, "sweep", str(path), "--dry-run"))
     specs = timed("expand, plug-ins imported", lambda: expand(load_study(path)))
     specs = timed(f"expand {len(specs)} specs again", lambda: expand(load_study(path)))
-    pinned = timed("pin, plug-ins imported", lambda: pinned_all(specs, home))
-    pinned = timed("pin again", lambda: pinned_all(specs, home))
+    pinned = timed("pin, plug-ins imported", lambda: all_with_fingerprints(specs, home))
+    pinned = timed("pin again", lambda: all_with_fingerprints(specs, home))
     by_id = timed("run ids", lambda: {spec.run_id: spec for spec in pinned})
     timed("differences", lambda: differences(pinned))
     timed("forecast", lambda: forecast(by_id, {}, home))

@@ -1,7 +1,7 @@
 """Speed of the real training loop against forward and backward on tensors already in memory.
 
-Usage: python tests/benchmarks/perf_train.py [--tower ViT-B-16] [--images 1280] [--batch 32] [--epochs 10]
-           [--workers 0] [--precision fp32] [--turns 2] [--busy]
+Usage: python tests/benchmarks/perf_train.py [--tower ViT-B-16] [--images 1280] [--batch 32]
+           [--epochs 10] [--workers 0] [--precision fp32] [--turns 2] [--busy]
 
 The tower has random weights; `miniature` is the miniature world's, at 32 pixels and PNG, others get
 JPEGs of 256 pixels, and want fewer images and epochs. The loop reads tars, decodes, augments,

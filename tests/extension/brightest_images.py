@@ -3,18 +3,14 @@
 import polars as pl
 from PIL import ImageStat
 
-from bench.core.config import Declared
-from bench.core.paths import Home
-from bench.plugins import source_of, sources
-from bench.plugins.source import Context
-from bench.storage.image_set import ImageSet, read_image
+from bench.plugins import Config, Context, Home, ImageSet, read_image, source_of, sources
 
 
 @sources.register("brightest")
 class Brightest:
     """Training images whose mean brightness is above a threshold."""
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         """What `--set source.NAME=VALUE` may change."""
 
         above: float = 0.0
@@ -24,9 +20,9 @@ class Brightest:
         self.options = options
         self.real = source_of("real", {"suffix": ".png"})
 
-    def pins(self, home: Home) -> dict[str, str]:
+    def fingerprints(self, home: Home) -> dict[str, str]:
         """Return fingerprints of what the images depend on besides the options."""
-        return self.real.pins(home)
+        return self.real.fingerprints(home)
 
     def collect(self, context: Context) -> ImageSet:
         """Return the images."""
@@ -37,6 +33,6 @@ class Brightest:
             for place in rows.select("shard", "offset", "size", "sha256").iter_rows()
         ]
         kept = rows.filter(pl.Series(bright) > self.options.above)
-        yields = {**images.manifest.yields, "kept": kept.height}
+        counts = {**images.manifest.stage_counts, "kept": kept.height}
         options = {"above": self.options.above}
-        return ImageSet.write(context.home.data, kept, context.task, "brightest", options, yields)
+        return ImageSet.write(context.home.data, kept, context.task, "brightest", options, counts)

@@ -330,12 +330,16 @@ def test_runs_of_another_task_version_or_weights_are_left_out(
     home: Home, tmp_path: Path, old: dict[str, str]
 ) -> None:
     earlier, later = "2026-01-01", "2026-01-02"
-    write_run(home, "retrieved", 100, right=199, val=0.9, pins=old, started=earlier)
-    write_run(home, "retrieved", 200, right=199, val=0.9, pins=old, started=earlier)
-    write_run(home, "retrieved", 100, right=199, objective="clip", pins=old, started=earlier)
+    write_run(home, "retrieved", 100, right=199, val=0.9, fingerprints=old, started=earlier)
+    write_run(home, "retrieved", 200, right=199, val=0.9, fingerprints=old, started=earlier)
+    write_run(
+        home, "retrieved", 100, right=199, objective="clip", fingerprints=old, started=earlier
+    )
     # What else a source depends on is not what judges it.
-    kept = write_run(home, "retrieved", 100, right=120, pins=PINS | {"pool": "p"}, started=later)
-    write_run(home, "synthetic", 100, right=100, pins=PINS, started=later)
+    kept = write_run(
+        home, "retrieved", 100, right=120, fingerprints=PINS | {"pool": "p"}, started=later
+    )
+    write_run(home, "synthetic", 100, right=100, fingerprints=PINS, started=later)
     store.collect(home)
     with store.reading(home) as connection:
         assert queries.experiments(connection) == [STUDY]
@@ -589,8 +593,8 @@ def test_a_ratio_between_two_bounds_cannot_be_told(home: Home) -> None:
 
 def test_a_mixture_carries_its_generators_fidelity(home: Home) -> None:
     known: dict[str, Any] = {"settings": {}, "domains": {}}
-    yields = {"synthetic": {"kept": 5, "fidelity": known}, "kept": 10}
-    record = write_run(home, "mixed", 100, yields=yields)
+    counts = {"synthetic": {"kept": 5, "fidelity": known}, "kept": 10}
+    record = write_run(home, "mixed", 100, stage_counts=counts)
     assert recorded(record) == known
     store.collect(home)
     with store.reading(home) as connection:

@@ -201,7 +201,7 @@ def test_a_snapshot_is_this_code_and_says_which(tmp_path: Path) -> None:
     code = snapshot(home)
     assert snapshot(home) == code
     assert (code / "bench" / "run.py").read_bytes() == (ROOT / "bench" / "run.py").read_bytes()
-    program = "import bench, bench.runtime.provenance; print(bench.__file__); print(bench.runtime.provenance.git())"
+    program = "import bench.runtime.provenance as code; print(code.__file__); print(code.git())"
     done = subprocess.run(
         [command()[0], "-P", "-c", program],
         env={**environment(tmp_path), "PYTHONPATH": str(code)},

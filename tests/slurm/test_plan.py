@@ -5,16 +5,17 @@ from typing import Any
 
 import pytest
 
+from bench.collect import collect_images
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
-from bench.core.work_selection import Scope
+from bench.core.work_selection import WorkSelection
 from bench.planning.preset import resolve
-from bench.run import collect_images, pinned
+from bench.prepare import with_fingerprints
+from bench.storage.run_folder import write_spec
 from bench.storage.stage import UnfinishedError
-from slurm.job import carry_out
+from slurm.job import execute
 from slurm.plan import Planned, plan, report
-from slurm.work import write_spec
 from tests.conftest import Web
 
 QUIET = Progress(quiet=True)
@@ -26,7 +27,9 @@ def spec_of(home: Home, preset: Path, web: Web) -> Any:
         given = {name.replace("__", "."): value for name, value in settings.items()}
         if source == "retrieved":
             given |= {"source.pool": str(web.pool), "source.allow_private": [web.host]}
-        return pinned(resolve(str(preset), task=task, source=source, n=n, settings=given), home)
+        return with_fingerprints(
+            resolve(str(preset), task=task, source=source, n=n, settings=given), home
+        )
 
     return make
 
@@ -39,7 +42,7 @@ def test_stages_come_before_runs_and_the_report_last(home: Home, spec_of: Any) -
     specs = [spec_of("retrieved", n) for n in (10, 20)] + [spec_of("none", None)]
     planned = plan(specs, home, {"scan": {"workers": 3}}, QUIET)
     assert kinds(planned) == [
-        ("run", 1), ("scan", 3), ("download", 8), ("describe", 8), ("build", 1), ("run", 2),
+        ("run", 1), ("scan", 3), ("download", 8), ("embed", 8), ("build", 1), ("run", 2),
     ]  # fmt: skip
     assert [jobs.after for jobs in planned] == [(), (), (1,), (2,), (3,), (4,)]
     # One set of images serves every n.
@@ -53,19 +56,19 @@ def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:
     spec = spec_of("retrieved")
     write_spec(home, spec)
     for kind, left in (
-        ("scan", ["download", "describe", "build", "run"]),
-        ("download", ["describe", "build", "run"]),
-        ("describe", ["build", "run"]),
+        ("scan", ["download", "embed", "build", "run"]),
+        ("download", ["embed", "build", "run"]),
+        ("embed", ["build", "run"]),
         ("build", ["run"]),
     ):
-        carry_out(str(home.root), "study", kind, [spec.run_id])
+        execute(str(home.root), "study", kind, [spec.run_id])
         assert [jobs.kind for jobs in plan([spec], home, {}, QUIET)] == left
     with pytest.raises(UnfinishedError):
         collect_images(
             spec_of("retrieved", source__shard_size=50),
             home,
             QUIET,
-            Scope(stages=frozenset({"scan"})),
+            WorkSelection(stages=frozenset({"scan"})),
         )
 
 
@@ -75,7 +78,7 @@ def test_variants_of_one_source_share_its_arrays(home: Home, spec_of: Any) -> No
     assert [jobs.kind for jobs in planned] == [
         "scan",
         "download",
-        "describe",
+        "embed",
         "build",
         "run",
     ]

@@ -50,7 +50,7 @@ def test_a_study_becomes_arrays_in_order_and_comes_to_the_same_results(
     jobs = numbers(done.out)
     arm = "mini-aircraft/retrieved"
     ends = {title: ended(job) for title, job in jobs.items()}
-    order = [f"{arm}/{kind}" for kind in ("scan", "download", "describe", "build", "run")]
+    order = [f"{arm}/{kind}" for kind in ("scan", "download", "embed", "build", "run")]
     for first, second in zip(order, [*order[1:], "report"], strict=False):
         assert ends[first][1] <= ends[second][0], (first, second)
     assert (lab.home / "report" / "report.html").is_file()

@@ -53,12 +53,12 @@ def test_a_part_of_the_images_is_a_part_of_the_larger_part(world: World) -> None
 
 def test_as_many_images_are_denoised_as_the_run_needs(world: World) -> None:
     images = denoised(world, n=7)
-    assert len(images) == images.manifest.yields["matched"] == 7
+    assert len(images) == images.manifest.stage_counts["matched"] == 7
     scores = denoised(world, filter="class-threshold", tau=-1).index()["clip_score"]
     fewer = denoised(world, n=7, filter="class-threshold", tau=scores.median())
     assert len(fewer) >= 7
-    assert fewer.manifest.yields["filtered"] > 0
-    assert 7 < fewer.manifest.yields["matched"] <= 24
+    assert fewer.manifest.stage_counts["filtered"] > 0
+    assert 7 < fewer.manifest.stage_counts["matched"] <= 24
     with pytest.raises(RequestError, match="25 images asked for, but the source 'real' has 24"):
         denoised(world, n=25)
 
@@ -73,7 +73,7 @@ def test_a_source_without_end_is_asked_for_what_is_needed(world: World) -> None:
     inner = {"synthetic": world.settings()}
     images = denoised(world, of="synthetic", options=inner, size=20)
     assert len(images) >= 20
-    assert images.manifest.yields["synthetic"]["kept"] >= 20
+    assert images.manifest.stage_counts["synthetic"]["kept"] >= 20
 
 
 def test_a_template_may_hold_other_braces(world: World) -> None:
@@ -160,9 +160,9 @@ def test_the_record_of_a_run_says_what_the_images_were(
     assert done.code == 0, done.err
     record = done.json
     assert record["n"]["used"] == 12
-    assert record["yields"]["kept"] >= 12
-    assert record["yields"]["matched"] <= record["yields"]["real"]["kept"] == 24
-    assert {"generator", "filter_model"} < set(record["spec"]["pins"])
+    assert record["stage_counts"]["kept"] >= 12
+    assert record["stage_counts"]["matched"] <= record["stage_counts"]["real"]["kept"] == 24
+    assert {"generator", "filter_model"} < set(record["spec"]["fingerprints"])
 
 
 def test_an_image_of_another_shape_is_squeezed_into_the_square(

@@ -22,11 +22,11 @@ from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.task import Task
-from bench.core.work_selection import Scope
+from bench.core.work_selection import WorkSelection
 from bench.miniworld.pool import read_truth
 from bench.planning.preset import resolve
 from bench.plugins import source_of
-from bench.plugins.optional import Estimates
+from bench.plugins.optional import SupportsEstimate
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet, read_image
 from bench.storage.stage import Stage, UnfinishedError
@@ -172,7 +172,7 @@ def test_captions_and_labels_stay_with_their_images(
 
 
 def test_the_yields_add_up(retrieved: tuple[Home, ImageSet]) -> None:
-    yields = retrieved[1].manifest.yields
+    yields = retrieved[1].manifest.stage_counts
     assert yields["rows"] == 600
     assert yields["matched"] - sum(yields["failed"].values()) == yields["fetched"]
     duplicates = yields["duplicates"]
@@ -183,7 +183,7 @@ def test_the_yields_add_up(retrieved: tuple[Home, ImageSet]) -> None:
 
 def test_what_was_dropped_is_written_beside_the_images(retrieved: tuple[Home, ImageSet]) -> None:
     images = retrieved[1]
-    yields = images.manifest.yields
+    yields = images.manifest.stage_counts
     names = {path.name for path in images.folder.iterdir()}
     assert {"scores.parquet", "filtered.png", "removed.parquet", "removed.png"} <= names
     scores = pl.read_parquet(images.folder / "scores.parquet")
@@ -200,7 +200,7 @@ def test_copies_of_test_images_do_not_get_through(
 ) -> None:
     leaks = {row.path for row in read_truth(web.world) if row.kind == "leak"}
     kept = {"images/" + url.rpartition("/")[2] for url in retrieved[1].index()["url"]}
-    removed = retrieved[1].manifest.yields["duplicates"]["copies of val or test images"]
+    removed = retrieved[1].manifest.stage_counts["duplicates"]["copies of val or test images"]
     matched = [
         row
         for row in read_truth(web.world)
@@ -223,7 +223,7 @@ def test_a_higher_threshold_keeps_a_part_of_the_same_images(
     assert rows["clip_score"].min() > tau  # type: ignore[operator]
     # Nothing is scanned, fetched or scored again for another threshold.
     stages = Counter(path.name.partition("-")[0] for path in home.data.iterdir() if path.is_dir())
-    made = ("scan", "download", "describe", "score")
+    made = ("scan", "download", "embed", "score")
     assert [stages[name] for name in made] == [1, 1, 1, 1]
 
 
@@ -234,9 +234,9 @@ def test_some_shards_may_be_made_by_another_worker(
         (folder,) = retrieved[0].data.glob(made)
         shutil.copytree(folder, home.data / folder.name)
     source = source_of("retrieved", retrieval(web, tiny_clip))
-    with pytest.raises(UnfinishedError, match="describe-"):
-        source.collect(context(home, MINI, scope=Scope(shards=range(1))))
-    images = source.collect(context(home, MINI, scope=Scope(shards=range(1, 99))))
+    with pytest.raises(UnfinishedError, match="embed-"):
+        source.collect(context(home, MINI, selection=WorkSelection(shards=range(1))))
+    images = source.collect(context(home, MINI, selection=WorkSelection(shards=range(1, 99))))
     assert images.manifest == retrieved[1].manifest
 
 
@@ -340,7 +340,7 @@ def test_a_part_of_no_images_is_not_made_and_costs_nothing(home: Home, colours: 
         "options": {"real": {}, "synthetic": absent},
     }
     source = source_of("mixed", options)
-    assert isinstance(source, Estimates)
+    assert isinstance(source, SupportsEstimate)
     assert len(source.collect(context(home, find_task(str(colours)), 2))) == 2
     assert source.estimate(context(home, find_task(str(colours)), 2)) == {"real": "unknown"}
 
@@ -499,7 +499,7 @@ def test_unreadable_images_are_skipped_and_counted(
     (root / "red" / "folder.png").mkdir()
     (root / "red" / "notes.txt").write_text("not an image, and not said to be one")
     images = from_folder(home, root, tiny_clip, colour_task())
-    yields = images.manifest.yields
+    yields = images.manifest.stage_counts
     assert (yields["matched"], yields["fetched"], yields["unreadable"]) == (11, 9, 2)
     assert len(images) == yields["kept"] == 9
 
@@ -542,7 +542,7 @@ def test_exact_copies_of_test_images_are_dropped_however_they_are_kept(
             copied.save(tmp_path / "own" / name / f"{split}.png")
     images = from_folder(home, tmp_path / "own", tiny_clip, task, image_size=40, suffix=suffix)
     assert images.manifest.counts == {"a": 1, "b": 1}
-    assert images.manifest.yields["duplicates"]["copies of val or test images"] == 4
+    assert images.manifest.stage_counts["duplicates"]["copies of val or test images"] == 4
 
 
 def photograph(seed: int) -> Image.Image:
@@ -563,7 +563,7 @@ def test_distinct_small_images_all_stay(home: Home, tmp_path: Path, tiny_clip: P
         Image.fromarray((pixels * 15).astype("uint8")).save(folder / f"{index}.png")
     task = find_task(str(tmp_path / "task"))
     images = from_folder(home, tmp_path / "own", tiny_clip, task)
-    assert len(images) == images.manifest.yields["fetched"] == 450
+    assert len(images) == images.manifest.stage_counts["fetched"] == 450
 
 
 def test_real_images_are_the_training_split(home: Home) -> None:

@@ -15,7 +15,7 @@ from bench.plugins import source_of
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet, read_image
 from sources.generation.options import GeneratorOptions
-from sources.generation.sampler import Painter
+from sources.generation.sampler import DiffusionSampler
 from tests.support.tiny_clip import colour_task
 
 BLOCK = 8
@@ -61,11 +61,11 @@ class World:
         return World(Home(folder), self.clip, self.pipelines)
 
 
-def painter(world: World, strength: float | None = None, **more: object) -> Painter:
+def sampler(world: World, strength: float | None = None, **more: object) -> DiffusionSampler:
     options = world.settings(**more)
     names = GeneratorOptions.__struct_fields__
     chosen = GeneratorOptions(**{name: options[name] for name in names if name in options})
-    return Painter(Path(options["generator"]), chosen, strength)
+    return DiffusionSampler(Path(options["generator"]), chosen, strength)
 
 
 def pixels(world: World, images: ImageSet) -> dict[str, Any]:

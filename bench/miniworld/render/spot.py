@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.miniworld.render.canvas import Canvas, Color, Point
 
-Painter = Callable[["Spot"], None]
+DiffusionSampler = Callable[["Spot"], None]
 
 
 class Spot:

@@ -1,4 +1,4 @@
-"""Trains every model of the miniature world: `python -m bench.miniworld.training.train --work W --out O`.
+"""Train the miniature world: `python -m bench.miniworld.training.train --work W --out O`.
 
 Resumable: started again with the same work folder it continues each model from its last
 checkpoint, at most two minutes old, and skips what is finished.

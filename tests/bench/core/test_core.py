@@ -13,7 +13,7 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench.core.config import Declared, declared, parse_assignment, read_yaml
+from bench.core.config import Config, parse_assignment, parse_config, read_yaml
 from bench.core.duration import format_duration, format_durations
 from bench.core.errors import BenchError, RequestError, unknown_name
 from bench.core.files import atomic_folder, fingerprint, write_atomic
@@ -197,13 +197,13 @@ def test_entry_points_are_listed_and_loaded_by_name(monkeypatch: pytest.MonkeyPa
 
 def test_an_unknown_setting_is_named_with_its_neighbour() -> None:
     with pytest.raises(RequestError, match=r"unknown setting of train 'epoch'; did you mean epoc"):
-        declared(TrainSpec, {"epoch": 3}, "train")
+        parse_config(TrainSpec, {"epoch": 3}, "train")
 
 
 @pytest.mark.parametrize("value", ["many", None, [1], 1.5])
 def test_a_value_that_does_not_fit_is_named_by_its_place(value: object) -> None:
     with pytest.raises(RequestError, match=r"train: .*epochs"):
-        declared(TrainSpec, {"epochs": value}, "train")
+        parse_config(TrainSpec, {"epochs": value}, "train")
 
 
 @pytest.mark.parametrize(
@@ -224,19 +224,19 @@ def test_a_word_that_is_no_choice_is_named_with_all_that_are(setting: str, said:
 
 
 def test_choices_in_lists_are_named_too() -> None:
-    class Letters(Declared, frozen=True):
+    class Letters(Config, frozen=True):
         given: list[Literal["alpha", "beta"]] | None = None
 
     with pytest.raises(
         RequestError, match=r"given\[1\]: .*'alfa'; did you mean alpha\? there are: a"
     ):
-        declared(Letters, {"given": ["beta", "alfa"]}, "letters")
+        parse_config(Letters, {"given": ["beta", "alfa"]}, "letters")
 
 
 @pytest.mark.parametrize("values", [5, "text", None, ["epochs"]])
 def test_settings_that_are_no_mapping_are_refused(values: Any) -> None:
     with pytest.raises(RequestError, match="is not a mapping"):
-        declared(TrainSpec, values, "train")
+        parse_config(TrainSpec, values, "train")
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ specs = st.builds(
     model=st.text(max_size=5),
     train=st.builds(TrainSpec, epochs=st.integers(0, 99), lr=st.floats(1e-9, 1)),
     evaluators=st.dictionaries(st.text(max_size=4), options, max_size=2),
-    pins=st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=3),
+    fingerprints=st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=3),
 )
 
 
@@ -544,7 +544,7 @@ def test_leftovers_of_a_killed_writer_are_cleared_but_not_a_neighbours(tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == [".other-0123abcd", "shard"]
 
 
-class Option(Declared, frozen=True, kw_only=True):
+class Option(Config, frozen=True, kw_only=True):
     size: int = 1
 
 

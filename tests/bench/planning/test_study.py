@@ -17,7 +17,7 @@ from bench.core.size import parse_size
 from bench.core.specs import RunSpec
 from bench.planning.preset import resolve
 from bench.planning.study import MAX_RUNS, Block, Study, expand, load_study
-from bench.run import pinned, pinned_all
+from bench.prepare import all_with_fingerprints, with_fingerprints
 from tests.conftest import Bench
 
 
@@ -93,7 +93,7 @@ def values(name: str) -> st.SearchStrategy[list[Any]]:
 )
 def test_the_quick_way_gives_what_each_spec_alone_gives(axes: dict[str, list[Any]]) -> None:
     home = Home(Path("/nowhere"))
-    found = pinned_all(expand(study(Block(product=axes))), home)
+    found = all_with_fingerprints(expand(study(Block(product=axes))), home)
     points: list[dict[str, Any]] = [{}]
     for name, choices in axes.items():
         points = [{**point, name: value} for point in points for value in choices]
@@ -102,7 +102,7 @@ def test_the_quick_way_gives_what_each_spec_alone_gives(axes: dict[str, list[Any
         task, source, n = (point.pop(name) for name in ("task", "source", "n"))
         size, seed = parse_size(str(n)), point.pop("seed", 0)
         spec = resolve("mini", task=task, source=source, n=size, seed=seed, settings=point)
-        alone.setdefault(spec.run_id, pinned(spec, home))
+        alone.setdefault(spec.run_id, with_fingerprints(spec, home))
     assert found == list(alone.values())
     assert [spec.run_id for spec in found] == [spec.run_id for spec in alone.values()]
 
@@ -129,18 +129,20 @@ def test_the_canonical_json_of_a_value_is_that_of_its_plain_parts(value: object)
 def test_what_changed_on_disk_is_seen_by_the_next_request(
     home: Home, preset: Path, tiny_clip: Path, colours: Path
 ) -> None:
-    def pins() -> dict[str, str]:
+    def fingerprints() -> dict[str, str]:
         spec = resolve(str(preset), task=str(colours), source="real", n=5)
-        first, second = pinned_all([spec, msgspec.structs.replace(spec, n=6)], home)
-        assert first.pins == second.pins == pinned(spec, home).pins
-        return first.pins
+        first, second = all_with_fingerprints([spec, msgspec.structs.replace(spec, n=6)], home)
+        assert (
+            first.fingerprints == second.fingerprints == with_fingerprints(spec, home).fingerprints
+        )
+        return first.fingerprints
 
-    before = pins()
+    before = fingerprints()
     image = next(colours.rglob("*.png"))
     content = image.read_bytes()
     try:
         image.write_bytes(content + b"\0")
-        assert pins() != before
+        assert fingerprints() != before
     finally:
         image.write_bytes(content)
 
@@ -148,7 +150,7 @@ def test_what_changed_on_disk_is_seen_by_the_next_request(
 def test_what_one_run_of_many_lacks_is_said(home: Home) -> None:
     specs = expand(study(Block(product={"task": ["cars", "cras"], "source": "real", "n": [1, 2]})))
     with pytest.raises(Exception, match="unknown task 'cras'"):
-        pinned_all(specs, home)
+        all_with_fingerprints(specs, home)
 
 
 # ---------------------------------------------------------------- what is refused

@@ -14,8 +14,8 @@ import torch
 from torchvision.transforms import CenterCrop, Compose, Normalize, ToTensor
 
 from adapt.augment import Augment
-from adapt.data import Batch, Part, TrainingImages, load, parts
-from adapt.order import Plan
+from adapt.data import Batch, RankBatch, TrainingImages, load, rank_batches
+from adapt.order import BatchSchedule
 from bench.core.specs import TrainSpec
 from bench.runtime.signals import kept_from_helpers
 from tests.conftest import ROOT
@@ -44,10 +44,10 @@ def heard(tmp_path: Path) -> Iterator[Path]:
 def batches(folder: Path, workers: int) -> Iterator[Batch]:
     image_set = write_colours(folder, 40, colour_task())
     images = TrainingImages(image_set.data, image_set.select(None, 0, "random"), AUGMENT, 0)
-    plan = Plan(TrainSpec(batch_size=2), images.labels, 0)
+    plan = BatchSchedule(TrainSpec(batch_size=2), images.labels, 0)
 
-    def wanted() -> Iterator[Part]:
-        return parts(plan.batches(1), 0, 1)
+    def wanted() -> Iterator[RankBatch]:
+        return rank_batches(plan.batches(1), 0, 1)
 
     return load(images, wanted, workers, torch.device("cpu"))
 

@@ -15,7 +15,7 @@ from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
 from bench.planning.preset import resolve
-from bench.run import pinned_all
+from bench.prepare import all_with_fingerprints
 from bench.runtime import threads
 from bench.storage.making import is_made_elsewhere, making
 from bench.storage.study_folder import StudyFolder, Submitted
@@ -195,7 +195,7 @@ def test_what_others_are_making_comes_last(
 ) -> None:
     home.make_writable()
     specs = [spec_of(preset, colours, "real", 6), spec_of(preset, colours, "none", 0)]
-    specs = pinned_all(specs, home)
+    specs = all_with_fingerprints(specs, home)
     study = StudyFolder(home, "here")
     study.submit(Submitted(name="here", runs=titles(specs), on="debug"))
     with making(specs[0], home):

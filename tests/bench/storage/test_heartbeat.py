@@ -23,7 +23,8 @@ from tests.conftest import Bench, environment
 PROGRAM = """
 import sys
 from adapt import training
-from bench import cli, heartbeat
+from bench import cli
+from bench.storage import heartbeat
 heartbeat.SECONDS = training.SAVE_SECONDS = 0
 training.CHECK_STEPS, training.SAVE_SHARE = 2, float("inf")
 cli.main(sys.argv[1:])

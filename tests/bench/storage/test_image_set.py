@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.core.errors import BenchError, RequestError
-from bench.core.progress import Progress
 from bench.storage.image_set import ImageSet, read_image
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter, decode, encode, members, read_bytes
@@ -234,7 +233,7 @@ def stage_with_images(data: Path) -> tuple[Stage, list[tuple[int, int, str]]]:
                 place = writer.add(f"{value}", content, ".png")
                 places.append((place["offset"], place["size"], place["sha256"]))
 
-    stage.run(1, make, Progress(quiet=True))
+    stage.run(1, make)
     return stage, places
 
 

@@ -13,13 +13,11 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import BenchError
-from bench.core.progress import Progress
-from bench.core.work_selection import NOTHING, Scope
+from bench.core.work_selection import NOTHING, WorkSelection
 from bench.storage.stage import Stage, UnfinishedError
 from tests.conftest import environment
 
 SHARDS = 12
-QUIET = Progress(quiet=True)
 WRITES_PER_SHARD = 4
 
 
@@ -34,8 +32,13 @@ def work(data: Path, seconds: float, log: Path, shards: int = SHARDS) -> Stage:
         with log.open("a") as stream:
             stream.write(f"{index}\n")
 
-    stage.run(shards, make, QUIET, summarise=lambda made: {"parts": count_files(made)})
+    stage.run(shards, make, summarise=lambda made: {"parts": count_files(made)})
     return stage
+
+
+def selecting(stage: Stage, selection: WorkSelection) -> Stage:
+    """Return the stage for a worker that is to make some of it."""
+    return Stage(stage.folder.parent, stage.name, {}, selection=selection)
 
 
 def count_files(folders: list[Path]) -> int:
@@ -76,10 +79,10 @@ def test_a_worker_that_does_not_wait_leaves_what_others_are_at(tmp_path: Path) -
     def make(index: int, _: Path) -> None:
         if index == 0:
             with pytest.raises(UnfinishedError):
-                other.run(3, lambda *_: None, QUIET, wait=False)
+                other.run(3, lambda *_: None, wait=False)
             assert [other.shard(i).is_dir() for i in range(3)] == [False, True, True]
 
-    stage.run(3, make, QUIET)
+    stage.run(3, make)
     assert stage.done
 
 
@@ -87,9 +90,9 @@ def test_a_stage_is_done_only_when_every_shard_is_there(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "work", {})
     for index in range(2):
         with pytest.raises(UnfinishedError):
-            stage.run(3, lambda *_: None, QUIET, scope=Scope(shards=range(index, index + 1)))
+            selecting(stage, WorkSelection(shards=range(index, index + 1))).run(3, lambda *_: None)
         assert not stage.done
-    stage.run(3, lambda *_: None, QUIET, scope=Scope(shards=range(2, 3)))
+    selecting(stage, WorkSelection(shards=range(2, 3))).run(3, lambda *_: None)
     assert stage.done
     assert [path.name for path in stage.shards()] == ["00000", "00001", "00002"]
 
@@ -98,31 +101,35 @@ def test_asking_for_some_shards_makes_those_and_says_what_is_missing(tmp_path: P
     stage = Stage(tmp_path, "work", {})
     made: list[int] = []
     with pytest.raises(UnfinishedError, match="3 of 5 shards are still to be made"):
-        stage.run(5, lambda index, _: made.append(index), QUIET, scope=Scope(shards=range(1, 3)))
+        selecting(stage, WorkSelection(shards=range(1, 3))).run(
+            5, lambda index, _: made.append(index)
+        )
     assert made == [1, 2]
     with pytest.raises(UnfinishedError, match="3 of 5"):
-        stage.run(5, lambda index, _: made.append(index), QUIET, scope=Scope(shards=range(7, 9)))
-    stage.run(5, lambda index, _: made.append(index), QUIET)
+        selecting(stage, WorkSelection(shards=range(7, 9))).run(
+            5, lambda index, _: made.append(index)
+        )
+    stage.run(5, lambda index, _: made.append(index))
     assert made == [1, 2, 0, 3, 4]
 
 
 def test_a_stage_that_is_withheld_writes_nothing(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "work", {})
-    for scope in (NOTHING, Scope(stages=frozenset({"rest"}))):
+    for selection in (NOTHING, WorkSelection(stages=frozenset({"rest"}))):
         with pytest.raises(UnfinishedError, match=r"work-.* is still to be made") as caught:
-            stage.run(2, lambda *_: None, QUIET, scope=scope)
+            selecting(stage, selection).run(2, lambda *_: None)
         assert caught.value.stage == "work"
         assert list(tmp_path.iterdir()) == []
-    stage.run(2, lambda *_: None, QUIET, scope=Scope(stages=frozenset({"work"})))
-    stage.run(2, lambda *_: None, QUIET, scope=NOTHING)
+    selecting(stage, WorkSelection(stages=frozenset({"work"}))).run(2, lambda *_: None)
+    selecting(stage, NOTHING).run(2, lambda *_: None)
 
 
 def test_the_plan_is_frozen_by_the_first_worker(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "work", {})
     made: list[int] = []
     with pytest.raises(UnfinishedError):
-        stage.run(4, lambda index, _: made.append(index), QUIET, scope=Scope(shards=range(1)))
-    stage.run(9, lambda index, _: made.append(index), QUIET)
+        selecting(stage, WorkSelection(shards=range(1))).run(4, lambda index, _: made.append(index))
+    stage.run(9, lambda index, _: made.append(index))
     assert made == [0, 1, 2, 3]
     assert len(stage.shards()) == 4
 
@@ -136,7 +143,7 @@ def test_a_failing_shard_leaves_nothing_of_itself_and_keeps_the_others(tmp_path:
             raise BenchError("no luck")
 
     with pytest.raises(BenchError, match="no luck"):
-        stage.run(4, make, QUIET)
+        stage.run(4, make)
     assert not stage.done
     made = [path.name for path in stage.folder.iterdir() if path.is_dir()]
     assert sorted(made) == ["00000", "00001"]
@@ -160,7 +167,7 @@ def test_a_stage_that_is_made_anew_and_differs_is_another_input(tmp_path: Path) 
             (folder / "tar").write_text(content)
 
         stage = Stage(tmp_path / data, "download", {})
-        stage.run(1, make, QUIET)
+        stage.run(1, make)
         return stage.output
 
     assert made("a", "same") == made("b", "same")

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.core.config import declared
+from bench.core.config import parse_config
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.paths import Home
@@ -45,7 +45,7 @@ def written(home: Home, task: Task = MINI, earlier: Any = (), **more: Any) -> St
         "caption_shard_size": 40,
         "phrases": "mini",
     }
-    options = declared(CaptionOptions, {**given_, **more}, "captions")
+    options = parse_config(CaptionOptions, {**given_, **more}, "captions")
     writer = writer_of(options.writer, options.writing)
     context = Context(home, task, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
     return captions(options, writer, context, earlier)
@@ -314,16 +314,14 @@ def test_the_writers_are_listed_and_shown(bench: Bench) -> None:
 
 
 OUTSIDE = """
-from bench.plugins import writers
-from bench.plugins.captions import Caption
-from bench.types import Declared
+from bench.plugins import Caption, Config, writers
 
 
 @writers.register("shouting")
 class Shouting:
     fixed = False
 
-    class Options(Declared, frozen=True, kw_only=True):
+    class Options(Config, frozen=True, kw_only=True):
         mark: str = "!"
 
     def __init__(self, options):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.core.config import declared
+from bench.core.config import parse_config
 from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -76,7 +76,7 @@ def by_file(home: Home, path: Path, size: int = 10, blocks: int = 1) -> list[Sta
         "writer": "file",
         "writing": {"path": str(path)},
     }
-    options = declared(CaptionOptions, {**values, "block_size": size}, "captions")
+    options = parse_config(CaptionOptions, {**values, "block_size": size}, "captions")
     context = Context(home, SHAPES, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
     written: list[Stage] = []
     for _ in range(blocks):

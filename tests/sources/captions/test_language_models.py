@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bench.core.config import declared
+from bench.core.config import parse_config
 from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -56,7 +56,7 @@ def written(home: Home, writer: str, writing: dict[str, Any], **more: Any) -> St
         "writing": writing,
         **more,
     }
-    options = declared(CaptionOptions, given, "captions")
+    options = parse_config(CaptionOptions, given, "captions")
     context = Context(home, SHAPES, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
     return captions(options, writer_of(options.writer, options.writing), context)
 

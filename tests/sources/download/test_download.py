@@ -485,7 +485,7 @@ def test_a_pool_whose_links_are_all_dead_leaves_nothing_and_says_so(
             "suffix": ".png", "allow_private": [server.place],
         }  # fmt: skip
         images = source_of("retrieved", options).collect(with_clip(home, task))
-    yields = images.manifest.yields
+    yields = images.manifest.stage_counts
     assert len(images) == 0
     assert (yields["matched"], yields["fetched"], yields["failed"]) == (3, 0, {"http 410": 3})
     nothing = {"matched": 0, "fetched": 0, "decodable": 0, "kept": 0, "failed": {}}
@@ -513,7 +513,7 @@ def test_yields_add_up_class_by_class(web: Web, tiny_clip: Path, home: Home) -> 
         "suffix": ".png", "retries": 0, "allow_private": [web.host],
     }  # fmt: skip
     images = source_of("retrieved", options).collect(with_clip(home, find_task("mini-aircraft")))
-    yields = images.manifest.yields
+    yields = images.manifest.stage_counts
     classes = yields["classes"].values()
     for step in ("matched", "fetched", "decodable", "kept"):
         assert sum(counts[step] for counts in classes) == yields[step] > 0

@@ -68,7 +68,7 @@ def test_weights_are_not_loaded_for_images_that_are_there(
     import sources.generation.generate
 
     first = world.collect()
-    monkeypatch.delattr(sources.generation.generate, "Painter")
+    monkeypatch.delattr(sources.generation.generate, "DiffusionSampler")
     assert world.collect().manifest == first.manifest
 
 
@@ -91,27 +91,27 @@ def test_what_a_generator_cannot_do_is_known_before_any_work(
     path.write_bytes(msgspec.json.encode(msgspec.json.decode(path.read_bytes()) | changes))
     source = source_of("synthetic", world.settings(generator=str(folder), **options))
     with pytest.raises(RequestError, match=complaint):
-        source.pins(world.home)
+        source.fingerprints(world.home)
 
 
 @pytest.mark.parametrize("family", ["xl", "lcm"])
 def test_another_family_is_drawn_with_its_own_pipeline(world: World, family: str) -> None:
     source = source_of("synthetic", world.settings(generator=family))
     with pytest.raises(RequestError, match=r"add --set source.pipeline=auto"):
-        source.pins(world.home)
+        source.fingerprints(world.home)
 
 
 def test_a_consistency_model_takes_few_steps(world: World) -> None:
     source = source_of("synthetic", world.settings(generator="lcm", pipeline="auto", steps=51))
     with pytest.raises(RequestError, match="takes 50 steps at most; 51 are asked for"):
-        source.pins(world.home)
+        source.fingerprints(world.home)
 
 
 @pytest.mark.parametrize("content", [b"[" * 40_000, b'{"vae":' * 10_000, b"[]", b"\xff"])
 def test_a_malformed_index_is_a_wrong_request(world: World, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model_index.json").write_bytes(content)
     with pytest.raises(RequestError, match=r"generator .* does not load: no readable model_index"):
-        source_of("synthetic", world.settings(generator=str(tmp_path))).pins(world.home)
+        source_of("synthetic", world.settings(generator=str(tmp_path))).fingerprints(world.home)
 
 
 def test_a_cap_that_leaves_too_few_is_refused_before_any_work(world: World) -> None:
@@ -138,7 +138,7 @@ def test_a_height_that_the_generator_cannot_draw_is_named(world: World) -> None:
 def test_a_missing_safety_checker_is_known_before_any_work(world: World) -> None:
     source = source_of("synthetic", world.settings(safety="drop"))
     with pytest.raises(RequestError, match="safety=drop needs a safety checker"):
-        source.pins(world.home)
+        source.fingerprints(world.home)
     assert not world.home.root.exists()
 
 
@@ -146,7 +146,7 @@ def test_a_missing_safety_checker_is_known_before_any_work(world: World) -> None
 def test_a_hub_id_that_pins_nothing_is_refused(world: World, name: str) -> None:
     synthetic = Synthetic(Synthetic.Options(generator=name, filter_model=str(world.clip)))
     with pytest.raises(RequestError, match=r"@REVISION"):
-        synthetic.pins(world.home)
+        synthetic.fingerprints(world.home)
 
 
 def measured(steps: int, scheduler: str = "ddim") -> bytes:
@@ -172,7 +172,7 @@ def test_a_fidelity_is_told_where_it_was_measured_for_such_images(
     (tmp_path / "fidelity.json").write_bytes(content)
     if oracle:
         (tmp_path / "oracle.safetensors").touch()
-    told = world.collect(generator=str(folder)).manifest.yields["fidelity"]
+    told = world.collect(generator=str(folder)).manifest.stage_counts["fidelity"]
     assert told == (msgspec.json.decode(content) if attached else {})
 
 
@@ -185,10 +185,10 @@ def test_a_hub_id_is_pinned_and_found_in_the_cache(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     synthetic = Synthetic(Synthetic.Options(generator="lab/tiny", filter_model=str(world.clip)))
     with pytest.raises(RequestError, match="pin it: lab/tiny@REVISION"):
-        synthetic.pins(world.home)
+        synthetic.fingerprints(world.home)
     pinned = f"lab/tiny@{revision}"
     synthetic = Synthetic(Synthetic.Options(generator=pinned, filter_model=str(world.clip)))
     with pytest.raises(RequestError, match=f"bench fetch --model {pinned}"):
-        synthetic.pins(world.home)
+        synthetic.fingerprints(world.home)
     folder = write_pipeline("sd", tmp_path / "models--lab--tiny" / "snapshots" / revision)
-    assert synthetic.pins(world.home)["generator"] == fingerprint(folder)
+    assert synthetic.fingerprints(world.home)["generator"] == fingerprint(folder)

@@ -18,7 +18,7 @@ from sources.generation.sampler import Item
 from sources.generation.shard import MAX_DRAWS, draw_seed
 from tests.conftest import Bench
 from tests.support.tiny_clip import colour_task
-from tests.support.tiny_generation import BLOCK, FAMILIES, World, painter, pixels
+from tests.support.tiny_generation import BLOCK, FAMILIES, World, pixels, sampler
 from tests.support.tiny_pipelines import (
     HUNGRY_BATCH,
     FlakyVAE,
@@ -51,7 +51,7 @@ def test_an_image_can_be_made_again_alone(world: World) -> None:
     images = world.collect()
     row = images.index().row(3, named=True)
     item = Item(row["caption"], draw_seed(row["seed"], 0))
-    alone = painter(world)
+    alone = sampler(world)
     again = (alone.finish(alone.denoise([item]))[0] * 255).round().astype(int)
     assert abs(again - pixels(world, images)[row["key"]]).max() <= 1
 
@@ -63,7 +63,7 @@ def test_any_pipeline_draws_an_image_from_its_own_seed(
 ) -> None:
     from PIL import Image
 
-    able = painter(world, strength, generator=family, pipeline="auto")
+    able = sampler(world, strength, generator=family, pipeline="auto")
     start = Image.new("RGB", (48, 20), "red") if strength else None
     items = [Item("a photo of a C-130", seed, start) for seed in (1, 2, 3)]
     together = able.finish(able.denoise(items))
@@ -73,15 +73,15 @@ def test_any_pipeline_draws_an_image_from_its_own_seed(
     assert abs(together[0] - together[1]).mean() > 0.01
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
-def test_a_sampler_that_does_not_fit_is_refused(world: World, sampler: str) -> None:
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
+def test_a_sampler_that_does_not_fit_is_refused(world: World, scheduler: str) -> None:
     with pytest.raises(RequestError, match=r"does not fit .*FlowMatch.*scheduler=pipeline"):
-        painter(world, generator="flux", pipeline="auto", scheduler=sampler)
+        sampler(world, generator="flux", pipeline="auto", scheduler=scheduler)
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
-def test_a_strength_is_a_share_of_the_noise_with_any_sampler(world: World, sampler: str) -> None:
-    able = painter(world, 0.3, scheduler=sampler, steps=20)
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
+def test_a_strength_is_a_share_of_the_noise_with_any_sampler(world: World, scheduler: str) -> None:
+    able = sampler(world, 0.3, scheduler=scheduler, steps=20)
     able.pipeline.scheduler.set_timesteps(20)
     first = int(able.pipeline.scheduler.timesteps[20 - 6])
     assert 230 < first < 330
@@ -90,7 +90,7 @@ def test_a_strength_is_a_share_of_the_noise_with_any_sampler(world: World, sampl
 @pytest.mark.parametrize("family", ["sd", *FAMILIES])
 def test_a_caption_is_embedded_once_however_many_images_it_gets(world: World, family: str) -> None:
     auto = "stable-diffusion" if family == "sd" else "auto"
-    able = painter(world, generator=family, pipeline=auto, guidance=1.0)
+    able = sampler(world, generator=family, pipeline=auto, guidance=1.0)
     embedded = 0
 
     def count(_: object, given: tuple[Any, ...]) -> None:
@@ -167,7 +167,7 @@ def test_bad_frames_are_drawn_again_and_counted(world: World, tmp_path: Path) ->
     write_pipeline("sd", tmp_path / "flaky")
     with_part(tmp_path / "flaky", "vae", FlakyVAE)
     images = world.collect(generator=str(tmp_path / "flaky"), block_size=40, shard_size=20, n=9)
-    yields, classes = images.manifest.yields, images.manifest.yields["classes"]
+    yields, classes = images.manifest.stage_counts, images.manifest.stage_counts["classes"]
     bad = yields["bad draws"]
     assert min(bad.values()) > 0
     for kind, times in bad.items():
@@ -181,7 +181,7 @@ def test_bad_frames_are_drawn_again_and_counted(world: World, tmp_path: Path) ->
     assert drawn.filter(pl.col("offset").is_null())["failure"].null_count() == 0
     # A redrawn image is the one of the next seed.
     row = images.index().join(drawn.filter(draws=2), on="key", how="semi").row(0, named=True)
-    able = painter(world, generator=str(tmp_path / "flaky"))
+    able = sampler(world, generator=str(tmp_path / "flaky"))
     again = able.finish(able.denoise([Item(row["caption"], draw_seed(row["seed"], 1))]))[0]
     shown = pixels(world, images)[row["key"]]
     assert abs((again * 255).round().astype(int) - shown).max() <= 1
@@ -200,11 +200,11 @@ def test_no_memory_halves_the_batch_and_changes_no_image(world: World, tmp_path:
     hungry = with_part(write_pipeline("sd", tmp_path / "hungry"), "unet", HungryUNet)
     expected = pixels(world, world.collect(generator=str(plain), batch_size=4))
     images = world.collect(generator=str(hungry), batch_size=16, shard_size=8)
-    assert images.manifest.yields["batch halved"] == 1
+    assert images.manifest.stage_counts["batch halved"] == 1
     found = pixels(world, images)
     assert found.keys() == expected.keys()
     assert max(abs(found[key] - expected[key]).max() for key in found) <= 1
-    assert images.manifest.yields["matched"] == BLOCK > HUNGRY_BATCH // 2
+    assert images.manifest.stage_counts["matched"] == BLOCK > HUNGRY_BATCH // 2
 
 
 @given(st.integers(0, 40), st.integers(1, 40), st.integers(1, 64))
@@ -236,7 +236,7 @@ def test_an_unsafe_image_is_kept_or_flagged_by_policy(
     images = world.collect(generator=str(folder), safety=policy)
     assert images.manifest.options["safety"] == policy
     assert len(images) == kept
-    assert images.manifest.yields["flagged"] == flagged
+    assert images.manifest.stage_counts["flagged"] == flagged
     assert min(array.std() for array in pixels(world, images).values()) > 1
 
 
@@ -249,7 +249,7 @@ def test_unsafe_images_are_dropped_and_counted_by_class(world: World, tmp_path: 
     assert drawn["draws"].to_list() == [1] * 8
     lenient = forced(write_pipeline("checked", tmp_path / "lenient"), 2)
     kept = world.collect(generator=str(lenient), safety="drop")
-    assert kept.manifest.yields["failed"] == {}
+    assert kept.manifest.stage_counts["failed"] == {}
     assert len(kept) == 8
 
 
@@ -257,7 +257,7 @@ def test_captions_that_are_cut_are_counted(world: World) -> None:
     long = " ".join(["very"] * 20)
     names = ("red", "green", f"{long} blue")
     task = msgspec.structs.replace(colour_task(), class_names=names)
-    yields = world.collect(task=task, phrases="mini").manifest.yields
+    yields = world.collect(task=task, phrases="mini").manifest.stage_counts
     classes = yields["classes"]
     assert yields["captions cut"] == sum(found["truncated"] for found in classes.values())
     assert classes[names[2]]["truncated"] == classes[names[2]]["matched"] > 0
@@ -269,10 +269,10 @@ def test_captions_that_are_cut_are_counted(world: World) -> None:
 def test_the_rules_for_retrieved_images_are_there_and_off(world: World) -> None:
     everything = world.collect()
     assert "filter" not in everything.manifest.options
-    assert everything.manifest.yields["filtered"] == 0
+    assert everything.manifest.stage_counts["filtered"] == 0
     assert everything.index()["clip_score"].null_count() == 0
     half = world.collect(filter="top-fraction", top_fraction=0.5, n=1)
-    assert 0 < half.manifest.yields["kept"] < everything.manifest.yields["kept"]
+    assert 0 < half.manifest.stage_counts["kept"] < everything.manifest.stage_counts["kept"]
     assert half.manifest.options["top_fraction"] == 0.5
     assert (half.folder / "scores.parquet").is_file()
     with pytest.raises(BenchError, match=r"none of 8 generated images is left: 8 could be drawn"):
@@ -283,7 +283,7 @@ def test_more_blocks_are_drawn_for_what_the_filter_takes(world: World) -> None:
     all_scores = world.collect(filter="class-threshold", tau=-1, n=10).index()["clip_score"]
     images = world.collect(filter="class-threshold", tau=all_scores.median(), n=10)
     assert len(images) >= 10
-    yields = images.manifest.yields
+    yields = images.manifest.stage_counts
     assert yields["filtered"] > 0
     assert yields["matched"] > 2 * BLOCK
 

@@ -18,7 +18,7 @@ import transformers
 from bench.plugins import source_of
 from bench.storage.image_set import ImageSet
 from tests.support.tiny_clip import colour_task
-from tests.support.tiny_generation import World, painter, pixels
+from tests.support.tiny_generation import World, pixels, sampler
 
 pytestmark = [
     pytest.mark.slow,
@@ -121,7 +121,7 @@ def test_the_source_runs_with_the_true_module_sizes(world: World, sd15: Path) ->
 def test_clip_reads_77_tokens(world: World, sd15: Path) -> None:
     words = tokenizer()
     assert words("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
-    able = painter(world, generator=str(sd15), dtype="bf16", height=64)
+    able = sampler(world, generator=str(sd15), dtype="bf16", height=64)
     assert not able.prompts.truncated(" ".join(["cat"] * 75))
     assert able.prompts.truncated(" ".join(["cat"] * 76))
     assert able.prompts.arguments(["a cat"])["prompt_embeds"].shape == (1, 77, 768)

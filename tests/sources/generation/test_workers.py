@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core.paths import Home
-from bench.core.work_selection import Scope
+from bench.core.work_selection import WorkSelection
 from bench.plugins import source_of
 from bench.storage.stage import UnfinishedError
 from sources.generation.shard import overlapped
@@ -44,9 +44,12 @@ def test_the_second_step_runs_while_the_next_first_step_does() -> None:
 def test_an_array_task_draws_its_shards_of_every_block(world: World) -> None:
     source = source_of("synthetic", world.settings(size=3 * BLOCK))
     with pytest.raises(UnfinishedError):
-        source.collect(replace(world.context(), scope=Scope(shards=range(1, 2))))
+        source.collect(replace(world.context(), selection=WorkSelection(shards=range(1, 2))))
     assert [path.name for path in shards(world)] == ["00001"] * 3
-    assert len(source.collect(replace(world.context(), scope=Scope(shards=range(2))))) == 3 * BLOCK
+    assert (
+        len(source.collect(replace(world.context(), selection=WorkSelection(shards=range(2)))))
+        == 3 * BLOCK
+    )
 
 
 def worker(world: World, **more: object) -> "subprocess.Popen[bytes]":

@@ -28,7 +28,7 @@ from PIL import Image
 
 from adapt.models import ClipEmbedder, load_clip
 from bench.core.arrays import FloatArray
-from bench.core.config import declared
+from bench.core.config import parse_config
 from bench.core.errors import BenchError, RequestError
 from bench.core.http_json import MAX_BYTES
 from bench.core.json_values import Json
@@ -42,7 +42,7 @@ from bench.tasks import find_task
 from sources.knn.index_folder import IndexFolder
 from sources.knn.search import nearest, with_nearest
 from sources.knn.server import Server
-from sources.pool.ambiguous import Several
+from sources.pool.ambiguous import Ambiguous
 from sources.pool.pool import Pool
 from sources.pool.scan import labelled, scan
 from sources.retrieved import Retrieved
@@ -64,7 +64,7 @@ def embedder(name: str) -> ClipEmbedder:
 
 def options(filter_model: Path | str, **more: object) -> Retrieved.Options:
     given = {"pool": "none", "filter_model": str(filter_model), "retrieval": "knn", **more}
-    return declared(Retrieved.Options, given, "the source retrieved")
+    return parse_config(Retrieved.Options, given, "the source retrieved")
 
 
 # ---------------------------------------------------------------- what is asked for
@@ -239,13 +239,13 @@ def test_an_index_of_a_server_has_to_be_named_if_it_has_several(
 
 
 def colours_of(
-    home: Home, tiny_clip: Path, several: Several, reply: Callable[[int, Json], Reply]
+    home: Home, tiny_clip: Path, ambiguous: Ambiguous, reply: Callable[[int, Json], Reply]
 ) -> tuple[set[tuple[str, str]], Json]:
     """Return URL and class of what a scripted server gives the classes red, green and blue."""
     with serving(reply) as url:
         chosen = options(tiny_clip, knn_url=url, knn_k=4)
-        stage = with_nearest(None, chosen, several, context(home, COLOURS))
-    rows = labelled(stage, several)
+        stage = with_nearest(None, chosen, ambiguous, context(home, COLOURS))
+    rows = labelled(stage, ambiguous)
     assert rows["label"].to_list() == [COLOURS.class_names.index(n) for n in rows["class_name"]]
     return set(rows.select("url", "class_name").iter_rows()), stage.info()["knn"]
 
@@ -262,7 +262,7 @@ SCRIPT = [
 
 
 @pytest.mark.parametrize(
-    ("several", "expected"),
+    ("ambiguous", "expected"),
     [
         ("longest", {("red", "red"), ("all", "green")}),
         ("drop", {("red", "red")}),
@@ -276,9 +276,9 @@ SCRIPT = [
     ],
 )  # fmt: skip
 def test_an_image_near_to_several_classes_goes_to_the_nearest_or_as_told(
-    home: Home, tiny_clip: Path, several: Several, expected: set[tuple[str, str]]
+    home: Home, tiny_clip: Path, ambiguous: Ambiguous, expected: set[tuple[str, str]]
 ) -> None:
-    found, said = colours_of(home, tiny_clip, several, lambda n, _: SCRIPT[n])
+    found, said = colours_of(home, tiny_clip, ambiguous, lambda n, _: SCRIPT[n])
     assert found == {(f"http://{url}", name) for url, name in expected}
     assert {name: said[name] for name in ("asked", "found", "duplicates")} == {
         "asked": 24, "found": 10, "duplicates": 1,
@@ -313,14 +313,14 @@ def test_what_a_caption_names_stands_before_what_is_near(
     near = images({"url": "http://a"}, {"url": "http://c", "similarity": 0.4})
     with serving(lambda n, _: images() if n else near) as url:
         chosen = options(tiny_clip, knn_url=url, retrieval="both")
-        policies: tuple[Several, ...] = ("longest", "drop", "all")
+        policies: tuple[Ambiguous, ...] = ("longest", "drop", "all")
         stages = {
-            several: with_nearest(scanned, chosen, several, context(home, COLOURS))
-            for several in policies
+            ambiguous: with_nearest(scanned, chosen, ambiguous, context(home, COLOURS))
+            for ambiguous in policies
         }
-    found: dict[Several, set[tuple[str, str]]] = {
-        several: set(labelled(stage, several).select("url", "class_name").iter_rows())
-        for several, stage in stages.items()
+    found: dict[Ambiguous, set[tuple[str, str]]] = {
+        ambiguous: set(labelled(stage, ambiguous).select("url", "class_name").iter_rows())
+        for ambiguous, stage in stages.items()
     }
     sure = {("http://b", "green"), ("http://c", "red")}
     assert found["longest"] == sure | {("http://a", "blue")}
@@ -539,11 +539,11 @@ def test_images_found_by_nearness_are_fetched_and_kept(built: Built, web: Web, h
         "retrieval": "knn", "knn_index": str(built.folder), "knn_k": 5,
     }  # fmt: skip
     source = source_of("retrieved", given)
-    assert set(source.pins(home)) == {"filter_model", "knn", "knn_model"}
+    assert set(source.fingerprints(home)) == {"filter_model", "knn", "knn_model"}
     found = source.collect(context(home, MINI))
-    said = found.manifest.yields["knn"]
+    said = found.manifest.stage_counts["knn"]
     assert said["asked"] == said["found"] == 5 * len(MINI.templates) * len(MINI.class_names)
-    assert said["named"] >= found.manifest.yields["matched"] >= len(found) > 0
+    assert said["named"] >= found.manifest.stage_counts["matched"] >= len(found) > 0
     rows = found.index()
     assert set(rows["origin"]) == {"retrieved"}
     # Nearness in this CLIP's space knows the classes: far more often right than by chance.

@@ -13,7 +13,7 @@ from sources.knn.index_folder import IndexFolder
 from sources.pool import prefilter
 from sources.pool.columns import UnfitFileError
 from sources.pool.match_file import match_file
-from sources.pool.matcher import Rule
+from sources.pool.matcher import CaptionMatcher
 from sources.pool.normalize import fold
 from sources.pool.pool import RemotePool
 from sources.pool.prefilter import Prefilter
@@ -34,7 +34,7 @@ def test_a_footer_that_is_damaged_makes_a_file_unfit_or_changes_nothing(
     content = path.read_bytes()
     path.write_bytes(content[:-place] + b"\x7f" * 3 + content[3 - place :])
     with suppress(UnfitFileError):
-        assert match_file(path, None, Rule(TASK, "substring")).found.height <= 2
+        assert match_file(path, None, CaptionMatcher(TASK, "substring")).found.height <= 2
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_footer_that_is_damaged_makes_a_file_unfit_or_changes_nothing(
 def test_a_flag_that_is_no_text_is_not_taken_for_unset(tmp_path: Path, flags: list[Any]) -> None:
     pl.DataFrame({**ROWS, "NSFW": flags}).write_parquet(tmp_path / "0.parquet")
     with pytest.raises(UnfitFileError, match=r"column 'NSFW' is .*, not text"):
-        match_file(tmp_path / "0.parquet", None, Rule(TASK, "substring"))
+        match_file(tmp_path / "0.parquet", None, CaptionMatcher(TASK, "substring"))
 
 
 @pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["NSFW", "UNLIKELY"])])

@@ -17,12 +17,11 @@ from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.task import Queries, Query, Task
 from bench.plugins.source import Context, Embedder
-from bench.tasks import find_task
-from bench.tasks._folder import FolderTask
+from bench.tasks import FolderTask, find_task
 from sources.download.download import download
 from sources.download.options import DownloadOptions
-from sources.pool.ambiguous import Several
-from sources.pool.matcher import MAX_CAPTION, Matcher, Rule
+from sources.pool.ambiguous import Ambiguous
+from sources.pool.matcher import MAX_CAPTION, CaptionMatcher, Matcher
 from sources.pool.normalize import fold
 from sources.pool.pool import Pool
 from sources.pool.prefilter import Prefilter
@@ -66,17 +65,21 @@ def write_pool(folder: Path, rows: Sequence[Row], files: int = 1) -> Pool:
 
 
 def found(
-    pool: Pool, task: Task, home: Home, matcher: Matcher = "substring", several: Several = "longest"
+    pool: Pool,
+    task: Task,
+    home: Home,
+    matcher: Matcher = "substring",
+    ambiguous: Ambiguous = "longest",
 ) -> dict[str, str]:
     """Return URL to class name of what a scan finds."""
-    rows = candidates(scan(pool, task, context(home, task), matcher, several))
+    rows = candidates(scan(pool, task, context(home, task), matcher, ambiguous))
     assert rows["label"].to_list() == [task.class_names.index(name) for name in rows["class_name"]]
     return dict(rows.select("url", "class_name").iter_rows())
 
 
 def named(task: Task, matcher: Matcher, caption: str) -> set[str]:
     """Return the classes that one caption names."""
-    rows = Rule(task, matcher).find(pl.Series([caption]))
+    rows = CaptionMatcher(task, matcher).find(pl.Series([caption]))
     return {task.class_names[label] for label in rows["label"]}
 
 
@@ -276,7 +279,7 @@ def spoken(matcher: Matcher, query: str, caption: str) -> bool:
 def test_matchers_equal_their_definitions(
     matcher: Matcher, queries: list[str], captions: list[str]
 ) -> None:
-    rows = Rule(flowers(*queries), matcher).find(pl.Series(captions))
+    rows = CaptionMatcher(flowers(*queries), matcher).find(pl.Series(captions))
     assert set(rows.select("row", "label").iter_rows()) == {
         (row, label)
         for row, caption in enumerate(captions)
@@ -319,7 +322,9 @@ def test_the_prefilter_passes_few_captions_without_a_text() -> None:
 def test_ten_thousand_names_are_told_apart() -> None:
     names = [f"species {index:05d} of the wood" for index in range(10_000)]
     captions = [f"Species {index:05d} of the Wood, and more" for index in range(0, 10_000, 97)]
-    rows = Rule(flowers(*names), "substring").find(pl.Series([*captions, "a species", "wood"]))
+    rows = CaptionMatcher(flowers(*names), "substring").find(
+        pl.Series([*captions, "a species", "wood"])
+    )
     assert sorted(rows["label"]) == list(range(0, 10_000, 97))
 
 
@@ -367,7 +372,7 @@ def test_a_folder_declares_queries_in_every_form(colours: Path, tmp_path: Path) 
 )
 def test_a_query_that_cannot_be_meant_is_refused(queries: Queries, complaint: str) -> None:
     with pytest.raises(RequestError, match=complaint):
-        Rule(flowers("rose", "lily", **queries), "substring")
+        CaptionMatcher(flowers("rose", "lily", **queries), "substring")
 
 
 @pytest.mark.parametrize(
@@ -398,7 +403,7 @@ def test_every_class_of_the_paper_is_found_by_its_own_queries(name: str, matcher
         for label, query in enumerate(map(task.query, task.class_names))
         for text in query.any
     ]
-    rows = Rule(task, matcher).find(pl.Series([caption for caption, _ in spoken]))
+    rows = CaptionMatcher(task, matcher).find(pl.Series([caption for caption, _ in spoken]))
     found = set(rows["row", "label"].rows())
     assert {(row, label) for row, (_, label) in enumerate(spoken)} <= found
 
@@ -413,7 +418,7 @@ BOTH: list[Row] = [
 
 
 @pytest.mark.parametrize(
-    ("several", "expected", "dropped"),
+    ("ambiguous", "expected", "dropped"),
     [
         ("longest", {("longest", "english marigold"), ("one", "rose")}, 1),
         ("drop", {("one", "rose")}, 2),
@@ -428,13 +433,13 @@ BOTH: list[Row] = [
     ],
 )  # fmt: skip
 def test_a_caption_of_several_classes_goes_where_it_is_told(
-    home: Home, tmp_path: Path, several: Several, expected: set[tuple[str, str]], dropped: int
+    home: Home, tmp_path: Path, ambiguous: Ambiguous, expected: set[tuple[str, str]], dropped: int
 ) -> None:
     task = flowers("rose", "lily", "marigold", "english marigold")
     stage = scan(
-        write_pool(tmp_path / "pool", BOTH), task, context(home, task), "substring", several
+        write_pool(tmp_path / "pool", BOTH), task, context(home, task), "substring", ambiguous
     )
-    rows = labelled(stage, several)
+    rows = labelled(stage, ambiguous)
     found = {(url.removeprefix("http://"), name) for url, name in rows["url", "class_name"].rows()}
     assert found == expected
     assert stage.info()["several classes"] == 2
@@ -560,7 +565,7 @@ def test_a_remote_pool_is_scanned_as_a_local_one_and_not_kept(home: Home, tmp_pa
         assert not list(home.data.rglob("fetched"))
         remote.pipe("/some/pool/pool.yaml", b"columns: {url: URL, caption: TEXT}")
         declared = Pool.find("memory://some/pool", home)
-        assert declared.pin != pool.pin
+        assert declared.fingerprint != pool.fingerprint
         assert len(found(declared, task, home)) == 2
     finally:
         remote.rm("/some", recursive=True)

@@ -95,7 +95,7 @@ def no_embedder(name: str) -> Embedder:
     raise AssertionError(f"copies are told apart without {name}")
 
 
-def described(images: dict[str, Image.Image]) -> pl.DataFrame:
+def embedded(images: dict[str, Image.Image]) -> pl.DataFrame:
     rows = [
         (key, sha256(encode(image, ".png")), *perceptual_hash(image))
         for key, image in images.items()
@@ -108,7 +108,7 @@ def without_copies(
     home: Home, images: dict[str, Image.Image], task: Task = TEXTURED, **more: Any
 ) -> Deduplicated:
     context = Context(home, task, None, 0, no_embedder, Progress(quiet=True))
-    rows = described(images).sample(len(images), shuffle=True, seed=3)
+    rows = embedded(images).sample(len(images), shuffle=True, seed=3)
     return drop_duplicates(rows, context, **more)
 
 
@@ -206,9 +206,9 @@ def test_copies_of_benchmark_images_and_repeats_are_removed(home: Home) -> None:
     }
     unique = without_copies(home, images)
     assert unique.rows["key"].to_list() == ["a", "b", "g-train"]
-    assert unique.yields["copies of val or test images"] == 2
-    assert unique.yields["equal bytes"] == 1
-    assert unique.yields["near copies"] == 1
+    assert unique.counts["copies of val or test images"] == 2
+    assert unique.counts["equal bytes"] == 1
+    assert unique.counts["near copies"] == 1
     of = {row["key"]: row for row in unique.removed.iter_rows(named=True)}
     assert of.keys() == set(images) - set(unique.rows["key"])
     assert of["c-same-as-a"]["kept"] == "a"
@@ -237,7 +237,7 @@ def test_a_changed_photograph_of_the_test_split_is_recognised(
     split = PHOTOGRAPHS.split("test", home)
     images = {key: change(split.read(index)) for index, key in enumerate(split.keys)}
     unique = without_copies(home, images, PHOTOGRAPHS)
-    assert least <= unique.yields["copies of val or test images"] <= len(split) == 12
+    assert least <= unique.counts["copies of val or test images"] <= len(split) == 12
 
 
 def test_other_images_are_no_copies(home: Home) -> None:
@@ -251,7 +251,7 @@ def test_an_image_that_is_removed_has_one_that_stays_nearby(home: Home) -> None:
     base = rng.integers(0, 2, 256)
     chain = np.stack([np.where(np.arange(256) < 20 * step, 1 - base, base) for step in range(3)])
     words = np.packbits(chain, axis=1).view(">i8").astype(np.int64)
-    rows = described({name: texture(index) for index, name in enumerate("abc")})
+    rows = embedded({name: texture(index) for index, name in enumerate("abc")})
     for index, name in enumerate(HASH_WORDS):
         rows = rows.with_columns(pl.Series(name, words[:, index]))
     context = Context(home, TEXTURED, None, 0, no_embedder, Progress(quiet=True))
@@ -282,7 +282,7 @@ def test_another_task_of_the_same_name_has_its_own_references(home: Home, tmp_pa
                 texture(start + label + 10 * len(split)).save(target / "0.png")
     tasks = [find_task(str(tmp_path / folder / "birds")) for folder in ("one", "two")]
     assert tasks[0].name == tasks[1].name
-    assert tasks[0].pin != tasks[1].pin
+    assert tasks[0].fingerprint != tasks[1].fingerprint
     leaked = [
         without_copies(home, {"x": task.split("val", home).read(0)}, tasks[1]).rows.is_empty()
         for task in tasks
@@ -293,5 +293,5 @@ def test_another_task_of_the_same_name_has_its_own_references(home: Home, tmp_pa
 def test_every_framing_has_the_size_of_the_image_and_another_hash() -> None:
     shown = dict(framings(texture(0)))
     assert {image.size for image in shown.values()} == {(64, 64)}
-    hashes = hash_words(described(shown))
+    hashes = hash_words(embedded(shown))
     assert len(np.unique(hashes, axis=0)) == len(shown) == 14

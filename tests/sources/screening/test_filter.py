@@ -23,7 +23,7 @@ from bench.plugins import full_options, sources
 from bench.plugins.source import Context, Embedder
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import ShardWriter, encode
-from sources.screening.embed import describe, embeddings
+from sources.screening.embed import embed, embeddings
 from sources.screening.filter import FilterOptions, domain_scored, passes, scored
 from tests.conftest import Bench
 from tests.support.tiny_clip import COLOURS, colour_task, square, write_tiny_clip
@@ -73,7 +73,7 @@ def packed(home: Home) -> tuple[Stage, pl.DataFrame]:
                 )
         pl.DataFrame(rows).write_parquet(folder / "index.parquet")
 
-    stage.run(2, make, Progress(quiet=True))
+    stage.run(2, make)
     labels = [index % len(COLOURS) for index in range(12)]
     return stage, pl.DataFrame({"key": [f"k{index:02d}" for index in range(12)], "label": labels})
 
@@ -93,10 +93,10 @@ def test_every_image_is_embedded_once_whatever_it_is_compared_with(
                           "domain_texts": ("a photo of a circle",)})  # fmt: skip
     for task in (TASK, other):
         for rule in ("threshold", "class-threshold", "top-fraction"):
-            described = describe(stage, "clip", context(home, embedder, task))
-            scored([described], options(filter=rule), context(home, embedder, task), labels)
+            embedded = embed(stage, "clip", context(home, embedder, task))
+            scored([embedded], options(filter=rule), context(home, embedder, task), labels)
     assert embedder.seen == 11
-    (description,) = home.data.glob("describe-*")
+    (description,) = home.data.glob("embed-*")
     shards = sorted(description.glob("0*"))
     assert [len(embeddings(shard)[0]) for shard in shards] == [5, 6]
     for shard in shards:
@@ -111,19 +111,19 @@ def test_one_weights_file_under_two_configurations_is_two_models(
     stage, _ = packed(home)
     folder = write_tiny_clip(tmp_path / "clip")
 
-    def embed() -> FloatArray:
+    def fresh() -> FloatArray:
         given = Context(
             home, TASK, None, 0, lambda _: ClipEmbedder(load_clip(folder)), Progress(quiet=True)
         )
-        described = describe(stage, str(folder), given)
-        return np.concatenate([embeddings(shard)[1] for shard in described.shards()])
+        embedded = embed(stage, str(folder), given)
+        return np.concatenate([embeddings(shard)[1] for shard in embedded.shards()])
 
-    before = embed()
+    before = fresh()
     config = folder / "open_clip_config.json"
     content = json.loads(config.read_text())
     content["model_cfg"]["quick_gelu"] = True
     config.write_text(json.dumps(content))
-    assert not np.array_equal(before, embed())
+    assert not np.array_equal(before, fresh())
 
 
 def test_a_score_is_the_largest_cosine_with_a_domain_text_or_that_with_the_own_class(
@@ -131,15 +131,15 @@ def test_a_score_is_the_largest_cosine_with_a_domain_text_or_that_with_the_own_c
 ) -> None:
     stage, labels = packed(home)
     given = context(home, embedder)
-    described = describe(stage, "clip", given)
+    embedded = embed(stage, "clip", given)
     whole = embedder.inner.images(square(i % len(COLOURS), i) for i in range(12) if i != 4)
 
-    domain = domain_scored([described], "clip", given)
+    domain = domain_scored([embedded], "clip", given)
     expected = (whole @ embedder.texts(list(TASK.domain_texts)).T).max(axis=1)
     assert domain["clip_score"].to_numpy() == pytest.approx(expected, abs=1e-3)
     assert domain["key"].to_list() == [key for key in labels["key"] if key != "k04"]
 
-    own = scored([described], options(filter="class-threshold"), given, labels)
+    own = scored([embedded], options(filter="class-threshold"), given, labels)
     for row, image in zip(own.iter_rows(named=True), whole, strict=True):
         prompts = embedder.texts(TASK.prompts(TASK.class_names[row["label"]]))
         mean = prompts.mean(axis=0)

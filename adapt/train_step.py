@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
-from adapt.data import Part
+from adapt.data import RankBatch
 from adapt.models import Classifier
 from adapt.optimise import make_optimiser, set_learning_rate
 from bench.core.errors import BenchError, RequestError
@@ -31,7 +31,7 @@ class _Loss(nn.Module):
         return loss
 
 
-class Stepper:
+class TrainStep:
     """A classifier with its optimiser; every process holds the same.
 
     Args:
@@ -63,7 +63,7 @@ class Stepper:
         loss = _Loss(classifier, objective)
         self._loss, self._optimiser = self.accelerator.prepare(loss, make_optimiser(loss, spec))
 
-    def backward(self, part: Part, pixels: Tensor, labels: Tensor) -> Tensor:
+    def backward(self, part: RankBatch, pixels: Tensor, labels: Tensor) -> Tensor:
         """Add a part's share of the batch's gradient; return its share of the loss.
 
         When memory is short the part is done again in halves: the batch stays what it is.
@@ -120,7 +120,7 @@ class Stepper:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _accumulate(
-        self, part: Part, pixels: tuple[Tensor, ...], labels: tuple[Tensor, ...]
+        self, part: RankBatch, pixels: tuple[Tensor, ...], labels: tuple[Tensor, ...]
     ) -> Tensor:
         total = torch.zeros((), device=self.accelerator.device)
         for index, (images, classes) in enumerate(zip(pixels, labels, strict=True)):

@@ -1,0 +1,66 @@
+"""From a spec to its images: what its source is given, makes, and will cost."""
+
+from bench import loaded
+from bench.core.json_values import Json
+from bench.core.paths import Home
+from bench.core.progress import Progress
+from bench.core.specs import RunSpec
+from bench.core.work_selection import EVERYTHING, NOTHING, WorkSelection
+from bench.plugins import source_of
+from bench.plugins.optional import SupportsEstimate
+from bench.plugins.source import Context
+from bench.storage.image_set import ImageSet
+from bench.storage.stage import UnfinishedError
+from bench.tasks import find_task
+
+
+def context_of(
+    spec: RunSpec, home: Home, progress: Progress, selection: WorkSelection = EVERYTHING
+) -> Context:
+    """Return what a spec's source is given."""
+    return Context(
+        home=home,
+        task=find_task(spec.task),
+        n=spec.n,
+        seed=spec.seed,
+        embedder=lambda name: loaded.embedder_of(home.find_weights(name)),
+        progress=progress,
+        selection=selection,
+    )
+
+
+def collect_images(
+    spec: RunSpec, home: Home, progress: Progress, selection: WorkSelection = EVERYTHING
+) -> ImageSet:
+    """Run a spec's source, or a part of its stages.
+
+    Raises:
+        BenchError: If the source fails.
+    """
+    context = context_of(spec, home, progress, selection)
+    images = source_of(spec.source, spec.options).collect(context)
+    empty = [name for name, count in images.manifest.counts.items() if not count]
+    if spec.source != "none" and empty and len(images):
+        progress.say(f"{len(empty)} classes have no images: {', '.join(empty[:5])}")
+    return images
+
+
+def first_unfinished_stage(spec: RunSpec, home: Home) -> str | None:
+    """Return the name of the first stage of a spec's source that is not made; None if all are.
+
+    Raises:
+        BenchError: If the source fails before it.
+    """
+    try:
+        collect_images(spec, home, Progress(quiet=True), NOTHING)
+    except UnfinishedError as unfinished:
+        return unfinished.stage
+    return None
+
+
+def estimate(spec: RunSpec, home: Home, progress: Progress) -> Json | None:
+    """Return what a spec's source will cost; None if it is not of the kind that says."""
+    source = source_of(spec.source, spec.options)
+    if not isinstance(source, SupportsEstimate):
+        return None
+    return source.estimate(context_of(spec, home, progress))
