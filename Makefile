@@ -1,10 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4
 
-.PHONY: help setup demo test check docs knn-env
+.PHONY: help setup demo test test-slow check docs knn-env
 
 help:  ## list what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/ready  ## the environment, in .venv
 
@@ -24,8 +25,11 @@ check: setup  ## lint, format, types, import contracts, spelling
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
 
-test: check  ## every check, then every test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
+test: check  ## every check, then every test that takes seconds
+	$(PYTEST) --dist worksteal -m "not slow and not slurm"
+
+test-slow: setup  ## the tests that take minutes, and those on a real Slurm
+	$(PYTEST) --dist load --maxschedchunk 1 -m "slow or slurm"
 
 docs: setup  ## rewrite the generated parts of docs/
 	$(BIN)/python -m docs.generate
