@@ -1,0 +1,72 @@
+"""Reading what a user declares: unknown keys and wrong values are refused by name."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from bench.core.config import Config, parse_assignment, parse_config, read_yaml
+from bench.core.errors import RequestError
+from bench.core.specs import TrainSpec
+
+
+class Letters(Config, frozen=True):
+    given: list[Literal["alpha", "beta"]] | None = None
+
+
+def test_a_config_is_immutable() -> None:
+    with pytest.raises(AttributeError):
+        Letters().given = []  # type: ignore[misc]
+
+
+def test_an_unknown_setting_is_named_with_its_neighbour() -> None:
+    with pytest.raises(RequestError, match=r"unknown setting of train 'epoch'; did you mean epoc"):
+        parse_config(TrainSpec, {"epoch": 3}, "train")
+
+
+@pytest.mark.parametrize("value", ["many", None, [1], 1.5])
+def test_a_value_that_does_not_fit_is_named_by_its_place(value: object) -> None:
+    with pytest.raises(RequestError, match=r"train: .*epochs"):
+        parse_config(TrainSpec, {"epochs": value}, "train")
+
+
+def test_a_wrong_choice_in_a_list_is_named_with_the_choices() -> None:
+    with pytest.raises(RequestError, match=r"given\[1\]: .*'alfa'; did you mean alpha\?.* beta"):
+        parse_config(Letters, {"given": ["beta", "alfa"]}, "letters")
+
+
+@pytest.mark.parametrize("values", [5, "text", None, ["epochs"]])
+def test_settings_that_are_no_mapping_are_refused(values: Any) -> None:
+    with pytest.raises(RequestError, match="is not a mapping"):
+        parse_config(TrainSpec, values, "train")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("train.lr=1e-5", ["train", "lr"], "1e-5"),
+        ("model=a=b", ["model"], "a=b"),
+        ("source.parts={real: 1}", ["source", "parts"], {"real": 1}),
+        ("train.micro_batch=null", ["train", "micro_batch"], None),
+    ],
+)
+def test_assignments_are_read_as_yaml(text: str, path: list[str], value: object) -> None:
+    assert parse_assignment(text) == (path, value)
+
+
+@pytest.mark.parametrize("text", ["train.lr", "=3", " =3", "train.lr=[1", ""])
+def test_what_sets_nothing_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match="--set"):
+        parse_assignment(text)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["- a list", "a: [", "\0", "x" * 2_000_000, "a: 2020-99-99", "a: 0x_", "[" * 9_999, None],
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "file.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(RequestError, match=r"file\.yaml"):
+        read_yaml(path)

@@ -1,0 +1,89 @@
+"""Files appear whole or not at all, and are told apart by their content."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.core.files import atomic_folder, fingerprint, write_atomic
+
+
+def write_weights(folder: Path) -> Path:
+    (folder / "unet").mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "unet" / "weights.safetensors").write_bytes(bytes(range(256)) * 64)
+    return folder
+
+
+def test_a_fingerprint_depends_on_content_not_on_the_place(tmp_path: Path) -> None:
+    one, two = write_weights(tmp_path / "one"), write_weights(tmp_path / "two")
+    assert fingerprint(one) == fingerprint(two)
+    assert fingerprint(one / "config.json") == fingerprint(two / "config.json")
+
+
+@settings(max_examples=25)
+@given(st.sampled_from(["first byte", "last byte", "longer", "renamed", "added", "removed"]))
+def test_a_fingerprint_notices_other_weights(
+    tmp_path_factory: pytest.TempPathFactory, change: str
+) -> None:
+    folder = write_weights(tmp_path_factory.mktemp("weights"))
+    before, file = fingerprint(folder), folder / "unet" / "weights.safetensors"
+    content = file.read_bytes()
+    match change:
+        case "first byte":
+            file.write_bytes(b"\xff" + content[1:])
+        case "last byte":
+            file.write_bytes(content[:-1] + b"\0")
+        case "longer":
+            file.write_bytes(content + b"\0")
+        case "renamed":
+            file.rename(file.with_name("others.safetensors"))
+        case "added":
+            (folder / "more.json").write_text("")
+        case _:
+            file.unlink()
+    assert fingerprint(folder) != before
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.json"
+    write_atomic(path, b"old")
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "shard"
+
+    def fail_half_way() -> None:
+        with atomic_folder(target) as folder:
+            (folder / "part").write_text("1")
+            assert not target.exists()
+            raise ValueError("half-way")
+
+    with pytest.raises(ValueError, match="half-way"):
+        fail_half_way()
+    assert list(tmp_path.iterdir()) == []
+    with atomic_folder(target) as folder:
+        (folder / "part").write_text("1")
+    assert [path.name for path in tmp_path.rglob("*")] == ["shard", "part"]
+
+
+def test_leftovers_of_a_killed_writer_are_cleared_but_not_a_neighbours(tmp_path: Path) -> None:
+    (tmp_path / ".shard-0123abcd").mkdir()
+    (tmp_path / ".shard-0123abcd" / "half").write_text("")
+    (tmp_path / ".other-0123abcd").mkdir()
+    with atomic_folder(tmp_path / "shard"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other-0123abcd", "shard"]

@@ -1,0 +1,76 @@
+"""Registries: built-in plug-ins, plug-in files and entry points are found by name."""
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from bench.core.errors import RequestError
+from bench.plugins import registry as registry_module
+from bench.plugins import sources
+from bench.plugins.registry import Registry, load_plugin
+
+
+def plugin_file(folder: Path, name: str) -> Path:
+    path = folder / "plugin.py"
+    path.write_text(
+        f"from bench.plugins import sources\n@sources.register({name!r})\nclass Mine: ...\n"
+    )
+    return path
+
+
+def test_a_name_is_registered_once() -> None:
+    registry: Registry[object] = Registry("source", "sources")
+    thing = registry.register("mine")(object())
+    assert registry.register("mine")(thing) is thing
+    with pytest.raises(RequestError, match="two sources are called 'mine'"):
+        registry.register("mine")(object())
+
+
+def test_a_plug_in_cannot_take_a_built_in_name(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="two sources are called 'real'"):
+        load_plugin(plugin_file(tmp_path, "real"))
+    assert sources.get("real").__module__ == "sources.real"
+
+
+def test_every_built_in_source_loads_under_its_file_name() -> None:
+    built_in = {"denoised", "folder", "mixed", "none", "real", "retrieved", "synthetic"}
+    assert built_in <= set(sources.names())
+    assert {sources.get(name).__module__ for name in built_in} == {f"sources.{n}" for n in built_in}
+
+
+def test_an_unknown_name_is_refused_with_its_neighbours() -> None:
+    with pytest.raises(RequestError, match=r"unknown source 'reel'; did you mean real\?"):
+        sources.get("reel")
+
+
+def test_a_plug_in_file_registers_what_it_decorates(tmp_path: Path) -> None:
+    load_plugin(plugin_file(tmp_path, "of-a-file"))
+    assert sources.get("of-a-file").__name__ == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "is not a Python file"), ("import nosuchthing", "nosuchthing"), ("def", "syntax")],
+)
+def test_a_plug_in_that_does_not_import_is_a_request_error(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    plugin = tmp_path / "broken.py"
+    if content is not None:
+        plugin.write_text(content)
+    with pytest.raises(RequestError, match=why):
+        load_plugin(plugin)
+
+
+def test_entry_points_are_listed_and_loaded_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint("theirs", "collections:OrderedDict", "bench.sources"),
+        EntryPoint("broken", "no_such_package:Thing", "bench.sources"),
+    ]
+    monkeypatch.setattr(registry_module, "entry_points", lambda **_: points)
+    registry: Registry[type] = Registry("source", "sources")
+    assert {"theirs", "broken", "real"} <= set(registry.names())
+    assert registry.get("theirs").__name__ == "OrderedDict"
+    with pytest.raises(RequestError, match="'broken'"):
+        registry.get("broken")
