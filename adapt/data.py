@@ -147,9 +147,9 @@ def load(
         pin_memory=device.type == "cuda",
         # It would else draw from the generator that a tower drops by, in a process's first epoch.
         generator=torch.Generator(),
-        worker_init_fn=signals.heed_parent_alone,
+        worker_init_fn=signals.exit_on_parents_sigterm,
     )
-    with signals.kept_from_workers():
+    with signals.blocked_in_workers():
         batches = iter(loader)
     for part, (batch, labels) in zip(wanted(), batches, strict=True):
         yield part, batch.to(device, non_blocking=True), labels.to(device, non_blocking=True)

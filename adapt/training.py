@@ -130,7 +130,7 @@ class Training:
         epochs = range(len(self.history), self._spec.epochs + 1)
         self._check_place(plan, epochs)
         batches = self._batches(images, plan, epochs)
-        with signals.noticed() as self._notice:
+        with signals.deferred_notice() as self._notice:
             for epoch in epochs:
                 bar.work.epoch = epoch
                 steps = range(plan.steps_before(epoch), plan.steps_before(epoch + 1))

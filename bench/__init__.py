@@ -1,1 +1,1 @@
-"""Specs, registries, the run's straight line and the command line; imports nothing heavy."""
+"""The harness: specs, plug-ins, the run and the command line; imports nothing heavy."""

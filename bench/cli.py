@@ -15,7 +15,7 @@ import click
 from bench import commands
 from bench.core.errors import BenchError, unknown_name
 from bench.runtime import threads
-from bench.runtime.layout import strangers
+from bench.runtime.layout import foreign_packages
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
@@ -60,9 +60,9 @@ def bench() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    threads.let_waiting_sleep()
+    threads.sleep_at_barriers()
     try:
-        if found := strangers():
+        if found := foreign_packages():
             raise BenchError(found[0], "install this project in an environment of its own")
         words = sys.argv[1:] if arguments is None else arguments
         sys.exit(bench.main(words or ["--help"], prog_name="bench", standalone_mode=False) or 0)

@@ -1,4 +1,4 @@
-"""From a spec to its images: what its source is given, makes, and will cost."""
+"""Collect the images of a spec's source, and estimate their cost."""
 
 from bench import loaded
 from bench.core.json_values import Json
@@ -17,7 +17,7 @@ from bench.tasks import find_task
 def context_of(
     spec: RunSpec, home: Home, progress: Progress, selection: WorkSelection = EVERYTHING
 ) -> Context:
-    """Return what a spec's source is given."""
+    """Return the context of a spec's source."""
     return Context(
         home=home,
         task=find_task(spec.task),
@@ -46,7 +46,7 @@ def collect_images(
 
 
 def first_unfinished_stage(spec: RunSpec, home: Home) -> str | None:
-    """Return the name of the first stage of a spec's source that is not made; None if all are.
+    """Return the name of the first unfinished stage of a spec's source; None if all are finished.
 
     Raises:
         BenchError: If the source fails before it.
@@ -59,7 +59,7 @@ def first_unfinished_stage(spec: RunSpec, home: Home) -> str | None:
 
 
 def estimate(spec: RunSpec, home: Home, progress: Progress) -> Json | None:
-    """Return what a spec's source will cost; None if it is not of the kind that says."""
+    """Return what a spec's source will cost; None if it has no estimate."""
     source = source_of(spec.source, spec.options)
     if not isinstance(source, SupportsEstimate):
         return None

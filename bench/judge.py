@@ -1,4 +1,4 @@
-"""How a run's model is judged: on val after every epoch, and on test once, at the end."""
+"""Evaluate a run's model: on val after every epoch, and on test once, at the end."""
 
 import math
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(NamedTuple):
-    """What one evaluator, or a part of it, found on one split."""
+    """The result of one evaluator, or of a part of it, on one split."""
 
     evaluator: str
     split: str
@@ -42,8 +42,10 @@ class Judge:
         self._spec = spec
         self._model = str(home.find_weights(spec.model))
         self._images = loaded.task_images_of(spec.task, home, self._model)
-        self._evaluators = {name: evaluator_of(name, it) for name, it in spec.evaluators.items()}
-        self._selecting = self._evaluators[spec.train.select_by]
+        self._evaluators = {
+            name: evaluator_of(name, options) for name, options in spec.evaluators.items()
+        }
+        self._selector = self._evaluators[spec.train.select_by]
         self._best_score = -math.inf
         self._best: dict[int, ModelFeatures] = {}
 
@@ -53,24 +55,24 @@ class Judge:
         from eval.metrics.intervals import value
 
         features = self._features(classifier, epoch)
-        score = value(self._selecting.validate(features), find_task(self._spec.task))
+        score = value(self._selector.validate(features), find_task(self._spec.task))
         if score > self._best_score:
             self._best_score = score
             self._best = {epoch: features} if features.nbytes <= KEPT_BYTES else {}
         return score
 
     def evaluate(self, adapted: "Adapted") -> list[Verdict]:
-        """Judge the chosen epoch: by every evaluator on val before the first one opens test."""
+        """Evaluate the chosen epoch: by every evaluator on val before the first one opens test."""
         epoch = adapted.chosen.epoch
-        # The classifier, trained in place, is again as it was when these features were made.
+        # The classifier has the chosen epoch's weights again, so its features are still valid.
         features = self._best.get(epoch) or self._features(adapted.classifier, epoch)
-        judges = self._evaluators.items()
-        found = [Verdict(name, "val", judge.validate(features)) for name, judge in judges]
-        found += [Verdict(name, "test", judge.test(features)) for name, judge in judges]
+        evaluators = self._evaluators.items()
+        verdicts = [Verdict(name, "val", one.validate(features)) for name, one in evaluators]
+        verdicts += [Verdict(name, "test", one.test(features)) for name, one in evaluators]
         return [
-            Verdict(part, split, own)
-            for name, split, evaluation in found
-            for part, own in evaluation.scored(name).items()
+            Verdict(part, split, scored)
+            for name, split, evaluation in verdicts
+            for part, scored in evaluation.scored(name).items()
         ]
 
     def write_predictions(self, verdicts: list[Verdict], path: Path) -> None:
@@ -98,7 +100,7 @@ class Judge:
             classifier,
             self._images,
             lambda: loaded.text_head_of(self._spec.task, self._model),
-            # Only the unadapted model comes back: it is every run's epoch 0.
+            # Only the unadapted model is shared between runs: it is every run's epoch 0.
             cache=self._home.data / "features" if epoch == 0 else None,
             model_hash=loaded.clip_of(self._model).model_hash,
         )

@@ -1,4 +1,4 @@
-"""What runs of one process share: a study loads a model and decodes a split once."""
+"""Cache what runs of one process share, so that a study loads a model and a split once."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -33,7 +33,7 @@ def device() -> str:
 
 @lru_cache(maxsize=4)
 def task_images_of(name: str, home: Home, model: str) -> "TaskImages":
-    """Return a task's images as a model takes them."""
+    """Return a task's images, preprocessed for a model."""
     from eval.features.features import TaskImages
 
     return TaskImages(find_task(name), home, clip_of(model).preprocess_val)
@@ -48,7 +48,7 @@ def text_head_of(name: str, model: str) -> "Tensor":
 
 
 def embedder_of(folder: Path) -> Embedder:
-    """Return what embeds images and texts with the model in a weights folder."""
+    """Return an embedder that uses the model in a weights folder."""
     from adapt.models import ClipEmbedder
 
     return ClipEmbedder(clip_of(str(folder)))

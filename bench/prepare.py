@@ -1,4 +1,4 @@
-"""Before a run: is everything there that it needs, and what exactly is it?"""
+"""Check that all a run needs exists, and fingerprint it."""
 
 from collections.abc import Sequence
 
@@ -28,30 +28,30 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     _check_precision(spec)
     source = source_of(spec.source, spec.options)
     _check_task(source, task)
-    outside = source.fingerprints(home)
+    source_fingerprints = source.fingerprints(home)
     model = fingerprint(home.find_weights(spec.model))
     task.check(home)
-    found = {"task": task.fingerprint, "model": model, **outside}
-    return msgspec.structs.replace(spec, fingerprints=found)
+    fingerprints = {"task": task.fingerprint, "model": model, **source_fingerprints}
+    return msgspec.structs.replace(spec, fingerprints=fingerprints)
 
 
 def all_with_fingerprints(specs: Sequence[RunSpec], home: Home) -> list[RunSpec]:
-    """Return every spec with its fingerprints; what they share outside is looked at once.
+    """Return every spec with its fingerprints; what specs share is fingerprinted once.
 
     Raises:
         RequestError: If anything that a run needs is absent, with the remedy; no work was done.
     """
     fingerprints: dict[bytes, dict[str, str]] = {}
-    found = []
+    prepared = []
     with memo_scope():
         for spec in specs:
-            # All that they depend on; n, seed and the rest of the training do not matter.
+            # Everything that the checks and fingerprints depend on: not n, seed or most of train.
             needs = (spec.task, spec.source, spec.options, spec.model, spec.objective)
             key = msgspec.json.encode((*needs, spec.evaluators, spec.train.precision))
             if key not in fingerprints:
                 fingerprints[key] = with_fingerprints(spec, home).fingerprints
-            found.append(msgspec.structs.replace(spec, fingerprints=fingerprints[key]))
-    return found
+            prepared.append(msgspec.structs.replace(spec, fingerprints=fingerprints[key]))
+    return prepared
 
 
 def _check_task(plugin: object, task: Task) -> None:
@@ -60,7 +60,7 @@ def _check_task(plugin: object, task: Task) -> None:
 
 
 def _check_precision(spec: RunSpec) -> None:
-    """Make sure that this machine trains in the precision asked for; any does in fp32."""
+    """Make sure that this machine supports the precision; every machine supports fp32."""
     if spec.train.precision == "fp32":
         return
     import torch

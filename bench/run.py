@@ -1,10 +1,10 @@
-"""One run, in a straight line: spec → source → images → adaptation → evaluation → record."""
+"""Execute one run: spec → source → images → adaptation → evaluation → record."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
@@ -21,16 +21,16 @@ from bench.plugins import objectives
 from bench.runtime import distributed, provenance, threads
 from bench.storage.heartbeat import heartbeat
 from bench.storage.image_set import ImageSet
-from bench.storage.making import making
 from bench.storage.run_folder import (
-    alone,
-    empty_run,
+    clear_run,
     failed_record,
     now,
     read_record,
+    run_lock,
     write_record,
     write_spec,
 )
+from bench.storage.source_locks import marked_as_collecting
 from bench.tasks import find_task
 
 if TYPE_CHECKING:
@@ -45,16 +45,16 @@ def run(
     fresh: bool = False,
     since: int | None = None,
 ) -> RunRecord:
-    """Execute one run, or continue it, or return the record of the finished one.
+    """Execute a run, continue it, or return the record of the finished one.
 
     Under torchrun every process calls this; all but the main one only help to train.
 
     Args:
-        spec: What to do, `bench.prepare.with_fingerprints`.
-        home: Where to do it.
+        spec: The run, as `bench.prepare.with_fingerprints` returns it.
+        home: Where it is kept.
         progress: Where to report.
-        fresh: Do it again even if it is done.
-        since: Leave a run alone that has failed since, in nanoseconds of its record's date.
+        fresh: Whether to run it again even if it is done.
+        since: Do not retry a run whose record was written since, in nanoseconds.
 
     Raises:
         RequestError: If the spec asks for another number of processes.
@@ -62,27 +62,35 @@ def run(
     """
     distributed.check_count(spec.train)
     if not distributed.is_main_process():
-        return _help(spec, home)
+        return _help_to_train(spec, home)
     folder = home.run(spec.run_id)
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / ".lock", progress):
+    with run_lock(folder / ".lock", progress):
         if fresh:
-            empty_run(folder)
-        record = read_record(home, spec.run_id)
-        if record is None or not (record.status == "done" or _is_newer(folder, since)):
-            distributed.broadcast(None)
+            clear_run(folder)
+        record = _kept_record(spec, home, since)
+        distributed.broadcast(record)
+        if record is None:
             write_spec(home, spec)
             with heartbeat(home, spec.run_id, progress):
-                record = _record_of(spec, home, progress)
-        return distributed.broadcast(record)
+                record = _executed(spec, home, progress)
+            distributed.broadcast(record)
+        return record
 
 
-def _is_newer(folder: Path, since: int | None) -> bool:
-    return since is not None and (folder / "record.json").stat().st_mtime_ns >= since
+def _kept_record(spec: RunSpec, home: Home, since: int | None) -> RunRecord | None:
+    """Return the record of a run that is not to be executed, or None."""
+    record = read_record(home, spec.run_id)
+    if record is None or record.status == "done":
+        return record
+    if since is None:
+        return None
+    written = (home.run(spec.run_id) / "record.json").stat().st_mtime_ns
+    return record if written >= since else None
 
 
-def _record_of(spec: RunSpec, home: Home, progress: Progress) -> RunRecord:
-    """Execute a run and write its record, whatever comes of it."""
+def _executed(spec: RunSpec, home: Home, progress: Progress) -> RunRecord:
+    """Execute a run and write its record, whether it succeeds or fails."""
     started = now()
     try:
         record = _execute(spec, home, progress, started)
@@ -94,15 +102,16 @@ def _record_of(spec: RunSpec, home: Home, progress: Progress) -> RunRecord:
 
 
 def _execute(spec: RunSpec, home: Home, progress: Progress, started: str) -> RunRecord:
-    """Collect, adapt and evaluate; the test split is scored last."""
+    """Collect images, adapt, evaluate; the test split is scored last."""
+    weights = home.find_weights(spec.model)
     clock = _Clock(progress)
-    with clock.timed("source"), making(spec, home):
+    with clock.timed("source"), marked_as_collecting(spec, home):
         images = collect_images(spec, home, progress)
-        rows = _rows(images, spec)
+        rows = _sampled(images, spec)
     distributed.broadcast(images.folder)
-    with threads.suited(home.find_weights(spec.model)):
+    with threads.limited_for(weights):
         with clock.timed("load"):
-            loaded.clip_of(str(home.find_weights(spec.model)))
+            clip = loaded.clip_of(str(weights))
         judge = Judge(spec, home)
         with clock.timed("adapt"):
             adapted = _adapt(spec, home, rows, judge, progress)
@@ -113,29 +122,28 @@ def _execute(spec: RunSpec, home: Home, progress: Progress, started: str) -> Run
             run_id=spec.run_id,
             status="done",
             spec=spec,
-            **_facts_of_images(images, rows, spec),
-            **_facts_of_model(adapted, verdicts, spec),
-            **_facts_of_machine(),
+            **_image_fields(images, rows, spec),
+            **_model_fields(adapted, verdicts, spec),
+            **_machine_fields(),
             timings={**clock.seconds, **adapted.timings},
-            weights=loaded.clip_of(str(home.find_weights(spec.model))).weights_hash,
+            weights=clip.weights_hash,
             started=started,
             finished=now(),
         )
 
 
-def _help(spec: RunSpec, home: Home) -> RunRecord:
+def _help_to_train(spec: RunSpec, home: Home) -> RunRecord:
     """Train beside the main process, on the images that it collects; return its record."""
-    done: RunRecord | None = distributed.broadcast(None)
-    if done is not None:
-        return done
-    folder: Any = distributed.broadcast(None)
-    rows = _rows(ImageSet.open(folder, home.data), spec)
+    record: RunRecord | None = distributed.broadcast()
+    if record is not None:
+        return record
+    folder: Path = distributed.broadcast()
+    rows = _sampled(ImageSet.open(folder, home.data), spec)
     _adapt(spec, home, rows, Judge(spec, home), Progress(quiet=True))
-    record: Any = distributed.broadcast(None)
-    return record  # type: ignore[no-any-return]
+    return distributed.broadcast()
 
 
-def _rows(images: ImageSet, spec: RunSpec) -> pl.DataFrame:
+def _sampled(images: ImageSet, spec: RunSpec) -> pl.DataFrame:
     return images.select(spec.n, spec.seed, spec.order) if spec.n != 0 else images.index()
 
 
@@ -163,7 +171,7 @@ def _adapt(
     )
 
 
-def _facts_of_images(images: ImageSet, rows: pl.DataFrame, spec: RunSpec) -> Json:
+def _image_fields(images: ImageSet, rows: pl.DataFrame, spec: RunSpec) -> Json:
     counts = dict(images.manifest.stage_counts)
     fidelity = counts.pop("fidelity", {})
     steps = {name: counts.get(name, 0) for name in ("matched", "fetched", "kept")}
@@ -175,10 +183,10 @@ def _facts_of_images(images: ImageSet, rows: pl.DataFrame, spec: RunSpec) -> Jso
     }
 
 
-def _facts_of_model(adapted: "Adapted", verdicts: list[Verdict], spec: RunSpec) -> Json:
+def _model_fields(adapted: "Adapted", verdicts: list[Verdict], spec: RunSpec) -> Json:
     from eval.metrics.intervals import scores
 
-    tested = {name: found.details for name, split, found in verdicts if split == "test"}
+    tested = {name: one.details for name, split, one in verdicts if split == "test"}
     return {
         "scores": [score for verdict in verdicts for score in scores(*verdict)],
         "details": {name: details for name, details in tested.items() if details},
@@ -193,7 +201,7 @@ def _facts_of_model(adapted: "Adapted", verdicts: list[Verdict], spec: RunSpec) 
     }
 
 
-def _facts_of_machine() -> Json:
+def _machine_fields() -> Json:
     return {
         "processes": distributed.count(),
         "peak_memory_mb": round(provenance.peak_memory_mb(), 1),

@@ -11,7 +11,7 @@ from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.core.progress import Progress, printable
 from bench.core.specs import RunSpec
-from bench.storage.making import parts_of
+from bench.storage.source_locks import parts_of
 from slurm.options import options_of
 from slurm.work import job_stages_of, name_of
 

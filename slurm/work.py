@@ -19,8 +19,8 @@ from bench.plugins import source_of
 from bench.plugins.optional import HasJobStages
 from bench.run import run
 from bench.runtime import distributed
-from bench.storage.making import is_made_elsewhere, parts_of
 from bench.storage.run_folder import is_underway, now
+from bench.storage.source_locks import is_collected_elsewhere, parts_of
 from bench.storage.study_folder import StudyFolder, names
 
 LOG = "log.txt"
@@ -119,7 +119,7 @@ def _first_ready(specs: Iterator[RunSpec], home: Home) -> RunSpec | None:
         first = first or spec
         arm = spec.task, frozenset({spec.source, *parts_of(spec)})
         if arm not in made:
-            made[arm] = is_made_elsewhere(spec, home)
+            made[arm] = is_collected_elsewhere(spec, home)
         if not made[arm]:
             return spec
     return first

@@ -109,7 +109,7 @@ class Denoised:
         work = Workload(images, options.steps, prompts, grey, options.strength)
         told = estimate(self._generator(context), options, work)
         if isinstance(self.inner, SupportsEstimate):
-            told[options.of] = self.inner.estimate(context.wanting(images))
+            told[options.of] = self.inner.estimate(context.with_n(images))
         return told
 
     def collect(self, context: Context) -> ImageSet:
@@ -149,7 +149,7 @@ class Denoised:
             The inner source's images, those of them that were taken, the stages that denoised them,
             and what screening left.
         """
-        found = self.inner.collect(context.wanting(needed))
+        found = self.inner.collect(context.with_n(needed))
         seed, more = self.options.seed, 0
         new = self._prompted(found.select(needed, seed, "random"))
         taken, drawn = new, [self._draw(new, generator, context)]
@@ -160,7 +160,7 @@ class Denoised:
             kept = screened.unique.rows.height
             more = max(2 * more, -(-missing * taken.height // kept))
             if len(found) < taken.height + more:
-                found = self.inner.collect(context.wanting(taken.height + more))
+                found = self.inner.collect(context.with_n(taken.height + more))
             rest = found.select(None, seed, "random")
             rest = rest.join(taken, on="key", how="anti", maintain_order="left")
             if rest.is_empty():

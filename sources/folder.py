@@ -21,7 +21,7 @@ from bench.core.task import Task
 from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
-from bench.storage.pack import Packed, pack, reduced
+from bench.storage.packing import EncodedImage, pack_images, shrink
 from bench.storage.tar_shards import Suffix, corrupt, decode, encode, members, read_bytes
 from bench.tasks import class_folders
 from sources.screening.audit import write_removed
@@ -75,19 +75,19 @@ class Folder:
         config |= {"image_size": options.image_size, "suffix": options.suffix, "pixels": True}
         stage = context.stage("folder", config)
 
-        def images(wanted: range) -> Iterator[Packed]:
+        def images(wanted: range) -> Iterator[EncodedImage]:
             for index in wanted:
                 item = found[index]
                 try:
                     whole = decode(item.read())
                 except (ValueError, OSError):
                     continue
-                image = reduced(whole, options.image_size)
+                image = shrink(whole, options.image_size)
                 content = encode(image, options.suffix)
                 key, pixels = f"{index:08d}", pixel_hash(whole)
-                yield Packed(key, content, options.suffix, item.label, image.size, pixels)
+                yield EncodedImage(key, content, options.suffix, item.label, image.size, pixels)
 
-        pack(stage, len(found), images)
+        pack_images(stage, len(found), images)
         embedded = embed(stage, options.filter_model, context)
         readable = domain_scored([embedded], options.filter_model, context)
         unique = drop_duplicates(readable, context, options.max_distance)

@@ -59,7 +59,7 @@ class Mixed:
             return [(name, part, context) for name, part in self.parts.items()]
         counts = apportion(context.n, self.shares)
         return [
-            (name, part, context.wanting(counts[name]))
+            (name, part, context.with_n(counts[name]))
             for name, part in self.parts.items()
             if counts[name]
         ]

@@ -10,7 +10,7 @@ from bench.core.paths import Home
 from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
-from bench.storage.pack import Packed, pack, packed_rows, reduced
+from bench.storage.packing import EncodedImage, pack_images, packed_rows, shrink
 from bench.storage.tar_shards import Suffix, encode
 
 
@@ -40,14 +40,16 @@ class Real:
         config |= {"image_size": options.image_size, "suffix": options.suffix}
         stage = context.stage("real", config)
 
-        def images(wanted: range) -> Iterator[Packed]:
+        def images(wanted: range) -> Iterator[EncodedImage]:
             for index in wanted:
-                image = reduced(split.read(index), options.image_size)
+                image = shrink(split.read(index), options.image_size)
                 content = encode(image, options.suffix)
                 key = digest(split.keys[index], 16)
-                yield Packed(key, content, options.suffix, int(split.labels[index]), image.size)
+                yield EncodedImage(
+                    key, content, options.suffix, int(split.labels[index]), image.size
+                )
 
-        pack(stage, len(split), images)
+        pack_images(stage, len(split), images)
         rows = packed_rows(stage, context.task.class_names).with_columns(origin=pl.lit("real"))
         counts = {"matched": len(split), "fetched": len(split), "kept": rows.height}
         return ImageSet.write(context.home.data, rows, task, "real", {}, counts)

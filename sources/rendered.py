@@ -19,7 +19,7 @@ from bench.miniworld.render import render
 from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
-from bench.storage.pack import Packed, pack, packed_rows
+from bench.storage.packing import EncodedImage, pack_images, packed_rows
 from bench.storage.tar_shards import encode
 from bench.tasks import MiniTask
 
@@ -54,16 +54,16 @@ class Rendered:
         seeds = split_seeds(SPLIT)
         stage = context.stage("rendered", {"task": task.fingerprint, "count": len(seeds)})
 
-        def images(wanted: range) -> Iterator[Packed]:
+        def images(wanted: range) -> Iterator[EncodedImage]:
             for index in wanted:
                 label, place = divmod(index, len(seeds))
                 pixels = render(task.domain, task.class_names[label], seeds[place], size=IMAGE_SIZE)
                 image = Image.fromarray(pixels)
                 key = digest(["rendered", task.domain, index], 16)
-                yield Packed(key, encode(image, ".png"), ".png", label, image.size)
+                yield EncodedImage(key, encode(image, ".png"), ".png", label, image.size)
 
         total = len(seeds) * len(task.class_names)
-        pack(stage, total, images)
+        pack_images(stage, total, images)
         rows = packed_rows(stage, context.task.class_names).with_columns(origin=pl.lit("rendered"))
         counts = {"matched": total, "fetched": total, "kept": rows.height}
         return ImageSet.write(context.home.data, rows, task, "rendered", {}, counts)

@@ -30,9 +30,9 @@ def _packages() -> Iterator[tuple[bool, str]]:
 
 
 def _layout() -> Iterator[tuple[bool, str]]:
-    from bench.runtime.layout import TOP_LEVEL, strangers
+    from bench.runtime.layout import TOP_LEVEL, foreign_packages
 
-    found = strangers()
+    found = foreign_packages()
     yield not found, "; ".join(found) or f"{', '.join(TOP_LEVEL)} are ours"
 
 

@@ -65,20 +65,20 @@ def check(weights: Path | None, out: Path | None) -> None:
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
     from bench.core.progress import Progress
-    from bench.miniworld_checks.check import measured
-    from bench.miniworld_checks.figures import write_figures
-    from bench.miniworld_checks.gates import judged
+    from bench.miniworld_checks.gates import judge_gates
+    from bench.miniworld_checks.measure import measure
     from bench.miniworld_checks.page import gate_table, page
+    from bench.miniworld_checks.plots import write_plots
 
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # A place that cannot be written fails at once.
-    figures = measured(weights, Home.from_environment(), Progress())
-    verdicts = judged(figures)
+    figures = measure(weights, Home.from_environment(), Progress())
+    verdicts = judge_gates(figures)
     click.echo(gate_table(verdicts), nl=False)
     if out is not None:
         write_atomic(out / "gates.json", readable_json(figures))
         write_atomic(out / "gates.md", page(figures, verdicts).encode())
-        write_figures(figures, out)
+        write_plots(figures, out)
     if missed := [verdict.gate.name for verdict in verdicts if verdict.missed]:
         raise BenchError(
             f"{len(missed)} of {len(verdicts)} gates missed: {'; '.join(missed)}",
@@ -92,7 +92,7 @@ def check(weights: Path | None, out: Path | None) -> None:
 @click.option("--each", default=8, show_default=True, help="Images per class and source.")
 def sheet(domain: str, out: Path, each: int) -> None:
     """Draw real, retrieved and synthetic images side by side, a class per row."""
-    from bench.miniworld.sheet import contact_sheet
+    from bench.miniworld.contact_sheet import contact_sheet
     from bench.storage.image_set import read_image
 
     columns = {}

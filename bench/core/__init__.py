@@ -1,1 +1,1 @@
-"""Leaves: what every other room may use, and which uses nothing of ours above it."""
+"""Basics that every other package may use: errors, files, config, specs, records, tasks."""

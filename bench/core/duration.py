@@ -7,26 +7,26 @@ Unit = Literal["s", "min", "h", "days"]
 _SECONDS: dict[Unit, float] = {"s": 1, "min": 60, "h": 3600, "days": 86400}
 
 _LARGEST = {"s": 120, "min": 120, "h": 48}
-"""From so many of a unit on, the next one is used."""
+"""From this number of a unit on, the next unit is used."""
 
 
 def format_duration(seconds: float, longest: Unit = "days") -> str:
-    """Return a duration with two digits, or all that it has before the point.
+    """Return a duration with two digits, or more before the decimal point.
 
     Args:
-        seconds: How long it is.
-        longest: The largest unit to use; hours, for instance, where they are paid for.
+        seconds: The duration.
+        longest: The largest unit to use, e.g. hours for a price.
     """
-    return f"{_figure(seconds, unit := _unit(seconds, longest))} {unit}"
+    return f"{_number(seconds, unit := _unit(seconds, longest))} {unit}"
 
 
 def format_durations(low: float, high: float) -> str:
-    """Return the two ends of a span, its unit once where one fits both."""
+    """Return a range of durations; its unit appears once where one fits both ends."""
     unit = _unit(high, "days")
-    # An end that would be a fraction of the other's unit has its own.
+    # An end below one of the other's unit keeps its own.
     if _unit(low, "days") != unit and low < _SECONDS[unit]:
         return f"{format_duration(low)} to {format_duration(high)}"
-    return f"{' to '.join(dict.fromkeys([_figure(low, unit), _figure(high, unit)]))} {unit}"
+    return f"{' to '.join(dict.fromkeys([_number(low, unit), _number(high, unit)]))} {unit}"
 
 
 def _unit(seconds: float, longest: Unit) -> Unit:
@@ -37,7 +37,7 @@ def _unit(seconds: float, longest: Unit) -> Unit:
     return longest
 
 
-def _figure(seconds: float, unit: Unit) -> str:
+def _number(seconds: float, unit: Unit) -> str:
     value = seconds / _SECONDS[unit]
     if value >= 9.95:
         return f"{value:,.0f}"

@@ -27,13 +27,13 @@ class BenchError(Exception):
 
 
 class RequestError(BenchError):
-    """A request that cannot be carried out as written; nothing is left half-done by it."""
+    """A request that is wrong as written; nothing was half-done."""
 
     exit_code = 2
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> RequestError:
-    """Return the error for a name that is not there, with the nearest ones suggested.
+    """Return the error for an unknown name, with the nearest ones suggested.
 
     Args:
         kind: What the name should have been, e.g. ``"source"``.

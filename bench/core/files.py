@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one, and telling files apart."""
+"""Write files so that a reader never meets half of one, and fingerprint them."""
 
 import errno
 import hashlib
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import RequestError
+from bench.core.json_values import readable_json
 from bench.core.memo import memo
 
 if TYPE_CHECKING:
@@ -31,8 +32,13 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise
 
 
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON for people to read, as `write_atomic` does."""
+    write_atomic(path, readable_json(value))
+
+
 def write_parquet(path: Path, rows: "pl.DataFrame") -> None:
-    """Write a table under a temporary name and rename it; it may be made anew after a power cut."""
+    """Write a table under a temporary name and rename it; a power cut may still lose it."""
     temporary = temporary_name(path)
     try:
         rows.write_parquet(temporary)
@@ -50,8 +56,8 @@ def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
     Args:
         path: The final name.
-        durable: Whether it is to outlast a power cut from then on, as what replaces another folder
-            must: 1 to 25 ms for a small one, which thousands of shards need not pay.
+        durable: Whether it must survive a power cut from then on, as a replacement of another
+            folder must. It costs 1 to 25 ms for a small folder, too much for thousands of shards.
     """
     for leftover in path.parent.glob(f".{path.name}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -69,12 +75,12 @@ def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on disk."""
+    """Flush a file, or a folder's list of names, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Of a folder, where the file system (SMB, say) does not offer that.
+        # Some file systems, SMB for one, cannot flush a folder.
         if error.errno != errno.EINVAL:
             raise
     finally:
@@ -89,10 +95,10 @@ def temporary_name(path: Path) -> Path:
 
 @memo
 def fingerprint(path: Path, edge: int = 2**20) -> str:
-    """Return a short hash of a file, or of every file below a folder; hidden files apart.
+    """Return a short hash of a file, or of every file below a folder but hidden ones.
 
-    It covers names, sizes and a mebibyte at both ends of each file: seconds for any size, and the
-    same on every machine.
+    It covers names, sizes and a mebibyte at both ends of each file, so that it takes seconds for
+    any size. It is the same on every machine.
 
     Raises:
         RequestError: If a file cannot be read.
@@ -132,6 +138,6 @@ def _visible(path: Path) -> list[tuple[str, Path]]:
     return sorted(
         (name.as_posix(), file)
         for name, file in files
-        # Downloaders and file browsers leave notes of their own.
+        # Downloaders and file browsers leave hidden files behind.
         if not any(part.startswith(".") for part in name.parts)
     )

@@ -1,4 +1,4 @@
-"""JSON values: their one spelling, and its hash."""
+"""JSON values: canonical and readable encodings, and a hash."""
 
 import hashlib
 from typing import Any
@@ -9,12 +9,12 @@ Json = dict[str, Any]
 
 
 def canonical_json(value: object) -> bytes:
-    """Return the one JSON spelling of a value: sorted keys, no spaces."""
+    """Return a value's canonical JSON: sorted keys, no spaces."""
     return msgspec.json.encode(value, order="sorted")
 
 
 def readable_json(value: object) -> bytes:
-    """Return a value's JSON, indented, for a file or a screen that people read."""
+    """Return a value's JSON, indented for people to read."""
     return msgspec.json.format(msgspec.json.encode(value))
 
 

@@ -1,7 +1,7 @@
-"""Looking once: within a block, whatever is outside is looked at once, however many ask.
+"""Memoise what is read from outside, within a block only.
 
-A study of many runs asks after the same weights, pool and task again and again. Nothing is
-remembered beyond the block, so that a change on disk is seen by the next request.
+A study of many runs asks for the same weights, pool and task again and again. Nothing is remembered
+beyond the block, so the next request sees what changed on disk.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -13,31 +13,31 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_seen: ContextVar[dict[Hashable, object] | None] = ContextVar("seen", default=None)
+_results: ContextVar[dict[Hashable, object] | None] = ContextVar("results", default=None)
 
 
 @contextmanager
 def memo_scope() -> Iterator[None]:
-    """Within the block, functions marked `memo` answer equal questions with one look."""
-    token = _seen.set({})
+    """Call each `memo` function once per set of arguments within the block."""
+    token = _results.set({})
     try:
         yield
     finally:
-        _seen.reset(token)
+        _results.reset(token)
 
 
 def memo(function: Callable[P, R]) -> Callable[P, R]:
-    """Mark a function that looks outside; its arguments are hashable, its results are shared."""
+    """Mark a function for `memo_scope`; its arguments are hashable, its results are shared."""
 
     @wraps(function)
-    def looked(*args: P.args, **kwargs: P.kwargs) -> R:
-        seen = _seen.get()
-        if seen is None:
+    def memoised(*args: P.args, **kwargs: P.kwargs) -> R:
+        results = _results.get()
+        if results is None:
             return function(*args, **kwargs)
-        question = (function, args, tuple(kwargs.items()))
-        if question not in seen:
-            seen[question] = function(*args, **kwargs)
-        answer: R = seen[question]  # type: ignore[assignment]
-        return answer
+        key = (function, args, tuple(kwargs.items()))
+        if key not in results:
+            results[key] = function(*args, **kwargs)
+        result: R = results[key]  # type: ignore[assignment]
+        return result
 
-    return looked
+    return memoised

@@ -1,4 +1,4 @@
-"""Where things are kept: everything a run writes lives under one home folder."""
+"""The home folder, below which everything a run writes is kept."""
 
 import os
 import re
@@ -13,9 +13,9 @@ _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([A-Za-z0-9][\
 
 
 def hub_id(name: str) -> tuple[str | None, str | None]:
-    """Return repository and revision of ``ORG/NAME@REVISION``; None for what is not there."""
-    found = _HUB_ID.fullmatch(name)
-    return (found[1], found[2]) if found else (None, None)
+    """Return repository and revision of ``ORG/NAME@REVISION``; None for a missing part."""
+    match = _HUB_ID.fullmatch(name)
+    return (match[1], match[2]) if match else (None, None)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Home:
             if folder.is_dir():
                 return folder
         raise RequestError(
-            f"the weights {name!r} are not here",
+            f"the weights {name!r} are not in {self.weights}",
             f"fetch them with `bench fetch --model {name}`, or run offline with --preset mini",
         )
 

@@ -1,23 +1,21 @@
-"""Progress for people: a bar on a terminal, one line a minute in a log file."""
+"""Show progress: a bar on a terminal, one line a minute in a log file."""
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from bench.core.duration import format_duration
 
-T = TypeVar("T")
-
 _SECONDS_BETWEEN_LOG_LINES = 60.0
 
 
 def printable(text: str) -> str:
-    """Return a text from outside as one line that a terminal shows and does not obey."""
+    """Return a text from outside as one line without control characters."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
@@ -27,7 +25,7 @@ class Work:
 
     Attributes:
         label: What is being done.
-        total: How much there is to do; None where nobody knows.
+        total: How much there is to do; None if unknown.
         unit: What is counted.
         done: How much is done.
         epoch: The epoch that a training is in, from 1.
@@ -43,7 +41,7 @@ class Work:
 
 
 Observer = Callable[[Work], None]
-"""Is told of a piece of work when it begins and at every advance: it has to be quick."""
+"""Called when a piece of work begins and at every advance, so it has to be quick."""
 
 
 def _nobody(work: Work) -> None:
@@ -51,7 +49,7 @@ def _nobody(work: Work) -> None:
 
 
 class Bar:
-    """One piece of work being counted off."""
+    """The progress of one piece of work."""
 
     def __init__(
         self, work: Work, prefix: str, stream: TextIO, quiet: bool, observe: Observer
@@ -76,7 +74,7 @@ class Bar:
         observe(work)
 
     def advance(self, count: int = 1) -> None:
-        """Count off some of the work."""
+        """Report that some more of the work is done."""
         self.work.done += count
         self._bar.update(count)
         self._observe(self.work)
@@ -87,7 +85,7 @@ class Bar:
 
 
 class _LogLines:
-    """What a bar is in a log file: a line a minute, and one at the end of what took longer."""
+    """A bar for a log file: a line a minute, and one at the end of longer work."""
 
     def __init__(self, work: Work, prefix: str, stream: TextIO, quiet: bool) -> None:
         self._work = work
@@ -95,15 +93,15 @@ class _LogLines:
         self._stream = stream
         self._quiet = quiet
         self._done_before = work.done
-        self._began = self._said = time.monotonic()
+        self._began = self._last_line = time.monotonic()
 
     def update(self, _: int) -> None:
-        """Write a line if it is time for one."""
+        """Write a line if the last one is a minute old."""
         now = time.monotonic()
-        if self._quiet or now - self._said < _SECONDS_BETWEEN_LOG_LINES:
+        if self._quiet or now - self._last_line < _SECONDS_BETWEEN_LOG_LINES:
             return
-        self._said = now
-        work, each = self._work, self._each(now)
+        self._last_line = now
+        work, each = self._work, self._seconds_each(now)
         of = f" of {work.total:,}" if work.total else ""
         left = ""
         if work.total and each is not None and work.done < work.total:
@@ -112,21 +110,21 @@ class _LogLines:
         self._write(f"{work.done:,}{of} {counted}{left}{self._rate(each)}")
 
     def close(self) -> None:
-        """Write how long the work took, if that was long enough for a line."""
+        """Write how long the work took, if a line was written before."""
         now = time.monotonic()
-        if self._said > self._began:
+        if self._last_line > self._began:
             self._write(f"ended after {format_duration(now - self._began)}")
 
-    def _each(self, now: float) -> float | None:
-        """Return the seconds that one of what is counted takes; None at first."""
+    def _seconds_each(self, now: float) -> float | None:
+        """Return the seconds per unit; None at first."""
         done = self._work.done - self._done_before
         return (now - self._began) / done if done else None
 
     def _rate(self, each: float | None) -> str:
         if not each:
             return ""
-        one = f"{format_duration(each)} each" if each > 1 else f"{1 / each:,.0f} a second"
-        return f" ({one})"
+        rate = f"{format_duration(each)} each" if each > 1 else f"{1 / each:,.0f} a second"
+        return f" ({rate})"
 
     def _write(self, text: str) -> None:
         now = time.strftime("%H:%M:%S")
@@ -134,7 +132,7 @@ class _LogLines:
 
 
 class Progress:
-    """Where a run says what it is doing; everything goes to standard error."""
+    """Reports what a run is doing, on standard error."""
 
     def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
         self._stream = stream or sys.stderr
@@ -149,7 +147,7 @@ class Progress:
 
     @contextmanager
     def prefixed(self, prefix: str) -> Iterator[None]:
-        """Begin every line and label within the block with a few words."""
+        """Put a prefix before every line and label within the block."""
         before, self._prefix = self._prefix, f"{prefix} · "
         try:
             yield
@@ -158,7 +156,7 @@ class Progress:
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:
-        """Tell an observer of the work that begins within the block."""
+        """Call an observer for the work that begins within the block."""
         before, self._observe = self._observe, observer
         try:
             yield
@@ -166,12 +164,12 @@ class Progress:
             self._observe = before
 
     def begin(self, label: str) -> None:
-        """Tell the observer of work that is not counted."""
+        """Report the beginning of work that is not counted."""
         self._observe(Work(label))
 
     @contextmanager
     def counted(self, work: Work) -> Iterator[Bar]:
-        """Count off a piece of work, of which some may be done: rate and time left."""
+        """Show the progress of a piece of work, some of which may be done already."""
         bar = Bar(work, self._prefix, self._stream, self._quiet, self._observe)
         try:
             yield bar
@@ -179,12 +177,5 @@ class Progress:
             bar.close()
 
     def bar(self, label: str, total: int | None, unit: str) -> AbstractContextManager[Bar]:
-        """Count off a piece of work of which nothing is done."""
+        """Show the progress of a piece of work of which nothing is done."""
         return self.counted(Work(label, total, unit))
-
-    def track(self, things: Iterable[T], label: str, total: int | None, unit: str) -> Iterator[T]:
-        """Yield things, counting each off when the next is asked for."""
-        with self.bar(label, total, unit) as bar:
-            for thing in things:
-                yield thing
-                bar.advance()

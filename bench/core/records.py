@@ -1,4 +1,4 @@
-"""Records: what a run makes. Immutable, and they survive a JSON round trip."""
+"""Records: what a run leaves. Immutable, and they survive a JSON round trip."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RunRecord(Config, frozen=True, kw_only=True):
     """Content hash of the images trained on."""
     scores: list[Score] = []
     stage_counts: Json = {}
-    """What each stage of the source kept, and why it dropped the rest."""
+    """Images that each stage of the source kept, and reasons for the rest."""
     selection: Json = {}
     """What was chosen on validation data, from which candidates, with their scores."""
     timings: dict[str, float] = {}
@@ -56,12 +56,12 @@ class RunRecord(Config, frozen=True, kw_only=True):
     images_per_second: float | None = None
     peak_memory_mb: float | None = None
     processes: int = 1
-    """How many carried the run out together."""
+    """Number of processes that executed the run together."""
     device: str = ""
     weights: str = ""
     """SHA-256 of the weights that were adapted."""
     details: Json = {}
-    """Evaluator to what it says of the test split beyond its scores."""
+    """Evaluator to its details on the test split, beyond the scores."""
     fidelity: Json = {}
     """The generator's measured fidelity, where one is shipped with its weights."""
     versions: dict[str, str] = {}

@@ -17,8 +17,8 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     epochs: Natural = 30
     """Passes over the n images (002, section 4)."""
     steps: Positive | None = None
-    """Optimiser steps; replaces passes over the images, so that all n get the same number of steps.
-    `epochs` then says into how many parts, each judged as an epoch, they are cut."""
+    """Optimiser steps in place of passes over the images, so that all n get the same number.
+    `epochs` is then the number of parts they are cut into; each part is judged as an epoch."""
     batch_size: Positive = 512
     """Images in one optimiser step; kept when memory is short, by accumulation."""
     sampling: Literal["uniform", "balanced"] = "uniform"
@@ -38,24 +38,24 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     select_by: str = "linear-probe"
     """The evaluator whose validation score picks the epoch, epoch 0 (no change) included."""
 
-    # How it is carried out; the result is the same up to rounding.
+    # How it is executed; the result is the same up to rounding.
     micro_batch: Positive | None = None
-    """Images in one forward pass of a process; None for its whole part of the batch."""
+    """Images in one forward pass of a process; None for its whole share of the batch."""
     workers: Natural = 0
     """Processes that decode images; 0 decodes in the training process."""
     nodes: Positive = 1
     """Machines that train together."""
     gpus_per_node: Positive = 1
-    """Training processes on each of them: one for each GPU, if it has any."""
+    """Training processes on each machine: one per GPU, if it has any."""
 
     @property
     def processes(self) -> int:
-        """Processes that carry out the training; 1 leaves their number to whoever starts it."""
+        """Processes that train together; 1 leaves their number to whoever starts them."""
         return self.nodes * self.gpus_per_node
 
 
-HOW = ("micro_batch", "workers", "nodes", "gpus_per_node")
-"""What of a `TrainSpec` does not make another run."""
+EXECUTION_FIELDS = ("micro_batch", "workers", "nodes", "gpus_per_node")
+"""Fields of a `TrainSpec` that do not change the run id."""
 
 
 class RunSpec(Config, frozen=True, kw_only=True):
@@ -70,7 +70,7 @@ class RunSpec(Config, frozen=True, kw_only=True):
     """Images to train on; None for all the source has."""
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
     order: Literal["random", "balanced"] = "random"
-    """How the first n images are taken: uniformly, or class by class in turn."""
+    """How the first n images are selected: uniformly, or class by class in turn."""
     model: str
     """Name or path of the open_clip weights folder that is adapted."""
     objective: str = "ce"
@@ -84,6 +84,6 @@ class RunSpec(Config, frozen=True, kw_only=True):
     def run_id(self) -> str:
         """Short hash of all that determines the result; equal ones are one run."""
         content = msgspec.to_builtins(self)
-        for name in HOW:
+        for name in EXECUTION_FIELDS:
             del content["train"][name]
         return digest(content)

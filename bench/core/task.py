@@ -71,10 +71,10 @@ class Task(Config, frozen=True, kw_only=True):
     queries: Queries = {}
     """Class name to its caption query, where the two differ."""
     noun: str = "object"
-    """What all classes are, e.g. ``car``; picks the backgrounds of written captions."""
+    """What all classes are, e.g. ``car``; selects the backgrounds of written captions."""
     metric: Literal["accuracy", "mean-per-class"] = "accuracy"
     split_sizes: dict[str, int] = {}
-    """Images per split, asserted whenever a split is opened."""
+    """Images per split, checked whenever a split is opened."""
 
     @property
     def chance(self) -> float:
@@ -83,7 +83,7 @@ class Task(Config, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """What stands for names, prompts and images: two tasks of one fingerprint agree."""
+        """Identity of names, prompts and images: equal ones are the same task."""
         return f"{self.name}@{self.version}-{digest(self, 8)}"
 
     @property
@@ -92,7 +92,7 @@ class Task(Config, frozen=True, kw_only=True):
         return tuple(name for name in self.split_sizes if name not in SPLITS)
 
     def query(self, class_name: str) -> Query:
-        """Return what to look for in captions: the class name, where nothing else is declared."""
+        """Return the caption query of a class; its name where no other is declared."""
         query = self.queries.get(class_name, class_name)
         if isinstance(query, Query):
             return query

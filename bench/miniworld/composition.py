@@ -61,7 +61,7 @@ class Draft(NamedTuple):
     text: str
 
 
-def draw_rows(size: int, rng: np.random.Generator) -> list[Draft]:
+def sample_rows(size: int, rng: np.random.Generator) -> list[Draft]:
     """Draw all rows in random order, with the exact shares of `KIND_SHARES`."""
     counts = {kind: round(share * size) for kind, share in KIND_SHARES.items()}
     counts["unrelated"] = size - sum(counts.values())
@@ -79,7 +79,7 @@ def draw_rows(size: int, rng: np.random.Generator) -> list[Draft]:
     return [rows[index] for index in rng.permutation(size)]
 
 
-def draw_statuses(size: int, rng: np.random.Generator) -> list[str]:
+def sample_statuses(size: int, rng: np.random.Generator) -> list[str]:
     """Draw what the server answers for each row."""
     counts = {status: round(share * size) for status, share in STATUS_SHARES.items()}
     counts["ok"] += size - sum(counts.values())

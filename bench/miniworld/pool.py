@@ -14,7 +14,13 @@ import numpy.typing as npt
 import polars as pl
 from PIL import Image
 
-from bench.miniworld.composition import KIND_SHARES, SPLITS, STATUS_SHARES, draw_rows, draw_statuses
+from bench.miniworld.composition import (
+    KIND_SHARES,
+    SPLITS,
+    STATUS_SHARES,
+    sample_rows,
+    sample_statuses,
+)
 from bench.miniworld.render import CLASSES, render
 
 __all__ = [
@@ -79,8 +85,8 @@ def build_pool(folder: Path, *, size: int = 30_000, seed: int = 0) -> None:
     if size < 100:
         raise ValueError(f"size is {size}; choose 100 or more")
     rng = np.random.default_rng(seed)
-    drafts = draw_rows(size, rng)
-    statuses = draw_statuses(size, rng)
+    drafts = sample_rows(size, rng)
+    statuses = sample_statuses(size, rng)
     sample_ids = [int(sample_id) for sample_id in rng.choice(2**40, size, replace=False)]
     truth = [
         TruthRow(sample_id, f"images/{sample_id:010x}.png", *draft[:-1], status)

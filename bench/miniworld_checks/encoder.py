@@ -22,8 +22,8 @@ from bench.miniworld.pool import IMAGE_SIZE
 from bench.miniworld.training.clip import LARGEST_LOGIT_SCALE, ClipStep, augmented
 from bench.miniworld.training.recipe import Recipe
 from bench.miniworld.training.resumable import step_generator
-from bench.miniworld_checks.gates import EVALUATORS, Figures
-from bench.miniworld_checks.pairs import made_once
+from bench.miniworld_checks.gates import EVALUATORS, Measurements
+from bench.miniworld_checks.pairs import build_once
 from bench.planning.preset import resolve
 from bench.plugins import objectives
 from bench.prepare import with_fingerprints
@@ -56,7 +56,7 @@ def accuracies(
     }
 
 
-def convergence(curve: Sequence[Mapping[str, Any]]) -> Figures | None:
+def convergence(curve: Sequence[Mapping[str, Any]]) -> Measurements | None:
     """Return how much CLIP's validation loss falls over the last quarter of its steps.
 
     Args:
@@ -123,7 +123,7 @@ def control_weights(work: Path, clip: Path, train: TrainSpec, n: int, batch: int
         }
         save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
-    return made_once(work / f"control-{digest([train, steps, SEED, batch])}", make)
+    return build_once(work / f"control-{digest([train, steps, SEED, batch])}", make)
 
 
 class ControlStep(ClipStep):
@@ -150,7 +150,7 @@ class ControlStep(ClipStep):
         return loss
 
 
-def batch_norm_figures(clip: Path, spec: RunSpec) -> dict[str, int]:
+def measure_batch_norm(clip: Path, spec: RunSpec) -> dict[str, int]:
     """Return what one step of fine-tuning does to batch norm.
 
     Args:

@@ -1,7 +1,7 @@
-"""What must hold of the miniature world before a study in it means anything.
+"""The gates: what must hold of the miniature world before a study in it means anything.
 
-Figures in, verdicts out; what measures the figures is in the other files of this package. All of
-them together are `{"domains": {domain: ...}, "world": ...}`.
+A gate is one figure with bounds. `bench.miniworld_checks.measure` returns all the figures as
+`{"domains": {domain: ...}, "world": ...}`; this module turns them into verdicts.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 EVALUATORS = ("zero-shot", "linear-probe")
-Figures = dict[str, Any]
+Measurements = dict[str, Any]
 
 
 def _percent(value: float) -> str:
@@ -47,7 +47,7 @@ class Gate:
     """
 
     name: str
-    read: Callable[[Figures], float | None]
+    read: Callable[[Measurements], float | None]
     reason: str
     low: float = -math.inf
     high: float = math.inf
@@ -102,7 +102,7 @@ class Verdict:
         return self.gate.name, ", ".join(texts), self.gate.wanted, outcome
 
 
-def judged(figures: Figures) -> list[Verdict]:
+def judge_gates(figures: Measurements) -> list[Verdict]:
     """Return what becomes of every gate."""
     world = {"": figures["world"]}
     return [
@@ -117,58 +117,58 @@ def judged(figures: Figures) -> list[Verdict]:
     ]
 
 
-def _accuracy(of: str) -> Callable[[Figures], float]:
+def _accuracy(of: str) -> Callable[[Measurements], float]:
     """Return what reads the oracle's accuracy on one kind of images."""
     return lambda domain: float(domain["fidelity"][of]["accuracy"])
 
 
-def _unadapted(evaluator: str) -> Callable[[Figures], float]:
+def _unadapted(evaluator: str) -> Callable[[Measurements], float]:
     """Return what reads the shipped CLIP's validation accuracy by one evaluator."""
     return lambda domain: float(domain["clip"]["shipped"][evaluator])
 
 
-def _lost_by_autoencoder(domain: Figures) -> float:
+def _lost_by_autoencoder(domain: Measurements) -> float:
     return _accuracy("real")(domain) - _accuracy("rebuilt")(domain)
 
 
-def _legibility(domain: Figures) -> float:
+def _legibility(domain: Measurements) -> float:
     return _accuracy("generated")(domain) / _accuracy("real")(domain)
 
 
-def _caption_effect(domain: Figures) -> float:
+def _caption_effect(domain: Measurements) -> float:
     return _accuracy("generated")(domain) - _accuracy("wrong_caption")(domain)
 
 
-def _appearance(figure: str) -> Callable[[Figures], float]:
+def _appearance(figure: str) -> Callable[[Measurements], float]:
     """Return what reads how rebuilt or generated images look beside real ones."""
     return lambda domain: float(domain["fidelity"]["appearance"][figure])
 
 
-def _zero_shot_change(domain: Figures) -> float:
+def _zero_shot_change(domain: Measurements) -> float:
     return abs(_appearance("zero_shot_rebuilt")(domain) - _appearance("zero_shot_real")(domain))
 
 
-def _gain(of: str) -> Callable[[Figures], float]:
+def _gain(of: str) -> Callable[[Measurements], float]:
     """Return what reads how much the probe gains on test images from one kind of training."""
 
-    def gain(domain: Figures) -> float:
+    def gain(domain: Measurements) -> float:
         before, after = domain["test"]["unadapted"], domain["test"][of]
         return float(after["linear-probe"] - before["linear-probe"])
 
     return gain
 
 
-def _random_share(domain: Figures) -> float:
+def _random_share(domain: Measurements) -> float:
     most = _gain("clean")(domain)
     return _gain("control")(domain) / most if most > 0 else math.inf
 
 
-def _gap_in_errors(domain: Figures) -> float | None:
+def _gap_in_errors(domain: Measurements) -> float | None:
     gap = domain["fidelity"]["conditioning_gap"]
     return float(gap["gap"] / gap["standard_error"]) if gap["standard_error"] else None
 
 
-def _fall(world: Figures) -> float | None:
+def _fall(world: Measurements) -> float | None:
     return world["convergence"] and float(world["convergence"]["fall"])
 
 

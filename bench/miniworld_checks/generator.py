@@ -22,7 +22,7 @@ TIMED_BATCHES = 2
 CHUNK = 4_000
 
 
-def memorisation_figures(generated: Tensor, real: Tensor, pool: Tensor) -> dict[str, object]:
+def measure_memorisation(generated: Tensor, real: Tensor, pool: Tensor) -> dict[str, object]:
     """Return how near generated images come to the pool, beside real images it does not hold.
 
     Args:
@@ -71,7 +71,7 @@ def nearest(images: Tensor, pool: Tensor) -> Tensor:
     return (either / ours.shape[1]).sqrt()
 
 
-def speed(folder: Path) -> dict[str, float]:
+def measure_speed(folder: Path) -> dict[str, float]:
     """Return how fast the pipeline of a folder samples, in single precision, after a warm-up."""
     pipeline = load_pipeline(folder)
     texts = [class_prompts(domain, name)[0] for domain, names in CLASSES.items() for name in names]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from bench.miniworld_checks.gates import EVALUATORS, Figures, Verdict
+from bench.miniworld_checks.gates import EVALUATORS, Measurements, Verdict
 
 HEADER = ("gate", "figure", "wanted", "verdict")
 CLIPS = {
@@ -37,7 +37,7 @@ def gate_table(verdicts: Iterable[Verdict]) -> str:
     return table(HEADER, (verdict.row for verdict in verdicts))
 
 
-def page(figures: Figures, verdicts: Sequence[Verdict]) -> str:
+def page(figures: Measurements, verdicts: Sequence[Verdict]) -> str:
     """Return the page in Markdown: the gates, their reasons, and the figures without a gate."""
     domains = figures["domains"]
     reasons = (f"- *{one.gate.name}*. {one.gate.reason}" for one in verdicts)
@@ -74,7 +74,7 @@ def page(figures: Figures, verdicts: Sequence[Verdict]) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def _readings(domains: Figures) -> Iterator[tuple[str, ...]]:
+def _readings(domains: Measurements) -> Iterator[tuple[str, ...]]:
     for kind in ("real", "rebuilt", "rebuilt_refitted", "generated", "wrong_caption"):
         shares = (f"{one['fidelity'][kind]['accuracy']:.1%}" for one in domains.values())
         yield kind.replace("_", " "), *shares
@@ -82,27 +82,27 @@ def _readings(domains: Figures) -> Iterator[tuple[str, ...]]:
     yield "conditioning gap", *(f"{one['gap']:.4f} ± {one['standard_error']:.4f}" for one in gaps)
 
 
-def _looks(domains: Figures) -> Iterator[tuple[str, ...]]:
+def _looks(domains: Measurements) -> Iterator[tuple[str, ...]]:
     for figure, title in APPEARANCE.items():
         values = (one["fidelity"]["appearance"][figure] for one in domains.values())
         yield title, *(f"{value:.3f}" for value in values)
 
 
-def _clips(domains: Figures) -> Iterator[tuple[str, ...]]:
+def _clips(domains: Measurements) -> Iterator[tuple[str, ...]]:
     for name, one in domains.items():
         for evaluator in EVALUATORS:
             scores = (f"{one['clip'][which][evaluator]:.1%}" for which in CLIPS)
             yield name, evaluator, *scores
 
 
-def _distances(domains: Figures) -> Iterator[tuple[str, ...]]:
+def _distances(domains: Measurements) -> Iterator[tuple[str, ...]]:
     for name, one in domains.items():
         for kind in ("generated", "real"):
             found = one["memorisation"][kind]
             yield name, kind, *(f"{found[key]:.1f}" for key in ("least", "q05", "median"))
 
 
-def _kept(domains: Figures) -> Iterator[tuple[str, ...]]:
+def _kept(domains: Measurements) -> Iterator[tuple[str, ...]]:
     for name, one in domains.items():
         for row in one["attributes"]:
             lost = 100 * (row["real"] - row["generated"])

@@ -39,10 +39,10 @@ def prepared_pairs(home: Home, clip: Path) -> Path:
         for name in tokenizer.FILES:
             shutil.copy(clip / name, folder / "tokenizer" / name)
 
-    return made_once(home.data / f"{WORLD}-pairs-{fingerprint(clip)}", make)
+    return build_once(home.data / f"{WORLD}-pairs-{fingerprint(clip)}", make)
 
 
-def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+def build_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """Return a folder that holds what `make` writes into the folder it is given.
 
     Two processes that want it at once make it once; after a kill it is made again.

@@ -10,7 +10,7 @@ from bench.collect import collect_images
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.miniworld.truth import retrieval_curve
-from bench.miniworld_checks.gates import Figures
+from bench.miniworld_checks.gates import Measurements
 from bench.planning import preset
 from sources.pool.pool import MINIWORLD, Pool
 
@@ -22,7 +22,7 @@ precision is that of a few dozen images."""
 HALF = 0.5
 
 
-def retrieval_figures(domain: str, home: Home, progress: Progress, clip: str) -> Figures:
+def measure_retrieval(domain: str, home: Home, progress: Progress, clip: str) -> Measurements:
     """Retrieve for a domain without a threshold, and judge every threshold by the truth.
 
     Args:

@@ -13,10 +13,10 @@ from bench.core.files import write_atomic
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.miniworld.truth import retrieval_curve
-from bench.miniworld_checks.figures import saved
 from bench.miniworld_checks.page import table
+from bench.miniworld_checks.plots import save_png
 from bench.miniworld_checks.pool import TAUS
-from bench.miniworld_checks.spread import spread
+from bench.miniworld_checks.processes import map_in_processes
 from bench.planning import preset
 from bench.storage.image_set import ImageSet
 from results.figures import LOOK
@@ -43,7 +43,7 @@ def retrieval_truth(domains: Sequence[str], home: Home) -> pl.DataFrame:
         counts of the preset's own threshold in ``counts`` (JSON).
     """
     Pool.find(MINIWORLD, home).files()  # Made once, not by all processes.
-    return pl.concat(spread(_domain_truth, [(domain, home.root) for domain in domains]))
+    return pl.concat(map_in_processes(_domain_truth, [(domain, home.root) for domain in domains]))
 
 
 def _domain_truth(given: tuple[str, Path]) -> pl.DataFrame:
@@ -90,7 +90,7 @@ def truth_figure(rows: pl.DataFrame, folder: Path) -> Path:
             axes.set(title=domain, xlabel="recall (%)")
         panels[0].set_ylabel("right class (%)")
         panels[0].legend(fontsize=8)
-        return saved(figure, folder / "retrieval.png")
+        return save_png(figure, folder / "retrieval.png")
 
 
 def write_truth(rows: pl.DataFrame, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a plug-in implements, and the registries that find it by name.
+"""The interfaces that a plug-in implements, and the registries that find it by name.
 
 Everything that an outside package needs is imported from here:
 

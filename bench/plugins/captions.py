@@ -1,4 +1,4 @@
-"""What a caption writer is asked for, and what it must offer."""
+"""The interface of caption writers: the request, the caption, and the writer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaptionOrder:
-    """One caption that is wanted.
+    """A request for one caption.
 
     Attributes:
         key: The item's name, unique in an image set.
         number: Its place among all items.
-        seed: The item's seed, made of the source's seed and the key.
+        seed: The item's seed, derived from the source's seed and the key.
         draw: 0, or how many earlier texts for this item were refused.
     """
 
@@ -32,7 +32,7 @@ class CaptionOrder:
 
 @dataclass(frozen=True)
 class CaptionBrief:
-    """What a caption writer is given besides its orders.
+    """What a caption writer gets besides its orders.
 
     Attributes:
         task: The task whose classes are written about.
@@ -47,12 +47,12 @@ class CaptionBrief:
 
 @dataclass(frozen=True)
 class Caption:
-    """One caption as it was written.
+    """One caption.
 
     Attributes:
         label: Index of the class it is about.
         kind: ``class``, ``relation``, ``background``, or a writer's own word.
-        text: What a generator is given.
+        text: The prompt for a generator.
         relation: The relation that was asked for.
         background: The background that was asked for.
         examples: The lines that a language model was shown.
@@ -69,27 +69,27 @@ class Caption:
 
 
 class CaptionWriter(Protocol):
-    """What writes captions for a generator: one file in ``sources/writers/``, one class."""
+    """Writes captions for a generator: one file in ``sources/writers/``, one class."""
 
     fixed: bool
     """Whether an item's text is given: another draw of it brings the same, and copies are meant."""
 
     @property
     def Options(self) -> type[Any]:  # noqa: N802 (a class nested in the plug-in's class)
-        """The declaration of its options."""
+        """The type of its options."""
 
     def __init__(self, options: Any) -> None:  # noqa: ANN401 (an instance of Options)
         """Take the options."""
 
     def config(self, home: Home) -> Json:
-        """Return all that its captions depend on, besides the orders and the brief.
+        """Return everything that its captions depend on, besides the orders and the brief.
 
         Raises:
             RequestError: If any of it is absent, with the remedy; no work has been done.
         """
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
-        """Return one caption per order, which depends on that order alone.
+        """Return one caption per order, which depends only on that order.
 
         Raises:
             RequestError: If it cannot begin.

@@ -1,4 +1,4 @@
-"""What an evaluator sees of a model, what it finds, and what it must offer."""
+"""The interface of evaluators: the view of a model, the evaluation, and the evaluator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.core.task import Task
 
 
 class ModelView(Protocol):
-    """What an evaluator sees of a model: its features on the task's splits, and its heads."""
+    """An evaluator's view of a model: its features on the task's splits, and its heads."""
 
     task: Task
 
@@ -23,7 +23,7 @@ class ModelView(Protocol):
         """Return L2-normalised features, float32 ``[n, dim]``, computed once per split."""
 
     def penultimate(self, split: str) -> FloatArray:
-        """Return the features before the projection, float32 ``[n, width]``, as they come."""
+        """Return the features before the projection, float32 ``[n, width]``, not normalised."""
 
     def labels(self, split: str) -> LabelArray:
         """Return the labels, int64 ``[n]``."""
@@ -32,7 +32,7 @@ class ModelView(Protocol):
         """Return the classification head's logits, float32 ``[n, classes]``."""
 
     def text_logits(self, split: str) -> FloatArray:
-        """Return the logits of the head that the prompts give, never trained, likewise."""
+        """Return the logits of the zero-shot head, never trained, float32 ``[n, classes]``."""
 
     def head(self) -> tuple[FloatArray, FloatArray]:
         """Return the classification head's weight ``[classes, dim]`` and bias ``[classes]``."""
@@ -40,16 +40,16 @@ class ModelView(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluator found on one split.
+    """An evaluator's result on one split.
 
     Attributes:
         predicted: Class indices, int64 ``[n]``, or ``[draws, n]`` where it made several draws.
         labels: True class indices, int64 ``[n]``.
         chosen: Hyper-parameters selected on validation data.
-        details: What there is to say beyond scores, for the record.
+        details: Results beyond scores, for the record.
         parts: Evaluations that are scored in this one's place, each as EVALUATOR-PART; this one
-            sums them up for whoever needs one number.
-        split: The split whose images these are, where it is not the one that was asked for.
+            is their summary where one number is needed.
+        split: The split that was evaluated, where it is not the one that was asked for.
     """
 
     predicted: LabelArray
@@ -66,22 +66,22 @@ class Evaluation:
         return share
 
     def scored(self, name: str) -> dict[str, Evaluation]:
-        """Return what is scored of this, by name."""
+        """Return the evaluations to score, by name."""
         return {f"{name}-{part}": inner for part, inner in self.parts.items()} or {name: self}
 
 
 class Evaluator(Protocol):
-    """How a model is judged: one file in ``eval/``, one class."""
+    """Evaluates a model: one file in ``eval/``, one class."""
 
     @property
     def Options(self) -> type[Any]:  # noqa: N802 (a class nested in the plug-in's class)
-        """The declaration of its options."""
+        """The type of its options."""
 
     def __init__(self, options: Any) -> None:  # noqa: ANN401 (an instance of Options)
         """Take the options."""
 
     def validate(self, model: ModelView) -> Evaluation:
-        """Judge on the validation split alone; the test split is not opened."""
+        """Evaluate on the validation split; the test split is not opened."""
 
     def test(self, model: ModelView) -> Evaluation:
-        """Judge on the test split, every choice having been made on validation data."""
+        """Evaluate on the test split; every choice was made on validation data."""

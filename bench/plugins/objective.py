@@ -1,10 +1,10 @@
-"""What an objective must offer."""
+"""The interface of objectives."""
 
 from typing import Any, Protocol
 
 
 class Objective(Protocol):
-    """What adaptation minimises: one file in ``adapt/objectives/``, one class."""
+    """A loss that adaptation minimises: one file in ``adapt/objectives/``, one class."""
 
     def loss(self, model: Any, images: Any, labels: Any) -> Any:  # noqa: ANN401 (torch stays out)
         """Return the scalar loss of one batch.

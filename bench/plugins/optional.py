@@ -1,4 +1,4 @@
-"""What a plug-in may offer besides what it must."""
+"""Interfaces that a plug-in may implement besides its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.plugins.source import Context
 
 @runtime_checkable
 class SupportsEstimate(Protocol):
-    """A source that can say what it will cost; others need not have the method."""
+    """A source that can estimate its cost."""
 
     def estimate(self, context: Context) -> Json:
         """Return the amounts of work, time and disk by name; nothing is written."""
@@ -19,23 +19,23 @@ class SupportsEstimate(Protocol):
 
 @runtime_checkable
 class HasJobStages(Protocol):
-    """A source whose stages can be made by jobs of their own; others need not have the property."""
+    """A source whose stages can run as separate jobs."""
 
     @property
     def job_stages(self) -> tuple[tuple[str, ...], ...]:
-        """Names of the stages that take long, in order, each with those made on the way to it.
+        """Names of the long stages, in order, each after the stages made on the way to it.
 
-        The last name of each is the job's. Whatever is not named is made at the end.
+        The last name of each tuple is the job's. A stage that is not named is made at the end.
         """
 
 
 @runtime_checkable
 class ChecksTask(Protocol):
-    """An evaluator or a source that not every task suits."""
+    """An evaluator or a source that does not support every task."""
 
     def check(self, task: Task) -> None:
-        """Make sure that the task has what is needed.
+        """Make sure that the task is supported.
 
         Raises:
-            RequestError: If it has not; no work has been done.
+            RequestError: If it is not; no work has been done.
         """

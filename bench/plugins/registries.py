@@ -1,4 +1,4 @@
-"""The registries: one for each kind of plug-in, and the options of what is in them."""
+"""The registries, one for each kind of plug-in, and their plug-ins' options."""
 
 from typing import Any
 

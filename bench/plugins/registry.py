@@ -1,4 +1,4 @@
-"""Names to things: a name is a file, and a decorator in that file registers the thing.
+"""Find plug-ins by name: a name is a file, and a decorator in that file registers the plug-in.
 
 `--source synthetic` is ``sources/synthetic.py``. Third parties add an entry point in the group
 ``bench.sources`` (``.tasks``, ``.writers``, ``.objectives``, ``.evaluators``) or a file given by
@@ -21,53 +21,53 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """The things of one kind, imported only when asked for by name.
+    """The plug-ins of one kind, imported only when asked for by name.
 
     Args:
-        kind: What one of them is called, e.g. ``"source"``; also names the entry-point group.
+        kind: What one plug-in is called, e.g. ``"source"``; also names the entry-point group.
         package: The package whose modules are the built-in ones.
     """
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
         self.package = package
-        self._found: dict[str, T] = {}
+        self._loaded: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that gives a thing its name; a name is given once."""
+        """Return a decorator that registers a plug-in; a name is registered once."""
 
-        def decorate(thing: T) -> T:
-            if name not in self._found and name in self._built_in():
-                # The built-in thing comes first, so that a plug-in cannot take its name.
+        def decorate(plugin: T) -> T:
+            if name not in self._loaded and name in self._built_in():
+                # The built-in one is registered first, so that no other can take its name.
                 self._import(name)
-            if name in self._found and self._found[name] is not thing:
+            if name in self._loaded and self._loaded[name] is not plugin:
                 raise RequestError(f"two {self.kind}s are called {name!r}", "rename one of them")
-            self._found[name] = thing
-            return thing
+            self._loaded[name] = plugin
+            return plugin
 
         return decorate
 
     def names(self) -> list[str]:
-        """Return every name there is, importing nothing but the packages themselves."""
-        return sorted({*self._found, *self._built_in(), *self._outside()})
+        """Return all names; no plug-in is imported."""
+        return sorted({*self._loaded, *self._built_in(), *self._outside()})
 
     def get(self, name: str) -> T:
-        """Return the thing of a name.
+        """Return a plug-in.
 
         Raises:
             RequestError: If there is none; near names are suggested.
         """
-        if name not in self._found:
+        if name not in self._loaded:
             if name in self._built_in():
                 self._import(name)
             elif name in (outside := self._outside()):
                 self.register(name)(self._load(outside[name]))
-        if name not in self._found:
+        if name not in self._loaded:
             raise unknown_name(self.kind, name, self.names())
-        return self._found[name]
+        return self._loaded[name]
 
     def check(self, name: str) -> None:
-        """Make sure that a name is there; a built-in thing is not imported for that.
+        """Make sure that a plug-in exists; a built-in one is not imported for that.
 
         Raises:
             RequestError: If there is none, or it is of an installed package and does not import.
@@ -80,13 +80,13 @@ class Registry(Generic[T]):
 
     def _load(self, point: importlib.metadata.EntryPoint) -> T:
         try:
-            thing: T = point.load()
+            plugin: T = point.load()
         except (ImportError, AttributeError, SyntaxError) as error:
             raise RequestError(
                 f"the {self.kind} {point.name!r} of an installed package does not import: {error}",
                 f"its entry point is {point.value}; repair or uninstall the package",
             ) from error
-        return thing
+        return plugin
 
     @memo
     def _built_in(self) -> set[str]:
@@ -100,7 +100,7 @@ class Registry(Generic[T]):
 
 
 def load_plugin(path: Path) -> None:
-    """Import a file so that its decorators register what it defines.
+    """Import a file, whose decorators register its plug-ins.
 
     Raises:
         RequestError: If the file is not there or does not import.

@@ -1,4 +1,4 @@
-"""What a source must offer, and what it is given."""
+"""The interface of sources, and the context they work in."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What a source is given besides its options.
+    """What a source gets besides its options.
 
     Attributes:
         home: Where everything is kept.
         task: The task to find images for.
-        n: Images wanted; None for all there are.
+        n: Images wanted; None for all.
         seed: The run's seed.
         embedder: Loads the image-text model in a weights folder.
         progress: Where to report.
-        selection: Which part of the work to do (an array task does some of it).
+        selection: Which part of the work to do; a job may do only some of it.
     """
 
     home: Home
@@ -53,7 +53,7 @@ class Context:
     progress: Progress
     selection: WorkSelection = EVERYTHING
 
-    def wanting(self, n: int | None) -> Context:
+    def with_n(self, n: int | None) -> Context:
         """Return this context for another number of images."""
         return replace(self, n=n)
 
@@ -76,11 +76,11 @@ class Context:
 
 
 class Source(Protocol):
-    """Where adaptation images come from: one file in ``sources/``, one class."""
+    """Collects images to adapt with: one file in ``sources/``, one class."""
 
     @property
     def Options(self) -> type[Any]:  # noqa: N802 (a class nested in the plug-in's class)
-        """The declaration of its options."""
+        """The type of its options."""
 
     def __init__(self, options: Any) -> None:  # noqa: ANN401 (an instance of Options)
         """Take the options; raise RequestError if they contradict each other."""

@@ -1,1 +1,1 @@
-"""One process among others: its signals, threads, ranks, and where its code is from."""
+"""The running process: signals, threads, ranks, and the versions of its code."""

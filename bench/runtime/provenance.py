@@ -1,4 +1,4 @@
-"""Where a number came from: code, packages and machine."""
+"""Where a result came from: code, packages and machine."""
 
 import platform
 import resource
@@ -27,27 +27,27 @@ PACKAGES = (
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions of what computes the numbers."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the packages that compute the results."""
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            versions[package] = "absent"
+    return versions
 
 
 SNAPSHOT = "commit.json"
-"""Beside the packages in a copy of the code: what `git` said where it was copied."""
+"""File beside the packages in a copy of the code: the result of `git` where it was copied."""
 
 
 @cache
 def git() -> Json:
-    """Return the commit of the code that runs, and whether it was changed since."""
+    """Return the commit of the running code, and whether it was changed since."""
     folder = Path(__file__).parents[2]
-    noted = folder / SNAPSHOT
-    if noted.is_file():
-        return dict(msgspec.json.decode(noted.read_bytes(), type=Json))
+    snapshot = folder / SNAPSHOT
+    if snapshot.is_file():
+        return dict(msgspec.json.decode(snapshot.read_bytes(), type=Json))
 
     def ask(*words: str) -> str | None:
         try:
@@ -71,6 +71,6 @@ def device() -> str:
 
 
 def peak_memory_mb() -> float:
-    """Return the largest memory this process has held, in megabytes."""
+    """Return the peak memory of this process, in megabytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)

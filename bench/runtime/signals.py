@@ -1,8 +1,8 @@
-"""What processes make of the signals that Slurm sends to every process of a job's step.
+"""Handle the signals that Slurm sends to every process of a job's step.
 
 Before a time limit or a preemption that is SIGUSR1 or SIGUSR2 (`sbatch --signal`), or SIGTERM. The
-run's own process has to act on it, when what it has done is saved (`noticed`): helpers would die of
-it and fail the run, or, being forks, take the signal for their own and requeue the job once more.
+run's own process has to act on it, once its work is saved (`deferred_notice`). Helper processes
+must not: they would die of it and fail the run, or, being forks, requeue the job once more.
 """
 
 import os
@@ -14,31 +14,33 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+Handler = Callable[[int, FrameType | None], Any]
+
 
 @contextmanager
-def kept_from_helpers() -> Iterator[None]:
-    """Let processes started in the block never see SIGUSR1 and SIGUSR2; we miss none."""
+def blocked_in_helpers() -> Iterator[None]:
+    """Block SIGUSR1 and SIGUSR2 in processes started in the block; this process misses none."""
     with _blocked(signal.SIGUSR1, signal.SIGUSR2):
         yield
 
 
 @contextmanager
-def kept_from_workers() -> Iterator[None]:
-    """Do so for forks that call `heed_parent_alone`, and keep SIGTERM from them too.
+def blocked_in_workers() -> Iterator[None]:
+    """Block SIGTERM as well, for forks that call `exit_on_parents_sigterm`.
 
-    submitit's jobs work on after SIGTERM, until SIGKILL; they need their workers for that.
+    submitit's jobs work on after SIGTERM, until SIGKILL, and need their workers for that.
     """
-    with kept_from_helpers(), _blocked(signal.SIGTERM):
+    with blocked_in_helpers(), _blocked(signal.SIGTERM):
         yield
 
 
-def heed_parent_alone(_: int = 0) -> None:
-    """End this process, started in `kept_from_workers`, on a SIGTERM from its parent only."""
+def exit_on_parents_sigterm(_: int = 0) -> None:
+    """End this process, started in `blocked_in_workers`, on a SIGTERM from its parent only."""
     threading.Thread(target=_await_parent, args=(os.getppid(),), daemon=True).start()
 
 
 def _await_parent(parent: int) -> None:
-    # Only Linux tells the sender, and only there is Slurm.
+    # Only Linux tells the sender, and Slurm runs only there.
     if sys.platform == "linux":
         while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
             pass
@@ -57,60 +59,57 @@ def _blocked(*signals: signal.Signals) -> Iterator[None]:
 
 
 NOTICE = "BENCH_NOTICE_SECONDS"
-"""In the environment of a job: how long before its end it is told, by SIGUSR2."""
+"""Environment variable of a job: how long before its end it receives SIGUSR2."""
 
 
 class Notice:
-    """Whether this process was told that it is about to be ended.
+    """Whether this process received notice that it is about to be ended.
 
     Attributes:
-        given: Whether it was.
+        given: Whether it did.
     """
 
     def __init__(self) -> None:
         self.given = False
-        self._leave: Callable[[int, FrameType | None], Any] | None = None
+        self._handler: Handler | None = None
 
     def leave(self) -> None:
-        """Do what the one who set the handler would have done at once: a job requeues, and ends.
-
-        It is done once, however often this is called and the signal comes.
-        """
-        leave, self._leave = self._leave, None
-        if leave is not None:
+        """Call the deferred handler, at most once: a job requeues itself and ends."""
+        handler, self._handler = self._handler, None
+        if handler is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            leave(signal.SIGUSR2, None)
+            handler(signal.SIGUSR2, None)
 
-    def take(self, leave: Callable[[int, FrameType | None], Any], seconds: float) -> None:
-        """Remember what to do, and do it after so many seconds if nobody does before.
+    def defer(self, handler: Handler, seconds: float) -> None:
+        """Keep a handler for `leave`, which a timer calls after so many seconds at the latest.
 
-        Being told again changes nothing.
+        A second notice changes nothing.
         """
         if self.given:
             return
-        self.given, self._leave = True, leave
+        self.given, self._handler = True, handler
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 @contextmanager
-def noticed() -> Iterator[Notice]:
-    """Let the handler of SIGUSR2 wait, in the block, until `Notice.leave` is called.
+def deferred_notice() -> Iterator[Notice]:
+    """Defer the handler of SIGUSR2, in the block, until `Notice.leave` is called.
 
-    It waits for half of the notice at most, and once it was run the signal is ignored. Nothing
-    changes where nobody handles the signal.
+    It is deferred by half of the notice at most, and the signal is ignored once it was called.
+    Nothing changes where the signal has no handler.
     """
     notice = Notice()
-    before = signal.getsignal(signal.SIGUSR2)
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
+    handler = signal.getsignal(signal.SIGUSR2)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
         yield notice
         return
     seconds = float(os.environ.get(NOTICE, "60")) / 2
     alarm = signal.signal(signal.SIGALRM, lambda *_: notice.leave())
-    signal.signal(signal.SIGUSR2, lambda *_: notice.take(before, seconds))
+    signal.signal(signal.SIGUSR2, lambda *_: notice.defer(handler, seconds))
     try:
         yield notice
     finally:
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN if notice.given else before)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN if notice.given else handler)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, alarm)
         notice.leave()

@@ -1,4 +1,4 @@
-"""How many threads a network gets, and how they wait for each other.
+"""Choose how many threads a network uses, and how they wait for each other.
 
 The miniature CLIP has less work between two barriers than waking a second thread costs, so one
 process makes 530 images/s with one thread, and two such processes twice that (measured).
@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SMALL_BYTES = 64 * 2**20
-"""A weights folder of at most this size holds a small network: 16 million float32 parameters, the
-miniature world's have 3 and 9 MB. OpenAI's
-smallest CLIP has 400 MB."""
+"""A weights folder of at most this size holds a small network: 16 million float32 parameters. The
+miniature world's have 3 and 9 MB, OpenAI's smallest CLIP 400 MB."""
 
 COUNT = "OMP_NUM_THREADS"
 
@@ -22,10 +21,10 @@ CGROUP = Path("/sys/fs/cgroup")
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
-def let_waiting_sleep() -> None:
-    """Let threads that wait at a barrier sleep instead of spin, unless the environment says how.
+def sleep_at_barriers() -> None:
+    """Let threads sleep at a barrier instead of spinning, unless the environment decides.
 
-    Spinning takes a core from whoever the other thread waits for. Call it before torch is imported:
+    A spinning thread takes a core from the one it waits for. Call this before torch is imported:
     its OpenMP reads the environment once.
     """
     if not any(name in os.environ for name in _WAITING):
@@ -35,19 +34,19 @@ def let_waiting_sleep() -> None:
 def cores() -> int:
     """Return the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        there = len(os.sched_getaffinity(0))
+        available = len(os.sched_getaffinity(0))
     else:
-        there = os.cpu_count() or 1
+        available = os.cpu_count() or 1
     match _limit("cpu.max"):  # Microseconds of processor time, in so many of the clock.
         case [quota, period]:
-            return max(1, min(there, quota // period))
-    return there
+            return max(1, min(available, quota // period))
+    return available
 
 
 def memory() -> int:
-    """Return the memory that processes may use here, in bytes, what is in use included."""
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min([there, *_limit("memory.max")])
+    """Return the memory that processes may use here, in bytes, used memory included."""
+    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([installed, *_limit("memory.max")])
 
 
 def _limit(name: str) -> list[int]:
@@ -66,8 +65,8 @@ def is_small(weights: Path) -> bool:
 
 
 @contextmanager
-def suited(weights: Path) -> Iterator[None]:
-    """Use one thread in the block if a network is small, unless the environment says how many."""
+def limited_for(weights: Path) -> Iterator[None]:
+    """Use one thread in the block if a network is small, unless the environment decides."""
     if COUNT in os.environ or not is_small(weights):
         yield
         return

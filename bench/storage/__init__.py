@@ -1,1 +1,1 @@
-"""What lies on disk: stages, tar shards, image sets, run and study folders."""
+"""What is kept on disk: stages, tar shards, image sets, run and study folders, locks."""

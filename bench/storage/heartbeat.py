@@ -1,7 +1,7 @@
-"""A run's heartbeat: a small file that says what the run is doing, for whoever waits for it.
+"""A run's heartbeat: a small file that says what the run is doing.
 
-It is written where progress is reported and by no thread of its own, so a run that hangs shows as a
-heartbeat that grows old. A run that ends removes it; one that is killed leaves it behind.
+It is written where progress is reported, not by a thread of its own, so the heartbeat of a run that
+hangs grows old. A run that ends removes it; one that is killed leaves it behind.
 """
 
 import os
@@ -19,11 +19,11 @@ from bench.core.paths import Home
 from bench.core.progress import Progress, Work
 from bench.runtime import distributed
 
-SECONDS = 5.0
-"""Between two heartbeats, at least, as long as the label stays the same."""
+INTERVAL_SECONDS = 5.0
+"""Least time between two heartbeats of one label."""
 
-WINDOW = 60.0
-"""Seconds that the rate is measured over."""
+RATE_SECONDS = 60.0
+"""Time that the rate is measured over."""
 
 _MAX_BYTES = 2**14
 
@@ -35,27 +35,27 @@ class Heartbeat(Config, frozen=True, kw_only=True):
     """The piece of work."""
     done: Natural
     total: Natural | None
-    """None where nobody knows."""
+    """None if unknown."""
     unit: str
     rate: float | None
     """Units per second over the last minute; None at first."""
     eta_seconds: float | None
-    """Until the piece is done: for fine-tuning, until the whole training is."""
+    """Until the piece is done; for fine-tuning, until the whole training is done."""
     epoch: Natural | None
     """From 1; None where nothing is trained."""
     epochs: Natural | None
     host: str
     pid: Natural
     job: str
-    """The job it is of (`bench.runtime.distributed.job`); empty where there is none."""
+    """The run's job (`bench.runtime.distributed.job`); empty outside of a job."""
     started: float
-    """When this process took the run up, in UTC seconds."""
+    """When this process took up the run, in UTC seconds."""
     at: float
     """When it last reported, in UTC seconds."""
 
 
 def read_heartbeat(home: Home, run_id: str) -> Heartbeat | None:
-    """Return a run's heartbeat, or None if there is none that can be read."""
+    """Return a run's heartbeat, or None if there is none or it cannot be read."""
     try:
         with _path(home, run_id).open("rb") as stream:
             return msgspec.json.decode(stream.read(_MAX_BYTES), type=Heartbeat)
@@ -65,17 +65,17 @@ def read_heartbeat(home: Home, run_id: str) -> Heartbeat | None:
 
 @contextmanager
 def heartbeat(home: Home, run_id: str, progress: Progress) -> Iterator[None]:
-    """Keep the heartbeat of a run, whose lock the caller holds, through the block."""
+    """Write the heartbeat of a run throughout the block; the caller holds the run's lock."""
     path = _path(home, run_id)
     try:
-        with progress.observed(_Pulse(path)):
+        with progress.observed(_HeartbeatWriter(path)):
             yield
     finally:
         path.unlink(missing_ok=True)
 
 
-class _Pulse:
-    """Writes the heartbeats of one run."""
+class _HeartbeatWriter:
+    """Writes the heartbeat of one run."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -92,11 +92,11 @@ class _Pulse:
         if work is not before:
             self._work = work
             self._measured.clear()
-        self._due = now + SECONDS
+        self._due = now + INTERVAL_SECONDS
         self._measured.append((now, work.done))
-        while len(self._measured) > 2 and self._measured[1][0] <= now - WINDOW:
+        while len(self._measured) > 2 and self._measured[1][0] <= now - RATE_SECONDS:
             self._measured.popleft()
-        # A training of days must not end for its heartbeat; it shows as one that grew old.
+        # A failure to write must not end a training of days; the heartbeat grows old instead.
         with suppress(OSError):
             self._write(work)
 
@@ -117,7 +117,7 @@ class _Pulse:
             started=self._started,
             at=time.time(),
         )
-        # Not flushed to the disk, as it is of no use after the machine has gone down.
+        # Not flushed to disk: it is of no use after the machine has gone down.
         temporary = self._path.with_name(f".{self._path.name}")
         temporary.write_bytes(msgspec.json.encode(beat))
         temporary.replace(self._path)

@@ -1,4 +1,4 @@
-"""The ImageSet: all that passes from a source to the adapter.
+"""The image set: what a source hands to the training.
 
 A folder with ``index.parquet`` (one row per image, pointing into tar shards below the data
 folder) and ``manifest.json``, which is written last: its presence means complete.
@@ -14,8 +14,8 @@ from PIL import Image
 
 from bench.core.config import Config
 from bench.core.errors import BenchError, RequestError
-from bench.core.files import write_atomic, write_parquet
-from bench.core.json_values import Json, digest, readable_json
+from bench.core.files import write_json, write_parquet
+from bench.core.json_values import Json, digest
 from bench.core.size import format_size
 from bench.core.task import Task
 from bench.storage.tar_shards import INDEX_SCHEMA, corrupt, decode, read_bytes, sha256
@@ -75,7 +75,7 @@ class ImageSet:
         options: Json,
         stage_counts: Json,
     ) -> "ImageSet":
-        """Write an image set, or return the equal one that is there.
+        """Write an image set, or return the equal one that exists.
 
         Args:
             data: The data folder; the set goes to a folder named by its hash below it.
@@ -101,10 +101,10 @@ class ImageSet:
             content=_content_hash(rows),
         )
         folder = data / f"images-{digest(manifest)}"
-        # The same images may lie elsewhere by now, in a stage that was made anew.
+        # The same images may be elsewhere by now, in a stage that was run again.
         if not (folder / "manifest.json").is_file() or not _holds(folder / "index.parquet", rows):
             write_parquet(folder / "index.parquet", rows)
-            write_atomic(folder / "manifest.json", readable_json(manifest))
+            write_json(folder / "manifest.json", manifest)
         return cls(folder, data, manifest)
 
     def __len__(self) -> int:
@@ -123,13 +123,13 @@ class ImageSet:
         except (OSError, pl.exceptions.PolarsError) as error:
             raise self._corrupt(str(error)) from error
         if content != self.manifest.content:
-            raise self._corrupt("its index is not what its manifest says")
+            raise self._corrupt("its index does not match its manifest")
         return rows
 
     def select(self, n: int | None, seed: int, order: str) -> pl.DataFrame:
-        """Return the first n rows in an order that depends on nothing but the seed and the keys.
+        """Return a sample: the first n rows in an order that depends on the seed and the keys.
 
-        Subsets of one seed are nested, and images of one caption come together. In ``balanced``
+        Samples of one seed are nested, and images of one caption come together. In ``balanced``
         order the classes take turns, caption by caption.
 
         Raises:

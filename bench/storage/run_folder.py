@@ -1,4 +1,4 @@
-"""A run's folder: its record on disk, and the lock of whoever is at it."""
+"""A run's folder: its spec, its record, and the lock of the process that executes it."""
 
 import shutil
 from collections.abc import Collection, Iterator
@@ -11,17 +11,18 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from bench.core.errors import BenchError
-from bench.core.files import temporary_name, write_atomic
+from bench.core.files import temporary_name, write_json
 from bench.core.json_values import readable_json
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.records import Counts, RunRecord
 from bench.core.specs import RunSpec
 from bench.runtime import provenance
+from bench.storage.source_locks import is_locked
 
 
 class TrainSummary(msgspec.Struct, frozen=True):
-    """What of a run's training decides how long it takes."""
+    """The fields of a run's training that decide how long it takes."""
 
     epochs: int
     precision: str
@@ -29,7 +30,7 @@ class TrainSummary(msgspec.Struct, frozen=True):
 
 
 class SpecSummary(msgspec.Struct, frozen=True):
-    """Which run it was."""
+    """The fields that say which run it was."""
 
     task: str
     source: str
@@ -50,7 +51,7 @@ class CountsSummary(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """The part of a run's record that tells of its progress and its price, read in microseconds."""
+    """The part of a run's record that its progress and its price need, read in microseconds."""
 
     run_id: str
     status: Literal["done", "failed"]
@@ -67,7 +68,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summaries(home: Home, run_ids: Collection[str] | None = None) -> dict[str, Summary]:
-    """Return what can be read of the records of many runs; the folder is listed once.
+    """Return the summaries of many runs, but of unreadable records; the folder is listed once.
 
     Args:
         home: Where the runs are.
@@ -77,29 +78,23 @@ def summaries(home: Home, run_ids: Collection[str] | None = None) -> dict[str, S
         names = {path.name for path in home.runs.iterdir()}
     except FileNotFoundError:
         return {}
-    decoder, found = msgspec.json.Decoder(Summary), {}
+    decoder, summaries = msgspec.json.Decoder(Summary), {}
     for name in sorted(names if run_ids is None else names & set(run_ids)):
         try:
-            found[name] = decoder.decode((home.runs / name / "record.json").read_bytes())
+            summaries[name] = decoder.decode((home.runs / name / "record.json").read_bytes())
         except (OSError, msgspec.MsgspecError):
             continue
-    return found
+    return summaries
 
 
 def is_underway(home: Home, run_id: str) -> bool:
-    """Return whether another process is at a run."""
+    """Return whether another process is executing a run."""
     path = home.run(run_id) / ".lock"
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
+    return path.exists() and is_locked(path)
 
 
-def empty_run(folder: Path) -> None:
-    """Delete all of a run but its lock."""
+def clear_run(folder: Path) -> None:
+    """Delete everything in a run's folder but its lock."""
     for item in folder.iterdir():
         if item.is_dir():
             shutil.rmtree(item)
@@ -108,7 +103,7 @@ def empty_run(folder: Path) -> None:
 
 
 def read_record(home: Home, run_id: str) -> RunRecord | None:
-    """Return a run's record, or None if there is none that can be read."""
+    """Return a run's record, or None if there is none or it cannot be read."""
     try:
         content = (home.run(run_id) / "record.json").read_bytes()
         return msgspec.json.decode(content, type=RunRecord)
@@ -134,16 +129,15 @@ def failed_record(spec: RunSpec, started: str, error: Exception) -> RunRecord:
 
 def write_record(home: Home, record: RunRecord) -> None:
     """Write a run's record into its folder, whole or not at all."""
-    path = home.run(record.run_id) / "record.json"
-    write_atomic(path, readable_json(record))
+    write_json(home.run(record.run_id) / "record.json", record)
 
 
 def write_spec(home: Home, spec: RunSpec) -> None:
-    """Put a run's spec where a job finds it; how it is carried out may have changed."""
+    """Write a run's spec where a job finds it; how it is executed may have changed."""
     path = home.run(spec.run_id) / "spec.json"
     content = readable_json(spec)
     if not path.is_file() or path.read_bytes() != content:
-        # Many are written at once, and none is missed that did not reach the disk.
+        # Not flushed to disk: many are written at once, and a lost one is written again.
         temporary = temporary_name(path)
         temporary.write_bytes(content)
         temporary.replace(path)
@@ -163,13 +157,15 @@ def read_spec(home: Home, run_id: str) -> RunSpec:
 
 
 @contextmanager
-def alone(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold a run's lock; wait for another process that is at the same run."""
+def run_lock(path: Path, progress: Progress) -> Iterator[None]:
+    """Hold a run's lock; wait for another process that executes the same run."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        progress.say(f"another process is at run {path.parent.name}; waiting for it to finish")
+        progress.say(
+            f"another process is executing run {path.parent.name}; waiting for it to finish"
+        )
         lock.acquire()
     try:
         yield

@@ -1,10 +1,10 @@
 """Stages: pieces of work that are done once, in shards, and survive being killed.
 
-A stage's folder is named by the hash of its configuration and of what its inputs made, so the same
-work is never done twice and different work never meets. Its plan (how many shards) is frozen in
+A stage's folder is named by the hash of its configuration and of its inputs' outputs, so the same
+work is never done twice and different work never shares a folder. Its number of shards is fixed in
 ``plan.json`` before the first shard, never derived from a worker count. A shard is made in a
-temporary folder and renamed; ``done.json`` comes last. Any number of workers may run one stage: a
-shard is held by an advisory file lock, which the kernel releases when its holder dies.
+temporary folder and renamed. ``done.json`` comes last. Any number of workers may run one stage: a
+worker holds a file lock on its shard, which the kernel releases when the worker dies.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +15,14 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from bench.core.errors import BenchError
-from bench.core.files import atomic_folder, fingerprint, write_atomic
-from bench.core.json_values import Json, digest, readable_json
+from bench.core.files import atomic_folder, fingerprint, write_json
+from bench.core.json_values import Json, digest
 from bench.core.progress import Bar, Progress
 from bench.core.work_selection import EVERYTHING, WorkSelection
 
 
 class UnfinishedError(BenchError):
-    """A stage that is not to be made, or of which only some shards were asked for.
+    """A stage that may not run, or of which only some shards were asked for.
 
     Args:
         what: What is missing.
@@ -35,7 +35,7 @@ class UnfinishedError(BenchError):
 
 
 class _Plan(msgspec.Struct):
-    """What ``plan.json`` and ``done.json`` say, besides the configuration."""
+    """The content of ``plan.json`` and ``done.json``, besides the configuration."""
 
     shards: int
     output: str = ""
@@ -51,7 +51,7 @@ class Stage:
         config: Everything that determines its output, besides its inputs.
         inputs: The outputs of the stages it reads.
         progress: Where to report.
-        selection: Which shards to make, if any.
+        selection: Which stages and shards to make.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Stage:
 
     @property
     def done(self) -> bool:
-        """Whether every shard is there."""
+        """Whether every shard is made."""
         return (self.folder / "done.json").is_file()
 
     def shard(self, index: int) -> Path:
@@ -86,14 +86,14 @@ class Stage:
 
     @property
     def output(self) -> str:
-        """What a finished stage made: its key and a hash of its shards.
+        """Identity of a finished stage's output: its key and a hash of its shards.
 
-        A stage that is made anew and comes out otherwise, as a download may, is another input.
+        A stage that is run again with another output, as a download may be, is another input.
         """
         return f"{self.key}-{self._read('done.json').output}"
 
     def info(self) -> dict[str, Any]:
-        """Return what the stage noted when it was finished."""
+        """Return the summary that was written when the stage was finished."""
         return self._read("done.json").info
 
     def run(
@@ -105,18 +105,18 @@ class Stage:
         wait: bool = True,
         summarise: Callable[[list[Path]], dict[str, Any]] = lambda _: {},
     ) -> None:
-        """Make the missing shards, and the stage's last word when none is missing.
+        """Make the missing shards, and finish the stage when none is missing.
 
         Args:
-            shards: Number of shards; the first worker's word stands.
+            shards: Number of shards; the first worker's number counts.
             make: Fills an empty folder with the content of one shard.
-            sharded: Whether workers that were given some shards make only those; if not, any of
-                them makes all.
+            sharded: Whether a worker that was given some shards makes only those; if not, any
+                worker makes all.
             wait: Whether to wait for shards that other workers are making.
-            summarise: What to note about the finished stage.
+            summarise: Returns a summary of the finished shards, for `info`.
 
         Raises:
-            UnfinishedError: If shards that were not asked for, or not waited for, are missing.
+            UnfinishedError: If shards are missing that were not asked for or not waited for.
         """
         if self.done:
             return
@@ -134,7 +134,7 @@ class Stage:
             made = [self.shard(index) for index in range(total)]
             output = digest([fingerprint(shard) for shard in made])
             done = {"shards": total, "output": output, "info": summarise(made)}
-            self._write("done.json", {**self.config, **done})
+            write_json(self.folder / "done.json", {**self.config, **done})
         if not self.done:
             absent = sum(not self.shard(index).is_dir() for index in range(total))
             what = f"{self.key}: {absent} of {total} shards are still to be made"
@@ -142,11 +142,11 @@ class Stage:
 
     def _plan(self, shards: int) -> int:
         if not (self.folder / "plan.json").is_file():
-            self._write("plan.json", {**self.config, "shards": shards})
+            write_json(self.folder / "plan.json", {**self.config, "shards": shards})
         return self._read("plan.json").shards
 
     def _make(self, index: int, make: Callable[[int, Path], None], bar: Bar, *, wait: bool) -> bool:
-        """Make one shard, unless another worker is at it and we do not wait for that."""
+        """Make one shard; return False if another worker is making it and we do not wait."""
         lock = FileLock(self.folder / f".{index:05d}.lock")
         try:
             with lock.acquire(timeout=-1 if wait else 0):
@@ -167,6 +167,3 @@ class Stage:
                 f"the stage {self.key} has no readable {name}",
                 f"delete {self.folder} and run again",
             ) from error
-
-    def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        write_atomic(self.folder / name, readable_json(content))

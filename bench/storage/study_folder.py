@@ -1,8 +1,8 @@
 """A study's folder: its runs, the jobs that were submitted for them, and whether it is on hold.
 
-Everything is a small JSON file of its own, written whole, so that any number of jobs on any number
-of machines may read and write at once: ``study.json``, ``arrays/``, ``failures/``, ``hold.json``;
-and ``since``, which is empty and dates the last submission.
+Everything is a small JSON file of its own, written whole, so that jobs on any number of machines
+may read and write at once: ``study.json``, ``arrays/``, ``failures/``, ``hold.json``. The date of
+the empty file ``since`` is that of the last submission.
 """
 
 import re
@@ -17,8 +17,8 @@ from filelock import FileLock
 
 from bench.core.config import Config, Positive
 from bench.core.errors import BenchError, RequestError, unknown_name
-from bench.core.files import write_atomic
-from bench.core.json_values import Json, readable_json
+from bench.core.files import write_json
+from bench.core.json_values import Json
 from bench.core.paths import Home
 
 T = TypeVar("T", bound=Config)
@@ -26,32 +26,32 @@ T = TypeVar("T", bound=Config)
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
 _VARIABLE = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+|\S*/\S*")
-"""What differs between equal errors: addresses, hashes, numbers, paths."""
+"""What differs between errors of one kind: addresses, hashes, numbers, paths."""
 
 
 class Submitted(Config, frozen=True, kw_only=True):
-    """What ``study.json`` says: a study as it was last submitted."""
+    """The content of ``study.json``: a study as it was last submitted."""
 
     name: str
     runs: dict[str, str]
-    """Run id to the words that name it, in the study's order."""
+    """Run id to title, in the study's order."""
     on: str
     profile: Json = {}
-    """What its jobs ask Slurm for."""
+    """The resources that its jobs request from Slurm."""
     parallel: int | None = None
     pause_after: Positive = 3
     """Equal errors after which the study pauses itself."""
 
 
 class Array(Config, frozen=True, kw_only=True):
-    """Jobs alike that were submitted at once; one that is submitted alone is an array too."""
+    """Jobs of one kind that were submitted together; a single job is an array of one."""
 
     kind: str
     title: str
     tasks: list[list[str]]
     """The run ids that each job is about."""
     job: str = ""
-    """The scheduler's number; empty for the moment between writing this and having it."""
+    """The scheduler's number; empty until the scheduler has given it."""
 
     def job_of(self, task: int) -> str:
         """Return the scheduler's name of one job."""
@@ -59,18 +59,18 @@ class Array(Config, frozen=True, kw_only=True):
 
 
 class Failure(Config, frozen=True, kw_only=True):
-    """How a run failed, the last time."""
+    """A run's last failure."""
 
     error: str
 
     @property
     def kind(self) -> str:
-        """What equal errors have in common."""
+        """The error without what differs between errors of one kind."""
         return _VARIABLE.sub("#", self.error)[:300]
 
 
 class Hold(Config, frozen=True, kw_only=True):
-    """Why no run of a study is started."""
+    """Why a study starts no further run."""
 
     reason: str
     by: Literal["errors", "user"]
@@ -80,7 +80,7 @@ class StudyFolder:
     """One study's folder below the home.
 
     Raises:
-        RequestError: If the name is not one of a folder.
+        RequestError: If the name cannot be a folder's.
     """
 
     def __init__(self, home: Home, name: str) -> None:
@@ -94,17 +94,17 @@ class StudyFolder:
 
     @contextmanager
     def submitting(self) -> Iterator[None]:
-        """Hold the lock of whoever submits; studies of one home share runs, so they share it."""
+        """Hold the lock for submitting; studies of one home share runs, so they share the lock."""
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.parent / ".lock"):
             yield
 
     def submit(self, submitted: Submitted) -> None:
-        """Write down what is submitted now; failures of before no longer count."""
+        """Write what is submitted now, and forget earlier failures and the hold."""
         for path in (self.path / "failures").glob("*.json"):
             path.unlink(missing_ok=True)
         (self.path / "hold.json").unlink(missing_ok=True)
-        _write(self.path / "study.json", submitted)
+        write_json(self.path / "study.json", submitted)
         (self.path / "since").touch()
 
     def submitted(self) -> Submitted:
@@ -114,36 +114,36 @@ class StudyFolder:
             RequestError: If nothing was.
             BenchError: If it cannot be read.
         """
-        found = _read(self.path / "study.json", Submitted)
-        if found is None:
+        submitted = _read(self.path / "study.json", Submitted)
+        if submitted is None:
             raise unknown_name("study", self.name, names(self.home))
-        return found
+        return submitted
 
     @property
     def since(self) -> int:
-        """When the study was last submitted, as files of the home are dated: nanoseconds."""
+        """When the study was last submitted, in nanoseconds, by the file system's clock."""
         return (self.path / "since").stat().st_mtime_ns
 
     def rename_runs(self, runs: dict[str, str]) -> None:
-        """Write down the runs of a study of which nothing is missing."""
+        """Write the titles of the runs of a study that has nothing left to submit."""
         before = _read(self.path / "study.json", Submitted)
         if before is None:
             self.submit(Submitted(name=self.name, runs=runs, on="debug"))
         else:
-            _write(self.path / "study.json", msgspec.structs.replace(before, runs=runs))
+            write_json(self.path / "study.json", msgspec.structs.replace(before, runs=runs))
 
     def add(self, array: Array) -> Path:
-        """Write down jobs that are about to be submitted; return where."""
+        """Write an array of jobs that is about to be submitted; return its file."""
         path = self.path / "arrays" / f"{uuid.uuid4().hex[:12]}.json"
-        _write(path, array)
+        write_json(path, array)
         return path
 
     def renew(self, path: Path, array: Array) -> None:
-        """Write down what an array came to be."""
-        _write(path, array)
+        """Write an array again."""
+        write_json(path, array)
 
     def arrays(self, *, latest: bool = False) -> dict[str, Array]:
-        """Return all jobs that were ever submitted, by the name of their file.
+        """Return all arrays that were ever submitted, by the name of their file.
 
         Args:
             latest: Only those of the last submission.
@@ -151,43 +151,38 @@ class StudyFolder:
         paths = sorted((self.path / "arrays").glob("*.json"))
         if latest:
             paths = [path for path in paths if path.stat().st_mtime_ns >= self.since]
-        found = ((path.stem, _read(path, Array)) for path in paths)
-        return {name: array for name, array in found if array is not None}
+        arrays = ((path.stem, _read(path, Array)) for path in paths)
+        return {name: array for name, array in arrays if array is not None}
 
     def fail(self, run_id: str, error: str) -> None:
-        """Note that a run failed; pause the study if as many as it bears failed alike."""
+        """Record a failure; pause the study if `pause_after` runs failed with one kind of error."""
         failure = Failure(error=error)
-        _write(self.path / "failures" / f"{run_id}.json", failure)
-        bears = self.submitted().pause_after
+        write_json(self.path / "failures" / f"{run_id}.json", failure)
+        limit = self.submitted().pause_after
         alike = sum(other.kind == failure.kind for other in self.failures().values())
-        if alike >= bears and self.hold() is None:
-            count = "a run failed" if bears == 1 else f"{alike} runs failed alike"
+        if alike >= limit and self.hold() is None:
+            count = "a run failed" if limit == 1 else f"{alike} runs failed alike"
             self.pause(Hold(reason=f"{count}: {error}", by="errors"))
 
     def failures(self) -> dict[str, Failure]:
-        """Return how runs failed since the study was last submitted, by run id."""
+        """Return the failures since the study was last submitted, by run id."""
         paths = (self.path / "failures").glob("*.json")
-        found = ((path.stem, _read(path, Failure)) for path in paths)
-        return {run_id: failure for run_id, failure in found if failure is not None}
+        failures = ((path.stem, _read(path, Failure)) for path in paths)
+        return {run_id: failure for run_id, failure in failures if failure is not None}
 
     def pause(self, hold: Hold) -> None:
-        """Let no further run start."""
-        _write(self.path / "hold.json", hold)
+        """Put the study on hold: no further run starts."""
+        write_json(self.path / "hold.json", hold)
 
     def hold(self) -> Hold | None:
-        """Return why no run is started, if that is so."""
+        """Return why the study is on hold; None if it is not."""
         return _read(self.path / "hold.json", Hold)
 
 
 def names(home: Home) -> list[str]:
     """Return the names of the studies that were submitted."""
-    found = (path.parent.name for path in (home.root / "studies").glob("*/study.json"))
-    return sorted(name for name in found if _NAME.fullmatch(name))
-
-
-def _write(path: Path, content: Config) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, readable_json(content))
+    folders = (path.parent.name for path in (home.root / "studies").glob("*/study.json"))
+    return sorted(name for name in folders if _NAME.fullmatch(name))
 
 
 def _read(path: Path, kind: type[T]) -> T | None:

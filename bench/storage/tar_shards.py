@@ -1,4 +1,4 @@
-"""Tar shards of images, and the index that finds one image in them without unpacking.
+"""Tar shards of images, with an index to read one image without unpacking.
 
 The tars are webdataset tars (``KEY.png`` or ``KEY.jpg`` members); the index gives each image's
 byte offset, so that any subset is read in any order, straight from the tar.
@@ -18,10 +18,10 @@ from PIL import Image
 from bench.core.errors import BenchError
 
 MAX_PIXELS = 64_000_000
-"""Images beyond this many pixels are refused: a decompression bomb costs one row, not the node."""
+"""Larger images are refused: a decompression bomb costs one row, not the node."""
 
 Suffix = Literal[".png", ".jpg"]
-"""How images are kept: without loss, or smaller."""
+"""File format of kept images: lossless, or smaller."""
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -47,7 +47,7 @@ INDEX_SCHEMA = pl.Schema(
 
 
 class ShardWriter:
-    """Writes images to a tar and remembers where each of them went.
+    """Writes images to a tar and returns the place of each.
 
     Args:
         path: The tar file to write.
@@ -135,11 +135,11 @@ def read_bytes(path: Path, offset: int, size: int) -> bytes:
 
 
 def corrupt(path: Path, why: str) -> BenchError:
-    """Return the error for a file that is not what it should be; a stage's own is made anew."""
+    """Return the error for a corrupt file; a stage's own file can be made again."""
     stage = path.parent.parent
     if not (stage / "plan.json").is_file():
         return BenchError(f"the file {path} is corrupt ({why})", "put a whole copy in its place")
     return BenchError(
         f"the shard {path} is corrupt ({why})",
-        f"delete {stage} and run again: only that stage is made anew",
+        f"delete {stage} and run again: only that stage is made again",
     )

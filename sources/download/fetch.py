@@ -75,7 +75,7 @@ def _run(job: Job, folder: Path) -> None:
     """Run img2dataset in a process of its own: it prints, forks and silences the descriptors."""
     # Not in the folder: its disk may be full.
     with TemporaryFile() as log:
-        with signals.kept_from_helpers():
+        with signals.blocked_in_helpers():
             process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM, msgspec.json.encode(job).decode()],
                 env=_environment(job.allowed),

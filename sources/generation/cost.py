@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from bench.core.json_values import Json
-from bench.storage.pack import reduced
+from bench.storage.packing import shrink
 from bench.storage.tar_shards import encode
 from sources.generation.generate import Generator
 from sources.generation.options import GeneratorOptions
@@ -109,5 +109,5 @@ class _Timer:
     def _encoded(self, frame: Frame) -> bytes:
         options = self._options
         pixels = (np.nan_to_num(frame) * 255).round().astype(np.uint8)
-        image = reduced(Image.fromarray(pixels), options.image_size)
+        image = shrink(Image.fromarray(pixels), options.image_size)
         return encode(image, options.suffix, options.quality)

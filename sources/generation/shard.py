@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.core.json_values import digest
 from bench.core.progress import Bar
-from bench.storage.pack import reduced
+from bench.storage.packing import shrink
 from bench.storage.tar_shards import ShardWriter, encode
 from sources.generation.options import GeneratorOptions
 from sources.generation.sampler import DiffusionSampler, Frame, Item
@@ -123,7 +123,7 @@ class ShardGenerator:
 
     def _write(self, key: str, image: Image.Image) -> Row:
         options = self._options
-        content = encode(reduced(image, options.image_size), options.suffix, options.quality)
+        content = encode(shrink(image, options.image_size), options.suffix, options.quality)
         return self._writer.add(key, content, options.suffix)
 
 

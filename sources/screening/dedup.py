@@ -9,7 +9,7 @@ import polars as pl
 
 from bench.core.json_values import Json
 from bench.plugins.source import Context
-from bench.storage.pack import reduced
+from bench.storage.packing import shrink
 from bench.storage.stage import Stage
 from sources.screening.hamming import nearest, pairs_within
 from sources.screening.phash import (
@@ -187,7 +187,7 @@ def _references(context: Context) -> Stage:
         for index, image in enumerate(task.split(splits[shard], context.home).images()):
             pixels: str | None = pixel_hash(image)
             # Framing is quick in grey, which is all that the hash looks at.
-            for framing, shown in framings(reduced(image, _REDUCED).convert("L")):
+            for framing, shown in framings(shrink(image, _REDUCED).convert("L")):
                 rows.append((splits[shard], index, framing, pixels, *perceptual_hash(shown)))
                 pixels = None
         table = pl.DataFrame(rows, schema=schema, orient="row")

@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from bench.miniworld.pool import SPLITS, TruthRow, build_pool, image_of, read_truth, split_arrays
 from bench.miniworld.render import CLASSES
-from bench.storage.pack import reduced
+from bench.storage.packing import shrink
 from sources.screening.dedup import POOL_DISTANCE, REFERENCE_DISTANCE
 from sources.screening.hamming import nearest, pairs_within
 from sources.screening.phash import LEAST_SIDE, Hashes, framings, perceptual_hash
@@ -155,7 +155,7 @@ def near_copies(rows: Sequence[TruthRow], found: Hashes) -> tuple[int, int, int]
 def photographs(folder: Path) -> Iterator[Image.Image]:
     """Yield the images that are large enough for a hash, as large as retrieval keeps them."""
     for path in sorted(folder.iterdir()):
-        image = reduced(Image.open(path).convert("RGB"), 256)
+        image = shrink(Image.open(path).convert("RGB"), 256)
         if min(image.size) >= LEAST_SIDE:
             yield image
 

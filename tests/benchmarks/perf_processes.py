@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.runtime.threads import COUNT, cores, let_waiting_sleep
+from bench.runtime.threads import COUNT, cores, sleep_at_barriers
 
 BUSY = [sys.executable, "-c", "while True: pass"]
 
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=cores())
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    let_waiting_sleep()
+    sleep_at_barriers()
     if given.worker:
         print(train(given.seconds))
         return

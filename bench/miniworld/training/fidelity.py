@@ -47,10 +47,10 @@ SAMPLING_BATCH = 80
 WRONG_BY = (3, 5)
 """A wrong class is the one so many places on, within the domain."""
 
-Figures = dict[str, Any]
+Measurements = dict[str, Any]
 
 
-def measure(weights: Path) -> Figures:
+def measure(weights: Path) -> Measurements:
     """Measures the weights of a folder and writes `fidelity.json` into it.
 
     Returns:
@@ -79,7 +79,7 @@ def require_parts(weights: Path) -> None:
         raise RequestError(f"no {', '.join(missing)} in {weights}", "train the miniature world")
 
 
-def judge(weights: Path) -> tuple[Figures, dict[str, Tensor]]:
+def judge(weights: Path) -> tuple[Measurements, dict[str, Tensor]]:
     """Measures the weights of a folder.
 
     Accuracies are the oracle's, among the classes of the image's own domain; `right_domain` is
@@ -177,7 +177,7 @@ def load_pipeline(folder: Path) -> StableDiffusionPipeline:
     return pipeline
 
 
-def _judged_renders(oracle: Oracle, pipeline: StableDiffusionPipeline) -> dict[str, Figures]:
+def _judged_renders(oracle: Oracle, pipeline: StableDiffusionPipeline) -> dict[str, Measurements]:
     """Returns the oracle's accuracies on real and rebuilt test images, by domain."""
     images, labels = labelled("test")
     rebuilt = rebuild(pipeline, images)
@@ -190,7 +190,7 @@ def _judged_renders(oracle: Oracle, pipeline: StableDiffusionPipeline) -> dict[s
         "rebuilt_refitted": class_logits(refitted, rebuilt),
     }
     domain_of = labels // CLASSES_PER_DOMAIN
-    figures: dict[str, Figures] = {}
+    figures: dict[str, Measurements] = {}
     for index, domain in enumerate(DOMAINS):
         own = domain_of == index
         figures[domain] = {
@@ -216,7 +216,7 @@ def generated_accuracies(
 
 def _judged_samples(
     oracle: Oracle, pipeline: StableDiffusionPipeline, domain: str
-) -> tuple[Figures, Tensor]:
+) -> tuple[Measurements, Tensor]:
     """Returns the oracle's accuracies on images from right and from wrong captions.
 
     Beside them the images from right captions, uint8 [n, 32, 32, 3].
@@ -242,7 +242,7 @@ def _prompts_for(domain: str, classes: Tensor) -> list[str]:
     return [options[position % len(options)] for position, options in enumerate(chosen)]
 
 
-def _accuracies(logits: Tensor, labels: Tensor) -> Figures:
+def _accuracies(logits: Tensor, labels: Tensor) -> Measurements:
     """Returns accuracy in all and per class, for images of one domain."""
     domain = int(labels[0]) // CLASSES_PER_DOMAIN
     first = domain * CLASSES_PER_DOMAIN
@@ -278,7 +278,7 @@ def _domain_split(domain: str, split: str) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Figures:
+def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Measurements:
     """Returns the UNet's error on validation images told the right, a wrong and no class.
 
     A generator that ignores the class has `wrong` equal to `right`. `standard_error` is that of
@@ -317,7 +317,7 @@ def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Figures
 
 def _appearance(
     clip: Path, pipeline: StableDiffusionPipeline, domain: str, generated: Tensor
-) -> Figures:
+) -> Measurements:
     """Returns how a domain's rebuilt and generated images look beside its test images."""
     images, classes = _domain_split(domain, "test")
     prompts = [class_prompts(domain, name) for name in CLASSES[domain]]

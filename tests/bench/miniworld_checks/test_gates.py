@@ -19,22 +19,22 @@ from bench.miniworld.training.resumable import read_curve
 from bench.miniworld.truth import retrieval_curve
 from bench.miniworld_checks.attributes import attributes_kept
 from bench.miniworld_checks.encoder import convergence
-from bench.miniworld_checks.figures import write_figures
-from bench.miniworld_checks.gates import GATES, judged
-from bench.miniworld_checks.generator import memorisation_figures, nearest
+from bench.miniworld_checks.gates import GATES, judge_gates
+from bench.miniworld_checks.generator import measure_memorisation, nearest
 from bench.miniworld_checks.page import HEADER, gate_table, page
-from bench.miniworld_checks.pairs import made_once
+from bench.miniworld_checks.pairs import build_once
+from bench.miniworld_checks.plots import write_plots
 from bench.miniworld_checks.pool import bend_of, precision_gain
 from tests.conftest import Bench
 
-Figures = dict[str, Any]
+Measurements = dict[str, Any]
 
 
-def domain_figures() -> Figures:
-    """Figures of a domain that passes every gate, just."""
+def domain_figures() -> Measurements:
+    """Measurements of a domain that passes every gate, just."""
     accuracies = {"real": 0.95, "rebuilt": 0.89, "rebuilt_refitted": 0.93, "generated": 0.8,
                   "wrong_caption": 0.1}  # fmt: skip
-    fidelity: Figures = {
+    fidelity: Measurements = {
         name: {"accuracy": value, "right_domain": 0.98} for name, value in accuracies.items()
     }
     confusion = (np.eye(8, dtype=int) * 30 + 1).tolist()
@@ -71,8 +71,8 @@ def domain_figures() -> Figures:
     }
 
 
-def all_figures() -> Figures:
-    """Figures that pass every gate, just."""
+def all_figures() -> Measurements:
+    """Measurements that pass every gate, just."""
     curve = [
         {"model": model, "step": step, key: 1 / step}
         for model, key in (("clip-training", "validation_loss"),
@@ -100,7 +100,7 @@ def all_figures() -> Figures:
 
 
 def test_figures_on_the_bounds_pass_every_gate() -> None:
-    verdicts = judged(all_figures())
+    verdicts = judge_gates(all_figures())
     assert len(verdicts) == len(GATES)
     assert {verdict.row[-1] for verdict in verdicts} == {"pass"}
     text = gate_table(verdicts)
@@ -148,7 +148,7 @@ def test_each_gate_can_be_missed(gate: str, path: str, value: object) -> None:
     for parent in parents:
         part = part[parent]
     part[last] = value
-    missed = {verdict.gate.name: verdict for verdict in judged(figures) if verdict.missed}
+    missed = {verdict.gate.name: verdict for verdict in judge_gates(figures) if verdict.missed}
     found = next(name for name in missed if gate in name)
     assert missed[found].row[-1] == ("MISSED" if parents[0] == "world" else "MISSED cars")
     assert missed[found].gate.wanted
@@ -188,7 +188,7 @@ def test_copies_and_mirrored_copies_are_found() -> None:
     candidates = torch.cat([pool, pool.flip(2)]).float()
     by_hand = (candidates - brighter.float()).square().mean((1, 2, 3)).sqrt().min()
     assert float(distances[2]) == pytest.approx(float(by_hand), rel=1e-4)
-    found = memorisation_figures(torch.stack([pool[3], brighter]), brighter[None], pool)
+    found = measure_memorisation(torch.stack([pool[3], brighter]), brighter[None], pool)
     assert found["copies"] == 0.5
 
 
@@ -281,10 +281,10 @@ def test_what_is_made_once_is_made_again_after_a_failure(tmp_path: Path) -> None
 
     target = tmp_path / "target"
     with pytest.raises(RuntimeError):
-        made_once(target, lambda folder: make(folder, True))
+        build_once(target, lambda folder: make(folder, True))
     assert not target.exists()
     for _ in range(2):
-        assert made_once(target, lambda folder: make(folder, False)) == target
+        assert build_once(target, lambda folder: make(folder, False)) == target
     assert made == [True, False]
 
 
@@ -293,14 +293,14 @@ def test_what_is_made_once_is_made_again_after_a_failure(tmp_path: Path) -> None
 
 def test_figures_and_page_are_written(tmp_path: Path) -> None:
     figures = all_figures()
-    for path in write_figures(figures, tmp_path):
+    for path in write_plots(figures, tmp_path):
         with Image.open(path) as image:
             assert min(image.size) > 300
             assert len(image.getcolors(image.width * image.height) or []) > 20
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "confusion.png", "learning-curve.png", "tau.png",
     ]  # fmt: skip
-    text = page(figures, judged(figures))
+    text = page(figures, judge_gates(figures))
     for said in ("tail plane", "20.0 points", "12.0", "| aircraft | zero-shot ", "52.0%", "60.0%"):
         assert said in text, said
 
@@ -308,7 +308,7 @@ def test_figures_and_page_are_written(tmp_path: Path) -> None:
 def test_weights_without_a_curve_are_drawn_all_the_same(tmp_path: Path) -> None:
     figures = copy.deepcopy(all_figures())
     figures["world"]["curve"] = []
-    assert all(path.is_file() for path in write_figures(figures, tmp_path))
+    assert all(path.is_file() for path in write_plots(figures, tmp_path))
 
 
 def test_a_folder_that_holds_no_weights_is_a_wrong_request(

@@ -17,7 +17,7 @@ from adapt.augment import Augment
 from adapt.data import Batch, RankBatch, TrainingImages, load, rank_batches
 from adapt.order import BatchSchedule
 from bench.core.specs import TrainSpec
-from bench.runtime.signals import kept_from_helpers
+from bench.runtime.signals import blocked_in_helpers
 from tests.conftest import ROOT
 from tests.support.tiny_clip import colour_task, write_colours
 
@@ -81,7 +81,7 @@ def test_workers_end_when_their_parent_says_so(tmp_path: Path, heard: Path) -> N
 
 def test_signal_sent_while_helpers_start_is_ours(heard: Path) -> None:
     program = "import time; print('up', flush=True); time.sleep(60)"
-    with kept_from_helpers():
+    with blocked_in_helpers():
         helper = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
         os.kill(os.getpid(), signal.SIGUSR2)
     assert heard.read_text() == f"{os.getpid()} SIGUSR2\n"
@@ -98,12 +98,12 @@ def test_signal_sent_while_helpers_start_is_ours(heard: Path) -> None:
 
 PROGRAM = """
 import os, signal, sys, time
-from bench.runtime.signals import noticed
+from bench.runtime.signals import deferred_notice
 def leave(*_):
     print("left", flush=True)
     sys.exit(7)
 signal.signal(signal.SIGUSR2, leave)
-with noticed() as notice:
+with deferred_notice() as notice:
     os.kill(os.getpid(), signal.SIGUSR2)
     print("told" if notice.given else "not told", flush=True)
     if sys.argv[1] == "works on":
@@ -119,7 +119,7 @@ print("not reached", flush=True)
 
 AGAIN = """
 import os, signal, sys, time
-from bench.runtime.signals import noticed
+from bench.runtime.signals import deferred_notice
 def tell():
     os.kill(os.getpid(), signal.SIGUSR2)
 def leave(*_):
@@ -129,7 +129,7 @@ def leave(*_):
     sys.exit(7)
 signal.signal(signal.SIGUSR2, leave)
 try:
-    with noticed() as notice:
+    with deferred_notice() as notice:
         tell()
         if sys.argv[1] == "before leaving":
             started = time.monotonic()

@@ -17,7 +17,7 @@ from bench.core.specs import RunSpec
 from bench.planning.preset import resolve
 from bench.prepare import all_with_fingerprints
 from bench.runtime import threads
-from bench.storage.making import is_made_elsewhere, making
+from bench.storage.source_locks import is_collected_elsewhere, marked_as_collecting
 from bench.storage.study_folder import StudyFolder, Submitted
 from slurm.local import in_process
 from slurm.parallel import PROCESS_BYTES, gpus, ordered, processes_for
@@ -68,10 +68,10 @@ def test_waiting_threads_sleep_unless_the_environment_says_how(
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
-    threads.let_waiting_sleep()
+    threads.sleep_at_barriers()
     assert "OMP_WAIT_POLICY" not in os.environ
     monkeypatch.delenv("GOMP_SPINCOUNT")
-    threads.let_waiting_sleep()
+    threads.sleep_at_barriers()
     assert os.environ.pop("OMP_WAIT_POLICY") == "PASSIVE"
 
 
@@ -82,13 +82,13 @@ def test_a_small_network_has_one_thread_unless_the_environment_says_how_many(
     try:
         torch.set_num_threads(3)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-        with threads.suited(tiny_clip):
+        with threads.limited_for(tiny_clip):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 3
-        with threads.suited(large):
+        with threads.limited_for(large):
             assert torch.get_num_threads() == 3
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
-        with threads.suited(tiny_clip):
+        with threads.limited_for(tiny_clip):
             assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -198,14 +198,14 @@ def test_what_others_are_making_comes_last(
     specs = all_with_fingerprints(specs, home)
     study = StudyFolder(home, "here")
     study.submit(Submitted(name="here", runs=titles(specs), on="debug"))
-    with making(specs[0], home):
-        assert [is_made_elsewhere(spec, home) for spec in specs] == [True, False]
+    with marked_as_collecting(specs[0], home):
+        assert [is_collected_elsewhere(spec, home) for spec in specs] == [True, False]
         in_process(specs, study, Progress())
     finished = {
         spec.source: (home.run(spec.run_id) / "record.json").stat().st_mtime_ns for spec in specs
     }
     assert finished["none"] < finished["real"]
-    assert not is_made_elsewhere(specs[0], home)
+    assert not is_collected_elsewhere(specs[0], home)
     capfd.readouterr()
 
 
@@ -213,7 +213,7 @@ def test_a_maker_says_so_though_another_looks_at_that_moment(
     home: Home, preset: Path, colours: Path
 ) -> None:
     spec = spec_of(preset, colours, "real", 6)
-    with making(spec, home):
+    with marked_as_collecting(spec, home):
         (path,) = (home.root / "making").iterdir()
     looking = threading.Event()
 
@@ -225,9 +225,9 @@ def test_a_maker_says_so_though_another_looks_at_that_moment(
     looker = threading.Thread(target=look)
     looker.start()
     assert looking.wait(10)
-    with making(spec, home):
+    with marked_as_collecting(spec, home):
         looker.join()
-        assert is_made_elsewhere(spec, home)
+        assert is_collected_elsewhere(spec, home)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Heartbeats: what a run says of itself while it runs, through kills, and after its end."""
+"""Heartbeats: what a run reports while it runs, after a kill, and after its end."""
 
 import json
 import os
@@ -19,13 +19,13 @@ from bench.storage import heartbeat as heartbeat_module
 from bench.storage.heartbeat import Heartbeat, heartbeat, read_heartbeat
 from tests.conftest import Bench, environment
 
-# The command line, with an eye and a checkpoint at every step: a user's steps take seconds.
+# The command line with a heartbeat and a checkpoint at every step: a user's steps take seconds.
 PROGRAM = """
 import sys
 from adapt import training
 from bench import cli
 from bench.storage import heartbeat
-heartbeat.SECONDS = training.SAVE_SECONDS = 0
+heartbeat.INTERVAL_SECONDS = training.SAVE_SECONDS = 0
 training.CHECK_STEPS, training.SAVE_SHARE = 2, float("inf")
 cli.main(sys.argv[1:])
 """
@@ -166,8 +166,8 @@ def test_heartbeats_are_seconds_apart_but_for_another_label(watched: Watched) ->
 def test_rate_is_of_what_this_process_did_lately(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat_module, "SECONDS", 0.0)
-    monkeypatch.setattr(heartbeat_module, "WINDOW", 0.2)
+    monkeypatch.setattr(heartbeat_module, "INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(heartbeat_module, "RATE_SECONDS", 0.2)
     progress, read = watched
     with progress.counted(Work("fine-tune", 10**6, "image", done=5 * 10**5)) as bar:
         for size in [1000] * 10 + [10] * 10:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bench.core.files import write_atomic
 from bench.miniworld.render import CLASSES
 from bench.miniworld.training.unet import PROCESSES
-from bench.miniworld_checks.gates import Figures
+from bench.miniworld_checks.gates import Measurements
 from results.figures import LOOK
 
 # Okabe and Ito's, as in the scaling plots; the dashes serve black-and-white print.
@@ -63,7 +63,7 @@ PANELS = (
 )
 
 
-def write_figures(figures: Figures, folder: Path) -> list[Path]:
+def write_plots(figures: Measurements, folder: Path) -> list[Path]:
     """Draw everything into a folder, and return the files.
 
     Args:
@@ -76,10 +76,10 @@ def write_figures(figures: Figures, folder: Path) -> list[Path]:
             "tau": tau_curves(figures["domains"]),
             "confusion": confusions(figures["domains"]),
         }
-        return [saved(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+        return [save_png(figure, folder / f"{name}.png") for name, figure in drawn.items()]
 
 
-def learning_curves(world: Figures) -> Figure:
+def learning_curves(world: Measurements) -> Figure:
     """Draw what each model could do after how many images; a model without a curve is left out."""
     present = {line["model"] for line in world["curve"]}
     panels = [panel for panel in PANELS if panel.model in present]
@@ -95,7 +95,7 @@ def learning_curves(world: Figures) -> Figure:
     return figure
 
 
-def tau_curves(domains: Figures) -> Figure:
+def tau_curves(domains: Measurements) -> Figure:
     """Draw retrieval's precision over its recall per domain, every point being a threshold."""
     figure = Figure(figsize=(3.5 * len(domains), 3.6), layout="constrained")
     figure.suptitle("Retrieval at every threshold τ", fontsize=12, fontweight="bold")
@@ -118,7 +118,7 @@ def tau_curves(domains: Figures) -> Figure:
     return figure
 
 
-def confusions(domains: Figures) -> Figure:
+def confusions(domains: Measurements) -> Figure:
     """Draw, per domain, the share of generated images of each asked class by read class."""
     figure = Figure(figsize=(4.3 * len(domains), 4.4), layout="constrained")
     figure.suptitle(
@@ -183,7 +183,7 @@ def _percent(rows: list[dict[str, float]], column: str) -> list[float]:
     return [100 * row[column] for row in rows]
 
 
-def saved(figure: Figure, path: Path) -> Path:
+def save_png(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, and return its path."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=160)

@@ -12,7 +12,7 @@ Given = TypeVar("Given")
 Found = TypeVar("Found")
 
 
-def spread(work: Callable[[Given], Found], given: Iterable[Given]) -> list[Found]:
+def map_in_processes(work: Callable[[Given], Found], given: Iterable[Given]) -> list[Found]:
     """Return what a function finds for each thing, in their order.
 
     Starts processes with `spawn`, so a calling script needs a `__main__` guard.

@@ -1,4 +1,4 @@
-"""Packing images that lie around in other forms into tar shards with an index."""
+"""Pack images of other formats into tar shards with an index."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ IMAGES_PER_SHARD = 10_000
 
 
 @dataclass(frozen=True)
-class Packed:
-    """One image to pack.
+class EncodedImage:
+    """One encoded image to pack.
 
     Attributes:
         key: Its unique name.
@@ -24,7 +24,7 @@ class Packed:
         suffix: ``.png`` or ``.jpg``.
         label: Its class index.
         size: Width and height in pixels.
-        pixels: Hash of its pixels before it was reduced and encoded, where copies are looked for.
+        pixels: Hash of its pixels before it was shrunk and encoded, for a search for copies.
     """
 
     key: str
@@ -35,13 +35,15 @@ class Packed:
     pixels: str = ""
 
 
-def pack(stage: Stage, total: int, images: Callable[[range], Iterator[Packed]]) -> None:
-    """Write images into the shards of a stage.
+def pack_images(
+    stage: Stage, total: int, images: Callable[[range], Iterator[EncodedImage]]
+) -> None:
+    """Write images into the shards of a stage: ``images.tar`` and ``index.parquet`` each.
 
     Args:
-        stage: The stage; each shard gets ``images.tar`` and ``index.parquet``.
+        stage: The stage.
         total: Number of images.
-        images: Yields those in a range.
+        images: Yields the images of a range.
     """
 
     def make(index: int, folder: Path) -> None:
@@ -50,9 +52,9 @@ def pack(stage: Stage, total: int, images: Callable[[range], Iterator[Packed]]) 
         with ShardWriter(folder / "images.tar") as writer:
             for image in images(wanted):
                 place = writer.add(image.key, image.content, image.suffix)
-                facts = {"key": image.key, "label": image.label, "pixels": image.pixels}
+                columns = {"key": image.key, "label": image.label, "pixels": image.pixels}
                 size = {"width": image.size[0], "height": image.size[1]}
-                rows.append({**facts, **size, **place})
+                rows.append({**columns, **size, **place})
         names = ("key", "label", "width", "height", "offset", "size", "sha256")
         schema = {name: INDEX_SCHEMA[name] for name in names} | {"pixels": pl.String()}
         pl.DataFrame(rows, schema=schema, orient="row").write_parquet(folder / "index.parquet")
@@ -77,8 +79,8 @@ def packed_rows(stage: Stage, class_names: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def reduced(image: Image.Image, longest: int) -> Image.Image:
-    """Return an image whose longest side is at most so many pixels; none is enlarged."""
+def shrink(image: Image.Image, longest: int) -> Image.Image:
+    """Return an image whose longest side is at most `longest` pixels; none is enlarged."""
     if max(image.size) <= longest:
         return image
     scale = longest / max(image.size)

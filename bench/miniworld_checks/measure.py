@@ -22,22 +22,22 @@ from bench.miniworld_checks import encoder
 from bench.miniworld_checks.attributes import attributes_kept
 from bench.miniworld_checks.encoder import (
     accuracies,
-    batch_norm_figures,
     clean_spec,
     control_weights,
     convergence,
+    measure_batch_norm,
     unadapted_spec,
 )
-from bench.miniworld_checks.gates import Figures
-from bench.miniworld_checks.generator import memorisation_figures, speed
+from bench.miniworld_checks.gates import Measurements
+from bench.miniworld_checks.generator import measure_memorisation, measure_speed
 from bench.miniworld_checks.pairs import prepared_pairs
-from bench.miniworld_checks.pool import retrieval_figures
-from bench.miniworld_checks.spread import spread
+from bench.miniworld_checks.pool import measure_retrieval
+from bench.miniworld_checks.processes import map_in_processes
 
 CLIP = "clip"
 
 
-def measured(weights: Path | None, home: Home, progress: Progress) -> Figures:
+def measure(weights: Path | None, home: Home, progress: Progress) -> Measurements:
     """Measure a folder of weights.
 
     Args:
@@ -69,17 +69,17 @@ def measured(weights: Path | None, home: Home, progress: Progress) -> Figures:
     batches = {"control": train.batch_size, "control_large": Recipe().clip_batch}
     n = encoder.LARGEST_N
     wanted = [(work, weights / CLIP, train, n, batch) for batch in batches.values()]
-    made = spread(_control, wanted)
+    made = map_in_processes(_control, wanted)
     clips = {"shipped": clip} | dict(zip(batches, made, strict=True))
     progress.say("CLIP, nearest images and retrieval, domain by domain")
     parts = [
         Part(name, fidelity["domains"][name], generated[name].numpy(), work, clips, n)
         for name in CLASSES
     ]
-    domains = dict(zip(CLASSES, spread(_measured_part, parts), strict=True))
+    domains = dict(zip(CLASSES, map_in_processes(_measured_part, parts), strict=True))
     for name, figures in domains.items():
         # Here, for images that are not here yet are fetched by processes of their own.
-        figures["pool"] = retrieval_figures(name, home, progress, clip)
+        figures["pool"] = measure_retrieval(name, home, progress, clip)
     return {"settings": fidelity["settings"], "world": world, "domains": domains}
 
 
@@ -87,7 +87,7 @@ class Part(NamedTuple):
     """One domain, and what is known of it before its own measurement."""
 
     domain: str
-    fidelity: Figures
+    fidelity: Measurements
     generated: NDArray[np.uint8]
     work: Path
     clips: dict[str, str]
@@ -95,7 +95,7 @@ class Part(NamedTuple):
     """The largest number of images that the study trains on."""
 
 
-def _measured_part(part: Part) -> Figures:
+def _measured_part(part: Part) -> Measurements:
     """Return a domain's figures."""
     progress, domain = Progress(), part.domain
     matrices = (part.fidelity[kind]["confusion"] for kind in ("real", "generated"))
@@ -111,7 +111,7 @@ def _measured_part(part: Part) -> Figures:
     return {
         "fidelity": part.fidelity,
         "attributes": [kept._asdict() for kept in attributes_kept(domain, *matrices)],
-        "memorisation": memorisation_figures(torch.from_numpy(part.generated), unseen, pairs),
+        "memorisation": measure_memorisation(torch.from_numpy(part.generated), unseen, pairs),
         "clip": {
             **{
                 name: accuracies(unadapted_spec(domain, folder), home, progress)
@@ -127,7 +127,7 @@ def _control(given: tuple[Path, Path, TrainSpec, int, int]) -> str:
     return str(control_weights(*given))
 
 
-def _world(weights: Path, clip: str) -> Figures:
+def _world(weights: Path, clip: str) -> Measurements:
     """Return the figures that no domain has of its own."""
     files = [path for path in weights.rglob("*") if path.is_file()]
     curve = read_curve(weights / CURVE_FILE) if (weights / CURVE_FILE).is_file() else []
@@ -135,9 +135,9 @@ def _world(weights: Path, clip: str) -> Figures:
         "convergence": convergence(curve),
         "curve": curve,
         "recipe": _recipe(weights),
-        "batch_norm": batch_norm_figures(weights / CLIP, unadapted_spec("aircraft", clip)),
+        "batch_norm": measure_batch_norm(weights / CLIP, unadapted_spec("aircraft", clip)),
         "megabytes": round(sum(path.stat().st_size for path in files) / 1e6, 2),
-        "speed": speed(weights / "stable-diffusion"),
+        "speed": measure_speed(weights / "stable-diffusion"),
     }
 
 
