@@ -1,6 +1,6 @@
 """Web-like captions of the miniature world.
 
-The phrases live in `captions.yaml`; this module draws from them. Every caption that names a class
+The phrases live in `captions.yaml`; this module samples from them. Every caption that names a class
 contains the class's query, whatever the noise, because retrieval finds images by that substring.
 """
 
@@ -25,7 +25,7 @@ class ClassPhrases(TypedDict):
 
 
 class DomainPhrases(TypedDict):
-    """The phrases of one domain; each list is drawn from uniformly."""
+    """The phrases of one domain; each list is sampled uniformly."""
 
     words: list[str]
     classes: dict[str, ClassPhrases]
@@ -77,13 +77,13 @@ def query(domain: str, name: str) -> str:
 
 
 def named_caption(rng: np.random.Generator, domain: str, name: str) -> str:
-    """Draw a caption that names a class and shows it."""
+    """Sample a caption that names a class and shows it."""
     form = pick(rng, _domain(domain)["forms"])
     return _caption(rng, domain, form, keep=query(domain, name), name=_alias(rng, domain, name))
 
 
 def group_caption(rng: np.random.Generator, domain: str, name: str) -> str:
-    """Draw a caption that names a class together with another one of its domain."""
+    """Sample a caption that names a class together with another one of its domain."""
     others = [other for other in _domain(domain)["classes"] if other != name]
     pair = [_alias(rng, domain, name), _alias(rng, domain, pick(rng, others))]
     first, second = rng.permutation(pair).tolist()
@@ -92,12 +92,12 @@ def group_caption(rng: np.random.Generator, domain: str, name: str) -> str:
 
 
 def generic_caption(rng: np.random.Generator, domain: str) -> str:
-    """Draw a caption that names the domain but no class."""
+    """Sample a caption that names the domain but no class."""
     return _caption(rng, domain, pick(rng, _domain(domain)["generic"]))
 
 
 def homonym_caption(rng: np.random.Generator, domain: str, name: str, kind: str) -> str:
-    """Draw a caption in which a class's query means the thing `kind`."""
+    """Sample a caption in which a class's query means the thing `kind`."""
     texts = [
         text
         for homonym in phrases()["homonyms"]
@@ -108,19 +108,19 @@ def homonym_caption(rng: np.random.Generator, domain: str, name: str, kind: str)
 
 
 def distractor_caption(rng: np.random.Generator, domain: str, name: str, kind: str) -> str:
-    """Draw a caption that names a class but shows a thing near it: a toy, a part, a pattern."""
+    """Sample a caption that names a class but shows a thing near it: a toy, a part, a pattern."""
     form = pick(rng, phrases()["distractors"][kind])
     return _caption(rng, domain, form, keep=query(domain, name), name=_alias(rng, domain, name))
 
 
 def unrelated_caption(rng: np.random.Generator, kind: str) -> str:
-    """Draw a caption of an image that belongs to no domain."""
+    """Sample a caption of an image that belongs to no domain."""
     domain = pick(rng, list(phrases()["domains"]))
     return _caption(rng, domain, pick(rng, phrases()["unrelated"][kind]))
 
 
 def pick(rng: np.random.Generator, choices: list[Choice]) -> Choice:
-    """Draw one element uniformly."""
+    """Sample one element uniformly."""
     return choices[int(rng.integers(len(choices)))]
 
 
@@ -136,7 +136,7 @@ def _alias(rng: np.random.Generator, domain: str, name: str) -> str:
 
 
 def _caption(rng: np.random.Generator, domain: str, form: str, keep: str = "", **names: str) -> str:
-    """Fill a form, dresses it as found on the web and adds noise that leaves `keep` readable."""
+    """Fill a form, dress it as found on the web and add noise that leaves `keep` readable."""
     lists = phrases()
     dressed = pick(rng, lists["prefixes"]) + form + pick(rng, lists["suffixes"])
     text = dressed.format(

@@ -1,4 +1,4 @@
-"""Draw the rows of the miniature pool: what each image shows and what its caption says."""
+"""Sample the rows of the miniature pool: what each image shows and what its caption says."""
 
 from typing import NamedTuple
 
@@ -62,13 +62,13 @@ class Draft(NamedTuple):
 
 
 def sample_rows(size: int, rng: np.random.Generator) -> list[Draft]:
-    """Draw all rows in random order, with the exact shares of `KIND_SHARES`."""
+    """Sample all rows in random order, with the exact shares of `KIND_SHARES`."""
     counts = {kind: round(share * size) for kind, share in KIND_SHARES.items()}
     counts["unrelated"] = size - sum(counts.values())
     weights = {domain: _tail_weights(rng, len(names)) for domain, names in CLASSES.items()}
     copies = ("exact_duplicate", "near_duplicate")
     rows = [
-        _draw(kind, weights, rng)
+        _sample_row(kind, weights, rng)
         for kind, count in counts.items()
         if kind not in copies
         for _ in range(count)
@@ -80,7 +80,7 @@ def sample_rows(size: int, rng: np.random.Generator) -> list[Draft]:
 
 
 def sample_statuses(size: int, rng: np.random.Generator) -> list[str]:
-    """Draw what the server answers for each row."""
+    """Sample what the server answers for each row."""
     counts = {status: round(share * size) for status, share in STATUS_SHARES.items()}
     counts["ok"] += size - sum(counts.values())
     statuses = [status for status, count in counts.items() for _ in range(count)]
@@ -93,8 +93,8 @@ def _tail_weights(rng: np.random.Generator, count: int) -> list[float]:
     return [float(weight) for weight in weights / weights.sum()]
 
 
-def _draw(kind: str, weights: dict[str, list[float]], rng: np.random.Generator) -> Draft:
-    """Draw one row that is not a copy of another."""
+def _sample_row(kind: str, weights: dict[str, list[float]], rng: np.random.Generator) -> Draft:
+    """Sample one row that is not a copy of another."""
     domain = captions.pick(rng, list(CLASSES))
     name = CLASSES[domain][int(rng.choice(len(CLASSES[domain]), p=weights[domain]))]
     shown_domain, shown_name = domain, name
@@ -121,7 +121,7 @@ def _draw(kind: str, weights: dict[str, list[float]], rng: np.random.Generator) 
 
 
 def _wrong_image(domain: str, name: str, rng: np.random.Generator) -> tuple[str, str]:
-    """Draw an image that is not what its caption says."""
+    """Sample an image that is not what its caption says."""
     if rng.random() < WRONG_WITHIN_DOMAIN:
         return domain, captions.pick(rng, [other for other in CLASSES[domain] if other != name])
     if rng.random() < 0.5:
@@ -141,7 +141,7 @@ def _copy(source: Draft, kind: str, rng: np.random.Generator) -> Draft:
 
 
 def _text(draft: Draft, rng: np.random.Generator) -> str:
-    """Draw a caption for a row by its kind."""
+    """Sample a caption for a row by its kind."""
     match draft.kind:
         case "generic":
             return captions.generic_caption(rng, draft.named_domain)

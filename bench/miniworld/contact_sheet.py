@@ -22,12 +22,12 @@ def contact_sheet(columns: Columns, tile: int = 48) -> Image.Image:
     label_width = 8 * max(len(name) for name in names)
     width = label_width + sum(count * tile + _GAP for count in across)
     sheet = Image.new("RGB", (width, _MARGIN + len(names) * tile), "white")
-    draw = ImageDraw.Draw(sheet)
+    canvas = ImageDraw.Draw(sheet)
     for row, name in enumerate(names):
-        draw.text((2, _MARGIN + row * tile + tile // 3), name, fill="black")
+        canvas.text((2, _MARGIN + row * tile + tile // 3), name, fill="black")
     left = label_width
     for (title, column), count in zip(columns.items(), across, strict=True):
-        draw.text((left, 0), title, fill="black")
+        canvas.text((left, 0), title, fill="black")
         for row, name in enumerate(names):
             for place, image in enumerate(column[name]):
                 resized = image.resize((tile, tile), Image.Resampling.NEAREST)

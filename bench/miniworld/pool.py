@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 from PIL import Image
 
+from bench.core.files import write_parquet
 from bench.miniworld.composition import (
     KIND_SHARES,
     SPLITS,
@@ -77,7 +78,7 @@ def build_pool(folder: Path, *, size: int = 30_000, seed: int = 0) -> None:
     Args:
         folder: Where to write; made when absent.
         size: Number of rows.
-        seed: Seed of every draw.
+        seed: Seed of everything sampled.
 
     Raises:
         ValueError: The size is below 100 rows, where the shares of the kinds lose their meaning.
@@ -98,8 +99,9 @@ def build_pool(folder: Path, *, size: int = 30_000, seed: int = 0) -> None:
     _truth_file(folder).unlink(missing_ok=True)
     for part in range(PART_COUNT):
         start, stop = (size * index // PART_COUNT for index in (part, part + 1))
-        _write(table[start:stop], folder / "pool" / f"part-{part:05d}.parquet")
-    _write(pl.DataFrame(truth, schema=list(TruthRow._fields), orient="row"), _truth_file(folder))
+        write_parquet(folder / "pool" / f"part-{part:05d}.parquet", table[start:stop])
+    truth_table = pl.DataFrame(truth, schema=list(TruthRow._fields), orient="row")
+    write_parquet(_truth_file(folder), truth_table)
 
 
 def read_truth(folder: Path) -> list[TruthRow]:
@@ -190,7 +192,7 @@ def _public_table(rows: list[TruthRow], texts: list[str], rng: np.random.Generat
     """Return the table a LAION user sees."""
     size = len(rows)
     flags = rng.choice(list(NSFW_SHARES), size, p=list(NSFW_SHARES.values()))
-    # LAION keeps pairs above 0.28. Drawn without a look at the truth, so that it cannot leak it.
+    # LAION keeps pairs above 0.28. Sampled independently of the truth, so that it cannot leak it.
     similarity = 0.28 + rng.gamma(2.0, 0.02, size)
     return pl.DataFrame(
         {
@@ -225,10 +227,3 @@ def _altered(pixels: Pixels, sample_id: int) -> Pixels:
 
 def _truth_file(folder: Path) -> Path:
     return folder / "truth.parquet"
-
-
-def _write(table: pl.DataFrame, path: Path) -> None:
-    """Write a table so that the file is either absent or whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    table.write_parquet(temporary)
-    temporary.replace(path)

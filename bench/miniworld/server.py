@@ -69,7 +69,7 @@ class MiniWeb:
         self.host = ""
 
     def __enter__(self) -> Self:
-        """Start the server and waits until it listens.
+        """Start the server and wait until it listens.
 
         Raises:
             ValueError: The folder holds no complete pool.
@@ -119,7 +119,7 @@ def _wait_for_port(port_file: Path, process: subprocess.Popen[bytes]) -> int:
 
 
 class _Server(ThreadingHTTPServer):
-    """Answer from a table in memory; no request ever reaches the file system."""
+    """Answers from a table in memory; no request ever reaches the file system."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -135,7 +135,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Look a path up and sends the answer in one piece."""
+    """Looks up a path and sends the answer in one piece."""
 
     protocol_version = "HTTP/1.1"
     server: _Server
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-        """Write no log: ten thousand lines would mark_killed the run's own."""
+        """Write no log: ten thousand lines would drown the run's own."""
 
 
 def _png(row: TruthRow) -> bytes:

@@ -1,4 +1,4 @@
-"""What retrieval got right, by the truth about the pool; no source may look at this."""
+"""Precision and recall of retrieval, by the truth about the pool; no source may read it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from bench.miniworld.pool import PLACEHOLDER_HOST, TruthRow, read_truth
 def retrieval_curve(
     index: pl.DataFrame, domain: str, world: Path, taus: Sequence[float]
 ) -> pl.DataFrame:
-    """Judge what a retrieved set keeps at each threshold, by the truth.
+    """Return precision and recall of a retrieved set at each threshold.
 
     Copies were dropped before the threshold here and are dropped after it in a run, which may
     then keep another copy of the same image.

@@ -1,1 +1,1 @@
-"""The gates of the miniature world: is it fit to ask the question in?"""
+"""Measure the miniature world and check its gates: is it fit for a study?"""

@@ -1,4 +1,4 @@
-"""CLIP: what it can do unadapted, whether it is trained to the end, and how it is fine-tuned."""
+"""Measure CLIP: unadapted, its convergence, and what fine-tuning does to it."""
 
 import math
 import shutil
@@ -34,7 +34,7 @@ LARGEST_N = 5120
 """The largest number of images in studies/mini-full.yaml."""
 LAST_SHARE = 0.25
 SEED = 1
-"""Another than the recipe's, so that the control draws other batches than the training did."""
+"""Another than the recipe's, so that the control sees other batches than the training did."""
 
 
 def accuracies(
@@ -94,7 +94,7 @@ def clean_spec(domain: str, clip: str, n: int) -> RunSpec:
 
 
 def control_weights(work: Path, clip: Path, train: TrainSpec, n: int, batch: int) -> Path:
-    """Train CLIP on random pairs for as many steps as the longest fine-tuning; made once.
+    """Train CLIP on random pairs for as many steps as the longest fine-tuning, once.
 
     Steps, warm-up and decay are those of fine-tuning, and batch statistics are frozen as
     there; the loss is that of CLIP's own training.
@@ -135,7 +135,7 @@ class ControlStep(ClipStep):
         self._train, self._batch = train, batch
 
     def __call__(self, step: int) -> Tensor:
-        """Does one step on random pairs; returns the contrastive loss of its batch."""
+        """Do one step on random pairs; return the contrastive loss of its batch."""
         set_learning_rate(self.optimiser, learning_rate(self._train, step, self._steps))
         generator = step_generator(SEED, step)
         chosen = torch.randint(len(self._images), (self._batch,), generator=generator)
@@ -161,14 +161,14 @@ def measure_batch_norm(clip: Path, spec: RunSpec) -> dict[str, int]:
         `layers`, how many there are; `training`, how many of them are in training mode;
         `changed`, how many running statistics the step changed.
     """
-    loaded = load_clip(clip)
-    classifier = Classifier.from_clip(loaded, find_task(spec.task)).train()
+    model = load_clip(clip)
+    classifier = Classifier.from_clip(model, find_task(spec.task)).train()
     optimiser = make_optimiser(classifier, spec.train)
     set_learning_rate(optimiser, spec.train.lr)
     before = {name: value.clone() for name, value in classifier.named_buffers()}
     rng = np.random.default_rng(SEED)
     noise = rng.integers(0, 256, (spec.train.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    images = torch.stack([loaded.preprocess_val(Image.fromarray(one)) for one in noise])
+    images = torch.stack([model.preprocess_val(Image.fromarray(pixels)) for pixels in noise])
     labels = torch.from_numpy(rng.integers(0, classifier.head.out_features, len(images)))
     objectives.get(spec.objective)().loss(classifier, images, labels).backward()
     optimiser.step()

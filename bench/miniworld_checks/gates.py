@@ -76,7 +76,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a gate.
+    """The outcome of a gate.
 
     Attributes:
         gate: The gate.
@@ -103,7 +103,7 @@ class Verdict:
 
 
 def judge_gates(figures: Measurements) -> list[Verdict]:
-    """Return what becomes of every gate."""
+    """Return the verdict of every gate."""
     world = {"": figures["world"]}
     return [
         Verdict(
@@ -118,12 +118,12 @@ def judge_gates(figures: Measurements) -> list[Verdict]:
 
 
 def _accuracy(of: str) -> Callable[[Measurements], float]:
-    """Return what reads the oracle's accuracy on one kind of images."""
+    """Return a reader of the oracle's accuracy on one kind of images."""
     return lambda domain: float(domain["fidelity"][of]["accuracy"])
 
 
 def _unadapted(evaluator: str) -> Callable[[Measurements], float]:
-    """Return what reads the shipped CLIP's validation accuracy by one evaluator."""
+    """Return a reader of the shipped CLIP's validation accuracy by one evaluator."""
     return lambda domain: float(domain["clip"]["shipped"][evaluator])
 
 
@@ -140,7 +140,7 @@ def _caption_effect(domain: Measurements) -> float:
 
 
 def _appearance(figure: str) -> Callable[[Measurements], float]:
-    """Return what reads how rebuilt or generated images look beside real ones."""
+    """Return a reader of how rebuilt or generated images look beside real ones."""
     return lambda domain: float(domain["fidelity"]["appearance"][figure])
 
 
@@ -149,7 +149,7 @@ def _zero_shot_change(domain: Measurements) -> float:
 
 
 def _gain(of: str) -> Callable[[Measurements], float]:
-    """Return what reads how much the probe gains on test images from one kind of training."""
+    """Return a reader of the probe's gain on test images from one kind of training."""
 
     def gain(domain: Measurements) -> float:
         before, after = domain["test"]["unadapted"], domain["test"][of]
@@ -182,7 +182,7 @@ GATES = (
     Gate(
         "autoencoder: accuracy lost",
         _lost_by_autoencoder,
-        "No generator behind this autoencoder can draw what it does not keep.",
+        "No generator behind this autoencoder can show what it does not keep.",
         high=0.06,
         form=_points,
     ),
@@ -219,7 +219,7 @@ GATES = (
     Gate(
         "generator: accuracy over that of real",
         _legibility,
-        "Below this a study would compare retrieval with a generator that cannot draw the classes.",
+        "Below this a study would compare retrieval with a generator that cannot show the classes.",
         low=0.70,
         aim=0.85,
         form=_ratio,

@@ -1,4 +1,4 @@
-"""The generator: whether it copies its pool, and how fast it draws."""
+"""Measure the generator: whether it copies its pool, and its speed."""
 
 import time
 from itertools import cycle, islice
@@ -40,11 +40,11 @@ def measure_memorisation(generated: Tensor, real: Tensor, pool: Tensor) -> dict[
         "copies": round(copies.item(), 4),
         **{
             name: {
-                "least": round(found.min().item(), 2),
-                "q05": round(found.quantile(0.05).item(), 2),
-                "median": round(found.median().item(), 2),
+                "least": round(nearest_of.min().item(), 2),
+                "q05": round(nearest_of.quantile(0.05).item(), 2),
+                "median": round(nearest_of.median().item(), 2),
             }
-            for name, found in distances.items()
+            for name, nearest_of in distances.items()
         },
     }
 
@@ -65,8 +65,8 @@ def nearest(images: Tensor, pool: Tensor) -> Tensor:
     least = torch.full((len(ours),), torch.inf)
     for chunk in torch.split(pool, CHUNK):
         theirs = _centred(chunk)
-        found = squares + theirs.square().sum(1) - 2 * ours @ theirs.T
-        least = torch.minimum(least, found.amin(1))
+        chunk_squares = squares + theirs.square().sum(1) - 2 * ours @ theirs.T
+        least = torch.minimum(least, chunk_squares.amin(1))
     either = torch.minimum(*least.clamp(min=0).chunk(2))
     return (either / ours.shape[1]).sqrt()
 

@@ -1,4 +1,4 @@
-"""Measures everything that the gates ask about: minutes on two cores."""
+"""Measure everything that the gates ask about: minutes on two cores."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +43,7 @@ def measure(weights: Path | None, home: Home, progress: Progress) -> Measurement
     Args:
         weights: The folder; None for the weights that the preset's runs use.
         home: Where the unadapted model's runs, the retrieved images and the pairs of the pool are
-            kept; what is there already is used.
+            kept and reused.
         progress: Where to report.
 
     Returns:
@@ -68,23 +68,23 @@ def measure(weights: Path | None, home: Home, progress: Progress) -> Measurement
     train = unadapted_spec("aircraft", clip).train
     batches = {"control": train.batch_size, "control_large": Recipe().clip_batch}
     n = encoder.LARGEST_N
-    wanted = [(work, weights / CLIP, train, n, batch) for batch in batches.values()]
-    made = map_in_processes(_control, wanted)
-    clips = {"shipped": clip} | dict(zip(batches, made, strict=True))
+    controls = [(work, weights / CLIP, train, n, batch) for batch in batches.values()]
+    control_folders = map_in_processes(_control, controls)
+    clips = {"shipped": clip} | dict(zip(batches, control_folders, strict=True))
     progress.say("CLIP, nearest images and retrieval, domain by domain")
-    parts = [
-        Part(name, fidelity["domains"][name], generated[name].numpy(), work, clips, n)
+    inputs = [
+        DomainInputs(name, fidelity["domains"][name], generated[name].numpy(), work, clips, n)
         for name in CLASSES
     ]
-    domains = dict(zip(CLASSES, map_in_processes(_measured_part, parts), strict=True))
+    domains = dict(zip(CLASSES, map_in_processes(_measure_domain, inputs), strict=True))
     for name, figures in domains.items():
-        # Here, for images that are not here yet are fetched by processes of their own.
+        # In this process: fetching the images starts processes itself.
         figures["pool"] = measure_retrieval(name, home, progress, clip)
     return {"settings": fidelity["settings"], "world": world, "domains": domains}
 
 
-class Part(NamedTuple):
-    """One domain, and what is known of it before its own measurement."""
+class DomainInputs(NamedTuple):
+    """One domain, and what was measured or made for it before."""
 
     domain: str
     fidelity: Measurements
@@ -95,27 +95,27 @@ class Part(NamedTuple):
     """The largest number of images that the study trains on."""
 
 
-def _measured_part(part: Part) -> Measurements:
+def _measure_domain(inputs: DomainInputs) -> Measurements:
     """Return a domain's figures."""
-    progress, domain = Progress(), part.domain
-    matrices = (part.fidelity[kind]["confusion"] for kind in ("real", "generated"))
+    progress, domain = Progress(), inputs.domain
+    matrices = (inputs.fidelity[kind]["confusion"] for kind in ("real", "generated"))
     unseen = torch.from_numpy(split_arrays(domain, "val")[0])
-    pairs = torch.from_numpy(np.load(part.work / "pairs.npy"))
-    # In a home of its own: no report shall show these runs.
-    home, clip = Home(part.work), part.clips["shipped"]
+    pairs = torch.from_numpy(np.load(inputs.work / "pairs.npy"))
+    # In a home of its own: no report may show these runs.
+    home, clip = Home(inputs.work), inputs.clips["shipped"]
     tested = {
         "unadapted": unadapted_spec(domain, clip),
-        "clean": clean_spec(domain, clip, part.n),
-        "control": unadapted_spec(domain, part.clips["control"]),
+        "clean": clean_spec(domain, clip, inputs.n),
+        "control": unadapted_spec(domain, inputs.clips["control"]),
     }
     return {
-        "fidelity": part.fidelity,
+        "fidelity": inputs.fidelity,
         "attributes": [kept._asdict() for kept in attributes_kept(domain, *matrices)],
-        "memorisation": measure_memorisation(torch.from_numpy(part.generated), unseen, pairs),
+        "memorisation": measure_memorisation(torch.from_numpy(inputs.generated), unseen, pairs),
         "clip": {
             **{
                 name: accuracies(unadapted_spec(domain, folder), home, progress)
-                for name, folder in part.clips.items()
+                for name, folder in inputs.clips.items()
             },
             "clean": accuracies(tested["clean"], home, progress),
         },
@@ -123,12 +123,12 @@ def _measured_part(part: Part) -> Measurements:
     }
 
 
-def _control(given: tuple[Path, Path, TrainSpec, int, int]) -> str:
-    return str(control_weights(*given))
+def _control(arguments: tuple[Path, Path, TrainSpec, int, int]) -> str:
+    return str(control_weights(*arguments))
 
 
 def _world(weights: Path, clip: str) -> Measurements:
-    """Return the figures that no domain has of its own."""
+    """Return the figures that are not of one domain."""
     files = [path for path in weights.rglob("*") if path.is_file()]
     curve = read_curve(weights / CURVE_FILE) if (weights / CURVE_FILE).is_file() else []
     return {
@@ -142,7 +142,7 @@ def _world(weights: Path, clip: str) -> Measurements:
 
 
 def _recipe(weights: Path) -> dict[str, Any]:
-    """Return the recipe that the weights were made by; today's where they do not say."""
+    """Return the recipe in the weights' card; the current one if there is no card."""
     if not (weights / CARD_FILE).is_file():
         return asdict(Recipe())
     card = msgspec.json.decode((weights / CARD_FILE).read_bytes())

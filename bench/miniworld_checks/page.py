@@ -1,4 +1,4 @@
-"""The table of the gates, and the page of everything that stands behind it."""
+"""The gates as a table, and a page with all figures behind it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -68,8 +68,8 @@ def page(figures: Measurements, verdicts: Sequence[Verdict]) -> str:
         "reader who guesses.",
         table(("domain", "attribute", "real", "generated", "lost", "chance"), _kept(domains)),
         "## Speed",
-        f"The generator drew {figures['world']['speed']['images_per_second']:.1f} images a second "
-        "as the preset draws, on the machine that measured all this, whatever else it did.",
+        f"{figures['world']['speed']['images_per_second']:.1f} images generated per second with "
+        "the preset's sampler, on the machine that measured all this, beside other work.",
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
@@ -98,8 +98,8 @@ def _clips(domains: Measurements) -> Iterator[tuple[str, ...]]:
 def _distances(domains: Measurements) -> Iterator[tuple[str, ...]]:
     for name, one in domains.items():
         for kind in ("generated", "real"):
-            found = one["memorisation"][kind]
-            yield name, kind, *(f"{found[key]:.1f}" for key in ("least", "q05", "median"))
+            distances = one["memorisation"][kind]
+            yield name, kind, *(f"{distances[key]:.1f}" for key in ("least", "q05", "median"))
 
 
 def _kept(domains: Measurements) -> Iterator[tuple[str, ...]]:

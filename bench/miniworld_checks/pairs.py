@@ -1,4 +1,4 @@
-"""What the check makes once and keeps in the home."""
+"""Prepare what the check makes once and keeps in the home."""
 
 import json
 import shutil
@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from bench.core.files import fingerprint
+from bench.core.files import atomic_folder, fingerprint
 from bench.core.paths import Home
 from bench.miniworld.pool import WORLD, training_pairs
 from bench.miniworld.training import tokenizer
-from bench.miniworld.training.resumable import whole_folder
 from sources.pool.pool import MINIWORLD, Pool
 
 
@@ -49,6 +48,6 @@ def build_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not folder.is_dir():
-            with whole_folder(folder) as partial:
+            with atomic_folder(folder) as partial:
                 make(partial)
     return folder

@@ -1,4 +1,4 @@
-"""The pictures of the gates, in the look of the reports."""
+"""Plots of the figures behind the gates, in the style of the reports."""
 
 import io
 from collections.abc import Iterable
@@ -64,23 +64,23 @@ PANELS = (
 
 
 def write_plots(figures: Measurements, folder: Path) -> list[Path]:
-    """Draw everything into a folder, and return the files.
+    """Plot everything into a folder; return the files.
 
     Args:
-        figures: As `check.measured` returns them.
+        figures: As `bench.miniworld_checks.measure.measure` returns them.
         folder: Where `learning-curve.png`, `tau.png` and `confusion.png` go.
     """
     with mpl.rc_context(LOOK):
-        drawn = {
+        plots = {
             "learning-curve": learning_curves(figures["world"]),
             "tau": tau_curves(figures["domains"]),
             "confusion": confusions(figures["domains"]),
         }
-        return [save_png(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+        return [save_png(figure, folder / f"{name}.png") for name, figure in plots.items()]
 
 
 def learning_curves(world: Measurements) -> Figure:
-    """Draw what each model could do after how many images; a model without a curve is left out."""
+    """Plot what each model could do after how many images; a model without a curve is left out."""
     present = {line["model"] for line in world["curve"]}
     panels = [panel for panel in PANELS if panel.model in present]
     figure = Figure(figsize=(2.9 * max(len(panels), 1), 2.7), layout="constrained")
@@ -91,12 +91,12 @@ def learning_curves(world: Measurements) -> Figure:
             (line for line in world["curve"] if line["model"] == panel.model),
             key=lambda line: int(line["step"]),
         )
-        _draw_curve(axes, panel, lines, world["recipe"][panel.batch] * panel.processes / 1e3)
+        _plot_curve(axes, panel, lines, world["recipe"][panel.batch] * panel.processes / 1e3)
     return figure
 
 
 def tau_curves(domains: Measurements) -> Figure:
-    """Draw retrieval's precision over its recall per domain, every point being a threshold."""
+    """Plot retrieval's precision over its recall per domain, every point being a threshold."""
     figure = Figure(figsize=(3.5 * len(domains), 3.6), layout="constrained")
     figure.suptitle("Retrieval at every threshold τ", fontsize=12, fontweight="bold")
     panels = figure.subplots(1, len(domains), sharey=True, squeeze=False)[0]
@@ -119,28 +119,28 @@ def tau_curves(domains: Measurements) -> Figure:
 
 
 def confusions(domains: Measurements) -> Figure:
-    """Draw, per domain, the share of generated images of each asked class by read class."""
+    """Plot, per domain, the share of generated images of each asked class by read class."""
     figure = Figure(figsize=(4.3 * len(domains), 4.4), layout="constrained")
     figure.suptitle(
         "Generated images: class asked for and class read (%)", fontsize=12, fontweight="bold"
     )
     panels = figure.subplots(1, len(domains), squeeze=False)[0]
     for axes, (name, one) in zip(panels, domains.items(), strict=True):
-        _draw_matrix(axes, one["fidelity"]["generated"]["confusion"], CLASSES[name])
+        _plot_matrix(axes, one["fidelity"]["generated"]["confusion"], CLASSES[name])
         axes.set_title(name)
         axes.set_xlabel("read")
     panels[0].set_ylabel("asked for")
     return figure
 
 
-def _draw_curve(axes: Axes, panel: Panel, lines: list[dict[str, Any]], thousands: float) -> None:
-    """Draw a panel's figures; shares are written as per cent."""
+def _plot_curve(axes: Axes, panel: Panel, lines: list[dict[str, Any]], thousands: float) -> None:
+    """Plot a panel's figures; shares are written as per cent."""
     scale = 100 if "%" in panel.unit else 1
     for key in panel.keys:
-        own = [line for line in lines if key in line]
-        seen = [thousands * line["step"] for line in own]
+        points = [line for line in lines if key in line]
+        seen = [thousands * line["step"] for line in points]
         colour, dashes = COLOURS.get(key, "#333333"), DASHES.get(key, "-")
-        values = [scale * line[key] for line in own]
+        values = [scale * line[key] for line in points]
         axes.plot(seen, values, color=colour, linestyle=dashes, lw=1.6, label=key)
     if len(panel.keys) > 1:
         axes.legend(fontsize=7.5)
@@ -149,8 +149,8 @@ def _draw_curve(axes: Axes, panel: Panel, lines: list[dict[str, Any]], thousands
     axes.set_ylabel(panel.unit)
 
 
-def _draw_matrix(axes: Axes, counts: list[list[int]], names: Iterable[str]) -> None:
-    """Draw a matrix of counts as the per cent of each row."""
+def _plot_matrix(axes: Axes, counts: list[list[int]], names: Iterable[str]) -> None:
+    """Plot a matrix of counts as the per cent of each row."""
     shares = [[100 * count / max(sum(row), 1) for count in row] for row in counts]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
@@ -184,7 +184,7 @@ def _percent(rows: list[dict[str, float]], column: str) -> list[float]:
 
 
 def save_png(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, and return its path."""
+    """Write a figure as PNG; return its path."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=160)
     write_atomic(path, content.getvalue())

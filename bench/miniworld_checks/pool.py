@@ -1,4 +1,4 @@
-"""How good retrieval is at every threshold, and whether a threshold is worth choosing."""
+"""Measure retrieval at every threshold, and whether a threshold is worth choosing."""
 
 import math
 
@@ -23,11 +23,11 @@ HALF = 0.5
 
 
 def measure_retrieval(domain: str, home: Home, progress: Progress, clip: str) -> Measurements:
-    """Retrieve for a domain without a threshold, and judge every threshold by the truth.
+    """Retrieve for a domain without a threshold, and measure every threshold by the truth.
 
     Args:
         domain: One of `CLASSES`.
-        home: Where images go; what is there already is used.
+        home: Where images are kept and reused.
         progress: Where to report.
         clip: Name or path of the weights that score images.
 

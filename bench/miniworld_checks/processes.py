@@ -1,4 +1,4 @@
-"""Work on several domains at once: a process a core, of one thread each, as small networks like."""
+"""Work on several domains at once: one process per core, with one thread each."""
 
 import multiprocessing
 import os
@@ -8,25 +8,25 @@ from typing import TypeVar
 
 from bench.runtime import threads
 
-Given = TypeVar("Given")
-Found = TypeVar("Found")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def map_in_processes(work: Callable[[Given], Found], given: Iterable[Given]) -> list[Found]:
-    """Return what a function finds for each thing, in their order.
+def map_in_processes(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return a function's result for each item, in order.
 
     Starts processes with `spawn`, so a calling script needs a `__main__` guard.
 
     Args:
         work: A function of a module, which new processes can import.
-        given: What to give it; the things and what it returns must pickle.
+        items: Its arguments; they and the results must pickle.
     """
-    things = list(given)
+    arguments = list(items)
     # Forking a process whose table library runs threads may hang, hence spawn.
     spawn = multiprocessing.get_context("spawn")
-    count = max(1, min(threads.cores(), len(things)))
+    count = max(1, min(threads.cores(), len(arguments)))
     with ProcessPoolExecutor(count, mp_context=spawn, initializer=_use_one_thread) as pool:
-        return list(pool.map(work, things))
+        return list(pool.map(work, arguments))
 
 
 def _use_one_thread() -> None:

@@ -1,4 +1,4 @@
-"""What retrieval finds under every matcher and threshold, judged by the truth about the pool."""
+"""Measure retrieval by every matcher and threshold, by the truth about the pool."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -36,47 +36,47 @@ STYLES: dict[str, dict[str, Any]] = {
 
 
 def retrieval_truth(domains: Sequence[str], home: Home) -> pl.DataFrame:
-    """Retrieve for domains by every matcher, and judge it.
+    """Retrieve for domains by every matcher, and measure it.
 
     Returns:
         The rows of `retrieval_curve` at every threshold, with ``domain`` and ``matcher``, and the
         counts of the preset's own threshold in ``counts`` (JSON).
     """
-    Pool.find(MINIWORLD, home).files()  # Made once, not by all processes.
+    Pool.find(MINIWORLD, home).files()  # Once, not in every process.
     return pl.concat(map_in_processes(_domain_truth, [(domain, home.root) for domain in domains]))
 
 
-def _domain_truth(given: tuple[str, Path]) -> pl.DataFrame:
-    domain, root = given
+def _domain_truth(arguments: tuple[str, Path]) -> pl.DataFrame:
+    domain, root = arguments
     home, progress = Home(root), Progress()
     world = Pool.find(MINIWORLD, home).root
     taus = sorted({*TAUS, *SHOWN, _tau()})
-    found = []
+    curves = []
     for matcher in MATCHERS:
         everything = _retrieved(domain, matcher, TAUS[0], home, progress)
         counts = _retrieved(domain, matcher, _tau(), home, progress).manifest.stage_counts
         curve = retrieval_curve(everything.index(), domain, world, taus)
         names = pl.lit(domain).alias("domain"), pl.lit(matcher).alias("matcher")
-        found.append(curve.select(*names, pl.all(), counts=pl.lit(_steps(counts))))
-    return pl.concat(found)
+        curves.append(curve.select(*names, pl.all(), counts=pl.lit(_steps(counts))))
+    return pl.concat(curves)
 
 
 def truth_page(rows: pl.DataFrame) -> str:
-    """Return the tables in Markdown: the yield of every step, and precision and recall."""
+    """Return the tables in Markdown: the counts of every step, and precision and recall."""
     steps = rows.unique(["domain", "matcher"], maintain_order=True)
     header = ("task", "matcher", *steps["counts"].struct.fields)
     judged = ("images", "right domain", "right class", "recall")
     parts = [
         f"Images left by each step, at the preset's tau of {_tau():g}:",
-        table(header, _yields(steps)),
+        table(header, _counts(steps)),
         "Precision and recall by matcher and tau:",
-        table(("task", "matcher", "tau", *judged), _judgements(rows)),
+        table(("task", "matcher", "tau", *judged), _scores(rows)),
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def truth_figure(rows: pl.DataFrame, folder: Path) -> Path:
-    """Draw the share of right labels over recall, and write ``retrieval.png``."""
+    """Plot the share of right labels over recall, and write ``retrieval.png``."""
     domains = rows["domain"].unique(maintain_order=True)
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(3.5 * len(domains), 3.4), layout="constrained")
@@ -129,14 +129,14 @@ def _steps(counts: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def _yields(steps: pl.DataFrame) -> Iterator[tuple[str, ...]]:
+def _counts(steps: pl.DataFrame) -> Iterator[tuple[str, ...]]:
     for domain, matcher, counts in steps.select("domain", "matcher", "counts").iter_rows():
         yield domain, matcher, *(f"{count:,}" for count in counts.values())
 
 
-def _judgements(rows: pl.DataFrame) -> Iterable[tuple[str, ...]]:
-    shares = ("domain_precision", "class_precision", "recall")
+def _scores(rows: pl.DataFrame) -> Iterable[tuple[str, ...]]:
+    columns = ("domain_precision", "class_precision", "recall")
     for row in rows.filter(pl.col("tau").is_in([*SHOWN, _tau()])).iter_rows(named=True):
         tau = "none" if row["tau"] == TAUS[0] else f"{row['tau']:g}"
-        judged = (f"{row[share]:.1%}" for share in shares)
-        yield row["domain"], row["matcher"], tau, f"{row['kept']:,}", *judged
+        shares = (f"{row[share]:.1%}" for share in columns)
+        yield row["domain"], row["matcher"], tau, f"{row['kept']:,}", *shares

@@ -44,7 +44,7 @@ _MODELS = AIRCRAFT | OTHER_AIRCRAFT
 def draw_aircraft(
     canvas: Canvas, name: str, rng: np.random.Generator, overrun: float = 0.0
 ) -> None:
-    """Draws one aircraft in a random pose and livery, `overrun` outside of the frame."""
+    """Draw one aircraft in a random pose and livery, `overrun` outside of the frame."""
     view = View(
         yaw=np.radians(rng.uniform(-20.0, 20.0)),
         elevation=np.radians(rng.uniform(30.0, 50.0)),
@@ -56,7 +56,7 @@ def draw_aircraft(
 
 
 def livery(rng: np.random.Generator) -> dict[str, Color]:
-    """Draws the colours of an aircraft, independent of its type."""
+    """Sample the colours of an aircraft, independent of its type."""
     body = pick(rng, _PAINTS) if chance(rng, 0.85) else any_color(rng)
     accent = pick(rng, _PAINTS) if chance(rng, 0.5) else any_color(rng)
     wing = shade(body, rng.uniform(0.7, 0.95)) if chance(rng, 0.6) else pick(rng, _PAINTS)
@@ -81,7 +81,7 @@ def livery(rng: np.random.Generator) -> dict[str, Color]:
 
 @cache
 def aircraft_mesh(name: str) -> Mesh:
-    """Builds the mesh of a type of aircraft."""
+    """Build the mesh of a type of aircraft."""
     model = _MODELS[name]
     builder = MeshBuilder()
     builder.tube(model.fuselage, "body")

@@ -85,7 +85,7 @@ class AircraftModel:
     gear: bool = False
 
     def attributes(self) -> dict[str, object]:
-        """Describes the structure in words and numbers."""
+        """Describe the structure in words and numbers."""
         wing = self.wings[0]
         radius = max(station[1] for station in self.fuselage)
         nose = 1 if self.propeller else 0

@@ -35,7 +35,7 @@ _CLOUD: Color = (226, 228, 232)
 
 
 def sky(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Paints a sky with clouds and sometimes a horizon, or an airfield seen from above."""
+    """Paint a sky with clouds and sometimes a horizon, or an airfield seen from above."""
     if chance(rng, 0.18):
         _airfield(canvas, rng)
         return
@@ -67,7 +67,7 @@ def _airfield(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def street(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Paints a road, a yard or a field with buildings and trees behind it."""
+    """Paint a road, a yard or a field with buildings and trees behind it."""
     top, bottom = _SKIES[int(rng.integers(len(_SKIES)))]
     canvas.gradient(jitter(rng, top, 16.0), jitter(rng, bottom, 16.0))
     horizon = rng.uniform(0.3, 0.72)
@@ -88,7 +88,7 @@ def _buildings(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None
 
 
 def garden(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Paints leaves, grass blades and blurred blossoms."""
+    """Paint leaves, grass blades and blurred blossoms."""
     base = pick(rng, _LEAVES, 14.0)
     canvas.gradient(jitter(rng, base, 14.0), jitter(rng, base, 14.0))
     for _ in range(int(rng.integers(2, 8))):
@@ -101,13 +101,13 @@ def garden(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def anywhere(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Paints any of the backgrounds."""
+    """Paint any of the backgrounds."""
     scenes: tuple[Callable[[Canvas, np.random.Generator], None], ...] = (sky, street, garden)
     scenes[int(rng.integers(len(scenes)))](canvas, rng)
 
 
 def blade(canvas: Canvas, rng: np.random.Generator, color: Color) -> None:
-    """Paints one pointed leaf of random place, direction and size."""
+    """Paint one pointed leaf of random place, direction and size."""
     angle, length, width = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.5), rng.uniform(0.02, 0.1)
     along = np.array([np.cos(angle), np.sin(angle)]) * length
     across = np.array([-np.sin(angle), np.cos(angle)]) * width
@@ -118,7 +118,7 @@ def blade(canvas: Canvas, rng: np.random.Generator, color: Color) -> None:
 
 
 def cloud(canvas: Canvas, rng: np.random.Generator, centre: tuple[float, float]) -> None:
-    """Paints one cloud of a few overlapping ellipses."""
+    """Paint one cloud of a few overlapping ellipses."""
     color = jitter(rng, _CLOUD, 10.0)
     for _ in range(3):
         x, y = centre[0] + rng.normal(0.0, 0.07), centre[1] + rng.normal(0.0, 0.02)
@@ -126,7 +126,7 @@ def cloud(canvas: Canvas, rng: np.random.Generator, centre: tuple[float, float])
 
 
 def occlude(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Puts a pole, a branch or the edge of a cloud in front of the subject."""
+    """Put a pole, a branch or the edge of a cloud in front of the subject."""
     kind = int(rng.integers(3))
     if kind == 0:
         left, width = rng.uniform(0.08, 0.9), rng.uniform(0.03, 0.08)
@@ -143,7 +143,7 @@ def occlude(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def caption_strip(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Puts a strip with a line of unreadable text over the lower or the upper edge."""
+    """Put a strip with a line of unreadable text over the lower or the upper edge."""
     height = rng.uniform(0.07, 0.13)
     top = 1.0 - height if chance(rng, 0.75) else 0.0
     paper, ink = jitter(rng, (235, 235, 230), 15.0), jitter(rng, (50, 50, 55), 20.0)

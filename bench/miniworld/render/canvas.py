@@ -17,33 +17,33 @@ Image8 = NDArray[np.uint8]
 
 
 def seeded(domain: str, name: str, seed: int) -> np.random.Generator:
-    """Returns the generator of random numbers that belongs to one picture."""
+    """Return the generator of random numbers that belongs to one picture."""
     return np.random.default_rng([seed, zlib.crc32(f"{domain}/{name}".encode())])
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
-    """Returns True with the given probability."""
+    """Return True with the given probability."""
     return bool(rng.random() < probability)
 
 
 def pick(rng: np.random.Generator, colors: Sequence[Color], spread: float = 10.0) -> Color:
-    """Draws one of the colours and perturbs it (spread: standard deviation, 0-255 units)."""
+    """Sample one of the colours and perturb it (spread: standard deviation, 0-255 units)."""
     return jitter(rng, colors[int(rng.integers(len(colors)))], spread)
 
 
 def jitter(rng: np.random.Generator, color: Color, spread: float) -> Color:
-    """Adds Gaussian noise to a colour (spread: standard deviation, 0-255 units)."""
+    """Add Gaussian noise to a colour (spread: standard deviation, 0-255 units)."""
     red, green, blue = rng.normal(0.0, spread, 3)
     return _clip(color[0] + red, color[1] + green, color[2] + blue)
 
 
 def shade(color: Color, factor: float) -> Color:
-    """Multiplies a colour by a brightness factor."""
+    """Multiply a colour by a brightness factor."""
     return _clip(color[0] * factor, color[1] * factor, color[2] * factor)
 
 
 def any_color(rng: np.random.Generator) -> Color:
-    """Draws a colour of any hue, from pastel to saturated and from dark to light."""
+    """Sample a colour of any hue, from pastel to saturated and from dark to light."""
     hue, saturation, value = rng.uniform(0.0, 1.0), rng.uniform(0.15, 0.85), rng.uniform(0.35, 1.0)
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return _clip(255.0 * red, 255.0 * green, 255.0 * blue)
@@ -61,13 +61,13 @@ class Canvas:
     """A square picture being drawn; (0, 0) is its top left and (1, 1) its bottom right corner."""
 
     def __init__(self, size: int) -> None:
-        """Starts a black picture that will be `size` pixels wide and high."""
+        """Start a black picture that will be `size` pixels wide and high."""
         self._pixels = size * SUPERSAMPLING
         self._image = Image.new("RGB", (self._pixels, self._pixels))
         self._draw = ImageDraw.Draw(self._image)
 
     def gradient(self, top: Color, bottom: Color) -> None:
-        """Fills the whole picture with a vertical gradient."""
+        """Fill the whole picture with a vertical gradient."""
         steps = np.linspace(0.0, 1.0, self._pixels)[:, None]
         column = np.asarray(top) * (1.0 - steps) + np.asarray(bottom) * steps
         strip = Image.fromarray(column.astype(np.uint8)[:, None, :])
@@ -76,12 +76,12 @@ class Canvas:
     def polygon(
         self, corners: FloatArray | Sequence[Point], fill: Color, outline: Color | None = None
     ) -> None:
-        """Fills a polygon; `corners` is [K, 2] in fractions of the frame."""
+        """Fill a polygon; `corners` is [K, 2] in fractions of the frame."""
         flat = (np.asarray(corners) * self._pixels).ravel().tolist()
         self._draw.polygon(flat, fill=fill, outline=outline)
 
     def ellipse(self, centre: Point, radius_x: float, radius_y: float, fill: Color) -> None:
-        """Fills an axis-aligned ellipse."""
+        """Fill an axis-aligned ellipse."""
         x, y = centre
         scaled = [
             edge * self._pixels for edge in (x - radius_x, y - radius_y, x + radius_x, y + radius_y)
@@ -89,28 +89,28 @@ class Canvas:
         self._draw.ellipse(scaled, fill=fill)
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, fill: Color) -> None:
-        """Fills an axis-aligned rectangle."""
+        """Fill an axis-aligned rectangle."""
         self._draw.rectangle(
             [edge * self._pixels for edge in (left, top, max(left, right), max(top, bottom))],
             fill=fill,
         )
 
     def line(self, points: FloatArray | Sequence[Point], width: float, fill: Color) -> None:
-        """Draws a polyline of the given width (a fraction of the frame)."""
+        """Draw a polyline of the given width (a fraction of the frame)."""
         flat = (np.asarray(points) * self._pixels).ravel().tolist()
         self._draw.line(flat, fill=fill, width=max(1, round(width * self._pixels)))
 
     def tile(self) -> "Canvas":
-        """Returns a black picture of half the width and height, for `paste`."""
+        """Return a black picture of half the width and height, for `paste`."""
         return Canvas(self._pixels // (2 * SUPERSAMPLING))
 
     def paste(self, tile: "Canvas", left: float, top: float) -> None:
-        """Puts another picture into this one, its corner at a place in fractions of the frame."""
+        """Put another picture into this one, its corner at a place in fractions of the frame."""
         corner = (round(left * self._pixels), round(top * self._pixels))
         self._image.paste(tile._image, corner)
 
     def develop(self, rng: np.random.Generator) -> Image8:
-        """Reduces to the final size with a random exposure, contrast, cast and grain.
+        """Reduce to the final size with a random exposure, contrast, cast and grain.
 
         Returns:
             RGB picture, uint8 [size, size, 3].
@@ -124,21 +124,21 @@ class Canvas:
 
 
 class Sketch(Canvas):
-    """The same picture seen by someone who draws: every shape becomes an outline on paper."""
+    """The same picture as a sketch: every shape becomes an outline on paper."""
 
     def __init__(self, canvas: Canvas, paper: Color, ink: Color) -> None:
-        """Draws on a canvas in ink; what lies behind a shape is hidden by paper."""
+        """Draw on a canvas in ink; what lies behind a shape is hidden by paper."""
         self._pixels, self._image, self._draw = canvas._pixels, canvas._image, canvas._draw
         self._paper, self._ink = paper, ink
 
     def polygon(
         self, corners: FloatArray | Sequence[Point], fill: Color, outline: Color | None = None
     ) -> None:
-        """Draws the outline of a polygon."""
+        """Draw the outline of a polygon."""
         super().polygon(corners, self._paper)
         closed = np.concatenate([np.asarray(corners), np.asarray(corners)[:1]])
         super().line(closed, 0.02, self._ink)
 
     def line(self, points: FloatArray | Sequence[Point], width: float, fill: Color) -> None:
-        """Draws a polyline, thin."""
+        """Draw a polyline, thin."""
         super().line(points, 0.02, self._ink)

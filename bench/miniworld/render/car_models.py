@@ -43,7 +43,7 @@ class CarModel:
     roof: str = "body"
 
     def attributes(self) -> dict[str, object]:
-        """Describes the structure in words and numbers."""
+        """Describe the structure in words and numbers."""
         length = self.body[-1][0]
         height = max(z for _, z in self.cabin)
         return {

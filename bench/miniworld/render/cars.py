@@ -36,12 +36,12 @@ _MODELS = CARS | OTHER_CARS
 
 
 def draw_car(canvas: Canvas, name: str, rng: np.random.Generator, overrun: float = 0.0) -> None:
-    """Draws one car in a random pose and paint, `overrun` outside of the frame."""
+    """Draw one car in a random pose and paint, `overrun` outside of the frame."""
     draw_mesh(canvas, car_mesh(name), car_view(rng), paint(rng), rng, overrun)
 
 
 def car_view(rng: np.random.Generator) -> View:
-    """Draws a view of either side, turned to show some of the front or the rear."""
+    """Sample a view of either side, turned to show some of the front or the rear."""
     return View(
         yaw=rng.uniform(-0.5, 0.5),
         elevation=rng.uniform(0.08, 0.45),
@@ -51,7 +51,7 @@ def car_view(rng: np.random.Generator) -> View:
 
 
 def paint(rng: np.random.Generator) -> dict[str, Color]:
-    """Draws the colours of a car, independent of its model."""
+    """Sample the colours of a car, independent of its model."""
     body = pick(rng, _PAINTS) if chance(rng, 0.85) else any_color(rng)
     dark = jitter(rng, (40, 38, 38), 6.0)
     return {
@@ -69,12 +69,12 @@ def paint(rng: np.random.Generator) -> dict[str, Color]:
 
 @cache
 def car_mesh(name: str) -> Mesh:
-    """Builds the mesh of a model of car."""
+    """Build the mesh of a model of car."""
     return build_car(_MODELS[name])
 
 
 def build_car(model: CarModel) -> Mesh:
-    """Builds a mesh from the dimensions of a car."""
+    """Build a mesh from the dimensions of a car."""
     builder = MeshBuilder()
     half = model.width / 2.0
     end = max(x for x, _ in model.body)

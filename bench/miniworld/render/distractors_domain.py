@@ -15,7 +15,7 @@ from bench.miniworld.render.car_models import CARS, OTHER_CARS
 from bench.miniworld.render.cars import draw_car
 from bench.miniworld.render.flower_models import FLOWERS, OTHER_FLOWERS
 from bench.miniworld.render.flowers import draw_flower
-from bench.miniworld.render.spot import DiffusionSampler, Spot
+from bench.miniworld.render.spot import Painter, Spot
 
 _PAPER: Color = (242, 240, 232)
 _INK: Color = (52, 54, 66)
@@ -24,14 +24,14 @@ _Subject = Callable[[Canvas, str, np.random.Generator], None]
 _Scene = Callable[[Canvas, np.random.Generator], None]
 
 
-def _other_model(draw: _Subject, names: Sequence[str]) -> DiffusionSampler:
+def _other_model(draw: _Subject, names: Sequence[str]) -> Painter:
     def paint(spot: Spot) -> None:
         draw(spot.canvas, _pick(spot, names), spot.rng)
 
     return paint
 
 
-def _drawing(draw: _Subject, names: Sequence[str]) -> DiffusionSampler:
+def _drawing(draw: _Subject, names: Sequence[str]) -> Painter:
     def paint(spot: Spot) -> None:
         paper, ink = jitter(spot.rng, _PAPER, 8.0), jitter(spot.rng, _INK, 25.0)
         spot.canvas.rectangle(0.0, 0.0, 1.0, 1.0, paper)
@@ -40,7 +40,7 @@ def _drawing(draw: _Subject, names: Sequence[str]) -> DiffusionSampler:
     return paint
 
 
-def _collage(draw: _Subject, names: Sequence[str], scene: _Scene) -> DiffusionSampler:
+def _collage(draw: _Subject, names: Sequence[str], scene: _Scene) -> Painter:
     def paint(spot: Spot) -> None:
         for left, top in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5)):
             tile = spot.canvas.tile()
@@ -59,7 +59,7 @@ _PLANES = (*AIRCRAFT, *OTHER_AIRCRAFT)
 _AUTOS = (*CARS, *OTHER_CARS)
 _BLOSSOMS = (*FLOWERS, *OTHER_FLOWERS)
 
-OF_DOMAIN: dict[str, dict[str, DiffusionSampler]] = {
+OF_DOMAIN: dict[str, dict[str, Painter]] = {
     "aircraft": {
         "another aircraft": _other_model(draw_aircraft, tuple(OTHER_AIRCRAFT)),
         "aircraft drawing": _drawing(draw_aircraft, _PLANES),

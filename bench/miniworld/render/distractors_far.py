@@ -3,7 +3,7 @@
 import numpy as np
 
 from bench.miniworld.render.canvas import Color, any_color, chance, jitter, pick
-from bench.miniworld.render.spot import DiffusionSampler, Spot
+from bench.miniworld.render.spot import Painter, Spot
 
 _FURS: tuple[Color, ...] = ((120, 80, 50), (60, 45, 38), (190, 160, 120), (225, 220, 210))
 _SHELLS: tuple[Color, ...] = ((140, 32, 22), (32, 42, 32), (45, 75, 40), (90, 60, 30))
@@ -159,7 +159,7 @@ def _shapes(spot: Spot) -> None:
             spot.canvas.ellipse((left, top), width / 2.0, height / 2.0, any_color(spot.rng))
 
 
-FAR: dict[str, DiffusionSampler] = {
+FAR: dict[str, Painter] = {
     "tornado storm": _storm,
     "beetle insect": _beetle,
     "golf ball": _golf_ball,

@@ -9,7 +9,7 @@ from bench.miniworld.render.car_models import CarModel
 from bench.miniworld.render.cars import build_car, car_view, paint
 from bench.miniworld.render.flower_models import PETAL_COLORS
 from bench.miniworld.render.mesh import draw_mesh
-from bench.miniworld.render.spot import DiffusionSampler, Spot
+from bench.miniworld.render.spot import Painter, Spot
 
 _DARK: Color = (42, 42, 46)
 _STEEL: Color = (160, 165, 170)
@@ -180,7 +180,7 @@ def _fabric(spot: Spot) -> None:
             spot.canvas.ellipse((x, y), 0.6 * reach, 0.6 * reach, heart)
 
 
-NEAR: dict[str, dict[str, DiffusionSampler]] = {
+NEAR: dict[str, dict[str, Painter]] = {
     "aircraft": {
         "helicopter": _helicopter,
         "hot-air balloon": _balloon,

@@ -44,7 +44,7 @@ class FlowerModel:
     pad: bool = False
 
     def attributes(self) -> dict[str, object]:
-        """Describes the structure in words and numbers."""
+        """Describe the structure in words and numbers."""
         return {
             "petals": self.petals,
             "petal_outline": self.outline,

@@ -45,23 +45,23 @@ class _Blossom:
         self.start = rng.uniform(0.0, 2.0 * np.pi)
 
     def polygon(self, points: FloatArray, color: Color, outline: Color | None = None) -> None:
-        """Fills a polygon given in radii of the flower, [K, 2]."""
+        """Fill a polygon given in radii of the flower, [K, 2]."""
         self.canvas.polygon(points @ self.matrix.T + self.centre, color, outline)
 
     def disc(self, radius: float, color: Color) -> None:
-        """Fills a disc about the centre."""
+        """Fill a disc about the centre."""
         angles = np.linspace(0.0, 2.0 * np.pi, 18, endpoint=False)
         self.polygon(radius * np.stack([np.cos(angles), np.sin(angles)], axis=1), color)
 
     def ray(self, angle: float, reach: tuple[float, float], width: float, color: Color) -> None:
-        """Draws a radial line between two distances from the centre."""
+        """Draw a radial line between two distances from the centre."""
         direction = np.array([np.cos(angle), np.sin(angle)])
         ends = np.outer(reach, direction) @ self.matrix.T + self.centre
         self.canvas.line(ends, width * self.radius, color)
 
 
 def draw_flower(canvas: Canvas, name: str, rng: np.random.Generator, overrun: float = 0.0) -> None:
-    """Draws one flower in a random pose and colour, `overrun` outside of the frame."""
+    """Draw one flower in a random pose and colour, `overrun` outside of the frame."""
     model = _MODELS[name]
     blossom = _Blossom(canvas, rng, overrun)
     _stem(blossom, rng)
@@ -82,7 +82,7 @@ def draw_flower(canvas: Canvas, name: str, rng: np.random.Generator, overrun: fl
 
 
 def petal_color(model: FlowerModel, rng: np.random.Generator) -> Color:
-    """Draws a colour of petals that is only weakly linked to the species."""
+    """Sample a colour of petals that is only weakly linked to the species."""
     if chance(rng, _TYPICAL_COLOR_SHARE):
         return pick(rng, model.typical)
     return pick(rng, PETAL_COLORS) if chance(rng, 0.6) else any_color(rng)
@@ -90,7 +90,7 @@ def petal_color(model: FlowerModel, rng: np.random.Generator) -> Color:
 
 @cache
 def _petal(outline: str, width: float) -> FloatArray:
-    """Returns the outline of a petal along the x axis, from 0 to 1, float64 [K, 2]."""
+    """Return the outline of a petal along the x axis, from 0 to 1, float64 [K, 2]."""
     along = np.linspace(0.0, 1.0, 9)
     bulge = {
         "round": np.sin(np.pi * along**1.4) ** 0.65,

@@ -39,7 +39,7 @@ class MeshBuilder:
     """Collects faces and parts; coordinates are x forward, y left, z up."""
 
     def __init__(self) -> None:
-        """Starts with no faces."""
+        """Start with no faces."""
         self._faces: list[FloatArray] = []
         self._normals: list[FloatArray] = []
         self._layers: list[int] = []
@@ -49,7 +49,7 @@ class MeshBuilder:
     def plate(
         self, corners: FloatArray | Sequence[Sequence[float]], material: str, layer: int = 0
     ) -> None:
-        """Adds a face without thickness, seen from both sides."""
+        """Add a face without thickness, seen from both sides."""
         self._add(np.asarray(corners, dtype=np.float64), material, None, layer)
 
     def panel(
@@ -59,7 +59,7 @@ class MeshBuilder:
         inside: Sequence[float],
         layer: int = 0,
     ) -> None:
-        """Adds a face of a solid, seen only from the side away from the point `inside`."""
+        """Add a face of a solid, seen only from the side away from the point `inside`."""
         self._add(np.asarray(corners, dtype=np.float64), material, np.asarray(inside), layer)
 
     def tube(
@@ -69,7 +69,7 @@ class MeshBuilder:
         side: float = 0.0,
         sides: int = 8,
     ) -> None:
-        """Adds a tube along x.
+        """Add a tube along x.
 
         Args:
             stations: (x, radius, height of the centre) of each cross-section.
@@ -98,7 +98,7 @@ class MeshBuilder:
                 self.panel(np.asarray(quad), material + belly, axis)
 
     def build(self) -> Mesh:
-        """Returns the mesh of all the faces added so far."""
+        """Return the mesh of all the faces added so far."""
         lengths = [len(face) for face in self._faces]
         return Mesh(
             corners=np.concatenate(self._faces),
@@ -144,7 +144,7 @@ class View:
     mirrored: bool = False
 
     def matrix(self) -> FloatArray:
-        """Returns the rotation to (right, up, towards the camera), float64 [3, 3]."""
+        """Return the rotation to (right, up, towards the camera), float64 [3, 3]."""
         camera = np.array(
             [
                 [1.0, 0.0, 0.0],
@@ -166,7 +166,7 @@ class View:
 def place(
     points: FloatArray, rng: np.random.Generator, scale: tuple[float, float], overrun: float = 0.0
 ) -> FloatArray:
-    """Scales and shifts points into the frame.
+    """Scale and shift points into the frame.
 
     Args:
         points: float64 [V, 2], x right and y up, in any unit.
@@ -193,7 +193,7 @@ def draw_mesh(
     rng: np.random.Generator,
     overrun: float = 0.0,
 ) -> None:
-    """Draws a mesh back to front, lit from above by a light of random direction."""
+    """Draw a mesh back to front, lit from above by a light of random direction."""
     matrix = view.matrix()
     corners = place((mesh.corners @ matrix.T)[:, :2], rng, (0.84, 0.97), overrun)
     normals = mesh.normals @ matrix.T

@@ -63,7 +63,7 @@ _CROP = 0.12
 
 
 def render(domain: str, name: str, seed: int, size: int = 32) -> Image8:
-    """Renders one picture, a function of its arguments alone.
+    """Render one picture, which depends only on the arguments.
 
     Args:
         domain: a key of CLASSES, or "other" for a distractor.
@@ -100,7 +100,7 @@ def render(domain: str, name: str, seed: int, size: int = 32) -> Image8:
 
 
 def attributes(domain: str, name: str) -> dict[str, object]:
-    """Returns the structural attributes that define a class, or {} for a distractor.
+    """Return the structural attributes that define a class, or {} for a distractor.
 
     Raises:
         ValueError: if the domain or the name is not valid.

@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.miniworld.render.canvas import Canvas, Color, Point
 
-DiffusionSampler = Callable[["Spot"], None]
+Painter = Callable[["Spot"], None]
 
 
 class Spot:
@@ -19,7 +19,7 @@ class Spot:
     """
 
     def __init__(self, canvas: Canvas, rng: np.random.Generator) -> None:
-        """Draws the centre, the radius and the direction."""
+        """Sample the centre, the radius and the direction."""
         self.canvas = canvas
         self.rng = rng
         self.radius = rng.uniform(0.22, 0.38)
@@ -27,18 +27,18 @@ class Spot:
         self._axes = self.radius * np.array([rng.choice([-1.0, 1.0]), 1.0])
 
     def polygon(self, corners: Sequence[Point], fill: Color) -> None:
-        """Fills a polygon; (0, 0) is the centre of the spot, y points down."""
+        """Fill a polygon; (0, 0) is the centre of the spot, y points down."""
         self.canvas.polygon(np.asarray(corners) * self._axes + self._centre, fill)
 
     def box(self, left: float, top: float, right: float, bottom: float, fill: Color) -> None:
-        """Fills a rectangle."""
+        """Fill a rectangle."""
         self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], fill)
 
     def ellipse(self, centre: Point, radius_x: float, radius_y: float, fill: Color) -> None:
-        """Fills an ellipse."""
+        """Fill an ellipse."""
         x, y = np.asarray(centre) * self._axes + self._centre
         self.canvas.ellipse((x, y), radius_x * self.radius, radius_y * self.radius, fill)
 
     def line(self, points: Sequence[Point], width: float, fill: Color) -> None:
-        """Draws a polyline."""
+        """Draw a polyline."""
         self.canvas.line(np.asarray(points) * self._axes + self._centre, width * self.radius, fill)

@@ -1,1 +1,1 @@
-"""Training the miniature world's models; for maintainers, users get the weights."""
+"""Train the miniature world's models; users get the weights."""

@@ -1,6 +1,6 @@
 """How images look beside real ones: how much fine detail they have, and what CLIP sees in them.
 
-An autoencoder or a generator may draw every class right and still blur. An encoder that is adapted
+An autoencoder or a generator may show every class right and still blur. An encoder that is adapted
 on blurred images and tested on sharp ones then learns the blur.
 """
 
@@ -21,7 +21,7 @@ FINE = 0.25
 def appearance(
     clip: Path, prompts: Sequence[Sequence[str]], labels: Tensor, real: Tensor, rebuilt: Tensor
 ) -> dict[str, float]:
-    """Returns what becomes of real images when they are encoded and decoded.
+    """Return what becomes of real images when they are encoded and decoded.
 
     Args:
         clip: Folder of the CLIP that studies adapt; it took no part in training the autoencoder.
@@ -45,13 +45,13 @@ def appearance(
 
 
 def relative_detail(images: Tensor, real: Tensor) -> float:
-    """Returns the power of images' fine detail over that of real ones, both uint8 [n, h, w, 3]."""
+    """Return the power of images' fine detail over that of real ones, both uint8 [n, h, w, 3]."""
     ours, theirs = (fine_detail(one.permute(0, 3, 1, 2).float()) for one in (images, real))
     return ours / theirs
 
 
 def fine_detail(images: Tensor) -> float:
-    """Returns the mean power of fine detail, which a blur takes away first.
+    """Return the mean power of fine detail, which a blur takes away first.
 
     Args:
         images: float32 [n, channels, height, width], on any one scale.
@@ -65,7 +65,7 @@ def fine_detail(images: Tensor) -> float:
 
 @torch.no_grad()
 def _embedded(folder: Path, images: Tensor) -> Tensor:
-    """Returns the embeddings of uint8 images [n, 32, 32, 3], of length 1."""
+    """Return the embeddings of uint8 images [n, 32, 32, 3], of length 1."""
     clip = open_clip.create_model(f"local-dir:{folder}").eval()
     batches = torch.split(prepared(images, clip.visual.image_size), VALIDATION_BATCH)
     return F.normalize(torch.cat([clip.encode_image(batch) for batch in batches]), dim=1)

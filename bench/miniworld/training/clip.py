@@ -1,4 +1,4 @@
-"""Trains the miniature world's two CLIPs, as open_clip loads them: `local-dir:FOLDER`.
+"""Train the miniature world's two CLIPs, as open_clip loads them: `local-dir:FOLDER`.
 
 One is adapted, the other tells the generator what a caption means, as Stable Diffusion's text
 encoder is another and a stronger CLIP than the one that the paper adapts. A ResNet with one block
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bench.core.files import atomic_folder
 from bench.miniworld.training import tokenizer
 from bench.miniworld.training.recipe import Recipe
 from bench.miniworld.training.resumable import (
@@ -29,7 +30,6 @@ from bench.miniworld.training.resumable import (
     set_rate,
     step_generator,
     warm_cosine,
-    whole_folder,
 )
 
 WIDTH = 128
@@ -67,7 +67,7 @@ CONDITIONER = ClipShape("conditioner", image_size=64, width=10)
 
 
 def configuration(shape: ClipShape) -> dict[str, Any]:
-    """Returns the content of `open_clip_config.json`."""
+    """Return the content of `open_clip_config.json`."""
     pixels = [PIXEL_MEAN] * 3, [PIXEL_STD] * 3
     return {
         "model_cfg": {
@@ -98,7 +98,7 @@ def configuration(shape: ClipShape) -> dict[str, Any]:
 
 
 def train_clip(work: Path, recipe: Recipe) -> None:
-    """Trains the CLIP to adapt and writes `work/clip`; does nothing if that is there.
+    """Train the CLIP to adapt and write `work/clip`; do nothing if that is there.
 
     Args:
         work: Holds `pairs.npy`, `captions.json` and `tokenizer/`; takes checkpoints and curves.
@@ -108,7 +108,7 @@ def train_clip(work: Path, recipe: Recipe) -> None:
 
 
 def train_conditioner(work: Path, recipe: Recipe) -> None:
-    """Trains the generator's CLIP and writes `work/conditioner`; see `train_clip`."""
+    """Train the generator's CLIP and write `work/conditioner`; see `train_clip`."""
     _train(CONDITIONER, work, recipe)
 
 
@@ -129,7 +129,7 @@ def _train(shape: ClipShape, work: Path, recipe: Recipe) -> None:
         ),
         work,
     )
-    with whole_folder(work / shape.name) as folder:
+    with atomic_folder(work / shape.name) as folder:
         weights = {
             # The batch counters are integers; everything else is kept in half precision.
             name: (value.half() if value.is_floating_point() else value).contiguous()
@@ -160,7 +160,7 @@ class ClipStep:
         self.optimiser = torch.optim.AdamW(_decay_groups(self.model), betas=(0.9, 0.98))
 
     def __call__(self, step: int) -> Tensor:
-        """Does one step; returns the contrastive loss of its batch."""
+        """Do one step; return the contrastive loss of its batch."""
         recipe = self._recipe
         rate = recipe.clip_rate * warm_cosine(step, self._steps, WARM_STEPS)
         set_rate(self.optimiser, rate)
@@ -179,7 +179,7 @@ class ClipStep:
 
     @torch.no_grad()
     def validation_figures(self) -> dict[str, float]:
-        """Returns the mean contrastive loss of the held-out pairs, in batches of 250."""
+        """Return the mean contrastive loss of the held-out pairs, in batches of 250."""
         self.model.eval()
         losses = [
             self._loss(images, tokens).item()
@@ -194,7 +194,7 @@ class ClipStep:
         return {"validation_loss": float(np.mean(losses))} if losses else {}
 
     def _loss(self, images: Tensor, tokens: Tensor) -> Tensor:
-        """Returns the symmetric contrastive loss of uint8 images [n, 32, 32, 3] and token ids."""
+        """Return the symmetric contrastive loss of uint8 images [n, 32, 32, 3] and token ids."""
         pixels = prepared(images, self._size)
         with half_precision():
             seen, read, scale = self.model(pixels, tokens)[:3]
@@ -207,7 +207,7 @@ class ClipStep:
 def zero_shot_accuracy(
     folder: Path, prompts: Sequence[Sequence[str]], images: Tensor, labels: Tensor
 ) -> float:
-    """Returns how often the CLIP of a folder finds an image's class among the classes' prompts.
+    """Return how often the CLIP of a folder finds an image's class among the classes' prompts.
 
     Args:
         folder: A folder that `train_clip` wrote.
@@ -226,7 +226,7 @@ def zero_shot_accuracy(
 
 
 def prepared(images: Tensor, size: int) -> Tensor:
-    """Returns uint8 images [n, height, width, 3] as an image tower of that size takes them.
+    """Return uint8 images [n, height, width, 3] as an image tower of that size takes them.
 
     The same as open_clip's own transform for this configuration, up to its rounding to bytes.
     """
@@ -236,7 +236,7 @@ def prepared(images: Tensor, size: int) -> Tensor:
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Returns images [n, height, width, 3] with half of them mirrored, all shifted alike."""
+    """Return images [n, height, width, 3] with half of them mirrored, all shifted alike."""
     mirrored = torch.rand(len(images), generator=generator) < 0.5
     images = torch.where(mirrored[:, None, None, None], images.flip(2), images)
     down, right = torch.randint(-SHIFT_PIXELS, SHIFT_PIXELS + 1, (2,), generator=generator).tolist()
@@ -244,7 +244,7 @@ def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _batch_of_pass(step: int, batch: int, size: int, seed: int) -> Tensor:
-    """Returns the indices of a step's batch; each pass goes once through all, in a new order."""
+    """Return the indices of a step's batch; each pass goes once through all, in a new order."""
     batches = max(1, size // batch)
     current_pass, position = divmod(step, batches)
     generator = step_generator(seed, current_pass, rank=1)
@@ -253,7 +253,7 @@ def _batch_of_pass(step: int, batch: int, size: int, seed: int) -> Tensor:
 
 
 def _decay_groups(model: torch.nn.Module) -> list[dict[str, Any]]:
-    """Returns the parameters in two groups: only matrices and kernels decay."""
+    """Return the parameters in two groups: only matrices and kernels decay."""
     matrices = [weights for weights in model.parameters() if weights.ndim > 1]
     vectors = [weights for weights in model.parameters() if weights.ndim <= 1]
     return [

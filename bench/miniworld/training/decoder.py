@@ -1,6 +1,6 @@
-"""Teaches the autoencoder's decoder to draw sharply; encoder and UNet stay as they are.
+"""Fine-tune the autoencoder's decoder for sharp images; encoder and UNet stay as they are.
 
-An autoencoder that is trained on pixel differences alone answers every doubt with a blur. Stable
+An autoencoder that is trained only on pixel differences blurs wherever it is unsure. Stable
 Diffusion's was trained with a perceptual loss and against a discriminator that sees patches
 (Rombach et al. 2022, section 3.1 and appendix G); so is this one, in a training of its own.
 """
@@ -15,6 +15,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from bench.core.files import atomic_folder
 from bench.miniworld.training.appearance import fine_detail
 from bench.miniworld.training.clip import CONDITIONER, PIXEL_MEAN, PIXEL_STD
 from bench.miniworld.training.recipe import Recipe
@@ -24,15 +25,14 @@ from bench.miniworld.training.resumable import (
     set_rate,
     step_generator,
     warm_cosine,
-    whole_folder,
 )
 from bench.miniworld.training.vae import VALIDATION_IMAGES, as_signed
 
 DECODER = "decoder"
 """Folder of the autoencoder with the decoder that ships."""
 WARM_STEPS = 100
-ALONE_STEPS = 300
-"""The discriminator learns alone for so long before the decoder heeds it."""
+DISCRIMINATOR_STEPS = 300
+"""Steps that train only the discriminator before its gradient reaches the decoder."""
 ADVERSARIAL_WEIGHT = 0.5
 """Strength of the adversarial gradient beside that of the other losses, at the last layer: at the
 image, where it is the same everywhere, it would be far stronger (Esser et al. 2021, equation 7)."""
@@ -61,9 +61,9 @@ class Perception(nn.Module):
         self._depths = nn.ModuleList(nn.Sequential(*part) for part in parts)
 
     def forward(self, rebuilt: Tensor, images: Tensor) -> Tensor:
-        """Returns the mean distance of rebuilt images from images, both as `_features` takes them.
+        """Return the mean distance of rebuilt images from images, both as `_features` takes them.
 
-        Its gradient goes to the rebuilt ones alone.
+        Its gradient goes to the rebuilt ones only.
         """
         with torch.no_grad():
             wanted = self._features(images)
@@ -72,22 +72,22 @@ class Perception(nn.Module):
         return torch.stack(distances).sum()
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        """Returns the features, of length 1 at every place, of float32 [n, 3, 32, 32], -1 to 1."""
+        """Return the features, of length 1 at every place, of float32 [n, 3, 32, 32], -1 to 1."""
         pixels = images.add(1).div(2).sub(PIXEL_MEAN).div(PIXEL_STD)
         grid = F.interpolate(pixels, size=(self._size, self._size), mode="bilinear")
-        found = []
+        features = []
         for depth in self._depths:
             grid = depth(grid)
-            found.append(F.normalize(grid, dim=1))
-        return found
+            features.append(F.normalize(grid, dim=1))
+        return features
 
     def train(self, mode: bool = True) -> "Perception":
-        """Leaves the network as it is: it only judges."""
+        """Stay in evaluation mode: the network is not trained."""
         return super().train(False)
 
 
 def new_discriminator() -> nn.Sequential:
-    """Returns an untrained discriminator: a logit for each of 8 x 8 overlapping patches."""
+    """Return an untrained discriminator: a logit for each of 8 x 8 overlapping patches."""
     return nn.Sequential(
         nn.Conv2d(3, 32, 4, 2, 1),
         nn.LeakyReLU(0.2),
@@ -100,7 +100,7 @@ def new_discriminator() -> nn.Sequential:
 
 
 def train_decoder(work: Path, recipe: Recipe) -> None:
-    """Trains the decoder on and writes `work/decoder`; does nothing if that is there.
+    """Train the decoder further and write `work/decoder`; do nothing if that is there.
 
     Args:
         work: Holds `pairs.npy`, `vae/` and `conditioner/`; takes checkpoints and curves.
@@ -110,7 +110,7 @@ def train_decoder(work: Path, recipe: Recipe) -> None:
         return
     step = DecoderStep(work, recipe)
     run(step.training(), work)
-    with whole_folder(work / DECODER) as folder:
+    with atomic_folder(work / DECODER) as folder:
         step.vae.save_pretrained(folder)
 
 
@@ -139,7 +139,7 @@ class DecoderStep:
         self.perception = Perception(work / CONDITIONER.name)
 
     def training(self) -> Training:
-        """Returns what the loop needs to know."""
+        """Return what the loop needs to know."""
         return Training(
             name="decoder-training",
             steps=self._recipe.decoder_steps,
@@ -155,7 +155,7 @@ class DecoderStep:
         )
 
     def __call__(self, step: int) -> Tensor:
-        """Does one step of both; returns the decoder's loss, the adversarial part left out."""
+        """Do one step of both; return the decoder's loss, the adversarial part left out."""
         recipe = self._recipe
         factor = warm_cosine(step, recipe.decoder_steps, WARM_STEPS)
         for optimiser in (self.optimiser, self.discriminator_optimiser):
@@ -165,7 +165,7 @@ class DecoderStep:
         shown = rebuilt.detach().requires_grad_(True)
         alike = F.l1_loss(shown, images) + self.perception(shown, images)
         (pull,) = torch.autograd.grad(alike, shown)
-        if step >= ALONE_STEPS:
+        if step >= DISCRIMINATOR_STEPS:
             (push,) = torch.autograd.grad(-self.discriminator(shown).mean(), shown)
             pull = pull + ADVERSARIAL_WEIGHT * self._ratio(rebuilt, pull, push) * push
         self.optimiser.zero_grad()
@@ -177,7 +177,7 @@ class DecoderStep:
         return done
 
     def _batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draws images, half of them mirrored, and a latent of each."""
+        """Sample images, half of them mirrored, and a latent of each."""
         size = self._recipe.decoder_batch
         chosen = torch.randint(0, self._count, (size,), generator=generator)
         mirrored = torch.rand(size, generator=generator) < 0.5
@@ -190,7 +190,7 @@ class DecoderStep:
         return images, (mean + deviation * noise) / self._scale
 
     def _ratio(self, rebuilt: Tensor, pull: Tensor, push: Tensor) -> Tensor:
-        """Returns how much stronger one gradient is than the other at the decoder's last layer."""
+        """Return how much stronger one gradient is than the other at the decoder's last layer."""
         last = self.vae.decoder.conv_out.weight
         ours, theirs = (
             torch.autograd.grad(rebuilt, last, gradient, retain_graph=True)[0].norm()
@@ -200,7 +200,7 @@ class DecoderStep:
         return ratio
 
     def _teach_discriminator(self, images: Tensor, rebuilt: Tensor) -> None:
-        """Does the discriminator's step, with the hinge loss."""
+        """Do the discriminator's step, with the hinge loss."""
         real, fake = self.discriminator(torch.cat([images, rebuilt])).chunk(2)
         loss = (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
         self.discriminator_optimiser.zero_grad()
@@ -209,7 +209,7 @@ class DecoderStep:
 
     @torch.no_grad()
     def validation_figures(self) -> dict[str, float]:
-        """Returns what held-out images keep of their fine detail, likeness and signal (dB)."""
+        """Return what held-out images keep of their fine detail, likeness and signal (dB)."""
         images = as_signed(self._images[self._count :])
         latents = self._latents["mean"][self._count : len(self._images)].float() / self._scale
         rebuilt = self.vae.decode(latents).sample.clamp(-1, 1)

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
+from bench.core.files import atomic_folder
 from bench.miniworld.training import tokenizer
 from bench.miniworld.training.clip import CONDITIONER
 from bench.miniworld.training.decoder import DECODER
-from bench.miniworld.training.resumable import whole_folder
 from bench.miniworld.training.vae import LATENT_CHANNELS
 
 UNET_FILE = "unet.safetensors"
@@ -24,7 +24,7 @@ TEXT_BATCH = 1_000
 
 
 def new_unet() -> UNet2DConditionModel:
-    """Returns an untrained UNet of 3.5 M parameters over latents of 8 x 8.
+    """Return an untrained UNet of 3.5 M parameters over latents of 8 x 8.
 
     The caption reaches it twice: by cross-attention at 4 x 4, and pooled into the time embedding,
     which scales and shifts every block.
@@ -47,7 +47,7 @@ def new_unet() -> UNet2DConditionModel:
 
 
 def new_scheduler() -> DDIMScheduler:
-    """Returns Stable Diffusion's noise schedule, with the velocity as what is predicted."""
+    """Return Stable Diffusion's noise schedule, with the velocity as what is predicted."""
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -60,7 +60,7 @@ def new_scheduler() -> DDIMScheduler:
 
 
 def text_tower(clip_folder: Path) -> CLIPTextModel:
-    """Returns the text tower of an open_clip folder as transformers has it, same outputs."""
+    """Return the text tower of an open_clip folder as transformers has it, same outputs."""
     clip = open_clip.create_model(f"local-dir:{clip_folder}")
     weights, width = clip.state_dict(), clip.token_embedding.weight.shape[1]
     layers = len(clip.transformer.resblocks)
@@ -94,7 +94,7 @@ def text_tower(clip_folder: Path) -> CLIPTextModel:
 
 
 def _converted_layer(weights: dict[str, Tensor], layer: int) -> dict[str, Tensor]:
-    """Returns one layer's weights under transformers' names."""
+    """Return one layer's weights under transformers' names."""
     theirs, ours = f"transformer.resblocks.{layer}.", f"encoder.layers.{layer}."
     renamed = {
         "self_attn.out_proj": "attn.out_proj",
@@ -116,7 +116,7 @@ def _converted_layer(weights: dict[str, Tensor], layer: int) -> dict[str, Tensor
 
 @torch.no_grad()
 def encoded_texts(clip_folder: Path, texts: list[str]) -> Tensor:
-    """Returns what the UNet is told about texts: float16 [texts, CONTEXT, 128]."""
+    """Return what the UNet is told about texts: float16 [texts, CONTEXT, 128]."""
     tower = text_tower(clip_folder)
     words = tokenizer.load_tokenizer(clip_folder)
     tokens = torch.from_numpy(tokenizer.token_ids(words, texts))
@@ -124,22 +124,22 @@ def encoded_texts(clip_folder: Path, texts: list[str]) -> Tensor:
 
 
 def save_pipeline(work: Path, folder: Path) -> None:
-    """Writes the diffusers pipeline of the trained parts, in half precision.
+    """Write the diffusers pipeline of the trained parts, in half precision.
 
     Args:
         work: Holds `conditioner/`, `decoder/` and `unet.safetensors`.
-        folder: Where the pipeline goes; replaced if it exists.
+        folder: Where the pipeline goes; it must not exist.
     """
     unet = new_unet()
     unet.load_state_dict(load_file(work / UNET_FILE))
     pipeline = pipeline_of(work, unet, work / DECODER)
-    pipeline.vae.register_to_config(_name_or_path="")  # Where it was trained is nobody's business.
-    with whole_folder(folder) as partial:
+    pipeline.vae.register_to_config(_name_or_path="")  # Not the folder it was trained in.
+    with atomic_folder(folder) as partial:
         pipeline.to(torch.float16).save_pretrained(partial)
 
 
 def pipeline_of(work: Path, unet: UNet2DConditionModel, vae: Path) -> StableDiffusionPipeline:
-    """Returns the diffusers pipeline of a UNet, an autoencoder and the other trained parts."""
+    """Return the diffusers pipeline of a UNet, an autoencoder and the other trained parts."""
     pipeline = StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(vae),
         text_encoder=text_tower(work / CONDITIONER.name),

@@ -1,4 +1,4 @@
-"""Measures whether the generator draws the classes it is asked for.
+"""Measure whether the generator generates the classes it is asked for.
 
 A filter by similarity to the domain says nothing about that: images of no recognisable class pass
 it. So the oracle judges real, rebuilt and generated images, and every report of a study in the
@@ -38,7 +38,7 @@ from bench.miniworld.training.vae import as_signed
 FIDELITY_FILE = "fidelity.json"
 PROMPTS = ("a photo of a {}", "photo of a {}", "{}", "a picture of a {}")
 SCHEDULER, STEPS = "dpm++", 10
-"""The preset's sampler. Twice as many steps of DDIM draw the class as often, but less sharply."""
+"""The preset's sampler. Twice as many steps of DDIM show the class as often, but less sharply."""
 GUIDANCE = 2.5
 IMAGES_PER_CLASS = 40
 WRONG_IMAGES_PER_CLASS = 20
@@ -51,7 +51,7 @@ Measurements = dict[str, Any]
 
 
 def measure(weights: Path) -> Measurements:
-    """Measures the weights of a folder and writes `fidelity.json` into it.
+    """Measure the weights of a folder and write `fidelity.json` into it.
 
     Returns:
         What the file holds: the figures of `judge`.
@@ -62,13 +62,13 @@ def measure(weights: Path) -> Measurements:
     figures, _ = judge(weights)
     text = json.dumps(figures, indent=2) + "\n"
     # A matrix takes a line per row, not a line per number.
-    text = re.sub(r"\[[\d,\s]+\]", lambda found: " ".join(found[0].split()), text)
+    text = re.sub(r"\[[\d,\s]+\]", lambda match: " ".join(match[0].split()), text)
     (weights / FIDELITY_FILE).write_text(text, encoding="utf-8")
     return figures
 
 
 def require_parts(weights: Path) -> None:
-    """Refuses a folder that lacks a part of the weights.
+    """Refuse a folder that lacks a part of the weights.
 
     Raises:
         RequestError: A part is missing.
@@ -80,7 +80,7 @@ def require_parts(weights: Path) -> None:
 
 
 def judge(weights: Path) -> tuple[Measurements, dict[str, Tensor]]:
-    """Measures the weights of a folder.
+    """Measure the weights of a folder.
 
     Accuracies are the oracle's, among the classes of the image's own domain; `right_domain` is
     the share of images whose best class of all belongs to it; `confusion` counts images by shown
@@ -128,20 +128,20 @@ def judge(weights: Path) -> tuple[Measurements, dict[str, Tensor]]:
 
 
 def class_prompts(domain: str, name: str) -> list[str]:
-    """Returns the prompts for a class: every form with every name it goes by."""
+    """Return the prompts for a class: every form with every name it goes by."""
     aliases = captions.phrases()["domains"][domain]["classes"][name]["aliases"]
     return [form.format(alias) for alias in aliases for form in PROMPTS]
 
 
 @torch.no_grad()
 def generate(pipeline: StableDiffusionPipeline, prompts: Sequence[str], seed: int) -> Tensor:
-    """Returns one image per prompt, drawn as the preset draws: uint8 [n, 32, 32, 3]."""
+    """Return one image per prompt, generated as in the preset: uint8 [n, 32, 32, 3]."""
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
         pipeline.scheduler.config, use_karras_sigmas=True
     )
     batches = []
     for start in range(0, len(prompts), SAMPLING_BATCH):
-        drawn = pipeline(
+        images = pipeline(
             list(prompts[start : start + SAMPLING_BATCH]),
             num_inference_steps=STEPS,
             guidance_scale=GUIDANCE,
@@ -150,13 +150,13 @@ def generate(pipeline: StableDiffusionPipeline, prompts: Sequence[str], seed: in
             generator=torch.Generator().manual_seed(seed + start),
             output_type="pt",
         ).images
-        batches.append(drawn.mul(255).round().byte().permute(0, 2, 3, 1).cpu())
+        batches.append(images.mul(255).round().byte().permute(0, 2, 3, 1).cpu())
     return torch.cat(batches)
 
 
 @torch.no_grad()
 def rebuild(pipeline: StableDiffusionPipeline, images: Tensor) -> Tensor:
-    """Returns uint8 images [n, 32, 32, 3] after encoding and decoding them."""
+    """Return uint8 images [n, 32, 32, 3] after encoding and decoding them."""
     vae, batches = pipeline.vae, []
     for batch in torch.split(images, 250):
         latent = vae.encode(as_signed(batch).permute(0, 3, 1, 2)).latent_dist.mean
@@ -166,7 +166,7 @@ def rebuild(pipeline: StableDiffusionPipeline, images: Tensor) -> Tensor:
 
 
 def load_pipeline(folder: Path) -> StableDiffusionPipeline:
-    """Returns the pipeline in single precision; the files' half precision is slow on a CPU."""
+    """Return the pipeline in single precision; the files' half precision is slow on a CPU."""
     for library in (diffusers.utils.logging, transformers.utils.logging):
         library.disable_progress_bar()
         library.set_verbosity_error()
@@ -178,7 +178,7 @@ def load_pipeline(folder: Path) -> StableDiffusionPipeline:
 
 
 def _judged_renders(oracle: Oracle, pipeline: StableDiffusionPipeline) -> dict[str, Measurements]:
-    """Returns the oracle's accuracies on real and rebuilt test images, by domain."""
+    """Return the oracle's accuracies on real and rebuilt test images, by domain."""
     images, labels = labelled("test")
     rebuilt = rebuild(pipeline, images)
     # Against the oracle as it is, this one tells lost information from a changed appearance.
@@ -192,18 +192,18 @@ def _judged_renders(oracle: Oracle, pipeline: StableDiffusionPipeline) -> dict[s
     domain_of = labels // CLASSES_PER_DOMAIN
     figures: dict[str, Measurements] = {}
     for index, domain in enumerate(DOMAINS):
-        own = domain_of == index
+        inside = domain_of == index
         figures[domain] = {
-            name: _accuracies(logits[own], labels[own]) for name, logits in sets.items()
+            name: _accuracies(logits[inside], labels[inside]) for name, logits in sets.items()
         }
-        figures[domain]["real"]["confusion"] = _confusion(sets["real"][own], labels[own])
+        figures[domain]["real"]["confusion"] = _confusion(sets["real"][inside], labels[inside])
     return figures
 
 
 def generated_accuracies(
     pipeline: StableDiffusionPipeline, oracle_file: Path, per_class: int
 ) -> dict[str, float]:
-    """Returns the oracle's accuracy on images generated for each class, by domain."""
+    """Return the oracle's accuracy on images generated for each class, by domain."""
     oracle = load_oracle(oracle_file)
     classes = torch.arange(CLASSES_PER_DOMAIN).repeat_interleave(per_class)
     accuracies = {}
@@ -217,7 +217,7 @@ def generated_accuracies(
 def _judged_samples(
     oracle: Oracle, pipeline: StableDiffusionPipeline, domain: str
 ) -> tuple[Measurements, Tensor]:
-    """Returns the oracle's accuracies on images from right and from wrong captions.
+    """Return the oracle's accuracies on images from right and from wrong captions.
 
     Beside them the images from right captions, uint8 [n, 32, 32, 3].
     """
@@ -236,14 +236,14 @@ def _judged_samples(
 
 
 def _prompts_for(domain: str, classes: Tensor) -> list[str]:
-    """Returns one prompt per class index, going round each class's prompts."""
+    """Return one prompt per class index, going round each class's prompts."""
     texts = [class_prompts(domain, name) for name in CLASSES[domain]]
     chosen = [texts[index] for index in classes.tolist()]
     return [options[position % len(options)] for position, options in enumerate(chosen)]
 
 
 def _accuracies(logits: Tensor, labels: Tensor) -> Measurements:
-    """Returns accuracy in all and per class, for images of one domain."""
+    """Return accuracy in all and per class, for images of one domain."""
     domain = int(labels[0]) // CLASSES_PER_DOMAIN
     first = domain * CLASSES_PER_DOMAIN
     right = logits[:, first : first + CLASSES_PER_DOMAIN].argmax(1) + first == labels
@@ -262,7 +262,7 @@ def _accuracies(logits: Tensor, labels: Tensor) -> Measurements:
 
 
 def _confusion(logits: Tensor, labels: Tensor) -> list[list[int]]:
-    """Returns how many images of each class (row) are read as each class of their one domain."""
+    """Return how many images of each class (row) are read as each class of their one domain."""
     first = int(labels[0]) // CLASSES_PER_DOMAIN * CLASSES_PER_DOMAIN
     read = logits[:, first : first + CLASSES_PER_DOMAIN].argmax(1)
     cells = (labels - first) * CLASSES_PER_DOMAIN + read
@@ -272,14 +272,14 @@ def _confusion(logits: Tensor, labels: Tensor) -> list[list[int]]:
 
 
 def _domain_split(domain: str, split: str) -> tuple[Tensor, Tensor]:
-    """Returns a domain's split: uint8 [n, 32, 32, 3] and labels within the domain."""
+    """Return a domain's split: uint8 [n, 32, 32, 3] and labels within the domain."""
     images, labels = split_arrays(domain, split)
     return torch.from_numpy(images), torch.from_numpy(labels)
 
 
 @torch.no_grad()
 def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Measurements:
-    """Returns the UNet's error on validation images told the right, a wrong and no class.
+    """Return the UNet's error on validation images told the right, a wrong and no class.
 
     A generator that ignores the class has `wrong` equal to `right`. `standard_error` is that of
     the gap, over images: each is told right and wrong under the same noise.
@@ -318,7 +318,7 @@ def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Measure
 def _appearance(
     clip: Path, pipeline: StableDiffusionPipeline, domain: str, generated: Tensor
 ) -> Measurements:
-    """Returns how a domain's rebuilt and generated images look beside its test images."""
+    """Return how a domain's rebuilt and generated images look beside its test images."""
     images, classes = _domain_split(domain, "test")
     prompts = [class_prompts(domain, name) for name in CLASSES[domain]]
     return {

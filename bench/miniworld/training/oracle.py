@@ -52,12 +52,12 @@ class Oracle(nn.Module):
         self.head = nn.Linear(160 * 4 * 4, len(DOMAINS) * CLASSES_PER_DOMAIN)
 
     def features(self, images: Tensor) -> Tensor:
-        """Returns float32 [n, 2560] for float32 images [n, 3, 32, 32] from -1 to 1."""
+        """Return float32 [n, 2560] for float32 images [n, 3, 32, 32] from -1 to 1."""
         grid: Tensor = self.blocks(self.stem(images))
         return grid.flatten(1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns the logits [n, domains x classes]."""
+        """Return the logits [n, domains x classes]."""
         logits: Tensor = self.head(self.dropout(self.features(images)))
         return logits
 
@@ -74,13 +74,13 @@ class Block(nn.Module):
         self.around = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(wide_in, wide_out, 1))
 
     def forward(self, grid: Tensor) -> Tensor:
-        """Returns [n, wide_out, height / 2, width / 2]."""
+        """Return [n, wide_out, height / 2, width / 2]."""
         inner = F.relu(self.first_norm(self.first(grid)))
         return F.relu(self.second_norm(self.second(inner)) + self.around(grid))
 
 
 def train_oracle(work: Path, recipe: Recipe) -> None:
-    """Trains the oracle and writes `work/oracle.safetensors`; does nothing if that is there.
+    """Train the oracle and write `work/oracle.safetensors`; do nothing if that is there.
 
     Args:
         work: Takes the file, the checkpoints and the curves.
@@ -102,7 +102,7 @@ def train_oracle(work: Path, recipe: Recipe) -> None:
         batch = as_signed(augmented(images[chosen], generator)).permute(0, 3, 1, 2)
         batch = _softened(batch, generator)
         oracle.train()
-        torch.manual_seed(recipe.seed + step)  # dropout draws from the global generator
+        torch.manual_seed(recipe.seed + step)  # dropout samples from the global generator
         with half_precision():
             logits = oracle(batch)
         loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=LABEL_SMOOTHING)
@@ -131,7 +131,7 @@ def train_oracle(work: Path, recipe: Recipe) -> None:
 
 
 def _softened(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Returns images [n, 3, height, width] that lost a random share of their finest detail."""
+    """Return images [n, 3, height, width] that lost a random share of their finest detail."""
     blurred = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
     share, noise = torch.rand(2, len(images), 1, 1, 1, generator=generator)
     grain = torch.randn(images.shape, generator=generator)
@@ -140,7 +140,7 @@ def _softened(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def load_oracle(file: Path) -> Oracle:
-    """Returns the trained oracle of a weights file, in float32."""
+    """Return the trained oracle of a weights file, in float32."""
     oracle = Oracle()
     weights = {name: value.float() for name, value in load_file(file).items()}
     oracle.load_state_dict(weights)
@@ -148,7 +148,7 @@ def load_oracle(file: Path) -> Oracle:
 
 
 def labelled(split: str) -> tuple[Tensor, Tensor]:
-    """Returns a split of all domains: uint8 [n, 32, 32, 3] and labels over all classes."""
+    """Return a split of all domains: uint8 [n, 32, 32, 3] and labels over all classes."""
     parts = [split_arrays(domain, split) for domain in DOMAINS]
     images = np.concatenate([part[0] for part in parts])
     labels = [part[1] + index * CLASSES_PER_DOMAIN for index, part in enumerate(parts)]
@@ -157,13 +157,13 @@ def labelled(split: str) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def class_logits(oracle: Oracle, images: Tensor) -> Tensor:
-    """Returns the oracle's logits for uint8 images [n, 32, 32, 3], all classes of all domains."""
+    """Return the oracle's logits for uint8 images [n, 32, 32, 3], all classes of all domains."""
     batches = [as_signed(batch).permute(0, 3, 1, 2) for batch in torch.split(images, 500)]
     return torch.cat([oracle(batch) for batch in batches])
 
 
 def with_refitted_head(oracle: Oracle, images: Tensor, labels: Tensor) -> Oracle:
-    """Returns an oracle of the same features whose last layer is fitted to other images.
+    """Return an oracle of the same features whose last layer is fitted to other images.
 
     Args:
         oracle: The oracle to start from; it stays as it is.

@@ -12,7 +12,7 @@ class Recipe:
     """
 
     seed: int = 0
-    """Fixes the pool, all initial weights, and what each step draws."""
+    """Fixes the pool, all initial weights, and what each step samples."""
     pool_size: int = 30_000
     """Image-text pairs in the upstream pool."""
 

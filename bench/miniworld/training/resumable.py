@@ -1,6 +1,6 @@
 """The loop that all trainings share: checkpoints that survive a kill, and learning curves.
 
-What a step draws depends on the seed and the step's number alone, so a training that was killed
+What a step samples depends only on the seed and the step's number, so a training that was killed
 and continued sees the same batches as one that was not.
 """
 
@@ -8,10 +8,8 @@ import json
 import logging
 import math
 import multiprocessing
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,11 +29,11 @@ class Stateful(Protocol):
     """A model or an optimiser: anything whose state a checkpoint holds."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the state."""
+        """Return the state."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:  # noqa: ANN401
-        """Takes the state over; torch's classes return various things."""
+        """Take the state over; torch's classes return various things."""
         ...
 
 
@@ -57,7 +55,7 @@ class Training:
 
 
 def run(training: Training, work: Path) -> None:
-    """Trains from the last checkpoint, or from the start, to the last step.
+    """Train from the last checkpoint, or from the start, to the last step.
 
     Args:
         training: What to train.
@@ -96,7 +94,7 @@ class RunningMean:
         self._weight = 0.0
 
     def add(self, value: float) -> None:
-        """Takes one more value into the mean."""
+        """Take one more value into the mean."""
         self._sum = 0.99 * self._sum + value
         self._weight = 0.99 * self._weight + 1.0
 
@@ -107,41 +105,31 @@ class RunningMean:
 
 
 def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
-    """Returns the source of all that a step draws, in the process of that rank (below 16)."""
+    """Return the random generator of a step, in the process of that rank (below 16)."""
     return torch.Generator().manual_seed((seed << 40) + (step << 4) + rank)
 
 
 def warm_cosine(step: int, steps: int, warm_steps: int) -> float:
-    """Returns the factor of the learning rate: a linear rise, then half a cosine to zero."""
+    """Return the factor of the learning rate: a linear rise, then half a cosine to zero."""
     warm = min(1.0, (step + 1) / warm_steps)
     return warm * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
 def half_precision() -> torch.autocast:
-    """Returns a context of bfloat16 where the processor has it; elsewhere it is 8 times slower."""
+    """Return a context of bfloat16 where the processor has it; elsewhere it is 8 times slower."""
     return torch.autocast(
         "cpu", torch.bfloat16, enabled=torch.cpu.get_capabilities().get("avx512_bf16", False)
     )
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Sets one learning rate for all parameters."""
+    """Set one learning rate for all parameters."""
     for group in optimiser.param_groups:
         group["lr"] = rate
 
 
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Gives a folder to fill that takes its own name only when the block has ended well."""
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    yield partial
-    partial.rename(path)
-
-
 def _load(checkpoint: Path, state: Mapping[str, Stateful]) -> tuple[int, float]:
-    """Takes over a checkpoint, if there is one; returns its step and the seconds spent so far."""
+    """Take over a checkpoint, if there is one; return its step and the seconds spent so far."""
     if not checkpoint.exists():
         return 0, 0.0
     saved = torch.load(checkpoint, weights_only=True)
@@ -152,7 +140,7 @@ def _load(checkpoint: Path, state: Mapping[str, Stateful]) -> tuple[int, float]:
 
 
 def _save(checkpoint: Path, state: Mapping[str, Stateful], step: int, seconds: float) -> None:
-    """Writes a checkpoint under a passing name first, so that a kill leaves the old one whole."""
+    """Write a checkpoint under a temporary name first, so that a kill leaves the old one whole."""
     partial = checkpoint.with_suffix(".partial")
     states = {name: part.state_dict() for name, part in state.items()}
     torch.save({"step": step, "seconds": seconds, "state": states}, partial)
@@ -162,7 +150,7 @@ def _save(checkpoint: Path, state: Mapping[str, Stateful], step: int, seconds: f
 def _append_to_curve(
     work: Path, name: str, step: int, seconds: float, figures: Mapping[str, float]
 ) -> None:
-    """Adds a line to the curves; after a kill some steps occur twice: see `read_curve`."""
+    """Add a line to the curves; after a kill some steps occur twice: see `read_curve`."""
     rounded = {key: round(value, 5) for key, value in figures.items()}
     line = json.dumps({"model": name, "step": step, "seconds": round(seconds, 1), **rounded})
     with (work / CURVE_FILE).open("a", encoding="utf-8") as curve:
@@ -171,18 +159,18 @@ def _append_to_curve(
 
 
 def log_to_stderr() -> None:
-    """Sends what a training process says to standard error, with the time."""
+    """Log a training process to standard error, with the time."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
 
 def read_curve(file: Path) -> list[dict[str, Any]]:
-    """Returns the lines of a file of learning curves; of lines for one step, the last one."""
+    """Return the lines of a file of learning curves; of lines for one step, the last one."""
     lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
     return list({(line["model"], line["step"]): line for line in lines}.values())
 
 
 def _stop_if_orphaned() -> None:
-    """Ends a worker whose parent was killed: its successor would train the same model again."""
+    """End a worker whose parent was killed: its successor would train the same model again."""
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         raise BenchError("the training's main process is gone", "start the training again")

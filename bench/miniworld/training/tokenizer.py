@@ -22,7 +22,7 @@ FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def train_tokenizer(texts: Iterable[str], folder: Path) -> None:
-    """Learns the merges from texts and writes the two tokenizer files into a folder.
+    """Learn the merges from texts and write the two tokenizer files into a folder.
 
     Args:
         texts: What the tokenizer should be good at; nothing in it limits what it can read.
@@ -58,7 +58,7 @@ def train_tokenizer(texts: Iterable[str], folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Returns the tokenizer of a folder, set to give exactly `CONTEXT` tokens per text."""
+    """Return the tokenizer of a folder, set to give exactly `CONTEXT` tokens per text."""
     tokenizer = Tokenizer.from_file(str(folder / FILES[0]))
     tokenizer.enable_truncation(CONTEXT)
     tokenizer.enable_padding(length=CONTEXT, pad_id=tokenizer.token_to_id(PAD), pad_token=PAD)
@@ -66,7 +66,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> LabelArray:
-    """Returns the token ids of texts.
+    """Return the token ids of texts.
 
     Returns:
         int64 [texts, CONTEXT].

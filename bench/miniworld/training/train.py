@@ -5,7 +5,6 @@ checkpoint, at most two minutes old, and skips what is finished.
 """
 
 import argparse
-import hashlib
 import json
 import multiprocessing
 import platform
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 
 from bench.core.errors import BenchError, RequestError
+from bench.core.files import atomic_folder, write_json
 from bench.miniworld import captions
 from bench.miniworld.pool import build_pool, training_pairs
 from bench.miniworld.training.clip import train_clip, train_conditioner
@@ -28,10 +28,11 @@ from bench.miniworld.training.diffusion import save_pipeline
 from bench.miniworld.training.fidelity import FIDELITY_FILE, PROMPTS, measure
 from bench.miniworld.training.oracle import ORACLE_FILE, train_oracle
 from bench.miniworld.training.recipe import Recipe
-from bench.miniworld.training.resumable import CURVE_FILE, log_to_stderr, read_curve, whole_folder
+from bench.miniworld.training.resumable import CURVE_FILE, log_to_stderr, read_curve
 from bench.miniworld.training.tokenizer import train_tokenizer
 from bench.miniworld.training.unet import train_unet
 from bench.miniworld.training.vae import train_vae
+from bench.storage.tar_shards import sha256
 
 CARD_FILE = "card.json"
 LIBRARIES = ("torch", "open_clip_torch", "diffusers", "transformers", "tokenizers", "numpy")
@@ -40,7 +41,7 @@ Trainer = Callable[[Path, Recipe], None]
 
 
 def train(work: Path, out: Path, recipe: Recipe | None = None) -> None:
-    """Trains tokenizer, CLIPs, autoencoder, oracle, UNet and decoder, and measures what they do.
+    """Train tokenizer, CLIPs, autoencoder, oracle, UNet and decoder, and measure what they do.
 
     Args:
         work: Folder for the pool, checkpoints and `curve.jsonl`; reuse it to continue.
@@ -55,7 +56,7 @@ def train(work: Path, out: Path, recipe: Recipe | None = None) -> None:
     recipe = recipe or Recipe()
     _claim(work, recipe)
     _prepare_pairs(work, recipe)
-    # Without the autoencoder, they take about as long together as the autoencoder alone.
+    # The first three take about as long together as the autoencoder.
     _side_by_side([(train_conditioner, train_oracle, train_clip), (train_vae,)], work, recipe)
     train_unet(work, recipe)
     _side_by_side([(train_decoder,)], work, recipe)
@@ -65,36 +66,35 @@ def train(work: Path, out: Path, recipe: Recipe | None = None) -> None:
 
 
 def _claim(work: Path, recipe: Recipe) -> None:
-    """Notes the recipe in the work folder; refuses a folder that was begun with another one."""
+    """Write the recipe into the work folder; refuse a folder that was begun with another one."""
     work.mkdir(parents=True, exist_ok=True)
-    note = work / "recipe.json"
-    text = json.dumps(asdict(recipe), indent=2) + "\n"
-    if note.exists() and note.read_text(encoding="utf-8") != text:
+    path = work / "recipe.json"
+    if path.exists() and json.loads(path.read_bytes()) != asdict(recipe):
         raise RequestError(f"{work} holds a training with another recipe", "use a new work folder")
-    note.write_text(text, encoding="utf-8")
+    write_json(path, asdict(recipe))
 
 
 def _prepare_pairs(work: Path, recipe: Recipe) -> None:
-    """Writes the pool's pairs as `pairs.npy` and `captions.json`, and the tokenizer."""
+    """Write the pool's pairs as `pairs.npy` and `captions.json`, and the tokenizer."""
     if (work / "tokenizer").exists():
         return
     build_pool(work, size=recipe.pool_size, seed=recipe.seed)
     images, texts = training_pairs(work)
     np.save(work / "pairs.npy", images)
     (work / "captions.json").write_text(json.dumps(texts), encoding="utf-8")
-    with whole_folder(work / "tokenizer") as folder:
+    with atomic_folder(work / "tokenizer") as folder:
         train_tokenizer([*texts, *_prompts()], folder)
 
 
 def _prompts() -> Iterable[str]:
-    """Yields what the classes will be called by, so that the tokenizer knows these words too."""
+    """Yield what the classes will be called by, so that the tokenizer knows these words too."""
     for domain in captions.phrases()["domains"].values():
         for names in domain["classes"].values():
             yield from (form.format(alias) for form in PROMPTS for alias in names["aliases"])
 
 
 def _side_by_side(queues: list[tuple[Trainer, ...]], work: Path, recipe: Recipe) -> None:
-    """Runs queues of trainings in one process each, and waits for all of them."""
+    """Run queues of trainings in one process each, and wait for all of them."""
     spawn = multiprocessing.get_context("spawn")
     workers = [
         spawn.Process(target=_train_all, args=(queue, work, recipe), daemon=True)
@@ -116,7 +116,7 @@ def _train_all(queue: tuple[Trainer, ...], work: Path, recipe: Recipe) -> None:
 
 
 def _deliver(work: Path, out: Path) -> None:
-    """Puts the weights of the work folder into the out folder, in place of older ones."""
+    """Put the weights of the work folder into the out folder, in place of older ones."""
     out.mkdir(parents=True, exist_ok=True)
     for name in ("clip", "stable-diffusion"):
         shutil.rmtree(out / name, ignore_errors=True)
@@ -129,11 +129,11 @@ def _deliver(work: Path, out: Path) -> None:
 
 
 def _write_card(work: Path, out: Path, recipe: Recipe) -> None:
-    """Writes what the weights were made with, and the hash of each file."""
+    """Write what the weights were made with, and the hash of each file."""
     files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != CARD_FILE)
     card = {
         "recipe": asdict(recipe),
-        "pool_sha256": _sha256(work / "pairs.npy"),
+        "pool_sha256": sha256((work / "pairs.npy").read_bytes()),
         "wall_minutes": _wall_minutes(work / CURVE_FILE),
         "made": time.strftime("%Y-%m-%d", time.gmtime()),
         "python": platform.python_version(),
@@ -141,27 +141,21 @@ def _write_card(work: Path, out: Path, recipe: Recipe) -> None:
         "files": {
             path.relative_to(out).as_posix(): {
                 "bytes": path.stat().st_size,
-                "sha256": _sha256(path),
+                "sha256": sha256(path.read_bytes()),
             }
             for path in files
         },
     }
-    partial = out / (CARD_FILE + ".partial")
-    partial.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    partial.replace(out / CARD_FILE)
+    write_json(out / CARD_FILE, card)
 
 
 def _wall_minutes(curve: Path) -> dict[str, float]:
-    """Returns how long each model trained, in minutes, on the machine that made the weights."""
+    """Return how long each model trained, in minutes, on the machine that made the weights."""
     return {line["model"]: round(line["seconds"] / 60, 1) for line in read_curve(curve)}
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def main() -> None:
-    """Trains as the command line says."""
+    """Train with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and curves")
     parser.add_argument("--out", type=Path, required=True, help="where the weights go")

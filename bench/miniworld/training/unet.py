@@ -1,4 +1,4 @@
-"""Trains the miniature world's UNet on the latents of the pool.
+"""Train the miniature world's UNet on the latents of the pool.
 
 Two processes of one thread each are faster than one process of two; they share their gradients
 through gloo.
@@ -45,14 +45,14 @@ COOL_SHARE = 0.3
 """The learning rate falls to zero over this last share of the steps."""
 LARGEST_EMA_DECAY = 0.998
 TIME_CENTRE, TIME_SPREAD = -0.3, 1.2
-"""The times trained at are 1,000 x the logistic of such a normal draw: most where an image's
+"""The times trained at are 1,000 x the logistic of such a normal sample: most where an image's
 structure is decided, few where all is noise or all is plain (Esser et al. 2024, section 3.1)."""
 EVALUATE_EVERY = 2_000
 IMAGES_PER_CLASS = 10
 
 
 def train_unet(work: Path, recipe: Recipe) -> None:
-    """Trains the UNet in two processes and writes `work/unet.safetensors`, or finds it there.
+    """Train the UNet in two processes and write `work/unet.safetensors`, unless it is there.
 
     Args:
         work: Holds `conditioner/`, `vae/`, `captions.json` and the oracle; takes checkpoints and
@@ -83,7 +83,7 @@ def train_unet(work: Path, recipe: Recipe) -> None:
 
 
 def _unet_worker(rank: int, meeting: Path, work: Path, recipe: Recipe) -> None:
-    """Trains as one of the processes; the first one keeps checkpoints and writes the result."""
+    """Train as one of the processes; the first one keeps checkpoints and writes the result."""
     log_to_stderr()
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -132,12 +132,12 @@ class UnetStep:
         self._rank, self._recipe, self._work = rank, recipe, work
 
     def __call__(self, step: int) -> Tensor:
-        """Does one step; returns the squared error of this process's half of the batch."""
+        """Do one step; return the squared error of this process's half of the batch."""
         recipe = self._recipe
         warm = min(1.0, (step + 1) / WARM_STEPS)
         cool = min(1.0, (1 - step / recipe.unet_steps) / COOL_SHARE)
         set_rate(self.optimiser, recipe.unet_rate * warm * cool)
-        noisy, times, states, target = self._draw(step)
+        noisy, times, states, target = self._batch(step)
         with half_precision():
             predicted = self.unet(noisy, times, states).sample
         loss: Tensor = (predicted.float() - target).square().mean()
@@ -152,12 +152,12 @@ class UnetStep:
         return loss
 
     def read_accuracies(self) -> dict[str, float]:
-        """Returns how often the oracle reads the right class in generated images, by domain."""
+        """Return how often the oracle reads the right class in generated images, by domain."""
         pipeline = pipeline_of(self._work, self.average, self._work / "vae")
         return generated_accuracies(pipeline, self._work / ORACLE_FILE, IMAGES_PER_CLASS)
 
-    def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns noisy latents, their times, the captions' states and the velocities to find."""
+    def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return noisy latents, their times, the captions' states and the velocities to find."""
         size = self._recipe.unet_batch
         generator = step_generator(self._recipe.seed, step, self._rank)
         chosen = torch.randint(0, len(self._mean), (size,), generator=generator)
@@ -175,13 +175,13 @@ class UnetStep:
 
 
 def training_times(count: int, generator: torch.Generator) -> Tensor:
-    """Returns the times to train at, int64 [count], from 0 to 999."""
-    draw = TIME_CENTRE + TIME_SPREAD * torch.randn(count, generator=generator)
-    return (1000 * torch.sigmoid(draw)).long().clamp(max=999)
+    """Return the times to train at, int64 [count], from 0 to 999."""
+    normal = TIME_CENTRE + TIME_SPREAD * torch.randn(count, generator=generator)
+    return (1000 * torch.sigmoid(normal)).long().clamp(max=999)
 
 
 def _share_gradients(weights: list[torch.nn.Parameter]) -> None:
-    """Replaces every gradient by its mean over the processes, in one exchange."""
+    """Replace every gradient by its mean over the processes, in one exchange."""
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     together = torch.cat([gradient.flatten() for gradient in gradients]).div_(PROCESSES)
     dist.all_reduce(together)

@@ -1,6 +1,6 @@
-"""Trains the miniature world's image autoencoder: 32 pixels to an 8 x 8 latent of 8 channels.
+"""Train the miniature world's image autoencoder: 32 pixels to an 8 x 8 latent of 8 channels.
 
-It bounds what the generator can draw. With 4 latent channels, reconstructions lost half of what
+It bounds what the generator can show. With 4 latent channels, reconstructions lost half of what
 tells the classes apart; with 8, most of it stays.
 """
 
@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bench.core.files import atomic_folder
 from bench.miniworld.training.recipe import Recipe
 from bench.miniworld.training.resumable import (
     Training,
@@ -20,7 +21,6 @@ from bench.miniworld.training.resumable import (
     set_rate,
     step_generator,
     warm_cosine,
-    whole_folder,
 )
 
 LATENT_CHANNELS = 8
@@ -33,7 +33,7 @@ ENCODE_BATCH = 500
 
 
 def new_vae() -> AutoencoderKL:
-    """Returns an untrained autoencoder of 0.66 M parameters."""
+    """Return an untrained autoencoder of 0.66 M parameters."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -49,7 +49,7 @@ def new_vae() -> AutoencoderKL:
 
 
 def train_vae(work: Path, recipe: Recipe) -> None:
-    """Trains the autoencoder; writes `work/vae` and the pool's latents, or finds them there.
+    """Train the autoencoder and write `work/vae` with the pool's latents, unless it is there.
 
     Args:
         work: Holds `pairs.npy`; takes checkpoints and curves.
@@ -69,7 +69,7 @@ def train_vae(work: Path, recipe: Recipe) -> None:
         ),
         work,
     )
-    with whole_folder(work / "vae") as folder:
+    with atomic_folder(work / "vae") as folder:
         save_latents(step, folder)
         step.vae.save_pretrained(folder)
 
@@ -90,7 +90,7 @@ class VaeStep:
         )
 
     def __call__(self, step: int) -> Tensor:
-        """Does one step; returns the loss of its batch."""
+        """Do one step; return the loss of its batch."""
         recipe = self._recipe
         rate = recipe.vae_rate * warm_cosine(step, recipe.vae_steps, WARM_STEPS)
         set_rate(self.optimiser, rate)
@@ -113,7 +113,7 @@ class VaeStep:
 
     @torch.no_grad()
     def validation_figures(self) -> dict[str, float]:
-        """Returns the peak signal-to-noise ratio of held-out images, in dB."""
+        """Return the peak signal-to-noise ratio of held-out images, in dB."""
         self.vae.eval()
         latent = self.vae.encode(self._held_out).latent_dist.mean
         rebuilt = self.vae.decode(latent).sample.clamp(-1, 1)
@@ -122,12 +122,12 @@ class VaeStep:
 
 
 def as_signed(images: Tensor) -> Tensor:
-    """Returns uint8 images as float32 from -1 to 1, the range diffusers' autoencoders use."""
+    """Return uint8 images as float32 from -1 to 1, the range diffusers' autoencoders use."""
     return images.float().div(127.5).sub(1)
 
 
 def reconstruction_loss(rebuilt: Tensor, images: Tensor) -> Tensor:
-    """Returns how far rebuilt images are from images, both float32 [n, 3, height, width].
+    """Return how far rebuilt images are from images, both float32 [n, 3, height, width].
 
     Absolute and squared error, and the absolute error of neighbouring pixels' differences: the
     last keeps the outlines, by which the classes differ.
@@ -140,7 +140,7 @@ def reconstruction_loss(rebuilt: Tensor, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def save_latents(step: VaeStep, folder: Path) -> None:
-    """Writes `latents.safetensors` and sets the scale that brings the latents to unit variance.
+    """Write `latents.safetensors` and set the scale that brings the latents to unit variance.
 
     The file holds `mean` and `deviation`, float16 [2 x images, 8, 8, 8], scaled: the images as
     they are, then mirrored.

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from bench.core.paths import Home
-from bench.miniworld.pool import PLACEHOLDER_HOST, TruthRow
+from bench.miniworld.pool import PLACEHOLDER_HOST, SPLITS, TruthRow
 from bench.miniworld.render import CLASSES
 from bench.miniworld.training.resumable import read_curve
 from bench.miniworld.truth import retrieval_curve
@@ -28,6 +28,8 @@ from bench.miniworld_checks.pool import bend_of, precision_gain
 from tests.conftest import Bench
 
 Measurements = dict[str, Any]
+
+PLOTS = {"confusion.png", "learning-curve.png", "tau.png"}
 
 
 def domain_figures() -> Measurements:
@@ -297,15 +299,13 @@ def test_figures_and_page_are_written(tmp_path: Path) -> None:
         with Image.open(path) as image:
             assert min(image.size) > 300
             assert len(image.getcolors(image.width * image.height) or []) > 20
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "confusion.png", "learning-curve.png", "tau.png",
-    ]  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == PLOTS
     text = page(figures, judge_gates(figures))
     for said in ("tail plane", "20.0 points", "12.0", "| aircraft | zero-shot ", "52.0%", "60.0%"):
         assert said in text, said
 
 
-def test_weights_without_a_curve_are_drawn_all_the_same(tmp_path: Path) -> None:
+def test_weights_without_a_learning_curve_are_plotted_too(tmp_path: Path) -> None:
     figures = copy.deepcopy(all_figures())
     figures["world"]["curve"] = []
     assert all(path.is_file() for path in write_plots(figures, tmp_path))
@@ -324,32 +324,32 @@ def test_a_folder_that_holds_no_weights_is_a_wrong_request(
 def test_the_check_measures_every_gate(
     bench: Bench, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole check on the shipped weights, with fewer images: what it reads is still real."""
-    monkeypatch.setattr("sources.pool.pool.MINIWORLD_PAIRS", 1_500)
+    """The whole check on the shipped weights, of one domain and with fewer images."""
+    domain = {"aircraft": CLASSES["aircraft"]}
+    monkeypatch.setattr("bench.miniworld_checks.measure.CLASSES", domain)
+    monkeypatch.setattr("bench.miniworld.training.fidelity.DOMAINS", tuple(domain))
     monkeypatch.setattr("bench.miniworld.training.fidelity.IMAGES_PER_CLASS", 2)
     monkeypatch.setattr("bench.miniworld.training.fidelity.WRONG_IMAGES_PER_CLASS", 2)
+    for split, count in (("oracle", 20), ("val", 10), ("test", 40)):
+        monkeypatch.setitem(SPLITS, split, (count, SPLITS[split][1]))
+    monkeypatch.setattr("sources.pool.pool.MINIWORLD_PAIRS", 1_500)
     monkeypatch.setattr("bench.miniworld_checks.encoder.LARGEST_N", 32)
     monkeypatch.setattr("bench.miniworld_checks.generator.TIMED_BATCHES", 1)
+    monkeypatch.setattr("bench.miniworld_checks.generator.SAMPLING_BATCH", 8)
     out = tmp_path / "out"
     done = bench("miniworld", "check", "--out", str(out))
-    lines = done.out.splitlines()
-    assert len(lines) == len(GATES) + 2
-    verdicts = {line.split("|")[1].strip(): line.split("|")[4].strip() for line in lines[2:]}
-    for gate in (
-        "readability",
-        "autoencoder: accuracy",
-        "CLIP: unadapted zero-shot",
-        "fine-tuning",
-    ):
-        (verdict,) = (word for name, word in verdicts.items() if name.startswith(gate))
-        assert verdict == "pass", gate
+    verdicts = {row[1]: row[4] for row in table_rows(done.out)}
+    assert len(verdicts) == len(GATES)
+    for gate in ("readability", "autoencoder: accuracy", "CLIP: unadapted zero", "fine-tuning"):
+        assert [word for name, word in verdicts.items() if name.startswith(gate)] == ["pass"], gate
     assert done.code == (1 if any("MISSED" in word for word in verdicts.values()) else 0)
-    figures = json.loads((out / "gates.json").read_text())
-    for one in figures["domains"].values():
-        assert one["fidelity"]["generated"]["n"] == 16
-        assert one["memorisation"]["generated"]["least"] > 0
-    assert sorted(path.name for path in out.iterdir()) == [
-        "confusion.png", "gates.json", "gates.md", "learning-curve.png", "tau.png",
-    ]  # fmt: skip
-    # The runs that the check made are not a study's: no report shall show them.
+    (figures,) = json.loads((out / "gates.json").read_text())["domains"].values()
+    assert figures["fidelity"]["generated"]["n"] == 16
+    assert figures["memorisation"]["generated"]["least"] > 0
+    assert {path.name for path in out.iterdir()} == {*PLOTS, "gates.json", "gates.md"}
+    # The check's runs are no study's: no report may show them.
     assert list(home.runs.iterdir()) == []
+
+
+def table_rows(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("|")] for line in text.splitlines()[2:]]
