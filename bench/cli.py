@@ -62,8 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     threads.sleep_at_barriers()
     try:
-        if found := foreign_packages():
-            raise BenchError(found[0], "install this project in an environment of its own")
+        if foreign := foreign_packages():
+            raise BenchError(foreign[0], "install this project in an environment of its own")
         words = sys.argv[1:] if arguments is None else arguments
         sys.exit(bench.main(words or ["--help"], prog_name="bench", standalone_mode=False) or 0)
     except BenchError as error:

@@ -1,4 +1,4 @@
-"""Shared fixtures: a home of one's own, a small CLIP, a small task, and the real command line."""
+"""Shared fixtures: an empty home, a small CLIP, a small task, and the real command line."""
 
 import json
 import os
@@ -36,8 +36,8 @@ class Outcome:
     @property
     def json(self) -> dict[str, Any]:
         """The one JSON object on standard output."""
-        found: dict[str, Any] = json.loads(self.out)
-        return found
+        value: dict[str, Any] = json.loads(self.out)
+        return value
 
     @property
     def complaint(self) -> str:
@@ -52,7 +52,7 @@ Bench = Callable[..., Outcome]
 
 
 def command(*words: str) -> list[str]:
-    """Return the words that start the real command line in a process of its own."""
+    """Return the words that start the real command line in a separate process."""
     return [sys.executable, "-m", "bench.cli", *words]
 
 
@@ -69,7 +69,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A home folder of this test's own, not made yet."""
+    """The home folder of one test; it does not exist yet."""
     root = tmp_path / "home"
     monkeypatch.setenv("BENCH_HOME", str(root))
     return Home(root)
@@ -77,7 +77,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 @pytest.fixture
 def bench(home: Home, capfd: pytest.CaptureFixture[str]) -> Bench:
-    """The command line in this process: the same code without the time of its imports."""
+    """The command line in this process, which saves the time of its imports."""
     from bench.cli import main
 
     def call(*words: str) -> Outcome:
@@ -93,7 +93,7 @@ def bench(home: Home, capfd: pytest.CaptureFixture[str]) -> Bench:
 
 @pytest.fixture
 def bench_process(home: Home) -> Bench:
-    """The command line in a process of its own."""
+    """The command line in a separate process."""
 
     def call(*words: str, home_: Path = home.root, **more: str) -> Outcome:
         done = subprocess.run(
@@ -111,7 +111,7 @@ def bench_process(home: Home) -> Bench:
 
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weights of a CLIP that knows nothing but is quick."""
+    """The weights of an untrained, tiny CLIP."""
     from tests.support.tiny_clip import write_tiny_clip
 
     return write_tiny_clip(tmp_path_factory.mktemp("weights") / "tiny-clip")
@@ -164,10 +164,10 @@ def preset(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Web:
-    """A small pool whose images a real server on loopback shows.
+    """A small pool whose images a real server on loopback serves.
 
     Attributes:
-        world: The folder with the server's truth.
+        world: The folder with the truth that the server reads.
         pool: The folder of the pool's Parquet files; their URLs name the running server.
         host: Where the server runs, ADDRESS:PORT.
     """

@@ -1,4 +1,4 @@
-"""The whole line on the embedded world, as a user runs it: real weights, server and pool."""
+"""Whole runs and studies in the embedded world, as a user runs them: real weights, server, pool."""
 
 import json
 import random
@@ -34,12 +34,12 @@ def call(home: Path, *words: str) -> Outcome:
 
 
 def records(home: Path) -> dict[str, dict[str, Any]]:
-    found = [json.loads(path.read_bytes()) for path in home.glob("runs/*/record.json")]
-    return {record["run_id"]: record for record in found}
+    records = (json.loads(path.read_bytes()) for path in home.glob("runs/*/record.json"))
+    return {record["run_id"]: record for record in records}
 
 
 def result(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run found, without how long it took."""
+    """Return a run's result, without its timings."""
     kept = ("status", "spec", "n", "image_set", "scores", "stage_counts", "weights", "fidelity")
     return {name: record[name] for name in kept}
 
@@ -54,14 +54,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_source_runs_and_is_scored(undisturbed: Path) -> None:
-    found = {record["spec"]["source"]: record for record in records(undisturbed).values()}
-    assert set(found) == {"none", "real", "retrieved", "synthetic", "mixed"}
-    for source, record in found.items():
+    by_source = {record["spec"]["source"]: record for record in records(undisturbed).values()}
+    assert set(by_source) == {"none", "real", "retrieved", "synthetic", "mixed"}
+    for source, record in by_source.items():
         assert record["status"] == "done"
         assert record["n"]["used"] == (0 if source == "none" else 60)
         tested = {s["evaluator"] for s in record["scores"] if s["split"] == "test"}
         assert tested == {"linear-probe", "zero-shot"}
-    assert found["synthetic"]["fidelity"]["domains"]["aircraft"]["generated"]["n"] > 0
+    assert by_source["synthetic"]["fidelity"]["domains"]["aircraft"]["generated"]["n"] > 0
 
 
 def test_retrieval_loses_images_at_every_step_and_says_why(undisturbed: Path) -> None:
@@ -125,7 +125,7 @@ def test_collect_report_and_export(undisturbed: Path, tmp_path: Path) -> None:
 
 
 def test_digits_from_a_folder_train_and_evaluate(tmp_path: Path) -> None:
-    """scikit-learn's 8 x 8 handwritten digits: real images that no part of us has drawn."""
+    """scikit-learn's 8 x 8 handwritten digits: real images that we did not render."""
     digits, names = (
         load_digits(),
         ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],

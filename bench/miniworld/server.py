@@ -1,6 +1,6 @@
 """The miniature web: a real HTTP server that renders the pool's images on request.
 
-It runs in a process of its own, so that a downloader's threads do not compete with it for one
+It runs in a separate process, so that a downloader's threads do not compete with it for one
 interpreter lock, and it ends with the process that started it, however that one ends.
 
     with MiniWeb(folder) as web:

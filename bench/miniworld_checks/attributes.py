@@ -1,4 +1,4 @@
-"""What the generator distorts: which structural attributes of a class survive in its images."""
+"""Measure which structural attributes of a class survive in generated images."""
 
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ def attributes_kept(domain: str, real: ArrayLike, generated: ArrayLike) -> list[
         generated: The same of generated images, by asked class.
     """
     classes = [attributes(domain, name) for name in CLASSES[domain]]
-    found = []
+    kept = []
     for attribute in classes[0]:
         values = [one[attribute] for one in classes]
         same = np.array([[left == right for right in values] for left in values])
@@ -41,5 +41,5 @@ def attributes_kept(domain: str, real: ArrayLike, generated: ArrayLike) -> list[
             continue
         counts = (np.asarray(real), np.asarray(generated), np.ones(same.shape))
         shares = (float(matrix[same].sum() / matrix.sum()) for matrix in counts)
-        found.append(Kept(attribute, *shares))
-    return sorted(found, key=lambda kept: kept.lost, reverse=True)
+        kept.append(Kept(attribute, *shares))
+    return sorted(kept, key=lambda one: one.lost, reverse=True)

@@ -234,7 +234,7 @@ GATES = (
     Gate(
         "generator: conditioning gap over its error",
         _gap_in_errors,
-        "The UNet's error grows when it is told a wrong class, by more than two standard errors.",
+        "The UNet's error grows with a wrong class, by more than two standard errors.",
         low=2.0,
         strict=True,
         form=lambda value: f"{value:.1f}",

@@ -40,7 +40,7 @@ def gate_table(verdicts: Iterable[Verdict]) -> str:
 def page(figures: Measurements, verdicts: Sequence[Verdict]) -> str:
     """Return the page in Markdown: the gates, their reasons, and the figures without a gate."""
     domains = figures["domains"]
-    reasons = (f"- *{one.gate.name}*. {one.gate.reason}" for one in verdicts)
+    reasons = (f"- *{verdict.gate.name}*. {verdict.gate.reason}" for verdict in verdicts)
     parts = [
         "# The gates of the miniature world",
         gate_table(verdicts),
@@ -48,7 +48,7 @@ def page(figures: Measurements, verdicts: Sequence[Verdict]) -> str:
         "\n".join(reasons),
         "## What the oracle reads",
         table(("images", *domains), _readings(domains)),
-        "The gap is how much the UNet's error grows when it is told a wrong class, with the "
+        "The gap is how much the UNet's error grows with a wrong class, with the "
         "standard error over validation images.",
         "## How images look",
         "Power of fine detail (the upper octave of spatial frequency) over that of real test "

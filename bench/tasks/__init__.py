@@ -1,4 +1,4 @@
-"""Tasks: one small declaration each, class names and prompts as data beside it."""
+"""Tasks: a file is a task; class names and prompts are data beside it."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ __all__ = ["FolderTask", "MiniTask", "class_folders", "find_task"]
 
 
 def find_task(name: str) -> Task:
-    """Return a task by name, or the one in a folder of images; names come first.
+    """Return a task by name, else the task in a folder of images.
 
     Raises:
         RequestError: If there is no such task, or the folder is not one.

@@ -23,7 +23,9 @@ from bench.storage.tar_shards import decode
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
-class _Declaration(Config, frozen=True, kw_only=True):
+class _Settings(Config, frozen=True, kw_only=True):
+    """The content of ``task.yaml``."""
+
     templates: tuple[str, ...] = ("a photo of a {}.",)
     domain_texts: tuple[str, ...] = ("a photo.",)
     queries: Queries = {}
@@ -32,7 +34,7 @@ class _Declaration(Config, frozen=True, kw_only=True):
 
 
 class FolderTask(Task, frozen=True, kw_only=True):
-    """A task whose images lie in class folders."""
+    """A task whose images are in class folders."""
 
     path: str
     content: str
@@ -40,46 +42,47 @@ class FolderTask(Task, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """What stands for the names, the prompts and the images."""
+        """Identity of the names, the prompts and the images."""
         return f"{self.name}@{self.content}"
 
     @classmethod
     def load(cls, path: Path) -> "FolderTask":
-        """Read a task's declaration off its folder.
+        """Return the task in a folder.
 
         Raises:
             RequestError: If it has no classes, or a class or a split without images.
         """
         path = path.resolve()
-        settings = path / "task.yaml"
-        given: Json = read_yaml(settings) if settings.is_file() else {}
-        rest = parse_config(_Declaration, given, str(settings))
-        parts, shifted = _parts(path), _shifted(path, rest.shifted)
-        names = sorted({name for part in parts.values() for name, _ in part})
+        file = path / "task.yaml"
+        values: Json = read_yaml(file) if file.is_file() else {}
+        settings = parse_config(_Settings, values, str(file))
+        splits, shifted = _splits(path), _shifted(path, settings.shifted)
+        names = sorted({name for images in splits.values() for name, _ in images})
         if len(names) < 2:
             raise RequestError(f"{path} has {len(names)} class folders", "a task needs two")
-        for split, part in parts.items():
+        for split, images in splits.items():
+            present = {name for name, _ in images}
             for name in names:
-                if name not in {found for found, _ in part}:
+                if name not in present:
                     raise RequestError(
                         f"class {name!r} has no images in split {split} of {path}",
                         "add images, or remove the class from every split",
                     )
-        for split, part in shifted.items():
-            if strange := sorted({name for name, _ in part} - set(names)):
+        for split, images in shifted.items():
+            if unknown := sorted({name for name, _ in images} - set(names)):
                 raise RequestError(
-                    f"{path / split} has a class {strange[0]!r} that the task has not",
+                    f"{path / split} has a class {unknown[0]!r} that the task has not",
                     "remove the folder, or add the class to train, val and test",
                 )
-        fields = [field for field in rest.__struct_fields__ if field != "shifted"]
+        fields = [field for field in settings.__struct_fields__ if field != "shifted"]
         return parse_config(
             cls,
             {
-                **{field: getattr(rest, field) for field in fields},
+                **{field: getattr(settings, field) for field in fields},
                 "name": path.name,
                 "version": 1,
                 "class_names": tuple(names),
-                "split_sizes": {name: len(part) for name, part in (parts | shifted).items()},
+                "split_sizes": {name: len(images) for name, images in (splits | shifted).items()},
                 "path": str(path),
                 "content": fingerprint(path),
             },
@@ -89,13 +92,13 @@ class FolderTask(Task, frozen=True, kw_only=True):
     def open_split(self, name: str, home: Home) -> Split:
         """Open one split of the folder."""
         root = Path(self.path)
-        found = _shifted(root, (name,)) if name in self.shifted else _parts(root)
-        part = sorted(found[name], key=lambda item: str(item[1]))
-        files = [file for _, file in part]
+        splits = _shifted(root, (name,)) if name in self.shifted else _splits(root)
+        images = sorted(splits[name], key=lambda image: str(image[1]))
+        files = [file for _, file in images]
         return Split(
             name,
             [file.relative_to(root).as_posix() for file in files],
-            np.array([self.class_names.index(own) for own, _ in part], np.int64),
+            np.array([self.class_names.index(class_name) for class_name, _ in images], np.int64),
             partial(_read, files),
         )
 
@@ -106,7 +109,7 @@ def class_folders(root: Path) -> list[tuple[str, Path]]:
     Raises:
         RequestError: If the folder cannot be read, or a class folder has no images.
     """
-    found: list[tuple[str, Path]] = []
+    images: list[tuple[str, Path]] = []
     try:
         for folder in sorted(item for item in root.iterdir() if item.is_dir()):
             files = [item for item in folder.rglob("*") if _is_image(item)]
@@ -114,24 +117,24 @@ def class_folders(root: Path) -> list[tuple[str, Path]]:
                 raise RequestError(
                     f"the class folder {folder} has no images", "add some, or remove the folder"
                 )
-            found += [(folder.name, file) for file in sorted(files)]
+            images += [(folder.name, file) for file in sorted(files)]
     except OSError as error:
         raise RequestError(f"cannot read the folder {root}: {error.strerror}") from error
-    return found
+    return images
 
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
-def _parts(root: Path) -> dict[str, list[tuple[str, Path]]]:
+def _splits(root: Path) -> dict[str, list[tuple[str, Path]]]:
     if all((root / split).is_dir() for split in SPLITS):
         return {split: class_folders(root / split) for split in SPLITS}
-    parts: dict[str, list[tuple[str, Path]]] = {split: [] for split in SPLITS}
+    splits: dict[str, list[tuple[str, Path]]] = {split: [] for split in SPLITS}
     for name, file in class_folders(root):
         share = hashlib.sha256(file.relative_to(root).as_posix().encode()).digest()[0] / 256
-        parts["train" if share < 0.6 else "val" if share < 0.8 else "test"].append((name, file))
-    return parts
+        splits["train" if share < 0.6 else "val" if share < 0.8 else "test"].append((name, file))
+    return splits
 
 
 def _shifted(root: Path, names: tuple[str, ...]) -> dict[str, list[tuple[str, Path]]]:

@@ -1,4 +1,4 @@
-"""The miniature world's tasks: images rendered apart from the pool."""
+"""The miniature world's tasks; their images are not in the pool."""
 
 from functools import cache, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ class MiniTask(Task, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, domain: str) -> "MiniTask":
-        """Read a task's declaration from the data file of its name."""
+        """Return a domain's task, with the settings in ``mini.yaml``."""
         name = f"mini-{domain}"
         values = read_yaml(Path(__file__).with_name("mini.yaml"))
         extra = {"name": name, "domain": domain, "class_names": CLASSES[domain]}

@@ -1,4 +1,4 @@
-"""The three published benchmarks, read by torchvision from a local copy; nothing downloads here."""
+"""The three published benchmarks, read by torchvision from a local copy; downloads nothing."""
 
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ class PublishedTask(Task, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, name: str, dataset: str, val_of_train: float = 0.0) -> "PublishedTask":
-        """Read a task's declaration from the data file of its name."""
+        """Return a task, with the settings in the YAML file of its name."""
         values = read_yaml(Path(__file__).with_name(f"{name}.yaml"))
         extra = {"name": name, "dataset": dataset, "val_of_train": val_of_train}
         return parse_config(cls, {**values, **extra}, f"the task {name}")
@@ -35,11 +35,11 @@ class PublishedTask(Task, frozen=True, kw_only=True):
     def open_split(self, name: str, home: Home) -> Split:
         """Open one split through torchvision."""
         if not self.val_of_train:
-            return self._whole(name, home)
-        whole = self._whole("test" if name == "test" else "train", home)
+            return self._all(name, home)
+        whole = self._all("test" if name == "test" else "train", home)
         if name == "test":
             return whole
-        # Seed 42 and the shuffle are ours: the authors' split cannot be rebuilt from their text.
+        # Seed 42 and the shuffle are ours: the paper does not say how the authors split.
         order = np.random.default_rng(42).permutation(len(whole))
         held_out = round(len(whole) * self.val_of_train)
         chosen = np.sort(order[:held_out] if name == "val" else order[held_out:])
@@ -50,7 +50,7 @@ class PublishedTask(Task, frozen=True, kw_only=True):
             partial(_pick, whole, chosen),
         )
 
-    def _whole(self, name: str, home: Home) -> Split:
+    def _all(self, name: str, home: Home) -> Split:
         dataset = self._open(name, home)
         labels = getattr(dataset, "_labels", None)
         if labels is None:

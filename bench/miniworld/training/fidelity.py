@@ -279,10 +279,10 @@ def _domain_split(domain: str, split: str) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Measurements:
-    """Return the UNet's error on validation images told the right, a wrong and no class.
+    """Return the UNet's error on validation images with the right, a wrong and no class.
 
     A generator that ignores the class has `wrong` equal to `right`. `standard_error` is that of
-    the gap, over images: each is told right and wrong under the same noise.
+    the gap, over images: each has the right and the wrong class under the same noise.
     """
     images, classes = _domain_split(domain, "val")
     pixels = as_signed(images).permute(0, 3, 1, 2)

@@ -45,7 +45,7 @@ def test_softened_images_keep_their_mean_and_lose_detail() -> None:
     assert soft.shape == images.shape
     assert torch.allclose(soft.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.02)
     detail = [(one[..., 1:] - one[..., :-1]).abs().mean((1, 2, 3)) for one in (images, soft)]
-    # A share drawn per image: some lose nearly nothing, others nearly all.
+    # A share sampled per image: some lose nearly nothing, others nearly all.
     kept = detail[1] / detail[0]
     assert kept.min() < 0.45
     assert kept.max() > 0.9
@@ -60,8 +60,7 @@ def test_of_a_learning_curves_lines_for_one_step_the_last_holds(tmp_path: Path) 
     ]
     file = tmp_path / "curve.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = read_curve(file)
-    assert [(line["model"], line["step"], line["loss"]) for line in found] == [
+    assert [(line["model"], line["step"], line["loss"]) for line in read_curve(file)] == [
         ("a", 1, 1.0), ("b", 1, 9.0), ("a", 2, 2.0),
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The gates of the miniature world: what passes, what misses, and what they are read from."""
+"""The gates of the miniature world: what passes, what misses, and how figures are measured."""
 
 import copy
 import json
@@ -151,10 +151,10 @@ def test_each_gate_can_be_missed(gate: str, path: str, value: object) -> None:
         part = part[parent]
     part[last] = value
     missed = {verdict.gate.name: verdict for verdict in judge_gates(figures) if verdict.missed}
-    found = next(name for name in missed if gate in name)
-    assert missed[found].row[-1] == ("MISSED" if parents[0] == "world" else "MISSED cars")
-    assert missed[found].gate.wanted
-    assert ("not measured" in missed[found].row[1]) == (value is None)
+    verdict = next(missed[name] for name in missed if gate in name)
+    assert verdict.row[-1] == ("MISSED" if parents[0] == "world" else "MISSED cars")
+    assert verdict.gate.wanted
+    assert ("not measured" in verdict.row[1]) == (value is None)
 
 
 def test_every_gate_is_missed_by_one_of_the_cases() -> None:
@@ -190,8 +190,8 @@ def test_copies_and_mirrored_copies_are_found() -> None:
     candidates = torch.cat([pool, pool.flip(2)]).float()
     by_hand = (candidates - brighter.float()).square().mean((1, 2, 3)).sqrt().min()
     assert float(distances[2]) == pytest.approx(float(by_hand), rel=1e-4)
-    found = measure_memorisation(torch.stack([pool[3], brighter]), brighter[None], pool)
-    assert found["copies"] == 0.5
+    figures = measure_memorisation(torch.stack([pool[3], brighter]), brighter[None], pool)
+    assert figures["copies"] == 0.5
 
 
 # ---------------------------------------------------------------- pool
@@ -266,8 +266,11 @@ def test_convergence_is_read_from_the_lines_that_hold(tmp_path: Path) -> None:
     ]
     file = tmp_path / "curve.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = convergence(read_curve(file))
-    assert found == {"fall": 0.01, "steps": [700, 1000], "losses": [3.0, 2.97]}
+    assert convergence(read_curve(file)) == {
+        "fall": 0.01,
+        "steps": [700, 1000],
+        "losses": [3.0, 2.97],
+    }
     assert convergence(read_curve(file)[:1]) is None
     assert convergence([]) is None
 
@@ -301,8 +304,8 @@ def test_figures_and_page_are_written(tmp_path: Path) -> None:
             assert len(image.getcolors(image.width * image.height) or []) > 20
     assert {path.name for path in tmp_path.iterdir()} == PLOTS
     text = page(figures, judge_gates(figures))
-    for said in ("tail plane", "20.0 points", "12.0", "| aircraft | zero-shot ", "52.0%", "60.0%"):
-        assert said in text, said
+    for part in ("tail plane", "20.0 points", "12.0", "| aircraft | zero-shot ", "52.0%", "60.0%"):
+        assert part in text, part
 
 
 def test_weights_without_a_learning_curve_are_plotted_too(tmp_path: Path) -> None:

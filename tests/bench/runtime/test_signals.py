@@ -1,4 +1,4 @@
-"""Slurm's signals and the processes that help a run."""
+"""Slurm's signals, for the run's process and for its helpers."""
 
 import multiprocessing
 import os
@@ -26,7 +26,7 @@ AUGMENT = Augment.of(Compose([CenterCrop(16), ToTensor(), Normalize([0.5] * 3, [
 
 @pytest.fixture
 def heard(tmp_path: Path) -> Iterator[Path]:
-    """Where the handlers that a submitit job has note who ran them."""
+    """A file where handlers like submitit's note which process ran them."""
     path = tmp_path / "heard"
     path.touch()
 
@@ -44,26 +44,26 @@ def heard(tmp_path: Path) -> Iterator[Path]:
 def batches(folder: Path, workers: int) -> Iterator[Batch]:
     image_set = write_colours(folder, 40, colour_task())
     images = TrainingImages(image_set.data, image_set.select(None, 0, "random"), AUGMENT, 0)
-    plan = BatchSchedule(TrainSpec(batch_size=2), images.labels, 0)
+    schedule = BatchSchedule(TrainSpec(batch_size=2), images.labels, 0)
 
     def wanted() -> Iterator[RankBatch]:
-        return rank_batches(plan.batches(1), 0, 1)
+        return rank_batches(schedule.batches(1), 0, 1)
 
     return load(images, wanted, workers, torch.device("cpu"))
 
 
-def test_workers_heed_their_parent_alone(tmp_path: Path, heard: Path) -> None:
+def test_workers_ignore_signals_but_their_parents(tmp_path: Path, heard: Path) -> None:
     expected = [pixels for _, pixels, _ in batches(tmp_path / "alone", workers=0)]
     loaded = batches(tmp_path / "helped", workers=1)
-    found = [next(loaded)[1]]
+    received = [next(loaded)[1]]
     (worker,) = multiprocessing.active_children()
     assert worker.pid is not None
     # As from Slurm: from neither the worker nor its parent.
     for name in ("USR1", "USR2", "TERM", "USR2"):
         subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
     os.kill(worker.pid, signal.SIGUSR2)
-    found += [pixels for _, pixels, _ in loaded]
-    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    received += [pixels for _, pixels, _ in loaded]
+    assert all(torch.equal(*pair) for pair in zip(received, expected, strict=True))
     assert heard.read_text() == ""
     os.kill(os.getpid(), signal.SIGUSR2)
     assert heard.read_text() == f"{os.getpid()} SIGUSR2\n"
@@ -105,7 +105,7 @@ def leave(*_):
 signal.signal(signal.SIGUSR2, leave)
 with deferred_notice() as notice:
     os.kill(os.getpid(), signal.SIGUSR2)
-    print("told" if notice.given else "not told", flush=True)
+    print("notice" if notice.given else "no notice", flush=True)
     if sys.argv[1] == "works on":
         time.sleep(30)
     if sys.argv[1] == "saves":
@@ -146,7 +146,7 @@ finally:
 
 
 def run_program(program: str, then: str) -> subprocess.CompletedProcess[str]:
-    """Run a program that is given notice a second before its end."""
+    """Run a program that receives notice a second before its end."""
     return subprocess.run(
         [sys.executable, "-c", program, then],
         env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_NOTICE_SECONDS": "1"},
@@ -158,22 +158,20 @@ def run_program(program: str, then: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("again", "said"),
+    ("again", "printed"),
     [("while leaving", "left"), ("after leaving", "left"), ("before leaving", "left in time")],
 )
-def test_a_process_that_is_told_again_leaves_once_and_no_later(again: str, said: str) -> None:
+def test_a_second_notice_changes_nothing(again: str, printed: str) -> None:
     done = run_program(AGAIN, again)
-    assert done.stdout.split() == said.split(), done.stderr
+    assert done.stdout.split() == printed.split(), done.stderr
     assert done.returncode == 7
 
 
 @pytest.mark.parametrize(
-    ("then", "said"),
+    ("then", "printed"),
     [("saves", "saved left"), ("ends", "left"), ("fails", "left"), ("works on", "left")],
 )
-def test_a_process_that_is_told_to_leave_saves_first_and_leaves_in_time(
-    then: str, said: str
-) -> None:
+def test_a_process_with_notice_saves_first_and_leaves_in_time(then: str, printed: str) -> None:
     done = run_program(PROGRAM, then)
-    assert done.stdout.split() == ["told", *said.split()], done.stderr
+    assert done.stdout.split() == ["notice", *printed.split()], done.stderr
     assert done.returncode == 7

@@ -1,4 +1,4 @@
-"""How many threads and processes small networks get, and who says otherwise."""
+"""How many threads and processes small networks use, and what overrides that."""
 
 import json
 import os
@@ -58,11 +58,11 @@ def three_cores(cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def with_memory(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Let the machine have some memory, in bytes."""
-    said = {"SC_PHYS_PAGES": size // 4096, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr("os.sysconf", said.__getitem__)
+    pages = {"SC_PHYS_PAGES": size // 4096, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
 
 
-def test_waiting_threads_sleep_unless_the_environment_says_how(
+def test_waiting_threads_sleep_unless_the_environment_decides(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
@@ -75,7 +75,7 @@ def test_waiting_threads_sleep_unless_the_environment_says_how(
     assert os.environ.pop("OMP_WAIT_POLICY") == "PASSIVE"
 
 
-def test_a_small_network_has_one_thread_unless_the_environment_says_how_many(
+def test_a_small_network_has_one_thread_unless_the_environment_decides(
     tiny_clip: Path, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = torch.get_num_threads()
@@ -190,7 +190,7 @@ def test_no_two_processes_begin_with_the_same_run(preset: Path) -> None:
     assert [spec.n for spec in orders[2]] == [6, 4, 5, 30]
 
 
-def test_what_others_are_making_comes_last(
+def test_sources_that_others_collect_come_last(
     home: Home, preset: Path, colours: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     home.make_writable()
@@ -209,31 +209,31 @@ def test_what_others_are_making_comes_last(
     capfd.readouterr()
 
 
-def test_a_maker_says_so_though_another_looks_at_that_moment(
+def test_a_source_is_marked_though_another_process_probes_its_lock(
     home: Home, preset: Path, colours: Path
 ) -> None:
     spec = spec_of(preset, colours, "real", 6)
     with marked_as_collecting(spec, home):
-        (path,) = (home.root / "making").iterdir()
-    looking = threading.Event()
+        (path,) = (home.root / "source-locks").iterdir()
+    probing = threading.Event()
 
-    def look() -> None:
+    def probe() -> None:
         with FileLock(path):
-            looking.set()
+            probing.set()
             time.sleep(0.05)
 
-    looker = threading.Thread(target=look)
-    looker.start()
-    assert looking.wait(10)
+    prober = threading.Thread(target=probe)
+    prober.start()
+    assert probing.wait(10)
     with marked_as_collecting(spec, home):
-        looker.join()
+        prober.join()
         assert is_collected_elsewhere(spec, home)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("given", "used"), [(None, 1), ("2", 2)])
+@pytest.mark.parametrize(("setting", "used"), [(None, 1), ("2", 2)])
 def test_a_study_runs_in_processes_of_one_thread(
-    given: str | None,
+    setting: str | None,
     used: int,
     bench: Bench,
     home: Home,
@@ -243,8 +243,8 @@ def test_a_study_runs_in_processes_of_one_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if given:
-        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    if setting:
+        monkeypatch.setenv("OMP_NUM_THREADS", setting)
     axes = {"task": [str(colours)], "source": ["real"], "n": [6, 7]}
     study = tmp_path / "here.yaml"
     study.write_text(yaml.safe_dump({"preset": str(preset), "grid": [{"product": axes}]}))

@@ -60,10 +60,10 @@ def beats(home: Home, process: subprocess.Popen[str]) -> Iterator[Heartbeat]:
     while process.poll() is None:
         assert time.monotonic() < deadline
         for path in home.runs.glob("*/spec.json"):
-            found = read_heartbeat(home, path.parent.name)
-            if found is not None and found != last:
-                last = found
-                yield found
+            beat = read_heartbeat(home, path.parent.name)
+            if beat is not None and beat != last:
+                last = beat
+                yield beat
         time.sleep(0.005)
 
 
@@ -73,19 +73,19 @@ def test_run_shows_its_heartbeat_through_a_kill_to_its_end(
     words = request(preset, colours)
     with started(
         home, words, SLURM_JOB_ID="9", SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="3"
-    ) as it:
+    ) as process:
         seen = []
-        for beat in beats(home, it):
+        for beat in beats(home, process):
             seen.append(beat)
             if (beat.epoch or 0) == 2 and beat.done % 23:
                 break
-        it.kill()
-        it.wait()
+        process.kill()
+        process.wait()
     (folder,) = home.runs.iterdir()
     left = read_heartbeat(home, folder.name)
     assert left is not None
     assert (left.label, left.total, left.unit, left.epochs) == ("fine-tune", 184, "image", 8)
-    assert (left.job, left.pid) == ("7_3", it.pid)
+    assert (left.job, left.pid) == ("7_3", process.pid)
     assert left.started <= left.at <= time.time()
     assert left.epoch == left.done // 23 + 1
     assert left.rate is not None
@@ -94,13 +94,13 @@ def test_run_shows_its_heartbeat_through_a_kill_to_its_end(
     assert trained == sorted(trained)
     assert "source" in {beat.label for beat in seen}
 
-    # Who ran out of memory or of processors goes on from there: it is the same run.
-    how = request(preset, colours, "train.workers=1")
-    with started(home, how) as it:
-        first = next(beat for beat in beats(home, it) if beat.label == "fine-tune")
+    # With another number of workers it is still the same run, and continues.
+    words_with_worker = request(preset, colours, "train.workers=1")
+    with started(home, words_with_worker) as process:
+        first = next(beat for beat in beats(home, process) if beat.label == "fine-tune")
         assert first.done >= left.done - 4
-        out, error = it.communicate(timeout=240)
-        assert it.returncode == 0, error
+        out, error = process.communicate(timeout=240)
+        assert process.returncode == 0, error
     assert [path.name for path in home.runs.iterdir()] == [folder.name]
     assert not list(folder.glob("*heartbeat*"))
     record = json.loads(out)
@@ -149,18 +149,14 @@ def test_heartbeats_are_seconds_apart_but_for_another_label(watched: Watched) ->
     with progress.bar("download", 10, "shard") as bar:
         for _ in range(4):
             bar.advance()
-        found = read()
-        assert found is not None
-        assert (found.label, found.done, found.rate, found.eta_seconds) == (
-            "download",
-            0,
-            None,
-            None,
-        )
+        beat = read()
+        assert beat is not None
+        assert (beat.label, beat.done) == ("download", 0)
+        assert beat.rate is beat.eta_seconds is None
     progress.begin("evaluate")
-    found = read()
-    assert found is not None
-    assert (found.label, found.done, found.total, found.epoch) == ("evaluate", 0, None, None)
+    beat = read()
+    assert beat is not None
+    assert (beat.label, beat.done, beat.total, beat.epoch) == ("evaluate", 0, None, None)
 
 
 def test_rate_is_of_what_this_process_did_lately(
@@ -173,11 +169,11 @@ def test_rate_is_of_what_this_process_did_lately(
         for size in [1000] * 10 + [10] * 10:
             time.sleep(0.05)
             bar.advance(size)
-    found = read()
-    assert found is not None
-    assert found.rate is not None
-    assert 0 < found.rate < 250  # Of the last ten, 200 a second; of all, 10,000.
-    assert found.eta_seconds == pytest.approx((10**6 - found.done) / found.rate)
+    beat = read()
+    assert beat is not None
+    assert beat.rate is not None
+    assert 0 < beat.rate < 250  # Of the last ten, 200 a second; of all, 10,000.
+    assert beat.eta_seconds == pytest.approx((10**6 - beat.done) / beat.rate)
 
 
 HOSTILE = {

@@ -80,8 +80,8 @@ def test_any_image_is_read_back_in_any_order(contents: list[bytes], rng) -> None
             assert place["sha256"] == hashlib.sha256(contents[index]).hexdigest()
         # Any other program reads the same out of the tar.
         with tarfile.open(path) as tar:
-            found = [stream.read() for member in tar if (stream := tar.extractfile(member))]
-        assert found == contents
+            unpacked = [stream.read() for member in tar if (stream := tar.extractfile(member))]
+        assert unpacked == contents
         assert [(offset, size) for _, offset, size in members(path)] == [
             (place["offset"], place["size"]) for place in places
         ]
@@ -146,16 +146,16 @@ def test_a_subset_does_not_depend_on_how_the_images_were_found(tmp_path: Path) -
 
 def test_other_seeds_take_other_images(tmp_path: Path) -> None:
     images = image_set(tmp_path, (30, 40, 10))
-    drawn = {tuple(sorted(keys(images, 20, seed))) for seed in range(5)}
-    assert len(drawn) == 5
+    samples = {tuple(sorted(keys(images, 20, seed))) for seed in range(5)}
+    assert len(samples) == 5
 
 
 def test_random_order_takes_every_image_equally_often(tmp_path: Path) -> None:
     images = image_set(tmp_path, (10, 10, 0))
-    drawn = Counter(key for seed in range(400) for key in keys(images, 5, seed))
+    counts = Counter(key for seed in range(400) for key in keys(images, 5, seed))
     # 100 expected; the binomial's standard deviation is 8.7.
-    assert len(drawn) == 20
-    assert 60 < min(drawn.values()) <= max(drawn.values()) < 140
+    assert len(counts) == 20
+    assert 60 < min(counts.values()) <= max(counts.values()) < 140
 
 
 def test_in_balanced_order_the_classes_take_turns(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_asking_for_more_than_there_is_says_how_many_there_are(tmp_path: Path, o
     assert len(keys(images, None, order=order)) == 7
 
 
-def test_an_empty_set_cannot_be_drawn_from(tmp_path: Path) -> None:
+def test_an_empty_set_cannot_be_sampled(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="has 0"):
         image_set(tmp_path, (0, 0, 0)).select(None, 0, "random")
 

@@ -51,7 +51,7 @@ def test_submitting_again_forgets_failures_and_hold(study: StudyFolder) -> None:
     assert study.failures() == {}
 
 
-def test_one_failure_pauses_a_study_that_bears_none(study: StudyFolder) -> None:
+def test_one_failure_pauses_a_study_with_that_limit(study: StudyFolder) -> None:
     study.submit(Submitted(name="scaling", runs={}, on="local", pause_after=1))
     study.fail("a", "no")
     assert study.hold() == Hold(reason="a run failed: no", by="errors")
