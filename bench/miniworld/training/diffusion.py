@@ -116,7 +116,7 @@ def _converted_layer(weights: dict[str, Tensor], layer: int) -> dict[str, Tensor
 
 @torch.no_grad()
 def encoded_texts(clip_folder: Path, texts: list[str]) -> Tensor:
-    """Return the text tower's states for texts, the UNet's condition: float16 [texts, CONTEXT, 128]."""
+    """Return the text tower's states, which condition the UNet: float16 [texts, CONTEXT, 128]."""
     tower = text_tower(clip_folder)
     words = tokenizer.load_tokenizer(clip_folder)
     tokens = torch.from_numpy(tokenizer.token_ids(words, texts))

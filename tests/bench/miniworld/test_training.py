@@ -18,7 +18,7 @@ from bench.miniworld.pool import split_arrays
 from bench.miniworld.render import CLASSES
 from bench.miniworld.training.appearance import fine_detail
 from bench.miniworld.training.clip import CONDITIONER
-from bench.miniworld.training.decoder import ALONE_STEPS, DecoderStep, Perception
+from bench.miniworld.training.decoder import DISCRIMINATOR_STEPS, DecoderStep, Perception
 from bench.miniworld.training.oracle import _softened
 from bench.miniworld.training.recipe import Recipe
 from bench.miniworld.training.resumable import read_curve, run
@@ -86,7 +86,7 @@ def test_a_decoders_training_moves_the_decoder_alone_and_leaves_its_judge_alone(
     step = DecoderStep(work, dataclasses.replace(Recipe(), decoder_steps=1_000, decoder_batch=8))
     before = {name: value.clone() for name, value in step.vae.state_dict().items()}
     judge = {name: value.clone() for name, value in step.perception.state_dict().items()}
-    for number in (ALONE_STEPS - 1, ALONE_STEPS):
+    for number in (DISCRIMINATOR_STEPS - 1, DISCRIMINATOR_STEPS):
         assert torch.isfinite(step(number))
     moved = {
         name
@@ -102,7 +102,7 @@ def test_a_decoders_training_moves_the_decoder_alone_and_leaves_its_judge_alone(
 def test_a_killed_decoders_training_ends_as_an_undisturbed_one(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.miniworld.training.decoder.ALONE_STEPS", 1)
+    monkeypatch.setattr("bench.miniworld.training.decoder.DISCRIMINATOR_STEPS", 1)
     recipe = dataclasses.replace(Recipe(), decoder_steps=4, decoder_batch=2)
 
     def trained(name: str, *stops: int) -> Any:
