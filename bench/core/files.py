@@ -18,18 +18,24 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it when it is safely on disk."""
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path for a file that takes its final name when the block succeeds."""
     temporary = temporary_name(path)
     try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; once written it survives a power cut."""
+    with atomic_file(path) as temporary, temporary.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def write_json(path: Path, value: object) -> None:
@@ -38,14 +44,9 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_parquet(path: Path, rows: "pl.DataFrame") -> None:
-    """Write a table under a temporary name and rename it; a power cut may still lose it."""
-    temporary = temporary_name(path)
-    try:
+    """Write a table whole or not at all; a power cut may still lose it."""
+    with atomic_file(path) as temporary:
         rows.write_parquet(temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

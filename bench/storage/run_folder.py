@@ -11,7 +11,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from bench.core.errors import BenchError
-from bench.core.files import temporary_name, write_json
+from bench.core.files import atomic_file, write_json
 from bench.core.json_values import readable_json
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -138,9 +138,8 @@ def write_spec(home: Home, spec: RunSpec) -> None:
     content = readable_json(spec)
     if not path.is_file() or path.read_bytes() != content:
         # Not flushed to disk: many are written at once, and a lost one is written again.
-        temporary = temporary_name(path)
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def read_spec(home: Home, run_id: str) -> RunSpec:

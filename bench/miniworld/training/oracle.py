@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from bench.core.files import atomic_file
 from bench.miniworld.pool import split_arrays
 from bench.miniworld.render import CLASSES
 from bench.miniworld.training.clip import augmented
@@ -125,9 +126,8 @@ def train_oracle(work: Path, recipe: Recipe) -> None:
         evaluate_every=250,
     )
     run(training, work)
-    partial = work / (ORACLE_FILE + ".partial")
-    save_file({name: value.half() for name, value in oracle.state_dict().items()}, partial)
-    partial.rename(work / ORACLE_FILE)
+    with atomic_file(work / ORACLE_FILE) as partial:
+        save_file({name: value.half() for name, value in oracle.state_dict().items()}, partial)
 
 
 def _softened(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench.core.errors import BenchError
+from bench.core.files import atomic_file
 from bench.miniworld.training.clip import CONDITIONER
 from bench.miniworld.training.diffusion import (
     UNET_FILE,
@@ -107,9 +108,8 @@ def _unet_worker(rank: int, meeting: Path, work: Path, recipe: Recipe) -> None:
         work,
     )
     if rank == 0:
-        partial = work / (UNET_FILE + ".partial")
-        save_file(step.average.state_dict(), partial)
-        partial.rename(work / UNET_FILE)
+        with atomic_file(work / UNET_FILE) as partial:
+            save_file(step.average.state_dict(), partial)
     dist.destroy_process_group()
 
 
