@@ -7,11 +7,11 @@ runs, whatever the evaluator: `results.classes`.
 import numpy as np
 
 from bench.core.config import Config
+from bench.core.intervals import wilson
 from bench.core.json_values import Json
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
 from eval._head import classify
-from eval.metrics.intervals import wilson
 
 
 @evaluators.register("per-class")

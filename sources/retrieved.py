@@ -15,7 +15,6 @@ from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage
 from sources.download.download import download, failures
-from sources.download.options import check_distributor
 from sources.knn.options import KnnOptions
 from sources.knn.search import knn_fingerprints, with_nearest
 from sources.pool.ambiguous import Ambiguous
@@ -56,7 +55,6 @@ class Retrieved:
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the pool, of the index and of the weights."""
-        check_distributor(self.options)
         found = {"filter_model": fingerprint(home.find_weights(self.options.filter_model))}
         if self.options.retrieval != "knn":
             found |= {"pool": Pool.find(self.options.pool, home).fingerprint}

@@ -117,8 +117,8 @@ def _steps(counts: dict[str, Any]) -> dict[str, int]:
     copies = sum(count for count in counts["duplicates"].values() if isinstance(count, int))
     return {
         "pairs": counts["rows"],
-        "named": counts["named"],
-        "unclear": counts["several classes, dropped"],
+        "named": counts["naming a class"],
+        "unclear": counts["ambiguous, dropped"],
         "flagged": counts["flagged NSFW or UNSURE"],
         "matched": counts["matched"],
         "fetched": counts["fetched"],

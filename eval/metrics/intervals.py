@@ -4,31 +4,19 @@ Ambiguous draws (of few shots, say) are averaged image by image: the interval is
 test images alone, and the draws' own values stand beside it.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from bench.core.arrays import LabelArray
+from bench.core.intervals import wilson
 from bench.core.records import Score
 from bench.core.task import Task
 from bench.plugins.evaluation import Evaluation
 
-Z = 1.959963984540054
-"""Two-sided 95 % quantile of the normal distribution."""
-
 Interval = tuple[float, float, float]
 """An estimate with its lower and upper limit."""
-
-
-def wilson(successes: float, n: float) -> tuple[float, float]:
-    """Return Wilson's score interval of a proportion: n trials, above zero, need not be whole."""
-    share = successes / n
-    centre = share + Z**2 / (2 * n)
-    half = Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    low, high = ((centre + side * half) / (1 + Z**2 / n) for side in (-1, 1))
-    return max(0.0, low), min(1.0, high)
 
 
 def accuracy(evaluation: Evaluation) -> Interval:

@@ -1,1 +1,1 @@
-"""From addresses to tars: images are fetched, checked and counted."""
+"""Downloads images from URLs into tars, safely, and counts the failures."""

@@ -1,8 +1,8 @@
-"""Which addresses may be contacted: public ones, and those that the user names one by one.
+"""Decides which network addresses may be contacted: public ones, and those the user lists.
 
-What is checked is the address that a socket is about to connect to, so every spelling of it
-(decimal, octal, hexadecimal) and every name that leads to it is the same. The caller connects to
-what was checked; a name that leads elsewhere a moment later gains nothing.
+The check is on the address that a socket is about to connect to. So every spelling of an address
+(decimal, octal, hexadecimal) and every name that leads to it are treated alike. The caller connects
+to the address that was checked; a name that resolves to another one a moment later gains nothing.
 """
 
 import ipaddress
@@ -11,11 +11,11 @@ from collections.abc import Collection, Sequence
 
 from sources.download.failures import Failure
 
-Place = tuple[str, int]
+Endpoint = tuple[str, int]
 """A numeric address and a port."""
 
 _IPV6_PUBLIC = ipaddress.ip_network("2000::/3")
-"""The only IPv6 range that is given out for use on the Internet (RFC 4291)."""
+"""The only IPv6 range that is assigned for use on the Internet (RFC 4291)."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """Addresses that stand for IPv4 ones on networks without IPv4 (RFC 6052)."""
@@ -35,10 +35,10 @@ _SPECIAL = [
 
 
 def is_public(text: str) -> bool:
-    """Return whether a numeric address is one of the Internet's.
+    """Return whether a numeric address belongs to the public Internet.
 
     Raises:
-        ValueError: If the text is no numeric address.
+        ValueError: If the text is not a numeric address.
     """
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
@@ -51,11 +51,11 @@ def is_public(text: str) -> bool:
     return not any(address in network for network in _SPECIAL)
 
 
-def parse_place(text: str) -> Place:
-    """Read ``ADDRESS:PORT``, e.g. ``10.0.0.7:8080`` or ``[fd00::7]:80``.
+def parse_endpoint(text: str) -> Endpoint:
+    """Return the endpoint that ``ADDRESS:PORT`` (``10.0.0.7:8080``, ``[fd00::7]:80``) means.
 
     Raises:
-        ValueError: If it is not written so.
+        ValueError: If the text has another form.
     """
     host, _, port = text.rpartition(":")
     try:
@@ -64,29 +64,29 @@ def parse_place(text: str) -> Place:
         raise ValueError(f"{text!r} is not ADDRESS:PORT, such as 10.0.0.7:8080") from None
 
 
-def resolve(
-    host: str, port: int, allowed: Collection[Place], flags: int = 0
-) -> Sequence[tuple[socket.AddressFamily, Place]]:
-    """Look a host up; return those of its addresses that may be contacted.
+def resolve_host(
+    host: str, port: int, allowed: Collection[Endpoint], flags: int = 0
+) -> Sequence[tuple[socket.AddressFamily, Endpoint]]:
+    """Return the addresses of a host that may be contacted.
 
     Args:
         host: A name, or an address in any spelling.
-        port: The port to be contacted.
-        allowed: Places that may be contacted though they are not public.
+        port: The port to contact.
+        allowed: Endpoints that may be contacted though they are not public.
         flags: As of `socket.getaddrinfo`.
 
     Raises:
         Failure: If there are addresses and none may be contacted.
         OSError: If the look-up fails.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    places = [(family, (str(place[0]), port)) for family, _, _, _, place in found]
-    good = [
-        (family, place)
-        for family, place in places
+    resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    endpoints = [(family, (str(address[0]), port)) for family, _, _, _, address in resolved]
+    permitted = [
+        (family, endpoint)
+        for family, endpoint in endpoints
         # A link-local address carries its interface: fe80::1%eth0.
-        if place in allowed or is_public(place[0].partition("%")[0])
+        if endpoint in allowed or is_public(endpoint[0].partition("%")[0])
     ]
-    if not good:
+    if not permitted:
         raise Failure("refused address")
-    return good
+    return permitted

@@ -1,17 +1,17 @@
-"""Download: img2dataset fetches the candidates' images, shard by shard, into tars."""
+"""Downloads the images of a scan's candidates, shard by shard, into tars."""
 
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from bench.core.errors import RequestError
+from bench.core.json_values import Json
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
-from sources.download.failures import count
-from sources.download.fetch import fetch
+from sources.download.failures import count_kinds
+from sources.download.fetch import fetch_shard
 from sources.download.options import DownloadOptions
 from sources.download.preflight import preflight
 from sources.pool.pool import MINIWORLD, Pool
@@ -21,8 +21,8 @@ from sources.pool.scan import candidates
 def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Context) -> Stage:
     """Return the finished download of a scan's candidates.
 
-    Each shard holds ``images.tar`` and ``index.parquet`` (see `_fetch.fetch`). The stage notes how
-    many images were fetched, and the others by kind of failure.
+    Each shard holds ``images.tar`` and ``index.parquet`` (`sources.download.fetch.fetch_shard`).
+    The stage notes how many images were fetched, and how many failed by kind of failure.
 
     Raises:
         RequestError: If there is nothing to download.
@@ -40,21 +40,21 @@ def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Cont
     if stage.done:
         return stage
     shards = -(-rows.height // options.shard_size)
-    _say_proxy(pool, context)
-    with pool.served() as served:
-        preflight(rows, scanned, options, context, served)
+    _warn_about_proxy(pool, context)
+    with pool.image_access() as access:
+        preflight(rows, scanned, options, context, access)
 
         def make(index: int, folder: Path) -> None:
-            # Shards of even size: all of a small remainder may be dead, which is no outage.
-            first, end = (rows.height * edge // shards for edge in (index, index + 1))
-            fetch(rows[first:end], folder, options, served)
+            # Shards of even size: all of a small remainder may be dead, which is not an outage.
+            start, end = (rows.height * edge // shards for edge in (index, index + 1))
+            fetch_shard(rows[start:end], folder, options, access)
 
-        stage.run(shards, make, summarise=_total)
+        stage.run(shards, make, summarise=_summary)
     return stage
 
 
 def failures(stage: Stage) -> pl.DataFrame:
-    """Return key and failure (null for an image that is there) of a finished download."""
+    """Return key and failure (null for a fetched image) of a finished download."""
     return _failures(stage.shards())
 
 
@@ -64,15 +64,15 @@ def _failures(shards: Sequence[Path]) -> pl.DataFrame:
     )
 
 
-def _total(shards: Sequence[Path]) -> dict[str, Any]:
-    found = _failures(shards)["failure"]
-    return {"fetched": found.null_count(), "failed": count(found)}
+def _summary(shards: Sequence[Path]) -> Json:
+    kinds = _failures(shards)["failure"]
+    return {"fetched": kinds.null_count(), "failed": count_kinds(kinds)}
 
 
-def _say_proxy(pool: Pool, context: Context) -> None:
+def _warn_about_proxy(pool: Pool, context: Context) -> None:
     proxies = {urllib.request.getproxies().get(scheme) for scheme in ("http", "https")} - {None}
     if proxies and pool.name != MINIWORLD:
         context.progress.say(
-            "images are fetched through the environment's proxy, which looks names up by itself: "
-            "it must refuse private addresses, here only those written as numbers are refused"
+            "images are fetched through the environment's proxy, which resolves names itself: "
+            "it must refuse private addresses, since only numeric ones can be refused here"
         )

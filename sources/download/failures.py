@@ -1,7 +1,7 @@
-"""Why an image was not fetched: a small vocabulary, and never a server's own words.
+"""Names why an image was not fetched, with a fixed set of words.
 
-Servers choose their reason phrases, header values and certificate texts; none of these may end up
-in a record. So a failure is named here by its type, where it happens.
+Servers choose their reason phrases, header values and certificate texts, and none of these may end
+up in a record. So an error becomes a failure of a known kind where it happens.
 """
 
 import socket
@@ -24,7 +24,7 @@ UNREACHED = frozenset(
         "unreachable",
     }
 )
-"""No server answered, as against one that answers with an error."""
+"""Kinds where no server answered."""
 
 _ANSWERED = frozenset(
     {
@@ -45,21 +45,21 @@ _HTTP = frozenset(f"http {code.value}" for code in HTTPStatus)
 _HTTP_CLASSES = frozenset(f"http {first}xx" for first in range(1, 10))
 
 KINDS = UNREACHED | _ANSWERED | _HTTP | _HTTP_CLASSES
-"""Everything that a failure can be called."""
+"""Every kind of failure."""
 
 # A host that does not exist now will not exist in a minute.
 _TRANSIENT = UNREACHED - {"no such host"} | {"cut short", "http 408", "http 425", "http 429"}
 
 _OPTED_OUT = "Use of image disallowed by X-Robots-Tag directive"
-"""What img2dataset says of an image whose owner opted out."""
+"""img2dataset's message for an image whose owner opted out."""
 
 
-class Failure(Exception):  # noqa: N818 (an image that is not there is no error of ours)
-    """An image is not fetched; its text is one of `KINDS`."""
+class Failure(Exception):  # noqa: N818 (a missing image is not a defect)
+    """An image was not fetched; the message is one of `KINDS`."""
 
 
 def is_transient(kind: str) -> bool:
-    """Return whether trying again may help."""
+    """Return whether another attempt may succeed."""
     return kind in _TRANSIENT or kind.startswith("http 5")
 
 
@@ -74,22 +74,22 @@ def kind_of_row(status: str, message: str | None) -> str | None:
     return "not an image" if status == "failed_to_resize" else "other"
 
 
-def count(failures: pl.Series) -> dict[str, int]:
+def count_kinds(failures: pl.Series) -> dict[str, int]:
     """Return how often each kind occurs, the most frequent first."""
-    counted = failures.drop_nulls().value_counts(name="times").sort("times", descending=True)
-    return {str(kind): times for kind, times in counted.iter_rows()}
+    kinds = failures.drop_nulls().value_counts(name="count").sort("count", descending=True)
+    return {str(kind): count for kind, count in kinds.iter_rows()}
 
 
 @contextmanager
-def named() -> Iterator[None]:
-    """Turn what goes wrong on the way to an image into a `Failure`."""
+def errors_as_failures() -> Iterator[None]:
+    """Raise network and protocol errors of the block as a `Failure`."""
     try:
         yield
     except (OSError, HTTPException, ValueError) as error:
         raise Failure(_kind_of(error)) from error
 
 
-# In order: the first that fits.
+# In order: the first match counts.
 _KIND_OF_TYPE: tuple[tuple[type[Exception], str], ...] = (
     (URLError, "bad address"),
     (InvalidURL, "bad address"),

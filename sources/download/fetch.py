@@ -1,4 +1,4 @@
-"""Fetching the images of some rows into one tar with an index."""
+"""Fetches the images of one shard's rows into a tar with an index."""
 
 import errno
 import json
@@ -20,8 +20,8 @@ from bench.runtime import signals
 from bench.storage.tar_shards import MAX_PIXELS, ShardWriter, members, read_bytes
 from sources.download.failures import UNREACHED
 from sources.download.options import DownloadOptions
-from sources.download.worker import Job, report
-from sources.pool.pool import Served
+from sources.download.worker import FetchJob, report
+from sources.pool.pool import ImageAccess
 
 _PROGRAM = "from sources.download.worker import main; main()"
 
@@ -35,11 +35,14 @@ _SCHEMA = {
 }
 
 
-def fetch(rows: pl.DataFrame, folder: Path, options: DownloadOptions, served: Served) -> float:
+def fetch_shard(
+    rows: pl.DataFrame, folder: Path, options: DownloadOptions, access: ImageAccess
+) -> float:
     """Fetch the images of rows (key, url) into ``images.tar`` and ``index.parquet``.
 
-    The index has one row per row: key; failure, one of `_failures.KINDS`, null for an image that
-    is there; sent_sha256 of the bytes as the server sent them; offset, size and sha256 in the tar.
+    The index has one row per row. Its columns are key; failure, one of `failures.KINDS`, null for a
+    fetched image; sent_sha256 of the bytes as the server sent them; offset, size and sha256 in the
+    tar.
 
     Returns:
         Seconds that the passes took, without the start of the process.
@@ -49,12 +52,12 @@ def fetch(rows: pl.DataFrame, folder: Path, options: DownloadOptions, served: Se
             result.
     """
     urls, fetched = folder / "urls.parquet", folder / "fetched"
-    address = pl.col("url").map_elements(served.rewrite, return_dtype=pl.String)
-    rows.select(address, name="key").write_parquet(urls)
-    places = [*options.allow_private, *served.places]
+    url = pl.col("url").map_elements(access.rewrite, return_dtype=pl.String)
+    rows.select(url, name="key").write_parquet(urls)
+    endpoints = [*options.allow_private, *access.private_endpoints]
     # A source's options are these and more.
     own = {name: getattr(options, name) for name in DownloadOptions.__struct_fields__}
-    job = Job(str(urls), str(fetched), os.getpid(), places, DownloadOptions(**own))
+    job = FetchJob(str(urls), str(fetched), os.getpid(), endpoints, DownloadOptions(**own))
     _run(job, folder)
     passes = sorted(fetched.iterdir())
     index = _pack(passes, rows.height, folder / "images.tar", options.suffix)
@@ -71,7 +74,7 @@ def fetch(rows: pl.DataFrame, folder: Path, options: DownloadOptions, served: Se
     return seconds
 
 
-def _run(job: Job, folder: Path) -> None:
+def _run(job: FetchJob, folder: Path) -> None:
     """Run img2dataset in a process of its own: it prints, forks and silences the descriptors."""
     # Not in the folder: its disk may be full.
     with TemporaryFile() as log:
@@ -89,42 +92,43 @@ def _run(job: Job, folder: Path) -> None:
         finally:
             _end_group(process)
         log.seek(0)
-        said = log.read().decode(errors="replace")
-    # It goes on when it cannot write, and calls the images it lost failed.
-    if os.strerror(errno.ENOSPC) in said:
+        output = log.read().decode(errors="replace")
+    # img2dataset goes on when it cannot write, and reports the images it lost as failed.
+    if os.strerror(errno.ENOSPC) in output:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if code:
-        last = " ".join(said.strip().splitlines()[-1:])
-        raise BenchError(f"img2dataset failed: {last[:200]}", "run the same command again")
+        last_line = " ".join(output.strip().splitlines()[-1:])
+        raise BenchError(f"img2dataset failed: {last_line[:200]}", "run the same command again")
 
 
-def _environment(places: Sequence[str]) -> dict[str, str]:
-    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+def _environment(private_endpoints: Sequence[str]) -> dict[str, str]:
+    no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     return {
         **os.environ,
         "NO_ALBUMENTATIONS_UPDATE": "1",
         "OPENCV_IO_MAX_IMAGE_PIXELS": str(MAX_PIXELS),
-        # What is allowed as a private place is not the proxy's to reach.
-        "no_proxy": ",".join(filter(None, [direct, *places])),
+        # The proxy must not be asked for private endpoints, which are reached directly.
+        "no_proxy": ",".join(filter(None, [no_proxy, *private_endpoints])),
     }
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started, whether it finished or we were interrupted."""
+    """Kill a process and all that it started, whether it finished or we were interrupted."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _pack(passes: Sequence[Path], asked: int, tar: Path, suffix: str) -> pl.DataFrame:
-    """Pack what was fetched in order of key, so that fetching it again makes the same tar."""
-    # The word of the last pass over an image stands.
+def _pack(passes: Sequence[Path], requested: int, tar: Path, suffix: str) -> pl.DataFrame:
+    """Pack the fetched images in order of key, so that another download makes the same tar."""
+    # The last pass over an image counts.
     rows = pl.concat(map(report, passes)).unique("name", keep="last").sort("name")
-    if rows.height != asked:
+    if rows.height != requested:
         raise BenchError(
-            f"img2dataset reports on {rows.height} of {asked} images", "run the same command again"
+            f"img2dataset reports on {rows.height} of {requested} images",
+            "run the same command again",
         )
-    found = {
+    positions = {
         (str(part), key): (part, offset, size)
         for folder in passes
         for part in folder.glob("*.tar")
@@ -133,17 +137,17 @@ def _pack(passes: Sequence[Path], asked: int, tar: Path, suffix: str) -> pl.Data
     index = []
     with ShardWriter(tar) as writer:
         for name, key, sent, part, failure in rows.select(
-            "name", "key", "sha256", "part", "kind"
+            "name", "key", "sha256", "part", "failure"
         ).iter_rows():
             row = {"key": name, "failure": failure, "sent_sha256": sent}
             if failure is None:
-                row |= writer.add(name, read_bytes(*found[part, key]), suffix)
+                row |= writer.add(name, read_bytes(*positions[part, key]), suffix)
             index.append(row)
     return pl.DataFrame(index, schema=_SCHEMA, orient="row")
 
 
 def _seconds(folder: Path) -> float:
-    """Return how long one pass took; its parts may have been fetched side by side."""
+    """Return how long one pass took; its parts may have been fetched in parallel."""
     parts = [json.loads(file.read_bytes()) for file in folder.glob("*_stats.json")]
     ends, starts = ([float(part[name]) for part in parts] for name in ("end_time", "start_time"))
     return max(ends) - min(starts)

@@ -1,4 +1,4 @@
-"""What counts as an image, judged before img2dataset decodes and resizes it."""
+"""Checks that bytes are a whole image of bounded size, before img2dataset decodes them."""
 
 import io
 from typing import Any
@@ -8,17 +8,17 @@ from PIL import Image
 from bench.storage.tar_shards import MAX_PIXELS
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
-"""What the web calls an image; Pillow would hand others to programs such as Ghostscript."""
+"""Image formats of the web; Pillow would hand others to programs such as Ghostscript."""
 
 MAX_BLENDED_PIXELS = MAX_PIXELS // 8
-"""The bound for images with transparency: img2dataset blends them in float64, which takes 70 bytes
-a pixel (measured), 5 GB for what is a megabyte as PNG."""
+"""The limit for images with transparency: img2dataset blends them in float64. That takes 70 bytes
+a pixel (measured), so 5 GB for a PNG of one megabyte."""
 
 
 class CheckedResizer:
-    """img2dataset's resizer, for images that are whole and not too large.
+    """img2dataset's resizer behind a check that the image is whole and not too large.
 
-    OpenCV decodes an image before its size can be judged, and the half of one that is cut short.
+    OpenCV decodes an image before its size can be checked, and accepts one that is cut short.
 
     Args:
         settings: As of img2dataset's ``Resizer``.
@@ -30,8 +30,8 @@ class CheckedResizer:
         self._resizer = Resizer(**settings)
 
     def __call__(self, stream: io.BytesIO, boxes: object = None) -> tuple[object, ...]:
-        """Return the image's bytes, its four sizes, and what is wrong with it."""
-        problem = complaint(stream)
+        """Return the image's bytes, its four sizes, and the problem with it."""
+        problem = image_problem(stream)
         if problem:
             return None, None, None, None, None, problem
         resized: tuple[object, ...] = self._resizer(stream, boxes)
@@ -39,14 +39,14 @@ class CheckedResizer:
 
 
 MAX_SCANS = 100
-"""Scans of one JPEG; a progressive one has about ten. Each costs the time of the whole image and a
-few bytes: a small file could keep a worker busy for hours."""
+"""Most scans of a JPEG; a progressive one has about ten. Each scan takes a few bytes and the
+decoding time of the whole image, so a small file could keep a worker busy for hours."""
 
 _START_OF_SCAN = b"\xff\xda"  # Within coded data, a zero follows every 255.
 
 
-def complaint(stream: io.BytesIO) -> str | None:
-    """Return why some bytes are no image that may be kept; None if they are."""
+def image_problem(stream: io.BytesIO) -> str | None:
+    """Return why some bytes are not an image to keep; None if they are one."""
     try:
         with Image.open(stream, formats=FORMATS) as image:
             blended = image.has_transparency_data

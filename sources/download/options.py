@@ -1,14 +1,12 @@
 """What a user may say about how images are fetched."""
 
-from importlib.util import find_spec
 from typing import Annotated, Literal
 
 import msgspec
 
 from bench.core.config import Config, Natural, Positive
-from bench.core.errors import RequestError
 from bench.storage.tar_shards import Suffix
-from sources.download.addresses import parse_place
+from sources.download.addresses import parse_endpoint
 
 
 class DownloadOptions(Config, frozen=True, kw_only=True):
@@ -24,8 +22,6 @@ class DownloadOptions(Config, frozen=True, kw_only=True):
     shard_size: Positive = 10_000
     processes: Positive = 1
     """Parts of one shard that are fetched at the same time, with `threads` each."""
-    distributor: Literal["multiprocessing", "pyspark", "ray"] = "multiprocessing"
-    """What img2dataset spreads the parts of a shard with: over this machine, or a cluster."""
     threads: Positive = 32
     timeout_s: Positive = 10
     """Seconds a server may be silent."""
@@ -42,17 +38,4 @@ class DownloadOptions(Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for place in self.allow_private:
-            parse_place(place)
-
-
-def check_distributor(options: DownloadOptions) -> None:
-    """Make sure that the distributor is there.
-
-    Raises:
-        RequestError: If its package is not installed.
-    """
-    if options.distributor != "multiprocessing" and find_spec(options.distributor) is None:
-        raise RequestError(
-            f"the distributor {options.distributor!r} is not installed",
-            f"pip install {options.distributor}, or leave it at multiprocessing",
-        )
+            parse_endpoint(place)

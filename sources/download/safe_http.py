@@ -1,8 +1,8 @@
-"""How one image is asked for: what urllib does for img2dataset, within bounds.
+"""Opens one image's URL with urllib, for img2dataset, within strict limits.
 
-HTTP and HTTPS alone, at every redirect as well; addresses that may be contacted alone; bounded
-bytes, redirects and time, headers and handshake included. A proxy that the environment names is
-used. It looks names up by itself, so only addresses written as numbers can be refused here.
+Only HTTP and HTTPS are spoken, also after a redirect. Only permitted addresses are contacted.
+Bytes, redirects and time are limited, headers and handshake included. A proxy that the environment
+names is used. It resolves names itself, so here only numeric addresses can be refused then.
 """
 
 import http.client
@@ -17,59 +17,60 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from sources.download.addresses import Place, resolve
-from sources.download.failures import Failure, named
+from sources.download.addresses import Endpoint, resolve_host
+from sources.download.failures import Failure, errors_as_failures
 
 MAX_BYTES = 32 * 2**20
-"""Longest response that is read; the threads of a shard hold one each."""
+"""Longest response that is read; each thread of a shard holds one."""
 
 
 class FetchPolicy(NamedTuple):
     """What a request may do.
 
     Attributes:
-        allowed: Places that may be contacted though they are not public.
+        allowed: Endpoints that may be contacted though they are not public.
         deadline_s: Seconds for one image, redirects included.
     """
 
-    allowed: frozenset[Place]
+    allowed: frozenset[Endpoint]
     deadline_s: float
 
 
-class _Patience(float):
-    """Seconds that a server may be silent, and the moment by which all must be over.
+class _Deadline(NamedTuple):
+    """How long one image may take.
 
-    urllib hands its time-out on unread, to a redirected request too: so the moment goes along.
+    Attributes:
+        silence_s: Seconds that a server may be silent.
+        end: When the image must be complete, redirects included (`time.monotonic`).
     """
 
+    silence_s: float
     end: float
 
-    @classmethod
-    def begin(cls, silence: float, total: float) -> "_Patience":
-        patience = cls(silence)
-        patience.end = time.monotonic() + total
-        return patience
+    def remaining(self) -> float:
+        """Return the seconds that may be waited now.
 
-    def left(self) -> float:
-        """Return the seconds that may be waited now."""
-        left = min(float(self), self.end - time.monotonic())
-        if left <= 0:
+        Raises:
+            TimeoutError: If there are none left.
+        """
+        seconds = min(self.silence_s, self.end - time.monotonic())
+        if seconds <= 0:
             raise TimeoutError
-        return left
+        return seconds
 
 
-class _Timed(io.RawIOBase):
-    """What a socket receives; no single read, however small, outlasts the patience."""
+class _TimedStream(io.RawIOBase):
+    """A socket's stream of which no single read, however small, outlasts the deadline."""
 
-    def __init__(self, sock: socket.socket, stream: io.RawIOBase, patience: _Patience) -> None:
+    def __init__(self, sock: socket.socket, stream: io.RawIOBase, deadline: _Deadline) -> None:
         super().__init__()
-        self._sock, self._stream, self._patience = sock, stream, patience
+        self._sock, self._stream, self._deadline = sock, stream, deadline
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 (any writable buffer)
-        self._sock.settimeout(self._patience.left())
+        self._sock.settimeout(self._deadline.remaining())
         return self._stream.readinto(buffer)
 
     def close(self) -> None:
@@ -80,14 +81,20 @@ class _Timed(io.RawIOBase):
 class _Response(http.client.HTTPResponse):
     """A response that fails once it is longer than an image may be."""
 
-    def __init__(self, patience: _Patience, sock: socket.socket, *more: Any, **names: Any) -> None:  # noqa: ANN401
-        super().__init__(sock, *more, **names)
-        self.fp = io.BufferedReader(_Timed(sock, self.fp.detach(), patience))
+    def __init__(
+        self,
+        deadline: _Deadline,
+        sock: socket.socket,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_TimedStream(sock, self.fp.detach(), deadline))
 
     def read(self, amt: int | None = None) -> bytes:
         if (self.length or 0) > MAX_BYTES:
             raise Failure("too large")
-        with named():
+        with errors_as_failures():
             # Where a length is declared, http.client checks that all of it arrives.
             unknown = amt is None and self.length is None
             content = super().read(MAX_BYTES + 1 if unknown else amt)
@@ -97,102 +104,116 @@ class _Response(http.client.HTTPResponse):
 
 
 def _connect(
-    place: Place, patience: _Patience, _: object = None, *, allowed: Collection[Place] | None
+    endpoint: Endpoint,
+    *_: object,
+    deadline: _Deadline,
+    allowed: Collection[Endpoint] | None,
 ) -> socket.socket:
     """Connect to a host, as `socket.create_connection` does, at an address that was checked.
 
     Args:
-        place: Host and port.
-        patience: How long it may take.
-        allowed: Places that may be contacted though they are not public; None for a proxy, which
+        endpoint: Host and port.
+        deadline: How long it may take.
+        allowed: Endpoints that may be contacted though they are not public; None for a proxy, which
             may be anywhere.
     """
     if allowed is None:
-        return socket.create_connection(place, patience.left())
-    problem: OSError = OSError()
-    for family, address in resolve(*place, allowed):
+        return socket.create_connection(endpoint, deadline.remaining())
+    last_error: OSError = OSError()
+    for family, address in resolve_host(*endpoint, allowed):
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            sock.settimeout(patience.left())
+            sock.settimeout(deadline.remaining())
             sock.connect(address)
         except OSError as error:
             sock.close()
-            problem = error
+            last_error = error
         else:
             return sock
-    raise problem
+    raise last_error
 
 
-class _Bounded(http.client.HTTPConnection):
+class _BoundedConnection(http.client.HTTPConnection):
     def __init__(
         self,
         host: str,
         *,
-        timeout: _Patience,
-        allowed: Collection[Place] | None,
-        **more: Any,  # noqa: ANN401
+        deadline: _Deadline,
+        allowed: Collection[Endpoint] | None,
+        **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        super().__init__(host, timeout=timeout, **more)
-        self.response_class = partial(_Response, timeout)  # type: ignore[assignment]
-        self._create_connection = partial(_connect, allowed=allowed)
+        super().__init__(host, **kwargs)
+        self.response_class = partial(_Response, deadline)  # type: ignore[assignment]
+        self._create_connection = partial(_connect, deadline=deadline, allowed=allowed)
 
 
-class _BoundedTls(_Bounded, http.client.HTTPSConnection):
+class _BoundedTlsConnection(_BoundedConnection, http.client.HTTPSConnection):
     """The same within TLS."""
 
 
 class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    def __init__(self, rules: FetchPolicy) -> None:
-        super().__init__()
-        self._rules = rules
-        self._tls = ssl.create_default_context()
+    """Opens the URL of one image, and those that it redirects to."""
+
+    def __init__(self, policy: FetchPolicy, deadline: _Deadline, tls: ssl.SSLContext) -> None:
+        super().__init__(context=tls)  # One of its own would cost the time of an image.
+        self._policy, self._deadline, self._tls = policy, deadline, tls
 
     def http_open(self, req: urllib.request.Request) -> Any:  # noqa: ANN401 (as urllib's)
-        allowed = self._allowed(req)
-        return self.do_open(_Bounded, req, allowed=allowed)  # type: ignore[arg-type]
+        return self.do_open(
+            _BoundedConnection,  # type: ignore[arg-type]
+            req,
+            deadline=self._deadline,
+            allowed=self._allowed(req),
+        )
 
     def https_open(self, req: urllib.request.Request) -> Any:  # noqa: ANN401
-        allowed = self._allowed(req)
-        return self.do_open(_BoundedTls, req, context=self._tls, allowed=allowed)  # type: ignore[arg-type]
+        return self.do_open(
+            _BoundedTlsConnection,  # type: ignore[arg-type]
+            req,
+            context=self._tls,
+            deadline=self._deadline,
+            allowed=self._allowed(req),
+        )
 
-    def _allowed(self, request: urllib.request.Request) -> Collection[Place] | None:
+    def _allowed(self, request: urllib.request.Request) -> Collection[Endpoint] | None:
         if not (request.has_proxy() or getattr(request, "_tunnel_host", None)):
-            return self._rules.allowed
+            return self._policy.allowed
         target = urlsplit(request.full_url)
         host, port = unquote(target.hostname or ""), target.port or 0
         with suppress(socket.gaierror):  # A name, which is the proxy's to look up.
-            resolve(host, port, self._rules.allowed, socket.AI_NUMERICHOST)
+            resolve_host(host, port, self._policy.allowed, socket.AI_NUMERICHOST)
         return None
 
 
 class Opener(urllib.request.OpenerDirector):
-    """Opens web addresses within the rules.
+    """Opens URLs within a policy.
 
     Args:
-        rules: The rules.
+        policy: What a request may do.
     """
 
-    def __init__(self, rules: FetchPolicy) -> None:
+    def __init__(self, policy: FetchPolicy) -> None:
         super().__init__()
-        self._rules = rules
+        self._policy = policy
+        self._tls = ssl.create_default_context()
+
+    def open(self, fullurl: Any, data: Any = None, timeout: float | None = None) -> Any:  # noqa: ANN401 (as urllib's)
+        """Open the URL of one image; its redirects share its deadline.
+
+        Raises:
+            Failure: If it cannot be fetched.
+        """
+        limit = self._policy.deadline_s
+        deadline = _Deadline(timeout or limit, time.monotonic() + limit)
+        image_opener = urllib.request.OpenerDirector()
         for handler in (
             urllib.request.ProxyHandler(),
             urllib.request.UnknownHandler(),
-            _Handler(rules),
+            _Handler(self._policy, deadline, self._tls),
             urllib.request.HTTPDefaultErrorHandler(),
             urllib.request.HTTPRedirectHandler(),
             urllib.request.HTTPErrorProcessor(),
         ):
-            self.add_handler(handler)
-
-    def open(self, fullurl: Any, data: Any = None, timeout: float | None = None) -> Any:  # noqa: ANN401 (as urllib's)
-        """Open an address.
-
-        Raises:
-            Failure: If it cannot be had.
-        """
-        if not isinstance(timeout, _Patience):
-            total = self._rules.deadline_s
-            timeout = _Patience.begin(timeout or total, total)
-        with named():
-            return super().open(fullurl, data, timeout)
+            image_opener.add_handler(handler)
+        with errors_as_failures():
+            return image_opener.open(fullurl, data, deadline.silence_s)

@@ -1,7 +1,7 @@
-"""The program that fetches one shard, in a process of its own; see `_fetch`.
+"""The process that fetches one shard with img2dataset; `sources.download.fetch` starts it.
 
-img2dataset's downloader, resizer, writer and distributors do the work. They are put together here
-as its own `download` does, without the process that logs: ours is the stage's progress.
+img2dataset's downloader, resizer, writer and multiprocessing do the work. They are put together as
+its own `download` does, without the process that logs: our progress is the stage's.
 """
 
 import os
@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 import urllib.request
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
 
-from sources.download.addresses import parse_place
+from sources.download.addresses import parse_endpoint
 from sources.download.failures import is_transient, kind_of_row
 from sources.download.image_check import CheckedResizer
 from sources.download.options import DownloadOptions
@@ -29,14 +28,14 @@ PAUSE_S = 2.0
 PARENT_POLL_S = 0.5
 
 
-class Job(msgspec.Struct, frozen=True):
-    """What the program is told.
+class FetchJob(msgspec.Struct, frozen=True):
+    """What the process is to fetch.
 
     Attributes:
         urls: Parquet file with the columns ``name`` and ``url``.
-        folder: Where to put what is fetched: a folder per pass.
-        parent: The process to end with.
-        allowed: Places, as ADDRESS:PORT, that may be contacted though they are not public.
+        folder: Where to put the images: a folder per pass.
+        parent: The id of the process to end with.
+        allowed: Endpoints, as ADDRESS:PORT, that may be contacted though they are not public.
         options: How to fetch.
     """
 
@@ -47,57 +46,57 @@ class Job(msgspec.Struct, frozen=True):
     options: DownloadOptions
 
 
-class Fetcher:
-    """img2dataset's downloader of one part; the rules go along to wherever the part is fetched.
+class PartDownloader:
+    """img2dataset's downloader of one part of a shard, with the policy of our requests.
 
     Args:
-        rules: What a request may do.
+        policy: What a request may do; it is pickled into each process.
         settings: As of img2dataset's ``Downloader``.
     """
 
-    def __init__(self, rules: FetchPolicy, **settings: Any) -> None:  # noqa: ANN401
+    def __init__(self, policy: FetchPolicy, **settings: Any) -> None:  # noqa: ANN401
         from img2dataset.downloader import Downloader
 
-        self._rules = rules
+        self._policy = policy
         self._downloader = Downloader(**settings)
 
     def __call__(self, part: object) -> object:
         """Fetch a part; return what img2dataset returns: whether it worked, and the part."""
-        urllib.request.install_opener(Opener(self._rules))
+        urllib.request.install_opener(Opener(self._policy))
         return self._downloader(part)
 
 
-def fetch(job: Job) -> None:
-    """Fetch all, then again, pass by pass, what failed for a reason that may pass."""
+def run_passes(job: FetchJob) -> None:
+    """Fetch all images; in each further pass, those whose failure was transient."""
     rows = pl.read_parquet(job.urls)
     for attempt in range(job.options.retries + 1):
         if attempt:
             time.sleep(PAUSE_S * 2 ** (attempt - 1))
         folder = Path(job.folder) / f"{attempt:03d}"
-        _fetch_once(rows, folder, job)
-        failed = report(folder).filter(
-            pl.col("kind").map_elements(is_transient, return_dtype=pl.Boolean)
+        _run_pass(rows, folder, job)
+        transient = report(folder).filter(
+            pl.col("failure").map_elements(is_transient, return_dtype=pl.Boolean)
         )
-        rows = rows.join(failed, on="name", how="semi", maintain_order="left")
+        rows = rows.join(transient, on="name", how="semi", maintain_order="left")
         if rows.is_empty():
             return
 
 
 def report(folder: Path) -> pl.DataFrame:
-    """Return one pass's rows: name, key, sha256 (of the bytes sent), part, kind of failure."""
+    """Return one pass's rows: name, key, sha256 (of the bytes sent), part, failure."""
     parts = [pl.read_parquet(file).with_columns(part=pl.lit(str(file.with_suffix(".tar"))))
              for file in sorted(folder.glob("*.parquet"))]  # fmt: skip
     rows = pl.concat(parts)
     kinds = [kind_of_row(*row) for row in rows.select("status", "error_message").iter_rows()]
-    return rows.select("name", "key", "sha256", "part", pl.Series("kind", kinds, pl.String))
+    return rows.select("name", "key", "sha256", "part", pl.Series("failure", kinds, pl.String))
 
 
-def _fetch_once(rows: pl.DataFrame, folder: Path, job: Job) -> None:
-    from img2dataset import distributor
+def _run_pass(rows: pl.DataFrame, folder: Path, job: FetchJob) -> None:
+    from img2dataset.distributor import multiprocessing_distributor
     from img2dataset.writer import WebDatasetSampleWriter
 
     options = job.options
-    size = -(-rows.height // options.processes)
+    part_size = -(-rows.height // options.processes)
     border = options.resize_mode == "border"
     resizer = CheckedResizer(
         image_size=options.image_size,
@@ -108,8 +107,8 @@ def _fetch_once(rows: pl.DataFrame, folder: Path, job: Job) -> None:
         encode_format=options.suffix.removeprefix("."),
         encode_quality=options.quality if options.suffix == ".jpg" else 6,
     )
-    fetcher = Fetcher(
-        FetchPolicy(frozenset(map(parse_place, job.allowed)), options.deadline_s),
+    downloader = PartDownloader(
+        FetchPolicy(frozenset(map(parse_endpoint, job.allowed)), options.deadline_s),
         sample_writer_class=WebDatasetSampleWriter,
         resizer=resizer,
         thread_count=options.threads,
@@ -118,7 +117,7 @@ def _fetch_once(rows: pl.DataFrame, folder: Path, job: Job) -> None:
         output_folder=str(folder),
         column_list=rows.columns,
         timeout=options.timeout_s,
-        number_sample_per_shard=size,
+        number_sample_per_shard=part_size,
         oom_shard_count=5,
         compute_hash="sha256",
         verify_hash_type=None,
@@ -127,17 +126,16 @@ def _fetch_once(rows: pl.DataFrame, folder: Path, job: Job) -> None:
         user_agent_token=USER_AGENT,
         disallowed_header_directives=options.opt_outs or None,
     )
-    parts = _parts(rows, size, folder / "_tmp")
-    if options.distributor == "multiprocessing" and options.processes == 1:
+    parts = _write_parts(rows, part_size, folder / "_tmp")
+    if options.processes == 1:
         for part in parts:
-            fetcher(part)
+            downloader(part)
     else:
-        spread = getattr(distributor, f"{options.distributor}_distributor")
-        spread(options.processes, fetcher, parts, 1000, 1)
+        multiprocessing_distributor(options.processes, downloader, parts, None, 1)
 
 
-def _parts(rows: pl.DataFrame, size: int, folder: Path) -> list[tuple[int, str]]:
-    """Write the parts as img2dataset's reader does, which tries for minutes on a full disk."""
+def _write_parts(rows: pl.DataFrame, size: int, folder: Path) -> list[tuple[int, str]]:
+    """Write the parts as img2dataset's reader does, which retries for minutes on a full disk."""
     folder.mkdir(parents=True)
     parts = []
     for index, part in enumerate(rows.iter_slices(size)):
@@ -156,9 +154,6 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     """Do the job of the first argument; the process leads a group of its own."""
-    job = msgspec.json.decode(sys.argv[1], type=Job)
+    job = msgspec.json.decode(sys.argv[1], type=FetchJob)
     threading.Thread(target=_end_with, args=(job.parent,), daemon=True).start()
-    if job.options.distributor == "pyspark":
-        # As the environment configures it; img2dataset would start one on this machine alone.
-        import_module("pyspark.sql").SparkSession.builder.getOrCreate()
-    fetch(job)
+    run_passes(job)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.core.arrays import FloatArray
 from bench.core.errors import RequestError
 from bench.core.files import fingerprint
-from sources.pool.columns import Columns, UnfitFileError, columns_of
+from sources.pool.columns import Columns, InvalidFileError, columns_of
 from sources.pool.matcher import MAX_CAPTION
 
 _SCHEMA = {"id": pl.Int64, "url": pl.String, "caption": pl.String, "nsfw": pl.String}
@@ -129,7 +129,7 @@ class IndexFolder:
 def _columns(path: Path) -> Columns:
     try:
         return columns_of(pl.read_parquet_schema(path), None)
-    except (UnfitFileError, pl.exceptions.PolarsError) as error:
+    except (InvalidFileError, pl.exceptions.PolarsError) as error:
         raise RequestError(
             f"{path}: {error}",
             "an index needs addresses: run `clip-retrieval inference --enable_metadata True` "

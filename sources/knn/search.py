@@ -124,7 +124,7 @@ def with_nearest(
         if rows.is_empty():
             raise RequestError(
                 f"the index has no image for task {context.task.name!r}",
-                "raise source.knn_k, or resolve another index",
+                "raise source.knn_k, or choose another index",
             )
         rows.write_parquet(folder / "candidates.parquet")
         also = near.join(named, on="key", how="semi")["key"].n_unique()
@@ -165,7 +165,7 @@ def _resolve(hits: pl.DataFrame, ambiguous: Ambiguous) -> tuple[pl.DataFrame, di
     found = hits.select(
         pl.col("url").alias("row"),
         "label",
-        pl.col("similarity").alias("length"),
+        pl.col("similarity").alias("score"),
         "url",
         "caption",
         "nsfw",

@@ -1,1 +1,1 @@
-"""What a pool is, and which of its rows name a class."""
+"""Pools of image-text pairs, and the scan for captions that name a class."""

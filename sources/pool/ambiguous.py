@@ -1,4 +1,4 @@
-"""Which of a file's matches become candidates: web addresses, one class or all, nothing flagged."""
+"""Decides which matches become candidates: web URLs, not flagged, of one class or of all."""
 
 from typing import Literal
 
@@ -9,44 +9,44 @@ from sources.pool.pool import NSFW_DROPPED
 
 Ambiguous = Literal["longest", "drop", "all"]
 
-_WEB_ADDRESS = "(?i)^https?://"
+_WEB_URL = "(?i)^https?://"
 
 
 def resolve(matches: Matches, ambiguous: Ambiguous) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return the matches that stay, and how many pairs went for which reason.
+    """Return the matches to keep, and how many pairs were dropped for which reason.
 
     Args:
-        matches: What one file has to offer.
-        ambiguous: What becomes of a caption that names several classes: it goes to the class of the
-            longest spelling, and a tie is dropped; it is dropped; or it goes to all of them.
+        matches: The matches of one file.
+        ambiguous: What becomes of a pair with several classes. ``longest`` gives it to the class of
+            the highest score and drops a tie, ``drop`` drops it, ``all`` gives it to each class.
 
     Returns:
-        Rows of ``matches.found``, a pair's longest spelling first, and the counts.
+        Rows of ``matches.pairs``, a pair's highest score first, and the counts.
     """
-    found = matches.found.sort("row", "length", "label", descending=(False, True, False))
-    fetchable = found.filter(pl.col("url").str.contains(_WEB_ADDRESS))
+    pairs = matches.pairs.sort("row", "score", "label", descending=(False, True, False))
+    fetchable = pairs.filter(pl.col("url").str.contains(_WEB_URL))
     classes = pl.len().over("row")
-    longest = pl.col("length") == pl.col("length").max().over("row")
+    highest = pl.col("score") == pl.col("score").max().over("row")
     kept = {
-        "longest": longest & (longest.sum().over("row") == 1),
+        "longest": highest & (highest.sum().over("row") == 1),
         "drop": classes == 1,
         "all": classes >= 1,
     }
     decided = fetchable.filter(kept[ambiguous])
     flagged = pl.col("nsfw").str.to_uppercase().is_in(NSFW_DROPPED).fill_null(value=False)
     safe = decided.filter(~flagged)
-    named, reachable, unambiguous = (_pairs(rows) for rows in (found, fetchable, decided))
+    n_matched, n_fetchable, n_decided = map(_count_pairs, (pairs, fetchable, decided))
     return safe, {
         "rows": matches.rows,
-        "without an NSFW column": 0 if matches.flagged else matches.rows,
-        "named": named,
-        "no web address": named - reachable,
-        "several classes": _pairs(fetchable.filter(classes > 1)),
-        "several classes, dropped": reachable - unambiguous,
-        "flagged NSFW or UNSURE": unambiguous - _pairs(safe),
-        "pairs": _pairs(safe),
+        "without an NSFW column": 0 if matches.has_nsfw else matches.rows,
+        "naming a class": n_matched,
+        "no web URL": n_matched - n_fetchable,
+        "ambiguous": _count_pairs(fetchable.filter(classes > 1)),
+        "ambiguous, dropped": n_fetchable - n_decided,
+        "flagged NSFW or UNSURE": n_decided - _count_pairs(safe),
+        "pairs": _count_pairs(safe),
     }
 
 
-def _pairs(rows: pl.DataFrame) -> int:
+def _count_pairs(rows: pl.DataFrame) -> int:
     return rows["row"].n_unique()

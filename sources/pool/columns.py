@@ -1,4 +1,4 @@
-"""The columns of a pool's files: found by the names that are in use, or declared in pool.yaml.
+"""Finds the columns of a pool's files, by the usual names or by the declaration in pool.yaml.
 
 columns: {url: link, caption: alt, nsfw: rating}    # nsfw may be left out
 """
@@ -10,8 +10,8 @@ import polars as pl
 
 from bench.core.config import Config
 
-KNOWN = {"url": ("url",), "caption": ("text", "caption"), "nsfw": ("nsfw",)}
-"""Names in use, in lower case: LAION's URL, TEXT and NSFW, and Re-LAION's lower-case ones."""
+USUAL_NAMES = {"url": ("url",), "caption": ("text", "caption"), "nsfw": ("nsfw",)}
+"""In lower case: LAION's URL, TEXT and NSFW, and Re-LAION's lower-case names."""
 
 
 class Columns(Config, frozen=True, kw_only=True):
@@ -24,13 +24,13 @@ class Columns(Config, frozen=True, kw_only=True):
 
 
 class PoolDeclaration(Config, frozen=True, kw_only=True):
-    """What a pool's ``pool.yaml`` may say."""
+    """The content of a pool's ``pool.yaml``."""
 
     columns: Columns
 
 
-class UnfitFileError(Exception):
-    """A file of a pool that cannot be scanned; the message says why, in one line."""
+class InvalidFileError(Exception):
+    """A file that cannot be scanned; the message says why, in one line."""
 
 
 def columns_of(schema: Mapping[str, Any], declared: Columns | None) -> Columns:
@@ -38,32 +38,34 @@ def columns_of(schema: Mapping[str, Any], declared: Columns | None) -> Columns:
 
     Args:
         schema: Column names to polars types.
-        declared: What ``pool.yaml`` says; None to look for the names in use.
+        declared: What ``pool.yaml`` says; None to look for the usual names.
 
     Raises:
-        UnfitFileError: If the file has no such columns, or no texts in them.
+        InvalidFileError: If the file has no such columns, or they do not hold texts.
     """
-    columns = declared or _known(list(schema))
+    columns = declared or _usual_columns(list(schema))
     for name in (columns.url, columns.caption):
-        if schema.get(name) != pl.String:
-            found = f"is {schema[name]}, not text" if name in schema else "is not there"
-            raise UnfitFileError(f"its column {name!r} {found}")
+        _require_type(schema, name, pl.String)
     if columns.nsfw is not None:
         # A number or a truth value would read as a flag that is never set.
-        kind = schema.get(columns.nsfw)
-        if not isinstance(kind, pl.String | pl.Categorical | pl.Enum | pl.Null):
-            found = "is not there" if kind is None else f"is {kind}, not text"
-            raise UnfitFileError(f"its column {columns.nsfw!r} {found}")
+        _require_type(schema, columns.nsfw, pl.String, pl.Categorical, pl.Enum, pl.Null)
     return columns
 
 
-def _known(names: list[str]) -> Columns:
+def _require_type(schema: Mapping[str, Any], name: str, *types: type[pl.DataType]) -> None:
+    if name not in schema:
+        raise InvalidFileError(f"its column {name!r} is missing")
+    if not isinstance(schema[name], types):
+        raise InvalidFileError(f"its column {name!r} is {schema[name]}, not text")
+
+
+def _usual_columns(names: list[str]) -> Columns:
     by_name = {name.lower(): name for name in reversed(names)}
-    found = {
-        column: next((by_name[name] for name in known if name in by_name), None)
-        for column, known in KNOWN.items()
+    columns = {
+        column: next((by_name[name] for name in usual if name in by_name), None)
+        for column, usual in USUAL_NAMES.items()
     }
-    url, caption = found["url"], found["caption"]
+    url, caption = columns["url"], columns["caption"]
     if url is None or caption is None:
-        raise UnfitFileError(f"it has no columns URL and TEXT, but {', '.join(names)[:200]}")
-    return Columns(url=url, caption=caption, nsfw=found["nsfw"])
+        raise InvalidFileError(f"it has no columns URL and TEXT, but {', '.join(names)[:200]}")
+    return Columns(url=url, caption=caption, nsfw=columns["nsfw"])

@@ -1,4 +1,4 @@
-"""One Parquet file of a pool: which of its pairs name a class."""
+"""Finds the pairs of one Parquet file whose caption names a class."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +10,16 @@ import pyarrow
 import pyarrow.parquet
 from polars.exceptions import PanicException
 
-from sources.pool.columns import Columns, UnfitFileError, columns_of
+from sources.pool.columns import Columns, InvalidFileError, columns_of
 from sources.pool.matcher import MAX_CAPTION, CaptionMatcher
 
-CHUNK = 2**20
-"""Rows read at once, or a row group where that is more: memory is that of a chunk."""
+CHUNK_ROWS = 2**20
+"""Rows read at once, or a row group where that is more; this bounds the memory."""
 
 SCHEMA = {
     "row": pl.Int64,
     "label": pl.Int64,
-    "length": pl.Int64,
+    "score": pl.Int64,
     "url": pl.String,
     "caption": pl.String,
     "nsfw": pl.String,
@@ -27,56 +27,57 @@ SCHEMA = {
 
 
 class Matches(NamedTuple):
-    """What one file has to offer.
+    """The pairs of one file that match a class.
 
     Attributes:
         rows: Pairs in the file.
-        flagged: Whether it has an NSFW column.
-        found: Columns of `SCHEMA`, one row per pair and class that its caption names.
+        has_nsfw: Whether it has an NSFW column.
+        pairs: Columns of `SCHEMA`, one row per pair and class. The score is how well the class
+            fits, here the characters of the longest spelling found.
     """
 
     rows: int
-    flagged: bool
-    found: pl.DataFrame
+    has_nsfw: bool
+    pairs: pl.DataFrame
 
     @classmethod
     def none(cls) -> "Matches":
-        """Return what a file that cannot be scanned has to offer."""
+        """Return the matches of a file that cannot be scanned."""
         return cls(0, True, pl.DataFrame(schema=SCHEMA))
 
 
-def match_file(path: Path, declared: Columns | None, rule: CaptionMatcher) -> Matches:
-    """Look through one file; all captions are decoded once, other columns only around matches.
+def match_file(path: Path, declared: Columns | None, matcher: CaptionMatcher) -> Matches:
+    """Return the matches of one file; only captions are decoded in full.
 
     Args:
         path: A Parquet file.
         declared: Its columns, where they were declared.
-        rule: What to look for.
+        matcher: Finds the classes of captions.
 
     Raises:
-        UnfitFileError: If it is no Parquet file, damaged, empty, or has other columns.
+        InvalidFileError: If it is not a Parquet file, damaged, empty, or has other columns.
     """
     with _reading():
         schema = pl.read_parquet_schema(path)
         chunks = list(_chunks(path))
     columns = columns_of(schema, declared)
     if not chunks:
-        raise UnfitFileError("it has no rows")
-    found = [_match(path, start, count, columns, rule) for start, count in chunks]
-    return Matches(sum(count for _, count in chunks), columns.nsfw is not None, pl.concat(found))
+        raise InvalidFileError("it has no rows")
+    pairs = [_match(path, start, count, columns, matcher) for start, count in chunks]
+    return Matches(sum(count for _, count in chunks), columns.nsfw is not None, pl.concat(pairs))
 
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Say of a file that cannot be read that it is unfit; a missing one stays an error of ours."""
+    """Raise damage to a file as `InvalidFileError`; a missing file remains an error of ours."""
     try:
         yield
     except OSError as error:
         if error.errno is not None:
             raise
-        raise UnfitFileError(str(error)) from error
+        raise InvalidFileError(str(error)) from error
     except (pl.exceptions.PolarsError, PanicException, pyarrow.ArrowException) as error:
-        raise UnfitFileError(str(error)) from error
+        raise InvalidFileError(str(error)) from error
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, int]]:
@@ -85,7 +86,7 @@ def _chunks(path: Path) -> Iterator[tuple[int, int]]:
     start = count = 0
     for group in range(metadata.num_row_groups):
         count += metadata.row_group(group).num_rows
-        if count >= CHUNK:
+        if count >= CHUNK_ROWS:
             yield start, count
             start, count = start + count, 0
     if count:
@@ -93,20 +94,20 @@ def _chunks(path: Path) -> Iterator[tuple[int, int]]:
 
 
 def _match(
-    path: Path, start: int, count: int, columns: Columns, rule: CaptionMatcher
+    path: Path, start: int, count: int, columns: Columns, matcher: CaptionMatcher
 ) -> pl.DataFrame:
-    part = pl.scan_parquet(path).slice(start, count)
+    chunk = pl.scan_parquet(path).slice(start, count)
     with _reading():
-        captions = part.select(columns.caption).collect().to_series()
-    found = rule.find(captions)
-    if found.is_empty():
+        captions = chunk.select(columns.caption).collect().to_series()
+    matches = matcher.find(captions).rename({"length": "score"})
+    if matches.is_empty():
         return pl.DataFrame(schema=SCHEMA)
     nsfw = pl.lit(None) if columns.nsfw is None else pl.col(columns.nsfw)
     with _reading():
-        others = part.select(pl.col(columns.url).alias("url"), nsfw.alias("nsfw")).collect()
-    rows = found["row"]
-    named = captions.gather(rows).str.head(MAX_CAPTION).alias("caption")
-    return pl.concat([others[rows], named.to_frame(), found], how="horizontal").select(
+        others = chunk.select(pl.col(columns.url).alias("url"), nsfw.alias("nsfw")).collect()
+    rows = matches["row"]
+    matched = captions.gather(rows).str.head(MAX_CAPTION).alias("caption")
+    return pl.concat([others[rows], matched.to_frame(), matches], how="horizontal").select(
         (pl.col(name) + start if name == "row" else pl.col(name)).cast(kind)
         for name, kind in SCHEMA.items()
     )

@@ -1,12 +1,12 @@
-"""The rule that gives a caption its classes: a task's queries under one of four matchers.
+"""Finds the classes that a caption names: a task's queries under one of four matchers.
 
-Every matcher is a search for substrings in captions that were rewritten first; it differs from the
-others in how it rewrites, captions and queries alike:
+Every matcher searches for substrings, in captions and for queries that are rewritten first. The
+matchers differ in how they rewrite:
 
-    substring   nothing, beyond folding and lower case
+    substring   normalized and in lower case, no more
     word        every word (letters and digits) is put between marks
     phrase      whatever lies between words becomes one space
-    all-words   as phrase, and every word of the query is looked for by itself
+    all-words   as phrase, and every word of the query is searched for by itself
 """
 
 from collections.abc import Callable
@@ -16,17 +16,17 @@ import polars as pl
 
 from bench.core.errors import RequestError, unknown_name
 from bench.core.task import Query, Task
-from sources.pool.normalize import fold
+from sources.pool.normalize import normalize
 from sources.pool.prefilter import Prefilter
 
 Matcher = Literal["substring", "word", "phrase", "all-words"]
 
 MAX_CAPTION = 10_000
-"""Characters of a caption that are read; nobody describes one picture at greater length."""
+"""Characters of a caption that are read; nobody describes one image at greater length."""
 
 _WORD = r"[\p{L}\p{M}\p{N}]+"
 _GAP = r"[^\p{L}\p{M}\p{N}]+"
-_MARK = "\uffff"  # No character of any text; folding removes it from captions.
+_MARK = "\uffff"  # No character of any text; normalizing removes it from captions.
 
 
 def _words(texts: pl.Series) -> pl.Series:
@@ -42,7 +42,7 @@ _REWRITE: dict[Matcher, Callable[[pl.Series], pl.Series]] = {
 
 
 class CaptionMatcher:
-    """A task's queries, made ready to be looked for.
+    """Finds the classes of a task in captions.
 
     Args:
         task: The task; the order of its classes makes the labels.
@@ -71,48 +71,48 @@ class CaptionMatcher:
             words = pl.col("needle").str.strip_chars().str.split(" ")
             needles = needles.with_columns(words).explode("needle")
             needles = needles.with_columns(pl.format(" {} ", "needle").alias("needle"))
-        # One row per spelling and text to look for; a spelling needs all of its own.
+        # One row per spelling and text to search for; a spelling needs all of its texts.
         self._needles = needles.unique()
         self._spellings = spellings.select(
             "spelling", "label", texts.str.len_chars().alias("length")
         ).join(self._needles.group_by("spelling").agg(needed=pl.len()), on="spelling")
-        # Whatever is found holds this of its spelling as it stands.
+        # A caption that matches contains this part of the spelling unchanged.
         fixed = texts if matcher in ("substring", "word") else _longest_words(texts)
         self._prefilter = Prefilter(fixed.to_list())
 
     def find(self, captions: pl.Series) -> pl.DataFrame:
-        """Return what captions name.
+        """Return the classes that captions name.
 
         Returns:
             One row per caption and class that it names: ``row`` (place of the caption, UInt32),
             ``label`` and ``length`` (characters of the longest spelling found), in no order.
         """
-        rows = self._hopeful(captions)
+        rows = self._prefiltered(captions)
         texts = self._rewrite(_plain(captions.gather(rows).str.head(MAX_CAPTION)))
-        wanted = self._needles["needle"].unique().to_list()
+        needles = self._needles["needle"].unique().to_list()
         return (
-            pl.DataFrame({"row": rows, "needle": texts.str.extract_many(wanted, overlapping=True)})
+            pl.DataFrame({"row": rows, "needle": texts.str.extract_many(needles, overlapping=True)})
             .with_columns(pl.col("needle").list.unique())
             .explode("needle", empty_as_null=False)
             .join(self._needles, on="needle")
             .group_by("row", "spelling")
-            .agg(found=pl.len())
+            .agg(present=pl.len())
             .join(self._spellings, on="spelling")
-            .filter(pl.col("found") == pl.col("needed"))
+            .filter(pl.col("present") == pl.col("needed"))
             .group_by("row", "label")
             .agg(pl.col("length").max())
         )
 
-    def _hopeful(self, captions: pl.Series) -> pl.Series:
-        """Return the places of captions that may name a class; few are folded to find them."""
-        others = (captions.str.len_bytes() != captions.str.len_chars()).arg_true()
-        folded = fold(captions.gather(others).str.head(MAX_CAPTION))
-        places = [self._prefilter(captions), others.gather(self._prefilter(folded))]
-        return pl.concat(places).unique()
+    def _prefiltered(self, captions: pl.Series) -> pl.Series:
+        """Return the rows of captions that may name a class; only non-ASCII ones are normalized."""
+        non_ascii = (captions.str.len_bytes() != captions.str.len_chars()).arg_true()
+        normalized = normalize(captions.gather(non_ascii).str.head(MAX_CAPTION))
+        rows = [self._prefilter(captions), non_ascii.gather(self._prefilter(normalized))]
+        return pl.concat(rows).unique()
 
 
 def _plain(texts: pl.Series) -> pl.Series:
-    return fold(texts).str.to_lowercase()
+    return normalize(texts).str.to_lowercase()
 
 
 def _longest_words(texts: pl.Series) -> pl.Series:
@@ -120,7 +120,7 @@ def _longest_words(texts: pl.Series) -> pl.Series:
 
 
 def _texts(name: str, query: Query) -> tuple[str, ...]:
-    """Return the spellings of a class, all of them fit to be looked for."""
+    """Return the spellings of a class, after a check that they can be searched for."""
     for text in (*query.any, *query.with_):
         if not any(letter.isalnum() for letter in text) or "\0" in text:
             raise RequestError(

@@ -1,8 +1,8 @@
-"""Folding: the spellings of one word that captions are compared under.
+"""Normalizes text, so that the spellings of one word compare as equal.
 
-Compatibility characters become what they stand for (NFKC), accents go, typographic hyphens,
-apostrophes and quotation marks become the keyboard's, and letters beyond ASCII become lower-case.
-Every character is folded by itself, so that one table and one pass do it all.
+Compatibility characters become what they stand for (NFKC), and accents are removed. Typographic
+hyphens, apostrophes and quotation marks become ASCII, and letters beyond ASCII become lower-case.
+Every character is normalized by itself, so that one table and one pass suffice.
 """
 
 import unicodedata
@@ -12,7 +12,7 @@ import polars as pl
 
 _ACCENTS = range(0x300, 0x370)
 _LETTERS = (*range(0x80, 0xD800), *range(0xE000, 0x10000), *range(0x1D400, 0x1F200))
-"""What is folded: the basic plane, and beyond it the mathematical and the framed letters."""
+"""The basic plane, and beyond it the mathematical and the framed letters."""
 _SAME = {
     "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d",
     "'": "\u00b4\u02b9\u02bb\u02bc\u02c8\u2018\u2019\u201a\u201b\u2032\uff07",
@@ -23,21 +23,21 @@ _SAME = {
 }
 
 
-def fold(texts: pl.Series) -> pl.Series:
-    """Return texts with every character beyond ASCII folded; ASCII itself stays as it is."""
+def normalize(texts: pl.Series) -> pl.Series:
+    """Return texts with every character beyond ASCII normalized; ASCII itself stays as it is."""
     table = _table()
     return texts.str.replace_many(list(table), list(table.values()))
 
 
 @cache
 def _table() -> dict[str, str]:
-    """Return what every character folds to, where that is another text."""
-    table = {letter: _folded(letter) for letter in map(chr, _LETTERS)}
+    """Return every character that is replaced, with its replacement."""
+    table = {letter: _normalized(letter) for letter in map(chr, _LETTERS)}
     table |= {odd: plain for plain, odds in _SAME.items() for odd in odds}
-    return {letter: folded for letter, folded in table.items() if letter != folded}
+    return {letter: replacement for letter, replacement in table.items() if letter != replacement}
 
 
-def _folded(letter: str) -> str:
+def _normalized(letter: str) -> str:
     parts = unicodedata.normalize("NFKD", letter)
     bare = "".join(part for part in parts if ord(part) not in _ACCENTS)
     return unicodedata.normalize("NFKC", bare).lower()

@@ -1,6 +1,6 @@
-"""Upstream pools of image-text pairs: a folder of Parquet files, and how to reach their images.
+"""Finds pools of image-text pairs, lists their Parquet files, and makes their images reachable.
 
-The folder is local, or a URL that fsspec can open. ``pool.yaml`` in it may declare its columns.
+A pool is a local folder, or a URL that fsspec can open. Its ``pool.yaml`` may declare the columns.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from bench.core.paths import Home
 from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
 from bench.miniworld.server import MiniWeb
 from sources.pool.columns import Columns, PoolDeclaration
-from sources.pool.remote import RemoteFile, fetched, list_files
+from sources.pool.remote import RemoteFile, list_files, local_copy
 
 DECLARATION = "pool.yaml"
 
@@ -30,16 +30,16 @@ MINIWORLD_PAIRS = 30_000
 NSFW_DROPPED = ("NSFW", "UNSURE")
 
 
-class Served(NamedTuple):
+class ImageAccess(NamedTuple):
     """How a pool's images are reached.
 
     Attributes:
         rewrite: Turns a pool's URL into the one to fetch.
-        places: Where, as ADDRESS:PORT, its images are shown though that is no public address.
+        private_endpoints: The servers of its images, as ADDRESS:PORT, that are not public.
     """
 
     rewrite: Callable[[str], str]
-    places: tuple[str, ...] = ()
+    private_endpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Pool:
     """A pool of image-text pairs.
 
     Attributes:
-        name: Its name or path, as asked for.
+        name: Its name, path or URL, as requested.
         root: The folder that holds it.
     """
 
@@ -59,7 +59,7 @@ class Pool:
         """Return a pool by name, by path or by URL.
 
         Raises:
-            RequestError: If it is not there or its declaration is wrong, with the remedy.
+            RequestError: If it does not exist or its declaration is wrong, with the remedy.
         """
         if name == MINIWORLD:
             return cls(name, home.data / WORLD)
@@ -78,14 +78,14 @@ class Pool:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the pool."""
+        """Fingerprint of the pool's files."""
         if self.name == MINIWORLD:
             return f"{WORLD}-{MINIWORLD_PAIRS}"
         return fingerprint(self.root)
 
     @property
     def columns(self) -> Columns | None:
-        """The columns that ``pool.yaml`` declares; None to look for the names in use.
+        """The columns that ``pool.yaml`` declares; None to look for the usual names.
 
         Raises:
             RequestError: If the declaration is wrong.
@@ -94,7 +94,7 @@ class Pool:
         return _declared_columns(path, str(path)) if path.is_file() else None
 
     def files(self) -> list[str]:
-        """Return the pool's Parquet files in order; the miniature pool is written first."""
+        """Return the pool's Parquet files, sorted; the miniature pool is written first."""
         if self.name == MINIWORLD:
             self.root.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.root.with_name(f".{self.root.name}.lock")):
@@ -104,32 +104,32 @@ class Pool:
         return _parquet_files(self.root)
 
     @contextmanager
-    def local(self, file: str, folder: Path) -> Iterator[Path]:
+    def local_file(self, file: str, folder: Path) -> Iterator[Path]:
         """Yield one of the pool's files as a local one.
 
         Args:
             file: One of `files`.
-            folder: Where a remote file is kept for as long as the block lasts.
+            folder: Where a remote file is kept until the block ends.
         """
         yield Path(file)
 
     @contextmanager
-    def served(self) -> Iterator[Served]:
-        """Make the images reachable; yield how.
+    def image_access(self) -> Iterator[ImageAccess]:
+        """Yield how the images are reached.
 
         The miniature world's images come from a real server on loopback, started here.
         """
         if self.name != MINIWORLD:
-            yield Served(lambda url: url)
+            yield ImageAccess(lambda url: url)
             return
-        self.files()  # Where nothing was scanned, they are not written yet.
+        self.files()  # They are not written yet if nothing was scanned.
         with MiniWeb(self.root) as web:
-            yield Served(lambda url: url.replace(PLACEHOLDER_HOST, web.host, 1), (web.host,))
+            yield ImageAccess(lambda url: url.replace(PLACEHOLDER_HOST, web.host, 1), (web.host,))
 
 
 @dataclass(frozen=True)
 class RemotePool(Pool):
-    """A pool behind a URL; files are fetched one by one, and not kept.
+    """A pool behind a URL; its files are fetched one by one, and not kept.
 
     Attributes:
         listing: Its files.
@@ -153,30 +153,30 @@ class RemotePool(Pool):
         declared = None
         for file in files:
             if file.name == DECLARATION:
-                with TemporaryDirectory() as folder, fetched(file.url, Path(folder)) as path:
+                with TemporaryDirectory() as folder, local_copy(file.url, Path(folder)) as path:
                     declared = _declared_columns(path, file.url)
         return cls(url, Path(url), listing, declared)
 
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the files' names, sizes and checksums, and of the declaration."""
-        facts = [(file.name, file.size, file.checksum) for file in self.listing]
-        return digest([facts, self.declared])
+        files = [(file.name, file.size, file.checksum) for file in self.listing]
+        return digest([files, self.declared])
 
     @property
     def columns(self) -> Columns | None:
-        """The columns that ``pool.yaml`` declares; None to look for the names in use."""
+        """The columns that ``pool.yaml`` declares; None to look for the usual names."""
         return self.declared
 
     def files(self) -> list[str]:
-        """Return the URLs of the pool's Parquet files in order."""
+        """Return the URLs of the pool's Parquet files, sorted."""
         return [file.url for file in self.listing]
 
     @contextmanager
-    def local(self, file: str, folder: Path) -> Iterator[Path]:
-        """Yield one of the pool's files as a local one, fetched for as long as the block lasts."""
+    def local_file(self, file: str, folder: Path) -> Iterator[Path]:
+        """Yield one of the pool's files as a local one, which is deleted after the block."""
         size = next(listed.size for listed in self.listing if listed.url == file)
-        with fetched(file, folder) as path:
+        with local_copy(file, folder) as path:
             if size and path.stat().st_size != size:
                 raise BenchError(
                     f"{file} arrived with {path.stat().st_size:,} of {size:,} bytes",

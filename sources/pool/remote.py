@@ -1,4 +1,4 @@
-"""Files behind a URL that fsspec can open (s3, gs, hf, https, …)."""
+"""Lists and fetches files behind a URL that fsspec can open (s3, gs, hf, https, …)."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.memo import memo
 
 _CHECKSUMS = ("ETag", "etag", "md5Hash", "content_md5", "sha256", "crc32c", "checksum", "oid")
-"""What file systems call a fingerprint of a file's content; some have none."""
+"""Names under which file systems list a fingerprint of a file's content; some list none."""
 
 
 class RemoteFile(NamedTuple):
@@ -20,7 +20,7 @@ class RemoteFile(NamedTuple):
         url: Its URL.
         name: Its name within the folder.
         size: Bytes.
-        checksum: What the file system says about its content; empty if it says nothing.
+        checksum: A fingerprint of its content; empty where the file system has none.
     """
 
     url: str
@@ -31,7 +31,7 @@ class RemoteFile(NamedTuple):
 
 @memo
 def list_files(url: str) -> list[RemoteFile]:
-    """Return the files in a remote folder, in order of name.
+    """Return the files in a remote folder, sorted by name.
 
     Raises:
         RequestError: If it cannot be listed.
@@ -40,7 +40,7 @@ def list_files(url: str) -> list[RemoteFile]:
 
     try:
         system, path = fsspec.core.url_to_fs(url)
-        found = system.ls(path, detail=True)
+        entries = system.ls(path, detail=True)
     except Exception as error:
         raise RequestError(
             f"cannot list {url}: {error}",
@@ -53,22 +53,22 @@ def list_files(url: str) -> list[RemoteFile]:
             int(entry["size"] or 0),
             next((str(entry[key]) for key in _CHECKSUMS if entry.get(key)), ""),
         )
-        for entry in found
+        for entry in entries
         if entry["type"] == "file"
     ]
     return sorted(files, key=lambda file: file.name)
 
 
 @contextmanager
-def fetched(url: str, folder: Path) -> Iterator[Path]:
-    """Yield a local copy of a remote file, in a folder, for as long as the block lasts.
+def local_copy(url: str, folder: Path) -> Iterator[Path]:
+    """Yield a copy of a remote file in a local folder; it is deleted after the block.
 
     Raises:
         BenchError: If it cannot be fetched.
     """
     import fsspec
 
-    path = folder / "fetched"
+    path = folder / "copy"
     try:
         with fsspec.open(url, "rb") as remote, path.open("wb") as local:
             shutil.copyfileobj(remote, local, 2**22)

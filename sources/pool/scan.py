@@ -1,8 +1,8 @@
-"""Scan: one pass over a pool's captions finds every pair that names a class, for all classes.
+"""Scans a pool's captions in one pass for every pair that names a class of the task.
 
-The rule is the paper's (002, section 3) where nothing else is asked for: a pair is kept if its
-caption contains a class name as a substring, ignoring case, and takes that class's label.
-`sources.pool.matcher` has the other rules.
+The default is the paper's rule (002, section 3): a pair is kept if its caption contains a class
+name as a substring, ignoring case, and takes that class's label. `sources.pool.matcher` has the
+other matchers.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from bench.core.task import Task
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from sources.pool.ambiguous import Ambiguous, resolve
-from sources.pool.columns import UnfitFileError
+from sources.pool.columns import InvalidFileError
 from sources.pool.match_file import Matches, match_file
 from sources.pool.matcher import MAX_CAPTION, CaptionMatcher, Matcher
 from sources.pool.pool import Pool
@@ -34,11 +34,11 @@ def scan(
     """Return the finished scan of a pool for a task's classes; one shard per Parquet file.
 
     Each shard holds ``candidates.parquet`` (key, url, caption, label, class_name; one row per pair
-    and class) and ``counts.parquet``, what was matched and dropped. A file that cannot be scanned
-    has no candidates; why is said, and noted in the stage's ``incomplete``.
+    and class) and ``counts.parquet``, the numbers of pairs matched and dropped. A file that cannot
+    be scanned has no candidates; the stage notes its problem under ``incomplete``.
 
     Args:
-        pool: Where to look.
+        pool: The pool.
         task: Its classes and queries.
         context: What the source was given.
         matcher: How queries are compared with captions.
@@ -48,15 +48,15 @@ def scan(
     Raises:
         RequestError: If the task's queries or the pool are not usable.
     """
-    rule = CaptionMatcher(task, matcher)
+    caption_matcher = CaptionMatcher(task, matcher)
     files = pool.files()
     stage = context.stage(
         "scan",
         {
-            "version": 3,
+            "version": 4,
             "pool": pool.fingerprint,
             "classes": task.class_names,  # Their order makes the labels.
-            "queries": msgspec.to_builtins(rule.queries),
+            "queries": msgspec.to_builtins(caption_matcher.queries),
             "matcher": matcher,
             "ambiguous": ambiguous,
             "caption": MAX_CAPTION,
@@ -65,15 +65,15 @@ def scan(
 
     def make(index: int, folder: Path) -> None:
         problem = ""
-        with pool.local(files[index], folder) as path:
+        with pool.local_file(files[index], folder) as path:
             try:
-                matches = match_file(path, pool.columns, rule)
-            except UnfitFileError as error:
+                matches = match_file(path, pool.columns, caption_matcher)
+            except InvalidFileError as error:
                 name = files[index].rpartition("/")[2]
                 problem = printable(f"{name}: {error}")
                 matches = Matches.none()
-        chosen, counts = resolve(matches, ambiguous)
-        rows = candidate_rows(chosen, task.class_names)
+        kept, counts = resolve(matches, ambiguous)
+        rows = candidate_rows(kept, task.class_names)
         rows.write_parquet(folder / "candidates.parquet")
         pl.DataFrame([{**counts, "problem": problem}]).write_parquet(folder / "counts.parquet")
 
@@ -84,7 +84,7 @@ def scan(
 
 
 def require_complete(stage: Stage) -> None:
-    """Make sure that every file of the pool was scanned.
+    """Check that every file of the pool was scanned.
 
     Raises:
         BenchError: If one was not, with the remedy.
@@ -101,7 +101,7 @@ def require_complete(stage: Stage) -> None:
 def candidates(stage: Stage) -> pl.DataFrame:
     """Return the candidates of a finished scan, one row per URL, in order of key.
 
-    A URL is here under the longest spelling in the first row that has it.
+    A URL has the class of the longest spelling in the first row that contains it.
     """
     return _all_rows(stage).unique("key", keep="first", maintain_order=True).sort("key")
 
@@ -115,7 +115,7 @@ def labelled(stage: Stage, ambiguous: Ambiguous) -> pl.DataFrame:
 
 
 def with_labels(images: pl.DataFrame, stage: Stage, ambiguous: Ambiguous) -> pl.DataFrame:
-    """Return images with what their candidates say: url, caption, label and class_name.
+    """Return images with their candidates' url, caption, label and class_name.
 
     Args:
         images: One row per image, by ``key``.
@@ -128,14 +128,14 @@ def with_labels(images: pl.DataFrame, stage: Stage, ambiguous: Ambiguous) -> pl.
     rows = images.join(
         labelled(stage, ambiguous), on="key", how="left", maintain_order="left_right"
     )
-    own_key = pl.when(pl.col("key").is_first_distinct()).then("key")
-    return rows.with_columns(own_key.otherwise(pl.format("{}-{}", "key", "label")).alias("key"))
+    first_key = pl.when(pl.col("key").is_first_distinct()).then("key")
+    return rows.with_columns(first_key.otherwise(pl.format("{}-{}", "key", "label")).alias("key"))
 
 
-def candidate_rows(chosen: pl.DataFrame, class_names: tuple[str, ...]) -> pl.DataFrame:
-    """Return chosen rows (url, caption, label) as candidates: with their key and class_name."""
+def candidate_rows(matches: pl.DataFrame, class_names: tuple[str, ...]) -> pl.DataFrame:
+    """Return matches (url, caption, label) as candidates: with their key and class_name."""
     names = dict(enumerate(class_names))
-    return chosen.select(
+    return matches.select(
         pl.col("url").map_elements(_key, return_dtype=pl.String).alias("key"),
         "url",
         "caption",
@@ -149,14 +149,16 @@ def _all_rows(stage: Stage) -> pl.DataFrame:
 
 
 def _total_counts(shards: list[Path]) -> Json:
-    rows = [pl.read_parquet(shard / "candidates.parquet", columns=["key"]) for shard in shards]
+    keys = pl.concat(
+        pl.read_parquet(shard / "candidates.parquet", columns=["key"]) for shard in shards
+    )
     counts = pl.concat(pl.read_parquet(shard / "counts.parquet") for shard in shards)
     problems = counts["problem"].to_list()
     totals = counts.drop("problem").sum().row(0, named=True)
-    totals["equal addresses"] = totals.pop("pairs") - pl.concat(rows)["key"].n_unique()
+    totals["duplicate URLs"] = totals.pop("pairs") - keys["key"].n_unique()
     return {**totals, "incomplete": [problem for problem in problems if problem]}
 
 
 def _key(url: str) -> str:
-    """Name an image by its URL, the same on every machine."""
+    """Return the name of an image by its URL, the same on every machine."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]

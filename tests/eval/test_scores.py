@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from bench.core.intervals import wilson
 from bench.plugins.evaluation import Evaluation
-from eval.metrics.intervals import accuracy, mean_per_class, scores, value, wilson
+from eval.metrics.intervals import accuracy, mean_per_class, scores, value
 from tests.support.tiny_clip import colour_task
 
 

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, ClassVar
@@ -27,6 +26,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.core.errors import BenchError, RequestError
+from bench.core.intervals import wilson
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -36,14 +36,14 @@ from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import decode, encode, read_bytes
 from bench.tasks import find_task
-from sources.download.addresses import is_public, parse_place
+from sources.download.addresses import is_public, parse_endpoint
 from sources.download.download import download
 from sources.download.failures import KINDS, kind_of_row
 from sources.download.options import DownloadOptions
-from sources.download.preflight import forecast, wilson
+from sources.download.preflight import forecast
 from sources.pool.pool import Pool
 from sources.pool.scan import candidates, scan
-from tests.conftest import Bench, Web, command, environment
+from tests.conftest import Web, command, environment
 from tests.support.tiny_clip import ColourTask, colour_task
 
 HOSTILE = "<script>" + "x" * 500
@@ -275,7 +275,7 @@ def test_a_private_place_is_an_address_and_a_port(text: str) -> None:
 
 
 def test_places_are_read_in_one_spelling() -> None:
-    assert parse_place("[FD00::0007]:80") == ("fd00::7", 80)
+    assert parse_endpoint("[FD00::0007]:80") == ("fd00::7", 80)
 
 
 # ---------------------------------------------------------------- what each address brings
@@ -404,23 +404,6 @@ def test_parts_fetched_side_by_side_keep_the_rules_and_the_result(home: Home) ->
         "small": None,
     }
     assert not inner.asked
-
-
-@pytest.mark.parametrize("name", ["pyspark", "ray"])
-def test_a_distributor_that_is_not_installed_is_a_wrong_request(
-    bench: Bench, preset: Path, home: Home, name: str
-) -> None:
-    if find_spec(name):
-        pytest.skip(f"{name} is installed")
-    words = ["--task", "mini-aircraft", "--preset", str(preset)]
-    wish = f"source.distributor={name}"
-    outcome = bench("build", "--source", "retrieved", *words, "--set", wish)
-    assert outcome.code == 2
-    assert outcome.complaint == (
-        f"the distributor {name!r} is not installed; "
-        f"pip install {name}, or leave it at multiprocessing"
-    )
-    assert not home.data.exists()
 
 
 # ---------------------------------------------------------------- what is kept
@@ -571,14 +554,6 @@ def test_a_proxy_is_used_and_said_and_gets_no_private_address_in_numbers(
 # ---------------------------------------------------------------- preflight
 
 
-def test_an_interval_is_wilsons() -> None:
-    from scipy.stats import binomtest
-
-    for successes in (0, 1, 37, 99, 100):
-        expected = binomtest(successes, 100).proportion_ci(method="wilson")
-        assert wilson(successes, 100) == pytest.approx((expected.low, expected.high), abs=1e-4)
-
-
 def test_hours_are_those_of_the_sample_or_fewer_with_more_threads() -> None:
     measured = {"sample": 100, "fetched": 70, "seconds": 18.0, "threads": 10}
     expected = forecast(measured, 1_000_000, 40)
@@ -605,7 +580,7 @@ def test_a_long_list_is_sampled_once_and_its_yield_predicted(home: Home) -> None
     assert noted["sample"] == 8
     assert noted["fetched"] + noted["failed"]["http 404"] == 8
     low, high = wilson(noted["fetched"], 8)
-    assert (noted["yield_low"], noted["yield_high"]) == (round(low, 4), round(high, 4))
+    assert (noted["share_low"], noted["share_high"]) == (round(low, 4), round(high, 4))
     assert f"preflight: {noted['fetched']} of 8 images could be fetched; expect" in said.text
     assert re.search(r"after about [\d.,]+( \w+)?( to [\d.,]+)? (s|min) with one worker", said.text)
 
@@ -690,7 +665,7 @@ def fetching(root: Path) -> list[str]:
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             words = entry.read_bytes().decode(errors="replace")
-            if "_img2dataset" in words and str(root) in words:
+            if "sources.download.worker" in words and str(root) in words:
                 found.append(words)
     return found
 

@@ -283,7 +283,7 @@ def test_an_image_near_to_several_classes_goes_to_the_nearest_or_as_told(
     assert {name: said[name] for name in ("asked", "found", "duplicates")} == {
         "asked": 24, "found": 10, "duplicates": 1,
     }  # fmt: skip
-    assert (said["no web address"], said["flagged NSFW or UNSURE"]) == (1, 2)
+    assert (said["no web URL"], said["flagged NSFW or UNSURE"]) == (1, 2)
     assert said["classes"]["red"]["asked"] == 8
     assert (said["classes"]["red"]["found"], said["classes"]["red"]["different"]) == (4, 3)
 
@@ -543,7 +543,7 @@ def test_images_found_by_nearness_are_fetched_and_kept(built: Built, web: Web, h
     found = source.collect(context(home, MINI))
     said = found.manifest.stage_counts["knn"]
     assert said["asked"] == said["found"] == 5 * len(MINI.templates) * len(MINI.class_names)
-    assert said["named"] >= found.manifest.stage_counts["matched"] >= len(found) > 0
+    assert said["naming a class"] >= found.manifest.stage_counts["matched"] >= len(found) > 0
     rows = found.index()
     assert set(rows["origin"]) == {"retrieved"}
     # Nearness in this CLIP's space knows the classes: far more often right than by chance.

@@ -11,10 +11,10 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
 from sources.knn.index_folder import IndexFolder
 from sources.pool import prefilter
-from sources.pool.columns import UnfitFileError
+from sources.pool.columns import InvalidFileError
 from sources.pool.match_file import match_file
 from sources.pool.matcher import CaptionMatcher
-from sources.pool.normalize import fold
+from sources.pool.normalize import normalize
 from sources.pool.pool import RemotePool
 from sources.pool.prefilter import Prefilter
 from sources.pool.remote import RemoteFile
@@ -33,8 +33,8 @@ def test_a_footer_that_is_damaged_makes_a_file_unfit_or_changes_nothing(
     pl.DataFrame(ROWS).write_parquet(path)
     content = path.read_bytes()
     path.write_bytes(content[:-place] + b"\x7f" * 3 + content[3 - place :])
-    with suppress(UnfitFileError):
-        assert match_file(path, None, CaptionMatcher(TASK, "substring")).found.height <= 2
+    with suppress(InvalidFileError):
+        assert match_file(path, None, CaptionMatcher(TASK, "substring")).pairs.height <= 2
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_footer_that_is_damaged_makes_a_file_unfit_or_changes_nothing(
 )
 def test_a_flag_that_is_no_text_is_not_taken_for_unset(tmp_path: Path, flags: list[Any]) -> None:
     pl.DataFrame({**ROWS, "NSFW": flags}).write_parquet(tmp_path / "0.parquet")
-    with pytest.raises(UnfitFileError, match=r"column 'NSFW' is .*, not text"):
+    with pytest.raises(InvalidFileError, match=r"column 'NSFW' is .*, not text"):
         match_file(tmp_path / "0.parquet", None, CaptionMatcher(TASK, "substring"))
 
 
@@ -67,20 +67,20 @@ def test_equal_addresses_are_counted(home: Home, tmp_path: Path) -> None:
     rows += [("http://a", "a rose again", None), ("http://b", "a lily", None)]
     pool = write_pool(tmp_path / "pool", rows, files=2)
     stage = scan(pool, TASK, context(home, TASK))
-    assert stage.info()["named"] == 4
-    assert stage.info()["equal addresses"] == 2
+    assert stage.info()["naming a class"] == 4
+    assert stage.info()["duplicate URLs"] == 2
     assert sorted(candidates(stage)["url"]) == ["http://a", "http://b"]
 
 
 def test_captions_are_looked_through_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     captions = pl.Series(["a rose", "", "x" * 50, "rose", None, "y", "a dog", "the last rose"])
-    monkeypatch.setattr(prefilter, "PIECE", 9)
+    monkeypatch.setattr(prefilter, "CHUNK_BYTES", 9)
     assert Prefilter(["rose"])(captions).to_list() == [0, 3, 7]
 
 
 def test_letters_beyond_the_basic_plane_and_soft_hyphens_are_folded() -> None:
     bold = "".join(chr(0x1D5EE + ord(letter) - ord("a")) for letter in "rose")
-    assert fold(pl.Series([bold, "ro\u00adse"])).to_list() == ["rose", "rose"]
+    assert normalize(pl.Series([bold, "ro\u00adse"])).to_list() == ["rose", "rose"]
 
 
 def test_a_remote_file_that_arrives_short_is_fetched_again(home: Home, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from sources.download.download import download
 from sources.download.options import DownloadOptions
 from sources.pool.ambiguous import Ambiguous
 from sources.pool.matcher import MAX_CAPTION, CaptionMatcher, Matcher
-from sources.pool.normalize import fold
+from sources.pool.normalize import normalize
 from sources.pool.pool import Pool
 from sources.pool.prefilter import Prefilter
 from sources.pool.scan import candidates, labelled, require_complete, scan, with_labels
@@ -140,12 +140,12 @@ def test_flagged_pairs_are_dropped_and_counted(home: Home, tmp_path: Path) -> No
     assert stage.info() == {
         "rows": 7,
         "without an NSFW column": 0,
-        "named": 6,
-        "no web address": 0,
-        "several classes": 1,
-        "several classes, dropped": 1,
+        "naming a class": 6,
+        "no web URL": 0,
+        "ambiguous": 1,
+        "ambiguous, dropped": 1,
         "flagged NSFW or UNSURE": 3,
-        "equal addresses": 0,
+        "duplicate URLs": 0,
         "incomplete": [],
     }
 
@@ -162,7 +162,7 @@ def test_only_web_addresses_are_candidates(home: Home, tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", [(url, "a rose", None) for url in urls])
     stage = scan(pool, task, context(home, task))
     assert set(candidates(stage)["url"]) == set(urls[:2])
-    assert (stage.info()["named"], stage.info()["no web address"]) == (7, 5)
+    assert (stage.info()["naming a class"], stage.info()["no web URL"]) == (7, 5)
 
 
 def test_tasks_whose_classes_differ_in_order_do_not_share_labels(
@@ -290,8 +290,8 @@ def test_matchers_equal_their_definitions(
 
 @given(st.lists(st.text(max_size=20), max_size=5))
 def test_folding_leaves_ascii_alone_and_is_done_at_once(texts: list[str]) -> None:
-    folded = fold(pl.Series(texts, dtype=pl.String))
-    assert fold(folded).equals(folded)
+    folded = normalize(pl.Series(texts, dtype=pl.String))
+    assert normalize(folded).equals(folded)
     for text, result in zip(texts, folded, strict=True):
         assert text == result or not text.isascii()
 
@@ -442,8 +442,8 @@ def test_a_caption_of_several_classes_goes_where_it_is_told(
     rows = labelled(stage, ambiguous)
     found = {(url.removeprefix("http://"), name) for url, name in rows["url", "class_name"].rows()}
     assert found == expected
-    assert stage.info()["several classes"] == 2
-    assert stage.info()["several classes, dropped"] == dropped
+    assert stage.info()["ambiguous"] == 2
+    assert stage.info()["ambiguous, dropped"] == dropped
 
 
 def test_an_image_of_several_classes_is_fetched_once_and_has_a_row_for_each(
@@ -562,7 +562,7 @@ def test_a_remote_pool_is_scanned_as_a_local_one_and_not_kept(home: Home, tmp_pa
         task = flowers("rose", "lily")
         pool = Pool.find("memory://some/pool", home)
         assert found(pool, task, home) == {"http://u1": "rose"}
-        assert not list(home.data.rglob("fetched"))
+        assert not list(home.data.rglob("copy"))
         remote.pipe("/some/pool/pool.yaml", b"columns: {url: URL, caption: TEXT}")
         declared = Pool.find("memory://some/pool", home)
         assert declared.fingerprint != pool.fingerprint
