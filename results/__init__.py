@@ -1,1 +1,1 @@
-"""Results: records to database, tables, plots and report; works without torch."""
+"""Results: records to database, tables, figures and report; works without torch."""

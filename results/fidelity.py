@@ -9,8 +9,8 @@ from bench.core.records import RunRecord
 from results.wording import percent
 
 
-class _Judged(msgspec.Struct, frozen=True):
-    """An oracle classifier's accuracy on one set of images; keys we do not know are ignored."""
+class _Accuracy(msgspec.Struct, frozen=True):
+    """An oracle classifier's accuracy on one set of images; unknown keys are ignored."""
 
     accuracy: float
     n: int
@@ -24,21 +24,21 @@ class _Settings(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What was measured on one domain."""
+    """The oracle's accuracies on one domain."""
 
-    generated: _Judged
-    real: _Judged
-    rebuilt: _Judged
+    generated: _Accuracy
+    real: _Accuracy
+    rebuilt: _Accuracy
     """Real images after the generator's autoencoder."""
-    wrong_caption: _Judged
+    wrong_caption: _Accuracy
     """Images generated for another class: at chance where captions decide the class."""
 
 
 def recorded(record: RunRecord) -> Json:
     """Return the fidelity of a run's generator; a mixture keeps it with its generated part."""
     parts = [part for part in record.stage_counts.values() if isinstance(part, dict)]
-    found = [record.fidelity, *(part.get("fidelity") for part in parts)]
-    return next((known for known in found if isinstance(known, dict) and known), {})
+    candidates = [record.fidelity, *(part.get("fidelity") for part in parts)]
+    return next((known for known in candidates if isinstance(known, dict) and known), {})
 
 
 def measured(fidelity: Json, task: str) -> Measured | None:

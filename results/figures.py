@@ -16,11 +16,11 @@ from matplotlib.patches import Patch
 
 from bench.core.files import write_atomic
 from bench.core.size import format_size
-from results.protocols import in_order
+from results.labels import UNADAPTED, in_order
 
 
 class Style(NamedTuple):
-    """How a source is drawn."""
+    """The look of a source's line."""
 
     colour: str
     marker: str
@@ -36,12 +36,12 @@ STYLES = {
 }
 _GREY = "#EBEBEB"
 # Panels in a row.
-_ACROSS = 3
-# Of the legend, by panels in a row: its longest entry fills a single panel's width.
-_COLUMNS = {1: 1, 2: 3, 3: 6}
-# Intervals at one n stand this factor apart.
-_STEP = 1.04
-_OTHERS = [Style("#B8860B", "P"), Style("#56B4E9", "X"), Style("#CC79A7", "*")]
+_MAX_ACROSS = 3
+# Columns of the legend, by panels in a row: its longest entry fills a single panel's width.
+_LEGEND_COLUMNS = {1: 1, 2: 3, 3: 6}
+# Intervals at one n are this factor apart.
+_INTERVAL_SHIFT = 1.04
+_SPARE_STYLES = [Style("#B8860B", "P"), Style("#56B4E9", "X"), Style("#CC79A7", "*")]
 # Matplotlib's type for this is the list of all its settings.
 LOOK: dict[Any, Any] = {
     "font.size": 9,
@@ -63,17 +63,17 @@ LOOK: dict[Any, Any] = {
 
 
 def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
-    """Draw one panel per evaluator.
+    """Plot one panel per evaluator.
 
     Args:
-        means: Rows of `results.queries.scaling`, of one experiment and one metric.
+        means: Rows of `results.database.queries.scaling`, of one experiment and one metric.
         title: What the figure is about.
         footer: A caution printed below; none if empty.
     """
     evaluators = in_order(means["evaluator"])
-    across = min(len(evaluators), _ACROSS)
+    across = min(len(evaluators), _MAX_ACROSS)
     down = -(-len(evaluators) // across)
-    handles, columns = _legend(means), _COLUMNS[across]
+    handles, columns = _legend(means), _LEGEND_COLUMNS[across]
     wrapped = textwrap.fill(footer, width=70 * across)
     # Inches: a legend row, a footer row and what surrounds them.
     height = 0.2 * -(-len(handles) // columns) + 0.14 * (wrapped.count("\n") + 1) + 0.25
@@ -83,7 +83,7 @@ def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
         above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4 * down, height)).flat
         for place, evaluator in enumerate(evaluators):
             axes = above.add_subplot(down, across, place + 1)
-            _draw_panel(axes, means[means["evaluator"] == evaluator])
+            _plot_panel(axes, means[means["evaluator"] == evaluator])
             axes.set_title(evaluator)
             if place % across == 0:
                 axes.set_ylabel(f"test {means['metric'].iloc[0]} (%)")
@@ -105,14 +105,14 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
-def _draw_panel(axes: Axes, means: pd.DataFrame) -> None:
-    adapted = means[means["source"] != "none"]
-    for value in means.loc[means["source"] == "none", "mean"]:
+def _plot_panel(axes: Axes, means: pd.DataFrame) -> None:
+    adapted = means[means["source"] != UNADAPTED]
+    for value in means.loc[means["source"] == UNADAPTED, "mean"]:
         axes.axhline(100 * value, color="#222222", linestyle=(0, (5, 3)), linewidth=1.2)
     styles = _styles(adapted)
     for place, (label, style) in enumerate(styles.items()):
         rows = adapted[adapted["label"] == label].sort_values("n_used")
-        _draw_line(axes, rows, style, _STEP ** (place - (len(styles) - 1) / 2))
+        _plot_line(axes, rows, style, _INTERVAL_SHIFT ** (place - (len(styles) - 1) / 2))
     axes.set_xscale("log")
     axes.set_xlabel("images used (log scale)")
     sizes = sorted(set(adapted["n_used"]))
@@ -125,8 +125,8 @@ def _draw_panel(axes: Axes, means: pd.DataFrame) -> None:
         axes.set_xlim(right=right)
 
 
-def _draw_line(axes: Axes, rows: pd.DataFrame, style: Style, shift: float) -> None:
-    """Draw a label's means and seeds at their n, and its intervals a factor beside them."""
+def _plot_line(axes: Axes, rows: pd.DataFrame, style: Style, shift: float) -> None:
+    """Plot a label's means and seeds at their n, and its intervals a factor beside them."""
     used = rows["n_used"].to_numpy()
     columns = ["mean", "seed_min", "seed_max", "test_low", "test_high"]
     mean, seed_min, seed_max, test_low, test_high = 100 * rows[columns].to_numpy().T
@@ -172,7 +172,7 @@ def _label_sizes(axes: Axes, sizes: list[int]) -> None:
 
 
 def _legend(means: pd.DataFrame) -> list[Artist]:
-    adapted = means[means["source"] != "none"]
+    adapted = means[means["source"] != UNADAPTED]
     handles: list[Artist] = [
         Line2D([], [], color=style.colour, marker=style.marker, label=label)
         for label, style in _styles(adapted).items()
@@ -202,6 +202,8 @@ def _range(counts: "pd.Series[int]") -> str:
 
 def _styles(adapted: pd.DataFrame) -> dict[str, Style]:
     """Return each label's style: its source's for the first of a source, spare ones for others."""
-    own, spare = dict(STYLES), cycle(_OTHERS)
+    unused, spare = dict(STYLES), cycle(_SPARE_STYLES)
     pairs = sorted(set(zip(adapted["label"], adapted["source"], strict=True)))
-    return {label: own.pop(source) if source in own else next(spare) for label, source in pairs}
+    return {
+        label: unused.pop(source) if source in unused else next(spare) for label, source in pairs
+    }

@@ -1,23 +1,26 @@
-"""Every pair of arms on the same test images, as a table: differences, intervals, p-values."""
+"""Pairs of arms on the same test images: differences, intervals, p-values."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.core.size import format_size
-from results import queries
-from results.equivalence import UNADAPTED
-from results.mcnemar import spelt_p
-from results.protocols import in_order
-from results.queries import Experiment
+from results.database import queries
+from results.experiment import Experiment
+from results.labels import UNADAPTED, in_order
+from results.statistics.paired import Estimate, mcnemar, metric_value, paired_bootstrap
+from results.wording import p_values
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    from results.database.store import Connection
 
 COLUMNS = [
     "evaluator", "metric", "n_used", "a", "b",
@@ -26,11 +29,62 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def paired(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Difference:
+    """Arm a minus arm b on the same test images.
+
+    Attributes:
+        estimate: The mean over seeds, with its test-sampling interval.
+        by_seed: The difference at each seed that both arms have, or the adapted one where the other
+            is the unadapted model; no interval.
+        seeds: Seeds in each arm.
+        mcnemar: McNemar's exact p-value at each of these seeds; none for averages of trials.
+    """
+
+    estimate: Estimate
+    by_seed: list[float]
+    seeds: tuple[int, int]
+    mcnemar: list[float]
+
+
+def paired_difference(
+    connection: Connection,
+    experiment: Experiment,
+    evaluator: str,
+    n: int,
+    *,
+    a: str = "retrieved",
+    b: str = "synthetic",
+) -> Difference | None:
+    """Compare two labels image by image at one n; None where an arm left no predictions.
+
+    The unadapted model (`UNADAPTED`), which has no n, may be compared with an arm at any.
+    """
+    answers, metric = queries.answers(connection, experiment, evaluator, [a, b], n)
+    if answers.empty or set(answers.columns.get_level_values("arm")) != {a, b}:
+        return None
+    answers = answers.droplevel("n_used", axis="columns")
+    classes = answers.index.get_level_values("class").to_numpy(np.int64)
+    left, right = _of_arm(answers, a), _of_arm(answers, b)
+    means = (left.mean(axis="columns") - right.mean(axis="columns")).to_numpy(np.float64)
+    seeds = left.columns.intersection(right.columns)
+    if UNADAPTED in (a, b):
+        seeds = right.columns if a == UNADAPTED else left.columns
+    runs = [(_of_seed(left, seed), _of_seed(right, seed)) for seed in seeds]
+    exact = [mcnemar(*pair) for pair in runs]
+    return Difference(
+        estimate=paired_bootstrap(means, classes, metric),
+        by_seed=[metric_value(one - other, classes, metric) for one, other in runs],
+        seeds=(len(left.columns), len(right.columns)),
+        mcnemar=[p for p in exact if p is not None],
+    )
+
+
+def pair_table(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     """Return arm a minus arm b, for every two that share an n, and for each against no adaptation.
 
     Differences are shares, not points. The interval and its p-value are for the choice of test
-    images (a paired bootstrap of the mean over seeds, within classes); McNemar's p-values are the
+    images (a paired bootstrap of the mean over seeds, within classes). McNemar's p-values are the
     least and greatest over the seeds that both arms have, or, against no adaptation, over the
     arm's. They are not corrected for their number.
     """
@@ -40,8 +94,8 @@ def paired(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFra
     rows = [
         row
         for evaluator in in_order(adapted["evaluator"])
-        for n, same in adapted[adapted["evaluator"] == evaluator].groupby("n_used")
-        for a, b in _pairs(same, baseline)
+        for n, at_n in adapted[adapted["evaluator"] == evaluator].groupby("n_used")
+        for a, b in _pairs(at_n, baseline)
         for row in _row(connection, experiment, evaluator, int(str(n)), a, b)
     ]
     metric = next(iter(means["metric"]), "")
@@ -49,8 +103,17 @@ def paired(connection: DuckDBPyConnection, experiment: Experiment) -> pd.DataFra
 
 
 def readable(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `paired` as text."""
+    """Return the rows of `pair_table` as text."""
     return pd.DataFrame([_text(row) for row in pairs.to_dict("records")])
+
+
+def _of_arm(answers: pd.DataFrame, arm: str) -> pd.DataFrame:
+    return answers.loc[:, [arm]].droplevel("arm", axis="columns")
+
+
+def _of_seed(answers: pd.DataFrame, seed: str) -> NDArray[np.float64]:
+    """Return the answers of a seed's run; one run of the unadapted model serves every seed."""
+    return answers.get(seed, answers.iloc[:, 0]).to_numpy(np.float64)
 
 
 def _text(row: dict[Hashable, Any]) -> dict[str, str]:
@@ -63,21 +126,21 @@ def _text(row: dict[Hashable, Any]) -> dict[str, str]:
         "difference": f"{row['a']} less {other}",
         "points": value,
         "95 % interval": f"{low} to {high}",
-        "p": spelt_p([row["p_bootstrap"]]),
-        "McNemar's p": spelt_p(exact) if exact else "",
+        "p": p_values([row["p_bootstrap"]]),
+        "McNemar's p": p_values(exact) if exact else "",
         "seeds": f"{row['seeds_a']} and {row['seeds_b']}",
     }
 
 
-def _pairs(own: pd.DataFrame, baseline: bool) -> Iterator[tuple[str, str]]:
-    arms = sorted(set(own["label"]))
+def _pairs(means: pd.DataFrame, baseline: bool) -> Iterator[tuple[str, str]]:
+    arms = sorted(set(means["label"]))
     yield from combinations(arms, 2)
     if baseline:
         yield from ((arm, UNADAPTED) for arm in arms)
 
 
 def _row(
-    connection: DuckDBPyConnection,
+    connection: Connection,
     experiment: Experiment,
     evaluator: str,
     n: int,
@@ -85,22 +148,22 @@ def _row(
     b: str,
 ) -> Iterator[dict[str, object]]:
     """Yield the row of one pair; nothing, where an arm left no predictions."""
-    found = queries.paired_difference(connection, experiment, evaluator, n, a=a, b=b)
-    if found is None:
+    difference = paired_difference(connection, experiment, evaluator, n, a=a, b=b)
+    if difference is None:
         return
     yield {
         "evaluator": evaluator,
         "n_used": n,
         "a": a,
         "b": b,
-        "difference": found.estimate.value,
-        "ci_low": found.estimate.low,
-        "ci_high": found.estimate.high,
-        "p_bootstrap": found.estimate.p,
-        "p_mcnemar_min": min(found.mcnemar, default=math.nan),
-        "p_mcnemar_max": max(found.mcnemar, default=math.nan),
-        "seeds_a": found.seeds[0],
-        "seeds_b": found.seeds[1],
-        "seed_difference_min": min(found.seed_differences, default=math.nan),
-        "seed_difference_max": max(found.seed_differences, default=math.nan),
+        "difference": difference.estimate.value,
+        "ci_low": difference.estimate.low,
+        "ci_high": difference.estimate.high,
+        "p_bootstrap": difference.estimate.p,
+        "p_mcnemar_min": min(difference.mcnemar, default=math.nan),
+        "p_mcnemar_max": max(difference.mcnemar, default=math.nan),
+        "seeds_a": difference.seeds[0],
+        "seeds_b": difference.seeds[1],
+        "seed_difference_min": min(difference.by_seed, default=math.nan),
+        "seed_difference_max": max(difference.by_seed, default=math.nan),
     }

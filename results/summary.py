@@ -1,10 +1,12 @@
-"""What the records say, as text: a table and what follows from it, per experiment."""
+"""The results as text: a table and what follows from it, per experiment."""
 
 from collections.abc import Iterable
 
 from bench.core.paths import Home
-from results import conclusion, fidelity, queries, store, tables
-from results.queries import Experiment
+from results import fidelity, tables
+from results.conclusions.conclusion import conclusions, left_out
+from results.database import queries, store
+from results.experiment import Experiment
 from results.wording import WIDTH, sentence, wrapped
 
 
@@ -21,7 +23,7 @@ def summary(
         home: Where they were collected.
         experiments: What to show; None for everything there is.
         width: Columns to wrap sentences at; a table is as wide as it is.
-        brief: Whether to say no more than the headline of an experiment.
+        brief: Whether to show only an experiment's headline.
 
     Raises:
         BenchError: If nothing has been collected.
@@ -30,15 +32,15 @@ def summary(
     with store.reading(home) as connection:
         for experiment in experiments or queries.experiments(connection):
             known = queries.fidelity(connection, experiment)
-            said = [
-                *conclusion.conclusions(connection, experiment, brief=brief),
+            sentences = [
+                *conclusions(connection, experiment, brief=brief),
                 sentence(fidelity.describe(known, experiment.task)),
-                *filter(None, [conclusion.left_out(connection, experiment)]),
+                *filter(None, [left_out(connection, experiment)]),
             ]
             parts += [
                 experiment.title,
                 tables.text(queries.scaling(connection, experiment)),
-                *(wrapped(one, width, bullet="- ") for one in said),
+                *(wrapped(text, width, bullet="- ") for text in sentences),
                 "",
             ]
     return "\n".join(parts)

@@ -14,10 +14,10 @@ from bench.core.files import write_atomic
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.size import format_size
-from results import queries, store
+from results.database import queries, store
+from results.experiment import Experiment
 from results.fidelity import caution
-from results.protocols import in_order
-from results.queries import Experiment
+from results.labels import UNADAPTED, in_order
 
 LEGEND = "in %; ± standard deviation over seeds; [95 % interval over test images]"
 
@@ -33,7 +33,7 @@ _LATEX = str.maketrans(
 
 
 class Table(NamedTuple):
-    """An experiment's results; the means are rows of `results.queries.scaling`."""
+    """An experiment's results; the means are rows of `results.database.queries.scaling`."""
 
     title: str
     means: pd.DataFrame
@@ -46,7 +46,7 @@ class Table(NamedTuple):
 
     @property
     def legend(self) -> str:
-        """What the figures are, and what to keep in mind about them."""
+        """What the numbers are, and what to keep in mind about them."""
         return f"{LEGEND}; {self.caution}" if self.caution else LEGEND
 
 
@@ -68,10 +68,14 @@ def export(home: Home, format_: str, out: Path) -> None:
     store.collect(home)
     with store.reading(home) as connection:
         tables = [
-            Table.of(one, queries.scaling(connection, one), queries.fidelity(connection, one))
-            for one in queries.experiments(connection)
+            Table.of(
+                experiment,
+                queries.scaling(connection, experiment),
+                queries.fidelity(connection, experiment),
+            )
+            for experiment in queries.experiments(connection)
         ]
-    if all(one.means.empty for one in tables):
+    if all(table.means.empty for table in tables):
         raise BenchError("no finished run has test scores", "look at `bench report` for failures")
     write_atomic(out, render(tables, format_))
 
@@ -79,14 +83,14 @@ def export(home: Home, format_: str, out: Path) -> None:
 def render(tables: Sequence[Table], format_: str) -> bytes:
     """Return tables as the bytes of one file."""
     if format_ in ("csv", "parquet"):
-        numbers = pd.concat([one.means for one in tables])
+        numbers = pd.concat([table.means for table in tables])
         if format_ == "csv":
             return numbers.to_csv(index=False).encode()
         content = io.BytesIO()
         numbers.to_parquet(content, index=False)
         return content.getvalue()
     write = {"md": _markdown, "latex": _latex}[format_]
-    return "\n".join(write(one) for one in tables).encode()
+    return "\n".join(write(table) for table in tables).encode()
 
 
 def text(means: pd.DataFrame) -> str:
@@ -100,14 +104,14 @@ def text(means: pd.DataFrame) -> str:
 
 
 def readable(means: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `results.queries.scaling` as text, one column per evaluator.
+    """Return rows of `results.database.queries.scaling` as text, one column per evaluator.
 
-    A score of fewer seeds than others of its row says of how many.
+    A score with fewer seeds than others of its row says how many.
     """
     seeds = means.groupby(["label", "n_used"])["seeds"].transform("max")
     shown = pd.DataFrame(
         {
-            "source": means["label"].replace("none", "unadapted"),
+            "source": means["label"].replace(UNADAPTED, "unadapted"),
             "n used": [format_size(int(n)) for n in means["n_used"]],
             "seeds": seeds.astype(str),
             "evaluator": means["evaluator"] + " " + means["metric"],
@@ -117,10 +121,10 @@ def readable(means: pd.DataFrame) -> pd.DataFrame:
         }
     )
     keys = ["source", "n used", "seeds"]
-    wide = shown.pivot_table(index=keys, columns="evaluator", values="cell", aggfunc="first")
+    cells = shown.pivot_table(index=keys, columns="evaluator", values="cell", aggfunc="first")
     # A pivot sorts its rows and columns as text; ours come by source and size, and by evaluator.
     rows = pd.MultiIndex.from_frame(shown[keys].drop_duplicates())
-    ordered = wide.reindex(index=rows, columns=in_order(shown["evaluator"]))
+    ordered = cells.reindex(index=rows, columns=in_order(shown["evaluator"]))
     return ordered.fillna("").reset_index().rename_axis(columns=None)
 
 

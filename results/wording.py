@@ -1,4 +1,4 @@
-"""How a sentence spells its numbers and names, and where its lines may end."""
+"""How sentences spell numbers and names, and where their lines may break."""
 
 import re
 import textwrap
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 WIDTH = 98
 """Columns of wrapped text where no terminal says how many it has."""
 
-_GLUE = "\N{NO-BREAK SPACE}"
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 # Numbers stay with their units, and signs with what they relate.
-_GLUED = re.compile(
+_UNBREAKABLE = re.compile(
     r"(?<=\d) (?=%|points?\b|seeds?\b|images?\b)|(?<=[=<>±]) (?=\S)|(?<=\S) (?=[=<>±])"
 )
 
@@ -48,7 +48,14 @@ def interval(low: float, high: float) -> str:
     return f"95 % interval {number(low)} to {number(high)}"
 
 
-def judged(evaluator: str, metric: str) -> str:
+def p_values(values: list[float]) -> str:
+    """Return a p-value, or the range of those of several seeds."""
+    return " to ".join(
+        dict.fromkeys(f"{p:.3f}" if p >= 0.001 else "< 0.001" for p in (min(values), max(values)))
+    )
+
+
+def measure(evaluator: str, metric: str) -> str:
     """Return what an evaluator measures."""
     return f"{evaluator} {'mean-per-class accuracy' if metric == 'mean-per-class' else metric}"
 
@@ -59,12 +66,12 @@ def listed(words: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(others)} {last} {end}" if others else end
 
 
-def grouped(said: Iterable[tuple[str, str]]) -> str:
-    """Return ``lead this and that; other lead that`` for pairs of a lead and what it is said of."""
+def grouped(clauses: Iterable[tuple[str, str]]) -> list[str]:
+    """Return ``lead this and that`` for each lead of the pairs of a lead and its object."""
     groups: dict[str, list[str]] = {}
-    for lead, what in said:
+    for lead, what in clauses:
         groups.setdefault(lead, []).append(what)
-    return "; ".join(f"{lead} {listed(own)}" for lead, own in groups.items())
+    return [f"{lead} {listed(objects)}" for lead, objects in groups.items()]
 
 
 def sentence(text: str) -> str:
@@ -79,9 +86,9 @@ def seed_count(seeds: tuple[int, int]) -> str:
     return f"{count} seed{'s' if most > 1 else ''}"
 
 
-def glued(text: str) -> str:
-    """Return a text that no line ends within a number and its unit."""
-    return _GLUED.sub(_GLUE, text)
+def unbroken(text: str) -> str:
+    """Return a text in which no line breaks between a number and its unit."""
+    return _UNBREAKABLE.sub(_NO_BREAK, text)
 
 
 def wrapped(text: str, width: int = WIDTH, *, bullet: str = "") -> str:
@@ -93,11 +100,11 @@ def wrapped(text: str, width: int = WIDTH, *, bullet: str = "") -> str:
         bullet: What begins the first line; the others are as far indented.
     """
     lines = textwrap.wrap(
-        glued(text),
+        unbroken(text),
         width,
         initial_indent=bullet,
         subsequent_indent=" " * len(bullet),
         break_on_hyphens=False,
         break_long_words=False,
     )
-    return "\n".join(lines).replace(_GLUE, " ")
+    return "\n".join(lines).replace(_NO_BREAK, " ")

@@ -155,8 +155,8 @@ def _until(spec: RunSpec, kind: str) -> frozenset[str] | None:
 
 def _report(folder: StudyFolder) -> None:
     """Collect what there is, holes and all, and write the report."""
-    from results.report import write_report
-    from results.store import collect
+    from results.database.store import collect
+    from results.report.page import write_report
 
     progress = Progress()
     for reason in collect(folder.home).skipped:

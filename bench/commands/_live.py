@@ -126,7 +126,7 @@ class Board:
 
 def _headline(record: "RunRecord") -> tuple[str, float] | None:
     """Return the evaluator that is shown first, and its test score in the chosen metric."""
-    from results.protocols import in_order
+    from results.labels import in_order
 
     metric = record.selection.get("metric", "accuracy")
     tested = {

@@ -7,7 +7,7 @@ import click
 def command() -> None:
     """Rebuild the database from the records."""
     from bench.core.paths import Home
-    from results.store import collect
+    from results.database.store import collect
 
     home = Home.from_environment()
     collected = collect(home)

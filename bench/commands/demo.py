@@ -26,8 +26,8 @@ def command() -> None:
     from bench.planning.study import expand, load_study
     from bench.prepare import all_with_fingerprints
     from bench.storage.study_folder import StudyFolder
-    from results.queries import Experiment
-    from results.report import write_report
+    from results.experiment import Experiment
+    from results.report.page import write_report
     from results.summary import summary
     from slurm.launch import LaunchOptions, launch, usual_executor
     from slurm.status import status_of

@@ -14,7 +14,7 @@ import click
 def command(out: Path | None) -> None:
     """Write the report of everything that has run."""
     from bench.core.paths import Home
-    from results.report import write_report
+    from results.report.page import write_report
 
     home = Home.from_environment()
     paths = write_report(home, out or home.report)

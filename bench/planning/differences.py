@@ -1,7 +1,7 @@
-"""The settings in which a study's runs differ, by the names that ``--set`` gives them."""
+"""What differs between runs: their settings, by the names that ``--set`` gives them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -14,24 +14,37 @@ _PARTS = ("order", "model", "objective", "train", "evaluators")
 def differences(specs: Sequence[RunSpec]) -> list[dict[str, object]]:
     """Return, run by run, the settings in which the runs differ; options within each source.
 
-    Task, source, n and seed are no settings. A setting that some of the runs do not have, such as
-    another evaluator's option, counts as different.
+    Task, source, n and seed are no settings.
     """
     keys = [_key(spec) for spec in specs]
     distinct = dict(zip(keys, specs, strict=True))
     settings = {key: _settings(spec) for key, spec in distinct.items()}
     options = {key: dict(_leaves(spec.options, "source")) for key, spec in distinct.items()}
-    common = _differing(list(settings.values()))
     by_source: dict[str, list[dict[str, object]]] = defaultdict(list)
     for key, spec in distinct.items():
         by_source[spec.source].append(options[key])
-    of_source = {source: _differing(own) for source, own in by_source.items()}
-    told = {
-        key: {name: settings[key][name] for name in common if name in settings[key]}
+    of_all = differing(list(settings.values()))
+    of_source = {source: differing(group) for source, group in by_source.items()}
+    by_key = {
+        key: {name: settings[key][name] for name in of_all if name in settings[key]}
         | {name: options[key][name] for name in of_source[spec.source] if name in options[key]}
         for key, spec in distinct.items()
     }
-    return [told[key] for key in keys]
+    return [by_key[key] for key in keys]
+
+
+def differing(variants: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the names that have several values, in the order of the first variant with each.
+
+    A name that some variants lack, such as another evaluator's option, has several.
+    """
+    names = dict.fromkeys(name for variant in variants for name in variant)
+    absent = object()
+
+    def value(variant: Mapping[str, object], name: str) -> bytes | object:
+        return canonical_json(variant[name]) if name in variant else absent
+
+    return [name for name in names if len({value(variant, name) for variant in variants}) > 1]
 
 
 def _key(spec: RunSpec) -> tuple[object, ...]:
@@ -52,13 +65,3 @@ def _leaves(values: Json, within: str = "") -> Iterator[tuple[str, object]]:
             yield from _leaves(value, path)
         else:
             yield path, value
-
-
-def _differing(variants: list[dict[str, object]]) -> list[str]:
-    names = dict.fromkeys(name for one in variants for name in one)
-    absent = object()
-
-    def spelt(one: dict[str, object], name: str) -> bytes | object:
-        return canonical_json(one[name]) if name in one else absent
-
-    return [name for name in names if len({spelt(one, name) for one in variants}) > 1]

@@ -20,7 +20,7 @@ from bench.core.specs import RunSpec
 from slurm.work import titles
 from tests.bench.test_cli import request, write_study
 from tests.conftest import Bench
-from tests.results.test_results import write_run
+from tests.support.records import write_run
 
 ARMS = (("none", None, 0), ("retrieved", 160, 0), ("retrieved", 160, 1), ("synthetic", 640, 0))
 

@@ -17,21 +17,16 @@ from bench.core.progress import Progress
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter, encode
-from results.report import write_report
+from results.report.page import write_report
 from sources.screening.audit import write_filtering, write_removed
 from sources.screening.dedup import REMOVED_SCHEMA
-from tests.results.test_results import STUDY, write_run
+from tests.support.records import STUDY, write_run
 from tests.support.tiny_clip import COLOURS, colour_task, square
 
 HOSTILE = "<script>alert(1)</script>"
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
-
-
-def collected(home: Home, tau: float | None = 0.2, source: str = "retrieved") -> ImageSet:
+def audited(home: Home, tau: float | None = 0.2, source: str = "retrieved") -> ImageSet:
     """Return a set of 20 scored images, of which the even ones passed and two were copies."""
     task = colour_task()
     home.data.mkdir(parents=True)
@@ -57,15 +52,15 @@ def collected(home: Home, tau: float | None = 0.2, source: str = "retrieved") ->
     options: dict[str, Any] = {"filter": "threshold", "tau": tau}
     if tau is None:
         options = {"filter": "top-fraction", "top_fraction": 0.3, "cap": 10_000}
-    left = {"matched": 2345, "fetched": 20, "decodable": 20, "kept": 10}
-    yields = {
+    of_class = {"matched": 2345, "fetched": 20, "decodable": 20, "kept": 10}
+    counts = {
         "matched": 2345, "failed": {"http 404": 2300, "timeout": 25}, "fetched": 20,
         "duplicates": {"near copies": 1, "equal bytes": 1, "descriptor": HOSTILE},
-        "classes": {HOSTILE: {**left, "failed": {"http 404": 2300, "timeout": 25}}},
+        "classes": {HOSTILE: {**of_class, "failed": {"http 404": 2300, "timeout": 25}}},
     }  # fmt: skip
     missing = [pl.lit(None).alias(n) for n in INDEX_SCHEMA if n not in scored.columns]
     kept = scored.filter(passed).with_columns(missing).with_columns(class_name=pl.lit("red"))
-    images = ImageSet.write(home.data, kept, task, source, options, yields)
+    images = ImageSet.write(home.data, kept, task, source, options, counts)
     if source == "retrieved":
         write_filtering(images, scored, passed)
     context = Context(home, task, None, 0, lambda _: pytest.fail("unused"), Progress(quiet=True))
@@ -79,12 +74,11 @@ def page(home: Home, tmp_path: Path, images: ImageSet, source: str = "retrieved"
 
 
 def pictures(text: str, kind: str) -> list[Any]:
-    found = re.findall(rf"data:image/{kind};base64,([^\"]+)", text)
-    return [base64.b64decode(one) for one in found]
+    return list(map(base64.b64decode, re.findall(rf"data:image/{kind};base64,([^\"]+)", text)))
 
 
 def test_the_report_shows_scores_samples_and_pairs(home: Home, tmp_path: Path) -> None:
-    text = page(home, tmp_path, collected(home))
+    text = page(home, tmp_path, audited(home))
     assert "filter threshold, tau 0.2" in text
     assert "10 that passed the filter above 10 that did not" in text
     assert any(b"tau = 0.2" in picture for picture in pictures(text, r"svg\+xml"))
@@ -101,13 +95,13 @@ def test_the_report_shows_scores_samples_and_pairs(home: Home, tmp_path: Path) -
 
 
 def test_keys_from_the_web_are_escaped(home: Home, tmp_path: Path) -> None:
-    text = page(home, tmp_path, collected(home))
+    text = page(home, tmp_path, audited(home))
     assert "<script" not in text
     assert text.count("&lt;script&gt;") == 3
 
 
 def test_the_report_shows_what_each_step_left_of_each_class(home: Home, tmp_path: Path) -> None:
-    text = page(home, tmp_path, collected(home))
+    text = page(home, tmp_path, audited(home))
     for step, count in (("matched", "2,345"), ("failed: http 404", "2,300"), ("fetched", "20")):
         assert f"<td>{step}</td><td>{count}</td>" in text
     row = "<td>2,345</td><td>20</td><td>20</td><td>10</td><td>2,300 http 404, 25 timeout</td>"
@@ -115,19 +109,19 @@ def test_the_report_shows_what_each_step_left_of_each_class(home: Home, tmp_path
 
 
 def test_a_rule_without_a_threshold_has_no_line(home: Home, tmp_path: Path) -> None:
-    text = page(home, tmp_path, collected(home, tau=None))
+    text = page(home, tmp_path, audited(home, tau=None))
     assert "filter top-fraction, top_fraction 0.3, cap 10000" in text
     assert not any(b"tau" in picture for picture in pictures(text, r"svg\+xml"))
 
 
 def test_a_source_without_a_filter_shows_its_copies_alone(home: Home, tmp_path: Path) -> None:
-    text = page(home, tmp_path, collected(home, source="synthetic"), source="synthetic")
+    text = page(home, tmp_path, audited(home, source="synthetic"), source="synthetic")
     assert len(pictures(text, "png")) == 1
     assert "1 near copies" in text
 
 
 def test_a_report_does_without_images_that_are_elsewhere(home: Home, tmp_path: Path) -> None:
-    images = collected(home)
+    images = audited(home)
     (images.folder / "manifest.json").write_text("{")
     text = page(home, tmp_path, images)
     assert not pictures(text, "png")
@@ -135,11 +129,11 @@ def test_a_report_does_without_images_that_are_elsewhere(home: Home, tmp_path: P
 
 
 def test_every_score_and_every_removed_copy_is_written(home: Home) -> None:
-    images = collected(home)
-    scores = pl.read_parquet(images.folder / "scores.parquet")
+    images = audited(home)
+    scores = pl.read_parquet(images.folder / "scores.parquet", glob=False)
     assert scores.columns == ["key", "label", "clip_score", "passed"]
     assert scores.height == 20
-    removed = pl.read_parquet(images.folder / "removed.parquet")
+    removed = pl.read_parquet(images.folder / "removed.parquet", glob=False)
     assert removed.schema == REMOVED_SCHEMA
     assert removed.height == 3
     assert msgspec.json.decode((images.folder / "manifest.json").read_bytes())

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.arrays import LabelArray
-from results.bootstrap import strata
+from results.labels import UNADAPTED
+from results.statistics.paired import strata
 
-DRAWS = 1_000
-UNADAPTED = "none"
+RESAMPLES = 1_000
 
 _Array = NDArray[np.float64]
 _SIGNS: tuple[Literal["<", "", ">="], ...] = ("<", "", ">=")
@@ -23,7 +23,7 @@ _BELOW, _EXACT, _AT_LEAST = range(3)
 
 @dataclass(frozen=True)
 class Answers:
-    """What several runs answered to the same test images.
+    """The answers of several runs to the same test images.
 
     Attributes:
         correct: 1 where the run was right, else 0, float64 ``[images, runs]``.
@@ -51,17 +51,17 @@ class Ratio(NamedTuple):
 
 @dataclass(frozen=True)
 class Equivalence:
-    """What arm b's images are worth in images of arm a.
+    """The worth of arm b's images in images of arm a.
 
     Attributes:
-        ratio: ``n_b / n_a``; None where b's images bought nothing, or did not in most draws.
+        ratio: ``n_b / n_a``; None where b's images bought nothing, or did not in most resamples.
         low: Lower end of the 95 % interval; None without a ratio.
         high: Its upper end.
         n_a: Fewest images of a that reach the score, or the bound on them; for a ratio only.
         n_b: The fewest images of b that reach its best mean score.
         score: That score.
         unadapted: What the unadapted model scores; minus infinity where it was not run.
-        without: Share of draws in which b's images bought nothing.
+        without: Share of resamples in which b's images bought nothing.
         seeds: Seeds of a and of b.
     """
 
@@ -77,7 +77,7 @@ class Equivalence:
 
 
 class _Curve(NamedTuple):
-    """Mean scores ``[draws, sizes]`` at an arm's sizes, which ascend."""
+    """Mean scores ``[resamples, sizes]`` at an arm's sizes, which ascend."""
 
     sizes: NDArray[np.int64]
     means: _Array
@@ -92,15 +92,15 @@ def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence 
     the arm that was tried at more sizes.)
 
     The interval is the percentile one of a bootstrap over test images (within classes, the same
-    for all runs) and over seeds (the same for all runs). A draw in which b bought nothing needs no
-    image of a: it counts as at least b's largest n over a's smallest. What validation data chose
+    for all runs) and over seeds (the same for all runs). A resample in which b bought nothing needs
+    no image of a: it counts as at least b's largest n over a's smallest. What validation data chose
     is kept; few seeds make the interval too narrow.
 
     Args:
         answers: The runs of both arms, and the unadapted model's.
         a: The arm to count in.
         b: The arm to be worth something.
-        seed: Fixes the draws.
+        seed: Fixes the resamples.
 
     Returns:
         None unless both arms have two sizes, for a point is no curve.
@@ -134,19 +134,19 @@ def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence 
 
 
 def _resampled_scores(answers: Answers, random: np.random.Generator) -> _Array:
-    """Return each run's score, ``[1 + DRAWS, runs]``: as it is, then on resampled images."""
-    scores = np.zeros((1 + DRAWS, answers.correct.shape[1]))
-    for share, own in strata(answers.correct, answers.labels, answers.metric):
-        images = len(own)
-        times = random.multinomial(images, np.full(images, 1 / images), size=DRAWS)
-        scores += share * (_as_it_is_first(times) @ own) / images
+    """Return each run's score, ``[1 + RESAMPLES, runs]``: as it is, then on resampled images."""
+    scores = np.zeros((1 + RESAMPLES, answers.correct.shape[1]))
+    for share, stratum in strata(answers.correct, answers.labels, answers.metric):
+        images = len(stratum)
+        times = random.multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
+        scores += share * (_as_it_is_first(times) @ stratum) / images
     return scores
 
 
 def _resampled_seeds(answers: Answers, random: np.random.Generator) -> _Array:
-    """Return how often each run's seed counts, ``[1 + DRAWS, runs]``: once, then as drawn."""
+    """Return how often each run's seed counts, ``[1 + RESAMPLES, runs]``: once, then resampled."""
     seeds = np.unique(answers.seed[answers.arm != UNADAPTED])
-    times = random.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=DRAWS)
+    times = random.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=RESAMPLES)
     counts: _Array = _as_it_is_first(times) @ (seeds[:, None] == answers.seed)
     return counts
 
@@ -159,34 +159,34 @@ def _curve(answers: Answers, arm: str, scores: _Array, weights: _Array) -> _Curv
     sizes = np.unique(answers.n[answers.arm == arm])
     means = np.empty((len(scores), len(sizes)))
     for column, n in enumerate(sizes):
-        own = (answers.arm == arm) & (answers.n == n)
-        drawn = weights[:, own]
-        # A size that none of the drawn seeds was run at keeps all that it has.
-        drawn = np.where(drawn.any(axis=1, keepdims=True), drawn, 1.0)
-        means[:, column] = np.average(scores[:, own], axis=1, weights=drawn)
+        runs = (answers.arm == arm) & (answers.n == n)
+        times = weights[:, runs]
+        # A size at which none of the resampled seeds was run keeps all that it has.
+        times = np.where(times.any(axis=1, keepdims=True), times, 1.0)
+        means[:, column] = np.average(scores[:, runs], axis=1, weights=times)
     # Often no epoch beats the unadapted model: such scores are equal, whatever order adds them up.
     return _Curve(sizes, means.round(12))
 
 
 def _floor(answers: Answers, scores: _Array, weights: _Array) -> _Array:
-    """Return the unadapted model's score ``[draws]``."""
+    """Return the unadapted model's score ``[resamples]``."""
     means = _curve(answers, UNADAPTED, scores, weights).means
     return means[:, 0] if means.size else np.full(len(scores), -np.inf)
 
 
 def _best(curve: _Curve) -> tuple[NDArray[np.int64], _Array]:
-    """Return per draw the smallest size at which a curve is at its maximum, and the maximum."""
+    """Return, per resample, the smallest size at which a curve is greatest, and its maximum."""
     return curve.sizes[curve.means.argmax(axis=1)], curve.means.max(axis=1)
 
 
 def _reach(curve: _Curve, target: _Array) -> tuple[_Array, NDArray[np.int64]]:
-    """Return per draw the log n at which a curve reaches a score, and what the ratio then is."""
+    """Return, per resample, the log n at which a curve reaches a score, and the ratio's kind."""
     best = np.maximum.accumulate(curve.means, axis=1)
     reached = best >= target[:, None]
     never, first = ~reached[:, -1], reached.argmax(axis=1)
     right = np.maximum(first, 1)
-    draws = np.arange(len(target))
-    below, above = best[draws, right - 1], best[draws, right]
+    resamples = np.arange(len(target))
+    below, above = best[resamples, right - 1], best[resamples, right]
     inside = ~never & (first > 0)
     part = np.divide(target - below, above - below, out=np.zeros(len(target)), where=inside)
     log_sizes = np.log(curve.sizes)
@@ -196,7 +196,7 @@ def _reach(curve: _Curve, target: _Array) -> tuple[_Array, NDArray[np.int64]]:
 
 
 def _interval(log_ratio: _Array, kind: NDArray[np.int64]) -> tuple[Ratio, Ratio]:
-    """Return the 2.5 % and 97.5 % draws themselves, so that an end knows whether it is a bound.
+    """Return the 2.5 % and 97.5 % resamples themselves: an end then knows if it is a bound.
 
     What is only known to be less than a number comes before all others for the lower end, what is
     known to be at least a number comes after all others for the upper end.

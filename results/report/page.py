@@ -16,19 +16,22 @@ from bench.core.errors import BenchError
 from bench.core.files import write_atomic
 from bench.core.paths import Home
 from bench.core.size import format_size
-from results import classes, image_sets, pairs, queries, store, tables
-from results.conclusion import conclusions, left_out
+from results import pairs, tables
+from results.conclusions import classes
+from results.conclusions.conclusion import conclusions, left_out
+from results.database import queries, store
+from results.database.rows import parse_json
+from results.experiment import Experiment
 from results.fidelity import describe
-from results.protocols import in_order
-from results.published import published
-from results.queries import Experiment
-from results.rows import parse_json
+from results.labels import in_order
+from results.report.image_sets import audits
+from results.report.published import published
+from results.report.unfinished import unfinished
 from results.tables import Table
-from results.unfinished import unfinished
-from results.wording import glued
+from results.wording import unbroken
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    from results.database.store import Connection
 
 _TABLE_ENDINGS = {"md": "md", "csv": "csv", "latex": "tex", "parquet": "parquet"}
 
@@ -63,14 +66,17 @@ def write_report(home: Home, out: Path) -> ReportPaths:
         names = _file_names(queries.experiments(connection))
         sections = [
             _section(connection, experiment, out / name, paths)
-            | {"image_sets": image_sets.shown(home, queries.image_sets(connection, experiment))}
+            | {"image_sets": audits(home, queries.image_sets(connection, experiment))}
             for experiment, name in names.items()
         ]
         page = _template().render(
             sections=sections,
             failures=_records(queries.failures(connection)),
             studies=unfinished(home, queries.finished(connection)),
-            provenance=[_code(row) for row in _records(queries.provenance(connection))],
+            provenance=[
+                row | {"versions": parse_json(row["versions"])}
+                for row in _records(queries.provenance(connection))
+            ],
             collected=collected,
             legend=tables.LEGEND,
         )
@@ -79,16 +85,16 @@ def write_report(home: Home, out: Path) -> ReportPaths:
 
 
 def _section(
-    connection: DuckDBPyConnection, experiment: Experiment, stem: Path, paths: ReportPaths
+    connection: Connection, experiment: Experiment, stem: Path, paths: ReportPaths
 ) -> dict[str, Any]:
-    """Write an experiment's plot and tables, and return what the template shows of it."""
+    """Write an experiment's plots and tables, and return what the template shows of it."""
     fidelity = queries.fidelity(connection, experiment)
     table = Table.of(experiment, queries.scaling(connection, experiment), fidelity)
     head = {"title": table.title, "left_out": left_out(connection, experiment)}
     if table.means.empty:
         return head
     plots = paths.plots[experiment] = _write_plots(table, stem)
-    differences = pairs.paired(connection, experiment)
+    differences = pairs.pair_table(connection, experiment)
     runs = queries.selected_runs(connection, experiment)
     paths.tables.extend(_write_tables(table, stem))
     paths.tables.append(stem.with_name(f"{stem.name}-differences.csv"))
@@ -102,8 +108,8 @@ def _section(
         "caution": table.caution,
         "fidelity": describe(fidelity, experiment.task),
         "published": published(experiment),
-        "stage_counts": _records(queries.stage_counts(connection, experiment)),
-        "holes": _records(queries.holes(connection, experiment)),
+        "image_counts": _records(queries.image_counts(connection, experiment)),
+        "missing_runs": _records(queries.missing_runs(connection, experiment)),
         "runs": _records(runs),
     }
 
@@ -124,7 +130,7 @@ def _write_tables(table: Table, stem: Path) -> list[Path]:
 
 
 def _file_names(experiments: list[Experiment]) -> dict[Experiment, str]:
-    """Name each experiment's files by its task, and by whatever else tells it from the others."""
+    """Name each experiment's files by its task, and by whatever else they differ in."""
     varying = [
         field
         for field in ("preset", "model", "objective")
@@ -147,7 +153,12 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": _size, "percent": _percent, "count": _count, "glued": glued}
+    environment.filters |= {
+        "size": _size,
+        "percent": _percent,
+        "count": _count,
+        "unbroken": unbroken,
+    }
     return environment.get_template("report.html")
 
 
@@ -165,7 +176,3 @@ def _percent(value: float) -> str:
 
 def _count(number: float) -> str:
     return "" if math.isnan(number) else f"{number:.0f}"
-
-
-def _code(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"versions": parse_json(row["versions"])}

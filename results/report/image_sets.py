@@ -1,7 +1,7 @@
-"""What the report shows of a set of images: what each step left, scores, and removed copies.
+"""What was kept and removed of each image set: what each step left, scores, and copies.
 
 The pictures were made when the images were collected (`sources/screening/audit.py`) and lie in
-the image set's folder; where that is not at hand, the report has nothing to say about the set.
+the image set's folder. Where that folder is elsewhere, the report says nothing about the set.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 _BINS = 80
 
 
-def shown(home: Home, sets: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return what the template shows of each image set that left evidence.
+def audits(home: Home, image_sets: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what the template shows of each image set that left an audit.
 
     Args:
         home: Where the image sets are.
-        sets: Rows of `results.queries.image_sets`.
+        image_sets: Rows of `results.database.queries.image_sets`.
     """
-    folders = _folders(home)
-    found = []
-    for label, source, content in sets.itertuples(index=False):
-        images = folders.get((source, content))
+    audited = _audited(home)
+    shown = []
+    for label, source, content in image_sets.itertuples(index=False):
+        images = audited.get((source, content))
         if images is not None:
             head = {"label": label, "content": content, "rule": _rule(images)}
             counts = {"steps": _steps(images), "classes": _classes(images)}
-            found.append(head | counts | _filtering(images) | _copies(images))
-    return found
+            shown.append(head | counts | _filtering(images) | _copies(images))
+    return shown
 
 
 def histogram(scores: pl.DataFrame, tau: float | None, title: str) -> Figure:
-    """Draw the scores of all matches: those that passed the filter and the others, and tau.
+    """Plot the scores of all matches: those that passed the filter and the others, and tau.
 
     Args:
         scores: Columns ``clip_score`` and ``passed``.
@@ -56,7 +56,8 @@ def histogram(scores: pl.DataFrame, tau: float | None, title: str) -> Figure:
     from results.figures import LOOK, STYLES
 
     passed, dropped = (
-        scores.filter(pl.col("passed") == own)["clip_score"].to_numpy() for own in (True, False)
+        scores.filter(pl.col("passed") == passes)["clip_score"].to_numpy()
+        for passes in (True, False)
     )
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(7, 2.6), layout="constrained")
@@ -75,16 +76,16 @@ def histogram(scores: pl.DataFrame, tau: float | None, title: str) -> Figure:
     return figure
 
 
-def _folders(home: Home) -> dict[tuple[str, str], ImageSet]:
-    """Return the image sets that left evidence, by source and content."""
-    found = {}
+def _audited(home: Home) -> dict[tuple[str, str], ImageSet]:
+    """Return the image sets that left an audit, by source and content."""
+    audited = {}
     for path in sorted(home.data.glob("images-*/pairs.parquet")):
         try:
             images = ImageSet.open(path.parent, home.data)
         except BenchError:
             continue  # The run that needs it will say so.
-        found[images.manifest.source, images.manifest.content] = images
-    return found
+        audited[images.manifest.source, images.manifest.content] = images
+    return audited
 
 
 def _rule(images: ImageSet) -> str:
@@ -96,15 +97,15 @@ def _rule(images: ImageSet) -> str:
 
 def _steps(images: ImageSet) -> list[list[str]]:
     """Return the manifest's stage counts in their order, the kinds of failure included."""
-    found = []
+    steps = []
     for step, value in images.manifest.stage_counts.items():
         if isinstance(value, int):
-            found.append([step, f"{value:,}"])
+            steps.append([step, f"{value:,}"])
         elif step == "incomplete" and value:
-            found.append(["files of the pool that could not be scanned", f"{len(value):,}"])
+            steps.append(["files of the pool that could not be scanned", f"{len(value):,}"])
         elif step == "failed":
-            found += [[f"failed: {kind}", f"{times:,}"] for kind, times in value.items()]
-    return found
+            steps += [[f"failed: {kind}", f"{count:,}"] for kind, count in value.items()]
+    return steps
 
 
 def _classes(images: ImageSet) -> list[list[Any]]:
@@ -120,14 +121,14 @@ def _classes(images: ImageSet) -> list[list[Any]]:
 def _cell(value: int | dict[str, int]) -> str:
     if isinstance(value, int):
         return f"{value:,}"
-    return ", ".join(f"{times:,} {kind}" for kind, times in value.items())
+    return ", ".join(f"{count:,} {kind}" for kind, count in value.items())
 
 
 def _filtering(images: ImageSet) -> dict[str, Any]:
     path = images.folder / "scores.parquet"
     if not path.is_file():
         return {"histogram": ""}
-    scores = pl.read_parquet(path, columns=["clip_score", "passed"])
+    scores = pl.read_parquet(path, columns=["clip_score", "passed"], glob=False)
     passed = int(scores["passed"].sum())
     figure = histogram(scores, images.manifest.options.get("tau"), "Similarity of every match")
     return {
@@ -140,7 +141,7 @@ def _filtering(images: ImageSet) -> dict[str, Any]:
 
 def _copies(images: ImageSet) -> dict[str, Any]:
     duplicates = dict(images.manifest.stage_counts["duplicates"])
-    pairs = pl.read_parquet(images.folder / "pairs.parquet").iter_rows(named=True)
+    pairs = pl.read_parquet(images.folder / "pairs.parquet", glob=False).iter_rows(named=True)
     return {
         "descriptor": duplicates.pop("descriptor"),
         "duplicates": duplicates,
@@ -155,8 +156,8 @@ def _copies(images: ImageSet) -> dict[str, Any]:
 def _original(pair: dict[str, Any]) -> str:
     if pair["kept"] is not None:
         return str(pair["kept"])
-    seen = f" ({pair['framing']})" if pair["framing"] else ""
-    return f"{pair['split']} image {pair['index']}{seen}"
+    framing = f" ({pair['framing']})" if pair["framing"] else ""
+    return f"{pair['split']} image {pair['index']}{framing}"
 
 
 def _svg(figure: Figure) -> str:

@@ -9,8 +9,7 @@ from bench.core.json_values import Json, canonical_json
 from bench.core.records import RunRecord
 from bench.core.specs import RunSpec
 from results.fidelity import recorded
-from results.protocols import Judged
-from results.variants import variant
+from results.labels import ScoredAs, variant
 
 Row = dict[str, Any]
 
@@ -20,12 +19,12 @@ def run_row(record: RunRecord, label: str) -> Row:
 
     Args:
         record: The run's record.
-        label: What `results.variants.labels` calls its images.
+        label: What `results.labels.labels` calls its line.
     """
-    return {"label": label, **_asked(record.spec), **_found(record)}
+    return {"label": label, **_spec_row(record.spec), **_outcome_row(record)}
 
 
-def _asked(spec: RunSpec) -> Row:
+def _spec_row(spec: RunSpec) -> Row:
     return {
         "preset": spec.preset,
         "task": spec.task,
@@ -36,7 +35,7 @@ def _asked(spec: RunSpec) -> Row:
         "image_order": spec.order,
         "variant": canonical_json(variant(spec)).decode(),
         "model": spec.model,
-        "judged_by": " ".join(
+        "fingerprints": " ".join(
             spec.fingerprints[name] for name in ("task", "model") if name in spec.fingerprints
         ),
         "objective": spec.objective,
@@ -48,7 +47,7 @@ def _asked(spec: RunSpec) -> Row:
     }
 
 
-def _found(record: RunRecord) -> Row:
+def _outcome_row(record: RunRecord) -> Row:
     dirty = record.git.get("dirty")
     return {
         "run_id": record.run_id,
@@ -74,19 +73,19 @@ def _found(record: RunRecord) -> Row:
     }
 
 
-def score_rows(record: RunRecord, evaluators: Mapping[Judged, str]) -> Iterator[Row]:
+def score_rows(record: RunRecord, by_evaluator: Mapping[ScoredAs, str]) -> Iterator[Row]:
     """Yield one row per score.
 
     Args:
         record: The run's record.
-        evaluators: What `results.protocols.evaluator_labels` calls those that judged it.
+        by_evaluator: What `results.labels.evaluator_labels` calls its evaluators.
     """
     for score in record.scores:
         row = msgspec.structs.asdict(score)
         yield {
             "run_id": record.run_id,
             **row,
-            "evaluator": evaluators.get((record.run_id, score.evaluator), score.evaluator),
+            "evaluator": by_evaluator.get((record.run_id, score.evaluator), score.evaluator),
             "chosen": _json(score.chosen),
             "draws": _json(score.draws),
         }

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from results.equivalence import Answers, Equivalence, equivalence
+from results.statistics.equivalence import Answers, Equivalence, equivalence
 
 CLASSES, PER_CLASS = 4, 50
 Runs = dict[tuple[str, int, int], float]

@@ -1,4 +1,4 @@
-"""What is still missing of the studies that were started in a home."""
+"""Studies of a home that lack runs."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from bench.storage.study_folder import StudyFolder, names
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A study of which runs are missing.
+    """A study that lacks runs.
 
     Attributes:
         name: The study.
         total: Its runs.
-        missing: What the missing ones are called.
+        missing: The titles of those that are missing, or why the study cannot be read.
     """
 
     name: str
@@ -30,14 +30,14 @@ def unfinished(home: Home, done: Set[str]) -> list[Unfinished]:
         home: Where they were started.
         done: The ids of all runs that are done.
     """
-    found = []
+    studies = []
     for name in names(home):
         try:
             runs = StudyFolder(home, name).submitted().runs
         except BenchError as error:
-            found.append(Unfinished(name, 0, [str(error)]))
+            studies.append(Unfinished(name, 0, [str(error)]))
             continue
         missing = [title for run_id, title in runs.items() if run_id not in done]
         if missing:
-            found.append(Unfinished(name, len(runs), missing))
-    return found
+            studies.append(Unfinished(name, len(runs), missing))
+    return studies

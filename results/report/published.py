@@ -6,7 +6,7 @@ import msgspec
 import yaml
 
 from bench.core.config import Config
-from results.queries import Experiment
+from results.experiment import Experiment
 
 _FILE = Path(__file__).with_suffix(".yaml")
 

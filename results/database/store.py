@@ -11,56 +11,25 @@ from typing import Any, TypeVar
 import duckdb
 import msgspec
 import polars as pl
+from msgspec.structs import fields
 
 from bench.core.errors import BenchError
 from bench.core.paths import Home
 from bench.core.records import RunRecord
-from results.protocols import Judged, evaluator_labels
-from results.queries import VIEWS
-from results.rows import run_row, score_rows, stage_count_rows
-from results.variants import labels
+from results.database.rows import run_row, score_rows, stage_count_rows
+from results.database.statements import schema, statement
+from results.labels import ScoredAs, evaluator_labels, labels
 
 T = TypeVar("T")
+Connection = duckdb.DuckDBPyConnection
 
-_KNOWN_SCHEMA = 1
-
-_TABLES = """
-CREATE TABLE runs (
-    run_id VARCHAR PRIMARY KEY, status VARCHAR, error VARCHAR,
-    preset VARCHAR, task VARCHAR, source VARCHAR, label VARCHAR, options JSON, n_asked BIGINT,
-    seed BIGINT, image_order VARCHAR, variant JSON, model VARCHAR, judged_by VARCHAR,
-    objective VARCHAR,
-    lr DOUBLE, epochs BIGINT, batch_size BIGINT, train JSON, evaluators JSON,
-    n_matched BIGINT, n_fetched BIGINT, n_kept BIGINT, n_used BIGINT, image_set VARCHAR,
-    selection JSON, fidelity JSON, timings JSON, images_per_second DOUBLE, peak_memory_mb DOUBLE,
-    device VARCHAR, weights VARCHAR, git_commit VARCHAR, git_dirty BOOLEAN, versions JSON,
-    started VARCHAR, finished VARCHAR);
-CREATE TABLE scores (
-    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, metric VARCHAR, value DOUBLE, n BIGINT,
-    ci_low DOUBLE, ci_high DOUBLE, chosen JSON, draws JSON);
-CREATE TABLE stage_counts (run_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBLE);
-CREATE TABLE predictions (
-    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, key VARCHAR, label BIGINT, predicted BIGINT);
-"""
-_JUDGES = {"run_id": pl.String, "evaluator": pl.String, "label": pl.String}
-_INSERTS = {
-    "runs": "INSERT INTO runs BY NAME SELECT * FROM incoming",
-    "scores": "INSERT INTO scores BY NAME SELECT * FROM incoming",
-    "stage_counts": "INSERT INTO stage_counts BY NAME SELECT * FROM incoming",
-}
-_PREDICTIONS = """
-INSERT INTO predictions
-SELECT run_id, coalesce(judges.label, evaluator), split, key, own.label, predicted
-FROM (
-    SELECT *, parse_path(filename)[-2] AS run_id FROM read_parquet($paths, filename = true)
-) AS own
-LEFT JOIN judges USING (run_id, evaluator)
-"""
+_SCHEMA_VERSION = {field.name: field for field in fields(RunRecord)}["schema_version"].default
+_EVALUATOR_LABELS = {"run_id": pl.String, "evaluator": pl.String, "label": pl.String}
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What a rebuild of the database found.
+    """A rebuilt database.
 
     Attributes:
         database: The new file.
@@ -86,11 +55,11 @@ def collect(home: Home) -> Collected:
         )
     try:
         with tempfile.TemporaryDirectory(dir=home.root, prefix=".collect-") as folder:
-            fresh = Path(folder) / home.database.name
-            read, skipped = _build(fresh, paths)
+            rebuilt = Path(folder) / home.database.name
+            read, skipped = _build(rebuilt, paths)
             # A write-ahead log that somebody's own session left would be replayed onto our file.
             home.database.with_name(f"{home.database.name}.wal").unlink(missing_ok=True)
-            fresh.replace(home.database)
+            rebuilt.replace(home.database)
     except (OSError, duckdb.IOException) as error:
         raise BenchError(
             f"cannot write {home.database}: {error}", "make room, or set BENCH_HOME elsewhere"
@@ -99,7 +68,7 @@ def collect(home: Home) -> Collected:
 
 
 @contextmanager
-def reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading(home: Home) -> Iterator[Connection]:
     """Open the database for reading; any number of readers may.
 
     Raises:
@@ -112,30 +81,32 @@ def reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _build(database: Path, paths: Sequence[Path]) -> tuple[int, list[str]]:
-    found: dict[Path, RunRecord] = {}
+    records: dict[Path, RunRecord] = {}
     skipped: list[tuple[Path, str]] = []
     for path in paths:
         try:
-            found[path] = _read(path)
+            records[path] = _read(path)
         except (OSError, ValueError, RecursionError) as error:
             skipped.append((path, str(error)))
     # Tables have no order; not keeping one makes loading parallel.
     with duckdb.connect(database, config={"preserve_insertion_order": False}) as connection:
-        connection.execute(_TABLES)
-        names, judges = labels(found.values()), evaluator_labels(found.values())
+        connection.execute(schema())
+        by_run, by_evaluator = labels(records.values()), evaluator_labels(records.values())
         refused = _insert(
-            list(found),
-            lambda some: _insert_records(connection, [found[path] for path in some], names, judges),
+            list(records),
+            lambda some: _insert_records(
+                connection, [records[path] for path in some], by_run, by_evaluator
+            ),
         )
-        accepted = found.keys() - {path for path, _ in refused}
-        rows = [(run_id, evaluator, label) for (run_id, evaluator), label in judges.items()]
-        connection.register("judges", pl.DataFrame(rows, _JUDGES, orient="row"))
+        accepted = records.keys() - {path for path, _ in refused}
+        rows = [(*scored_as, label) for scored_as, label in by_evaluator.items()]
+        renamed = pl.DataFrame(rows, _EVALUATOR_LABELS, orient="row")
+        connection.register("evaluator_labels", renamed)
         predictions = [path.with_name("predictions.parquet") for path in sorted(accepted)]
         skipped += refused + _insert(
             [path for path in predictions if path.is_file()],
             lambda some: _insert_predictions(connection, some),
         )
-        connection.execute(VIEWS)
     return len(accepted), [f"{path}: {' '.join(reason.split())}" for path, reason in skipped]
 
 
@@ -145,9 +116,11 @@ def _read(path: Path) -> RunRecord:
     header = msgspec.json.decode(content)
     if not isinstance(header, dict):
         raise ValueError("not a record")
-    schema = header.get("schema_version", _KNOWN_SCHEMA)
-    if schema != _KNOWN_SCHEMA:
-        raise ValueError(f"has schema {schema}, this program reads {_KNOWN_SCHEMA}; update it")
+    version = header.get("schema_version", _SCHEMA_VERSION)
+    if version != _SCHEMA_VERSION:
+        older = isinstance(version, int) and version < _SCHEMA_VERSION
+        advice = "repeat its run" if older else "update this program"
+        raise ValueError(f"has schema {version}, not {_SCHEMA_VERSION}: {advice}")
     record = msgspec.json.decode(content, type=RunRecord)
     if record.run_id != path.parent.name:
         raise ValueError(f"is of run {record.run_id}; its folder was copied or renamed")
@@ -169,14 +142,14 @@ def _insert(items: list[T], insert: Callable[[list[T]], None]) -> list[tuple[T, 
 
 
 def _insert_records(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     records: list[RunRecord],
-    names: dict[str, str],
-    judges: dict[Judged, str],
+    by_run: dict[str, str],
+    by_evaluator: dict[ScoredAs, str],
 ) -> None:
     rows: dict[str, list[dict[str, Any]]] = {
-        "runs": [run_row(record, names[record.run_id]) for record in records],
-        "scores": [row for record in records for row in score_rows(record, judges)],
+        "runs": [run_row(record, by_run[record.run_id]) for record in records],
+        "scores": [row for record in records for row in score_rows(record, by_evaluator)],
         "stage_counts": [row for record in records for row in stage_count_rows(record)],
     }
     frames = {
@@ -186,10 +159,11 @@ def _insert_records(
         cursor.begin()
         for table, frame in frames.items():
             cursor.register("incoming", frame)
-            cursor.execute(_INSERTS[table])
+            cursor.execute(statement(f"insert_{table}"))
         cursor.commit()
 
 
-def _insert_predictions(connection: duckdb.DuckDBPyConnection, paths: list[Path]) -> None:
+def _insert_predictions(connection: Connection, paths: list[Path]) -> None:
     # DuckDB reads a path as a pattern, and a home folder may be called anything.
-    connection.execute(_PREDICTIONS, {"paths": [glob.escape(str(path)) for path in paths]})
+    parameters = {"paths": [glob.escape(str(path)) for path in paths]}
+    connection.execute(statement("insert_predictions"), parameters)

@@ -1,0 +1,278 @@
+"""What a study found: which arm is better, by how much, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import PurePath
+from typing import TYPE_CHECKING, NamedTuple
+
+import pandas as pd
+
+from bench.core.size import format_size
+from results.conclusions.exchange import exchange
+from results.conclusions.unadapted import against_unadapted
+from results.database import queries
+from results.experiment import Experiment
+from results.fidelity import at_chance
+from results.labels import UNADAPTED, in_order
+from results.pairs import Difference, paired_difference
+from results.wording import (
+    agrees,
+    grouped,
+    interval,
+    listed,
+    measure,
+    number,
+    p_values,
+    points,
+    seed_count,
+    sentence,
+    sign_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from results.database.store import Connection
+
+_NO_FIDELITY = (
+    " The generator shows no class fidelity, so this says nothing about generated images in"
+    " general."
+)
+
+_ENOUGH_SEEDS = 5
+"""With fewer, nothing is said of how another seed would come out."""
+
+
+class _Comparison(NamedTuple):
+    """Two arms by one evaluator, at the largest n that it evaluated both at."""
+
+    evaluator: str
+    metric: str
+    n: int
+    difference: Difference
+
+    @property
+    def measure(self) -> str:
+        """What the evaluator measures."""
+        return measure(self.evaluator, self.metric)
+
+    @property
+    def sign(self) -> int:
+        """Which arm is better: 1 for the first, -1 for the second, 0 without significance."""
+        return sign_of(self.difference.estimate.low, self.difference.estimate.high)
+
+
+@dataclass
+class _Findings:
+    """Sentences on all pairs of arms, and the seeds that the headlines rest on."""
+
+    headlines: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    ratios: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+
+
+def conclusions(
+    connection: Connection, experiment: Experiment, *, brief: bool = False
+) -> list[str]:
+    """Return what came out, the most important first.
+
+    Which images are better at one n, by the linear probe, which is the headline, then by all other
+    evaluators; how each arm compares to the unadapted model; how many images of one are worth how
+    many of the other; what was not compared, and why; and what the intervals leave out.
+
+    Args:
+        connection: The database.
+        experiment: What to conclude about.
+        brief: Whether to leave out all but the headline and what its interval leaves out.
+    """
+    means = queries.scaling(connection, experiment)
+    unchanged = _unchanged(connection, experiment)
+    if unchanged and unchanged == set(means["label"]) - {UNADAPTED}:
+        return [_nothing_changed(experiment, unchanged)]
+    findings = _Findings()
+    for arms in product(_labels(means, "retrieved"), _labels(means, "synthetic")):
+        findings.gaps += _not_compared(means, arms)
+        if not unchanged >= set(arms):  # Else both are the unadapted model.
+            _compare(connection, experiment, means, arms, findings)
+    caveat = at_chance(queries.fidelity(connection, experiment), experiment.task)
+    if findings.headlines and caveat:
+        findings.headlines[-1] += _NO_FIDELITY
+    if brief and findings.headlines:
+        return [*findings.headlines, *_few_seeds(findings.seeds)]
+    return [
+        *findings.headlines,
+        *findings.others,
+        *against_unadapted(connection, experiment, means, unchanged),
+        *dict.fromkeys(findings.ratios),
+        *dict.fromkeys(findings.gaps),
+        *_few_seeds(findings.seeds),
+    ]
+
+
+def left_out(connection: Connection, experiment: Experiment) -> str:
+    """Return the sentence on runs that are no part of the results; empty where there are none."""
+    count = queries.count_outdated(connection, experiment)
+    if not count:
+        return ""
+    runs = "1 finished run is" if count == 1 else f"{count} finished runs are"
+    return (
+        f"{runs} left out, of another version of {experiment.task} or of "
+        f"{PurePath(experiment.model).name}'s weights than the latest run."
+    )
+
+
+def _labels(means: pd.DataFrame, source: str) -> list[str]:
+    return sorted(set(means.loc[means["source"] == source, "label"])) or [source]
+
+
+def _unchanged(connection: Connection, experiment: Experiment) -> set[str]:
+    """Return the labels of which validation chose epoch 0, the unadapted model, in every run."""
+    runs = queries.selected_runs(connection, experiment)
+    adapted = runs[runs["label"] != UNADAPTED]
+    return set(adapted["label"]) - set(adapted.loc[adapted["epoch"].ne(0), "label"])
+
+
+def _nothing_changed(experiment: Experiment, labels: set[str]) -> str:
+    return sentence(
+        f"on {experiment.task}, validation chose the unadapted model in every run of "
+        f"{listed(sorted(labels))} images, so there is nothing to compare"
+    )
+
+
+def _compare(
+    connection: Connection,
+    experiment: Experiment,
+    means: pd.DataFrame,
+    arms: tuple[str, str],
+    findings: _Findings,
+) -> None:
+    """Add what comes out between two arms."""
+    comparisons = list(_comparisons(connection, experiment, means, arms))
+    if comparisons:
+        first, *others = comparisons
+        findings.headlines.append(_headline(first, experiment, arms))
+        findings.others += _by_others(others, first.n, arms)
+        findings.seeds += first.difference.seeds
+    evaluators = [comparison.evaluator for comparison in comparisons]
+    findings.gaps += _without_predictions(evaluators, means, arms)
+    findings.ratios += exchange(connection, experiment, evaluators, arms)
+
+
+def _evaluated_both(
+    means: pd.DataFrame, arms: tuple[str, str]
+) -> Iterator[tuple[str, pd.DataFrame, int | None]]:
+    """Yield each evaluator of both arms, its mean scores and the largest n that they share."""
+    for evaluator in in_order(means["evaluator"]):
+        rows = means[means["evaluator"] == evaluator]
+        if set(arms) <= set(rows["label"]):
+            used = rows.groupby("label")["n_used"].agg(set)
+            yield evaluator, rows, max(set.intersection(*used[list(arms)]), default=None)
+
+
+def _comparisons(
+    connection: Connection,
+    experiment: Experiment,
+    means: pd.DataFrame,
+    arms: tuple[str, str],
+) -> Iterator[_Comparison]:
+    """Yield the comparison by each evaluator for which there is one."""
+    a, b = arms
+    for evaluator, rows, n in _evaluated_both(means, arms):
+        if n is not None:
+            difference = paired_difference(connection, experiment, evaluator, n, a=a, b=b)
+            if difference is not None:
+                yield _Comparison(evaluator, rows["metric"].iloc[0], n, difference)
+
+
+def _not_compared(means: pd.DataFrame, arms: tuple[str, str]) -> Iterator[str]:
+    """Yield a sentence per reason why evaluators of an arm do not compare the two."""
+    evaluators = {arm: set(means.loc[means["label"] == arm, "evaluator"]) for arm in arms}
+    present = [arm for arm in arms if evaluators[arm]]
+    if len(present) < len(arms):
+        missing = [arm for arm in arms if present and arm not in present]
+        yield from (f"There are no results of {arm} images to compare with." for arm in missing)
+        return
+    a, b = (evaluators[arm] for arm in arms)
+    apart = [evaluator for evaluator, _, n in _evaluated_both(means, arms) if n is None]
+    for names, reason in (
+        (b - a, f"{arms[0]} images were not evaluated by"),
+        (a - b, f"{arms[1]} images were not evaluated by"),
+        (apart, f"{listed(arms)} images were not evaluated at the same n by"),
+    ):
+        if names:
+            yield sentence(f"{reason} {listed(in_order(names))}")
+
+
+def _without_predictions(
+    compared: list[str], means: pd.DataFrame, arms: tuple[str, str]
+) -> Iterator[str]:
+    names = [name for name, _, n in _evaluated_both(means, arms) if n is not None]
+    if missing := [name for name in names if name not in compared]:
+        images = f"{listed(arms)} images"
+        yield sentence(
+            f"{images} cannot be compared by {listed(missing)}, as runs left no predictions"
+        )
+
+
+def _headline(comparison: _Comparison, experiment: Experiment, arms: tuple[str, str]) -> str:
+    where = f"On {experiment.task} at n = {format_size(comparison.n)}"
+    value, sign = comparison.difference.estimate.value, comparison.sign
+    certainty = _certainty(comparison.difference, sign or 1)
+    if not sign:
+        return (
+            f"{where}, there is no significant difference between {listed(arms)} images: "
+            f"{points(value)} of {comparison.measure} for {arms[0]} ones ({certainty})."
+        )
+    better, worse = arms[::sign]
+    gap = f"{number(abs(value))} points of {comparison.measure}"
+    all_agree = _every_seed_agrees(comparison.difference, sign)
+    doubt = "" if all_agree else " on average, but not at every seed"
+    return f"{where}, {better} images beat {worse} ones by {gap}{doubt} ({certainty})."
+
+
+def _every_seed_agrees(difference: Difference, sign: int) -> bool:
+    return all(agrees(value, sign) for value in difference.by_seed)
+
+
+def _certainty(difference: Difference, sign: int) -> str:
+    """Return interval, p-value and seeds; with a sign of -1, of the second arm less the first."""
+    low, high = sorted(sign * end for end in (difference.estimate.low, difference.estimate.high))
+    by_seed = sorted(sign * value for value in difference.by_seed)
+    seeds = seed_count(difference.seeds)
+    if len(by_seed) > 1:
+        seeds += f", from {number(by_seed[0])} to {number(by_seed[-1])}"
+    p = p_values([difference.estimate.p])
+    return f"{interval(low, high)}, p {p if p[0] == '<' else f'= {p}'}; {seeds}"
+
+
+def _by_others(comparisons: list[_Comparison], n: int, arms: tuple[str, str]) -> list[str]:
+    """Return the sentences on all evaluators but the first, whose n is given, as one text."""
+    clauses = []
+    for comparison in comparisons:
+        estimate, sign = comparison.difference.estimate, comparison.sign
+        if sign:
+            lead = f"{arms[::sign][0]} images are better in"
+        else:
+            lead = "there is no significant difference in"
+        low, high = sorted((sign or 1) * end for end in (estimate.low, estimate.high))
+        gap = f"{number(abs(estimate.value))} points" if sign else points(estimate.value)
+        whose = "" if sign else f"{arms[0]} images "
+        at = "" if comparison.n == n else f"at n = {format_size(comparison.n)}, "
+        agreed = not sign or _every_seed_agrees(comparison.difference, sign)
+        doubt = "" if agreed else ", not at every seed"
+        certainty = f"{at}{whose}{gap}, {interval(low, high)}{doubt}"
+        clauses.append((lead, f"{comparison.measure} ({certainty})"))
+    return [" ".join(map(sentence, grouped(clauses)))] if clauses else []
+
+
+def _few_seeds(seeds: list[int]) -> list[str]:
+    """Return the sentence on an arm that has too few seeds for an interval over them."""
+    fewest = min(seeds, default=_ENOUGH_SEEDS)
+    if fewest >= _ENOUGH_SEEDS:
+        return []
+    count = "1 seed is" if fewest == 1 else f"{fewest} seeds are"
+    return [f"Intervals cover the choice of test images only; {count} too few for one over seeds."]

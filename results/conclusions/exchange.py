@@ -1,0 +1,148 @@
+"""How many images of one arm are worth how many of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bench.core.size import format_size
+from results.database import queries
+from results.experiment import Experiment
+from results.labels import UNADAPTED
+from results.statistics.equivalence import Answers, Equivalence, Ratio, equivalence
+from results.wording import listed, measure, percent, seed_count, sentence
+
+if TYPE_CHECKING:
+    from results.database.store import Connection
+
+
+class _Measured(NamedTuple):
+    """What the second arm's images are worth by an evaluator and its metric."""
+
+    measure: str
+    worth: Equivalence
+
+
+def exchange(
+    connection: Connection,
+    experiment: Experiment,
+    evaluators: Iterable[str],
+    arms: tuple[str, str],
+) -> list[str]:
+    """Return the sentences on how many images are worth how many; none where there are no curves.
+
+    Args:
+        connection: The database.
+        experiment: What the figure is about.
+        evaluators: Whose curves to look at.
+        arms: The labels that are exchanged; the second one's images are worth some of the first's.
+    """
+    a, b = arms
+    ratios: list[_Measured] = []
+    open_ended: list[_Measured] = []
+    no_gain: list[_Measured] = []
+    for evaluator in evaluators:
+        answers = _answers(connection, experiment, evaluator, arms)
+        worth = equivalence(answers, a, b) if answers else None
+        if answers and worth is not None:
+            measured = _Measured(measure(evaluator, answers.metric), worth)
+            if worth.low is None or worth.high is None:
+                no_gain.append(measured)
+            elif (worth.low.sign, worth.high.sign) == ("<", ">="):
+                open_ended.append(measured)
+            else:
+                ratios.append(measured)
+    return [
+        *([_ratios(ratios, a, b)] if ratios else []),
+        *([_open_ended(open_ended, a, b)] if open_ended else []),
+        *([_no_ratio(no_gain, b)] if no_gain else []),
+    ]
+
+
+def _answers(
+    connection: Connection, experiment: Experiment, evaluator: str, arms: tuple[str, str]
+) -> Answers | None:
+    """Return what both arms' runs, and the unadapted model, answered to the test images.
+
+    None where an arm left no predictions, or no image was put to all runs.
+    """
+    answers, metric = queries.answers(connection, experiment, evaluator, [*arms, UNADAPTED])
+    labels, sizes, seeds = (answers.columns.get_level_values(level) for level in range(3))
+    if answers.empty or not set(arms) <= set(labels):
+        return None
+    return Answers(
+        correct=answers.to_numpy(np.float64),
+        labels=answers.index.get_level_values("class").to_numpy(np.int64),
+        arm=labels.to_numpy(np.str_),
+        n=sizes.to_numpy(np.int64),
+        seed=seeds.to_numpy(np.int64),
+        metric=metric,
+    )
+
+
+def _no_ratio(measured: list[_Measured], b: str) -> str:
+    scores = [
+        f"{what} ({percent(worth.score)} at best, unadapted {percent(worth.unadapted)})"
+        for what, worth in measured
+    ]
+    return sentence(
+        f"{b} images do not reliably raise {listed(scores, 'or')} at any n, so there is no "
+        "data-equivalence ratio"
+    )
+
+
+def _open_ended(measured: list[_Measured], a: str, b: str) -> str:
+    """Return the sentence on intervals that end at neither side within the sizes tried."""
+    measures: dict[str, list[str]] = {}
+    for what, worth in measured:
+        measures.setdefault(_ends(worth), []).append(what)
+    ends = [f"{ends} by {listed(names)}" for ends, names in measures.items()]
+    return (
+        f"The data-equivalence ratio, {b} images to 1 {a} one, cannot be determined from these "
+        f"sizes: its 95 % interval is {listed(ends)}."
+    )
+
+
+def _ratios(measured: list[_Measured], a: str, b: str) -> str:
+    (what, worth), *others = measured
+    first = (
+        f"{b} images do best at n = {format_size(worth.n_b)}, with {percent(worth.score)} of "
+        f"{what}, which {_reached(worth, a)}: a data-equivalence ratio of {_ratio(worth.ratio)} "
+        f"{b} images to 1 {a} one ({_interval(worth)}, over test images and "
+        f"{seed_count(worth.seeds)})"
+    )
+    more = [f"{_ratio(worth.ratio)} by {what} ({_interval(worth)})" for what, worth in others]
+    return " ".join(map(sentence, [first, *([f"it is {listed(more)}"] if more else [])]))
+
+
+def _reached(worth: Equivalence, a: str) -> str:
+    sign = worth.ratio.sign if worth.ratio else ""
+    n_a = format_size(round(worth.n_a if sign else _rounded(worth.n_a)))
+    return {
+        "": f"about {n_a} {a} ones reach",
+        ">=": f"the fewest {a} ones tried, {n_a}, already reach",
+        "<": f"not even {n_a} {a} ones reach",
+    }[sign]
+
+
+def _interval(worth: Equivalence) -> str:
+    no_gain = f", no gain in {percent(worth.without)} of resamples" if worth.without else ""
+    return f"95 % interval {_ends(worth)}{no_gain}"
+
+
+def _ends(worth: Equivalence) -> str:
+    return " to ".join(dict.fromkeys([_ratio(worth.low), _ratio(worth.high)]))
+
+
+def _ratio(ratio: Ratio | None) -> str:
+    if ratio is None:
+        return "none"
+    words = {"": "", ">=": "at least ", "<": "less than "}[ratio.sign]
+    return f"{words}{_rounded(ratio.value):.12g}"
+
+
+def _rounded(value: float) -> float:
+    """Return three significant digits; more would be noise."""
+    return float(f"{value:.3g}")

@@ -1,0 +1,121 @@
+"""Every question that is put to the database; the answers are data frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bench.core.json_values import Json
+from results.database.rows import parse_json
+from results.database.statements import statement
+from results.experiment import Experiment
+
+if TYPE_CHECKING:
+    from results.database.store import Connection
+
+
+def experiments(connection: Connection) -> list[Experiment]:
+    """Return the experiments that have a current run; a baseline alone belongs to every one."""
+    rows = connection.execute(statement("experiments")).fetchall()
+    return [Experiment(*row) for row in rows]
+
+
+def selected_runs(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return, per label, n, seed and evaluator, the run that validation data chose.
+
+    The unadapted baseline (source ``none``) is every objective's.
+    """
+    return _frame(connection, "selected_runs", experiment)
+
+
+def scaling(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return the mean score per label, evaluator and number of images used.
+
+    The spread over seeds (``seed_*``) and the interval for the choice of test images (``test_low``,
+    ``test_high``, the mean of the runs' intervals) are two things, in columns of their own.
+    """
+    return _frame(connection, "scaling", experiment)
+
+
+def answers(
+    connection: Connection,
+    experiment: Experiment,
+    evaluator: str,
+    arms: list[str],
+    n: int | None = None,
+) -> tuple[pd.DataFrame, str]:
+    """Return who was right about which test image, and the metric.
+
+    A row is an image that all runs answered (its ``key`` and ``class``), a column a selected run
+    (its label as ``arm``, ``n_used`` and ``seed``), of one n or of all.
+    """
+    long = _frame(connection, "answers", experiment, evaluator=evaluator, arms=arms, n=n)
+    by_run = long.pivot_table(
+        index=["key", "class"], columns=["arm", "n_used", "seed"], values="correct"
+    )
+    return by_run.dropna(), next(iter(long["metric"]), "")
+
+
+def class_accuracies(
+    connection: Connection, experiment: Experiment, evaluator: str
+) -> pd.DataFrame:
+    """Return the mean accuracy over seeds per label, n and class (an index), with its images."""
+    return _frame(connection, "class_accuracies", experiment, evaluator=evaluator)
+
+
+def missing_runs(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return the combinations of label, n and seed without a current run, and why.
+
+    Every label of the experiment is expected at every n and seed that any of them was asked for.
+    """
+    return _frame(connection, "missing_runs", experiment)
+
+
+def image_counts(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return what each source was asked for and what was left after each step, at its largest n."""
+    return _frame(connection, "image_counts", experiment)
+
+
+def image_sets(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return which sets of images (``label``, ``source``, ``image_set``) the selected runs used."""
+    return _frame(connection, "image_sets", experiment)
+
+
+def fidelity(connection: Connection, experiment: Experiment) -> Json:
+    """Return the measured fidelity of the generator, as its latest run recorded it."""
+    row = connection.execute(statement("fidelity"), _any_objective(experiment)).fetchone()
+    return parse_json(row[0]) if row else {}
+
+
+def count_outdated(connection: Connection, experiment: Experiment) -> int:
+    """Return how many finished runs are left out, for their task's or model's fingerprint."""
+    row = connection.execute(statement("count_outdated"), _any_objective(experiment)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def failures(connection: Connection) -> pd.DataFrame:
+    """Return the failed runs, with their errors."""
+    return connection.execute(statement("failures")).df()
+
+
+def finished(connection: Connection) -> set[str]:
+    """Return the ids of the runs that are done."""
+    rows = connection.execute(statement("finished")).fetchall()
+    return {str(run_id) for (run_id,) in rows}
+
+
+def provenance(connection: Connection) -> pd.DataFrame:
+    """Return which code, weights and machine made how many finished runs."""
+    return connection.execute(statement("provenance")).df()
+
+
+def _frame(
+    connection: Connection, name: str, experiment: Experiment, **parameters: object
+) -> pd.DataFrame:
+    return connection.execute(statement(name), experiment._asdict() | parameters).df()
+
+
+def _any_objective(experiment: Experiment) -> dict[str, str]:
+    # DuckDB refuses a parameter that a statement does not mention.
+    return {name: value for name, value in experiment._asdict().items() if name != "objective"}

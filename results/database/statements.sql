@@ -1,0 +1,100 @@
+-- Every statement that is put to the database, by name.
+
+-- name: insert_runs
+INSERT INTO runs BY NAME SELECT * FROM incoming
+
+-- name: insert_scores
+INSERT INTO scores BY NAME SELECT * FROM incoming
+
+-- name: insert_stage_counts
+INSERT INTO stage_counts BY NAME SELECT * FROM incoming
+
+-- name: insert_predictions
+INSERT INTO predictions
+SELECT run_id, coalesce(evaluator_labels.label, evaluator), split, key, files.label, predicted
+FROM (
+    SELECT *, parse_path(filename)[-2] AS run_id FROM read_parquet($paths, filename = true)
+) AS files
+LEFT JOIN evaluator_labels USING (run_id, evaluator)
+
+-- name: experiments
+SELECT DISTINCT preset, task, model, objective FROM current AS run
+WHERE source <> 'none' OR NOT EXISTS (
+    FROM current AS other WHERE other.source <> 'none'
+    AND (other.preset, other.task, other.model) = (run.preset, run.task, run.model))
+ORDER BY ALL
+
+-- name: selected_runs
+SELECT * FROM selected
+WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
+ORDER BY source <> 'none', label, n_used, seed,
+    regexp_replace(evaluator, '[0-9]+', '', 'g'), length(evaluator), evaluator
+
+-- name: scaling
+SELECT * FROM scaling
+WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
+ORDER BY source <> 'none', label, n_used, evaluator
+
+-- name: answers
+SELECT label AS arm, metric, n_used, seed, key, class, correct FROM answers
+WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
+AND evaluator = $evaluator
+AND (n_used = coalesce($n, n_used) OR source = 'none')
+AND list_contains($arms, label)
+
+-- name: class_accuracies
+SELECT label AS arm, n_used, class, avg(correct) AS accuracy, count(DISTINCT key) AS images
+FROM answers
+WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
+AND evaluator = $evaluator
+GROUP BY ALL ORDER BY ALL
+
+-- name: missing_runs
+WITH asked AS (
+    SELECT *, run_id IN (SELECT run_id FROM current) AS current
+    FROM runs WHERE source <> 'none'
+    AND (preset, task, model, objective) = ($preset, $task, $model, $objective)
+)
+SELECT label, n_asked, seed,
+       coalesce(any_value(asked.error) FILTER (status = 'failed'), '') AS error,
+       any_value(kept) AS kept
+FROM (SELECT label, max(n_kept) AS kept FROM asked GROUP BY label)
+CROSS JOIN (SELECT DISTINCT n_asked FROM asked WHERE n_asked IS NOT NULL)
+CROSS JOIN (SELECT DISTINCT seed FROM asked)
+LEFT JOIN asked USING (label, n_asked, seed)
+GROUP BY label, n_asked, seed
+HAVING count(*) FILTER (asked.current) = 0
+ORDER BY label, n_asked, seed
+
+-- name: image_counts
+SELECT label, n_asked, n_matched, n_fetched, n_kept, n_used, image_set FROM selected
+WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
+QUALIFY row_number() OVER (PARTITION BY label ORDER BY n_used DESC, seed, run_id) = 1
+ORDER BY label
+
+-- name: image_sets
+SELECT DISTINCT label, source, image_set FROM selected
+WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
+ORDER BY ALL
+
+-- name: fidelity
+SELECT fidelity FROM current
+WHERE (preset, task, model) = ($preset, $task, $model) AND fidelity::VARCHAR <> '{}'
+ORDER BY source = 'synthetic' DESC, started DESC, run_id LIMIT 1
+
+-- name: count_outdated
+SELECT count(*) FROM runs
+WHERE (preset, task, model) = ($preset, $task, $model) AND status = 'done'
+AND run_id NOT IN (SELECT run_id FROM current)
+
+-- name: failures
+SELECT run_id, preset, task, source, n_asked, seed, error FROM runs
+WHERE status = 'failed' ORDER BY ALL
+
+-- name: finished
+SELECT run_id FROM runs WHERE status = 'done'
+
+-- name: provenance
+SELECT git_commit, git_dirty, device, weights, versions, count(*) AS runs,
+       min(started) AS first, max(finished) AS last
+FROM runs WHERE status = 'done' GROUP BY ALL ORDER BY last DESC

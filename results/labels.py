@@ -1,0 +1,128 @@
+"""What runs and evaluators are called: their name, and what tells variants of it apart."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import PurePath
+
+from bench.core.json_values import Json, canonical_json
+from bench.core.records import RunRecord
+from bench.core.specs import RunSpec
+from bench.planning.differences import differing
+
+UNADAPTED = "none"
+"""The label of the unadapted model."""
+
+ScoredAs = tuple[str, str]
+"""A run and a name that it has scores under."""
+
+# Other images to learn from, not other hyper-parameters: validation data must not choose between
+# them.
+_OPTIONS = ("pool", "path", "parts", "generator")
+
+# The evaluators of 002 ("Training with Real instead of Synthetic Generated Images Still Performs
+# Better").
+_FIRST = ("linear-probe", "zero-shot")
+
+
+def variant(spec: RunSpec) -> Json:
+    """Return what makes a run's images an experiment of their own; nothing for no images."""
+    return {} if spec.source == "none" else {**_image_options(spec.options), "order": spec.order}
+
+
+def labels(records: Iterable[RunRecord]) -> dict[str, str]:
+    """Name each run's line: its source, and what tells variants apart where there are several.
+
+    Returns:
+        Run id to label.
+    """
+    groups: dict[tuple[str, ...], list[RunRecord]] = defaultdict(list)
+    for record in records:
+        spec = record.spec
+        groups[spec.preset, spec.task, spec.model, spec.objective, spec.source].append(record)
+    by_run: dict[str, str] = {}
+    for group in groups.values():
+        variants = {record.run_id: variant(record.spec) for record in group}
+        texts = _texts({canonical_json(one): one for one in variants.values()})
+        for record in group:
+            text = texts[canonical_json(variants[record.run_id])]
+            by_run[record.run_id] = f"{record.spec.source} {text}".strip()
+    return by_run
+
+
+def evaluator_labels(records: Iterable[RunRecord]) -> dict[ScoredAs, str]:
+    """Name each run's evaluators: with what tells options apart where there are several.
+
+    Validation data must not choose between ways of evaluating: one would flatter one arm, another
+    another.
+
+    Returns:
+        Run id and evaluator, as it is scored (``few-shot-1``), to label; those that keep their name
+        are left out.
+    """
+    groups: dict[tuple[str, ...], list[tuple[RunRecord, Json]]] = defaultdict(list)
+    for record in records:
+        spec = record.spec
+        for name, options in spec.evaluators.items() if record.scores else ():
+            groups[spec.preset, spec.task, spec.model, name].append((record, options))
+    by_evaluator: dict[ScoredAs, str] = {}
+    for (*_, name), group in groups.items():
+        names = sorted(differing([options for _, options in group]))
+        for record, options in group:
+            words = [f"{option}={options[option]}" for option in names if option in options]
+            for scored in _scored_as(record, name) if words else ():
+                by_evaluator[record.run_id, scored] = " ".join([scored, *words])
+    return by_evaluator
+
+
+def in_order(evaluators: Iterable[str]) -> list[str]:
+    """Return evaluators as they are shown, each once: the paper's, then by letter and number.
+
+    Args:
+        evaluators: What `evaluator_labels` calls them, or what they are scored as.
+    """
+    return sorted(set(evaluators), key=_place)
+
+
+def _place(label: str) -> tuple[int, str]:
+    evaluator = label.partition(" ")[0]
+    rank = _FIRST.index(evaluator) if evaluator in _FIRST else len(_FIRST)
+    # Digits wide enough that few-shot-2 comes before few-shot-16.
+    return rank, re.sub("[0-9]+", lambda digits: digits[0].zfill(20), label)
+
+
+def _image_options(options: Json) -> Json:
+    """Return the options that decide which images; those of a mixture's parts as PART.OPTION."""
+    chosen = {name: options[name] for name in _OPTIONS if name in options}
+    parts = options.get("options")
+    for part, inner in parts.items() if isinstance(parts, dict) else ():
+        if isinstance(inner, dict):
+            chosen |= {f"{part}.{name}": value for name, value in _image_options(inner).items()}
+    return chosen
+
+
+def _texts(variants: dict[bytes, Json]) -> dict[bytes, str]:
+    """Describe variants by what differs between them; in full where that is not enough."""
+    names = sorted(differing(list(variants.values())))
+    shown = {
+        key: {name: variant[name] for name in names if name in variant}
+        for key, variant in variants.items()
+    }
+    texts = {key: " ".join(map(_short, options.values())) for key, options in shown.items()}
+    if len(set(texts.values())) == len(texts):
+        return texts
+    return {key: canonical_json(options).decode() for key, options in shown.items()}
+
+
+def _short(value: object) -> str:
+    """Return a mixture's shares as ``0.3:0.7``, a path as its last part."""
+    if isinstance(value, dict):
+        return ":".join(str(value[name]) for name in sorted(value))
+    return PurePath(str(value)).name
+
+
+def _scored_as(record: RunRecord, evaluator: str) -> set[str]:
+    """Return the names that an evaluator's scores have: its own, or its parts'."""
+    others = set(record.spec.evaluators) - {evaluator}
+    names = {score.evaluator for score in record.scores} - others
+    return {name for name in names if name == evaluator or name.startswith(f"{evaluator}-")}

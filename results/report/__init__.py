@@ -1,0 +1,1 @@
+"""One HTML page of everything that has run, with its plots and tables beside it."""

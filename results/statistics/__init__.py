@@ -1,0 +1,1 @@
+"""Estimates, intervals and p-values from arrays; no database, no files."""

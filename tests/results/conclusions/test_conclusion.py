@@ -1,0 +1,215 @@
+"""Sentences say what came out, with intervals, and no more than the runs can tell."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from bench.core.paths import Home
+from results.conclusions.conclusion import conclusions
+from results.report.page import write_report
+from results.summary import summary
+from results.wording import unbroken
+from tests.support.records import STUDY, collected, score, write_curves, write_run
+
+
+def sentences(home: Home) -> list[str]:
+    with collected(home) as connection:
+        return conclusions(connection, STUDY)
+
+
+# ---------------------------------------------------------------- the two arms
+
+
+def test_conclusion_at_the_largest_common_n(home: Home) -> None:
+    for seed in (0, 1):
+        write_run(home, "retrieved", 500, right=80, seed=seed)
+        write_run(home, "synthetic", 500, right=120 + seed, seed=seed)
+        write_run(home, "synthetic", 4_000, right=199, seed=seed)
+    sentence, seeds = sentences(home)
+    assert sentence.startswith(
+        "On mini-aircraft at n = 500, synthetic images beat retrieved ones by 20.2 points of "
+        "linear-probe accuracy (95 % interval "
+    )
+    # No resample was on the other side of 0.
+    assert sentence.endswith(", p < 0.001; 2 seeds, from 20.0 to 20.5).")
+    assert "2 seeds are too few" in seeds
+
+
+def test_conclusion_without_a_difference(home: Home) -> None:
+    write_run(home, "retrieved", 500, right=101)
+    write_run(home, "synthetic", 500, right=100)
+    sentence, seeds = sentences(home)
+    assert "no significant difference between retrieved and synthetic images" in sentence
+    assert sentence.endswith("; 1 seed).")
+    assert "1 seed is too few" in seeds
+
+
+def test_five_seeds_need_no_warning(home: Home) -> None:
+    for source, seed in product(("retrieved", "synthetic"), range(5)):
+        write_run(home, source, 500, right=101 + seed, seed=seed)
+    (sentence,) = sentences(home)
+    assert "5 seeds" in sentence
+
+
+@pytest.mark.parametrize(("last", "agreed"), [(81, True), (80, False), (79, False)])
+def test_seeds_that_disagree_are_said_so(home: Home, last: int, agreed: bool) -> None:
+    for seed, right in enumerate((140, last)):
+        write_run(home, "retrieved", 500, right=right, seed=seed)
+        write_run(home, "synthetic", 500, right=80, seed=seed)
+    sentence, *_ = sentences(home)
+    assert "retrieved images beat synthetic ones by " in sentence
+    assert ("not at every seed" in sentence) != agreed
+
+
+def test_each_variant_is_compared_alone(home: Home) -> None:
+    write_run(home, "retrieved", 100, right=100)
+    for name, right in (("good", 150), ("bad", 50)):
+        write_run(home, "synthetic", 100, options={"generator": f"lab/{name}"}, right=right)
+    bad, good, _ = sentences(home)
+    assert "retrieved images beat synthetic bad ones by 25.0 points" in bad
+    assert "synthetic good images beat retrieved ones by 25.0 points" in good
+
+
+@pytest.mark.parametrize(("generated", "cautious"), [(0.14, True), (0.66, False)])
+def test_a_generator_at_chance_is_said_so(home: Home, generated: float, cautious: bool) -> None:
+    shares = {"real": 0.95, "rebuilt": 0.8, "generated": generated, "wrong_caption": 0.1}
+    domain = {name: {"accuracy": share, "n": 200} for name, share in shares.items()}
+    settings = {"chance": 0.125, "scheduler": "ddim", "steps": 20, "guidance": 2.5, "later": "key"}
+    write_run(home, "retrieved", 500, right=150)
+    fidelity = {"settings": settings, "domains": {"aircraft": domain}}
+    write_run(home, "synthetic", 500, fidelity=fidelity)
+    sentence, *_ = sentences(home)
+    assert ("no class fidelity" in sentence) == cautious
+
+
+def test_what_was_not_compared_is_said(home: Home) -> None:
+    write_run(home, "retrieved", 100)
+    write_run(home, "synthetic", 500)
+    assert sentences(home)[0] == (
+        "Retrieved and synthetic images were not evaluated at the same n by linear-probe."
+    )
+    run = write_run(home, "synthetic", 100)
+    (home.run(run.run_id) / "predictions.parquet").unlink()
+    assert "cannot be compared by linear-probe, as runs left no predictions" in sentences(home)[0]
+
+
+# ---------------------------------------------------------------- the unadapted model
+
+
+def test_harm_and_gain_against_the_unadapted_model(home: Home) -> None:
+    write_run(home, "none", None, right=100)
+    for seed in (0, 1):
+        write_run(home, "retrieved", 500, right=140, seed=seed)
+        write_run(home, "synthetic", 500, right=80, seed=seed)
+        write_run(home, "real", 500, right=100 + seed, seed=seed)
+        write_run(home, "mixed", 500, right=100, seed=seed, selection={"epoch": 0})
+    _, text, *_ = sentences(home)
+    assert text.startswith("Without adaptation, linear-probe accuracy is 50.0 %. ")
+    assert " Retrieved images at n = 500 raise it to 70.0 % (+20.0 points, 95 % " in text
+    assert " Synthetic images at n = 500 do harm: they lower it to 40.0 % (-10.0 points" in text
+    assert " Real images at n = 500 (50.2 %, +0.2 points, 95 % interval " in text
+    assert ") make no significant difference. Mixed images leave it unchanged" in text
+
+
+def test_an_arm_without_results_is_said_once(home: Home) -> None:
+    write_run(home, "none", None, right=100)
+    write_run(home, "retrieved", 500, right=140)
+    against, missing = sentences(home)
+    assert "raise it to 70.0 %" in against
+    assert missing == "There are no results of synthetic images to compare with."
+
+
+def test_other_evaluators_are_grouped_by_what_they_say(home: Home) -> None:
+    names = ["linear-probe", "zero-shot", "knn"]
+    for source, right in (("none", 100), ("retrieved", 140), ("synthetic", 60)):
+        write_run(home, source, 500, right, scores=[score("test", 0.5, name) for name in names])
+    _, others, _, against, _ = sentences(home)
+    assert others.startswith("Retrieved images are better in zero-shot accuracy (40.0 points, ")
+    assert "by other evaluators, retrieved images raise zero-shot accuracy (+20.0 points" in against
+    assert " Synthetic images harm zero-shot accuracy (-20.0 points, " in against
+    assert against.count("knn accuracy") == 2
+
+
+def test_arms_that_stayed_the_unadapted_model_are_not_compared(home: Home, tmp_path: Path) -> None:
+    write_run(home, "none", None, selection={"epoch": 0})
+    for source, seed in product(("retrieved", "synthetic"), (0, 1)):
+        write_run(home, source, 100, seed=seed, selection={"epoch": 0})
+    (sentence,) = sentences(home)
+    assert "validation chose the unadapted model in every run of retrieved and" in sentence
+    # One run that was adapted is enough for a comparison.
+    write_run(home, "retrieved", 200, right=150, selection={"epoch": 7})
+    compared, against, *_ = sentences(home)
+    assert "at n = 100" in compared
+    assert "Retrieved images at n = 200 raise it to 75.0 %" in against
+    assert "Synthetic images leave it unchanged" in against
+    page = write_report(home, tmp_path).html.read_text()
+    assert "<th>epoch</th>" in page
+    assert "<td>7</td>" in page
+
+
+# ---------------------------------------------------------------- the data-equivalence ratio
+
+
+def test_curves_say_how_many_images_are_worth_how_many(home: Home, tmp_path: Path) -> None:
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved={100: 80, 400: 160}, synthetic={100: 70, 1_600: 120})
+    # Hyper-parameters that validation refused say nothing, nor do another objective's curves.
+    write_run(home, "retrieved", 50, right=199, objective="clip")
+    write_run(home, "retrieved", 100, right=199, lr=1.0, val=0.1)
+    *_, sentence, _ = sentences(home)
+    assert sentence.startswith(
+        "Synthetic images do best at n = 1.6k, with 60.0 % of linear-probe accuracy, which about "
+        "200 retrieved ones reach: a data-equivalence ratio of 8 synthetic images to 1 retrieved "
+        "one (95 % interval "
+    )
+    assert sentence.endswith(", over test images and 2 seeds).")
+    assert unbroken(sentence) in write_report(home, tmp_path).html.read_text()
+    assert sentence in " ".join(summary(home, [STUDY]).split())
+
+
+@pytest.mark.parametrize(
+    ("retrieved", "synthetic", "expected"),
+    [
+        (
+            {100: 130, 200: 170}, {100: 70, 1_600: 80},
+            "which the fewest retrieved ones tried, 100, already reach: a data-equivalence ratio "
+            "of at least 16 synthetic images to 1 retrieved one (95 % interval at least 16, over",
+        ),
+        (
+            {100: 70, 400: 80}, {100: 90, 1_600: 130},
+            "which not even 400 retrieved ones reach: a data-equivalence ratio of less than 4 "
+            "synthetic images to 1 retrieved one (95 % interval less than 4, over",
+        ),
+        (
+            {100: 70, 400: 80}, {100: 60, 1_600: 60},
+            "Synthetic images do not reliably raise linear-probe accuracy (30.0 % at best, "
+            "unadapted 30.0 %) at any n, so there is no data-equivalence ratio.",
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_sizes_cannot_tell_is_said(
+    home: Home, retrieved: dict[int, int], synthetic: dict[int, int], expected: str
+) -> None:
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved=retrieved, synthetic=synthetic)
+    assert expected in sentences(home)[-2]
+
+
+def test_a_ratio_that_most_resamples_lack_is_none(home: Home) -> None:
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved={100: 70, 400: 80}, synthetic={100: 60})
+    for seed in range(3):
+        write_run(home, "synthetic", 400, right=60 + (seed == 0), seed=seed)
+    assert "30.2 % at best, unadapted 30.0 %" in sentences(home)[-2]
+
+
+def test_a_ratio_between_two_bounds_cannot_be_determined(home: Home) -> None:
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved={100: 70, 400: 110})
+    # One seed of synthetic images does better than any retrieved ones, the other worse.
+    for n, seed in product((100, 400), (0, 1)):
+        write_run(home, "synthetic", n, right=(62, 130)[seed] if n == 400 else 61, seed=seed)
+    assert sentences(home)[-2].endswith(
+        "its 95 % interval is less than 1 to at least 4 by linear-probe accuracy."
+    )

@@ -1,0 +1,111 @@
+"""From records on disk to the database; what cannot be read is left out with a reason."""
+
+import json
+
+import msgspec
+import pytest
+
+from bench.core.errors import BenchError
+from bench.core.paths import Home
+from results.database import store
+from tests.support.records import collected, write_run
+
+
+def write_record(home: Home, folder: str, content: bytes) -> None:
+    home.run(folder).mkdir(parents=True)
+    (home.run(folder) / "record.json").write_bytes(content)
+
+
+def skipped(home: Home) -> dict[str, str]:
+    """Return the reason for each folder that was left out."""
+    lines = store.collect(home).skipped
+    assert all("\n" not in line for line in lines)
+    return {line.split("/record.json: ")[0].rpartition("/")[2]: line for line in lines}
+
+
+def test_empty_home_says_what_to_do(home: Home) -> None:
+    with pytest.raises(BenchError, match="bench demo"):
+        store.collect(home)
+    with pytest.raises(BenchError, match="bench collect"), store.reading(home):
+        pass
+
+
+def test_unreadable_files_are_skipped_with_a_reason(home: Home) -> None:
+    good = write_run(home, "retrieved", 100)
+    content = json.loads((home.run(good.run_id) / "record.json").read_bytes())
+    huge = content | {"run_id": "huge", "spec": content["spec"] | {"seed": 2**63}}
+    bad = {
+        "cut": b'{"run_id": "cut", "sta',
+        "empty": b"",
+        "binary": b"\xff\xfe\x00",
+        "deep": b"[" * 100_000,
+        "list": b"[1, 2]",
+        "foreign": b'{"hello": "world"}',
+        "copied": json.dumps(content).encode(),
+        "huge": json.dumps(huge).encode(),
+    }
+    for name, data in bad.items():
+        write_record(home, name, data)
+    (home.run("folder") / "record.json").mkdir(parents=True)
+    reasons = skipped(home)
+    assert set(reasons) == {*bad, "folder"}
+    assert good.run_id in reasons["copied"]
+    assert store.collect(home).read == 1
+
+
+@pytest.mark.parametrize(("newer", "advice"), [(-1, "repeat its run"), (1, "update")])
+def test_records_of_another_schema_are_skipped(home: Home, newer: int, advice: str) -> None:
+    content = msgspec.to_builtins(write_run(home, "retrieved", 100))
+    version = content["schema_version"] + newer
+    other = content | {"run_id": "other", "schema_version": version, "unknown": 1}
+    write_record(home, "other", json.dumps(other).encode())
+    reason = skipped(home)["other"]
+    assert f"schema {version}" in reason
+    assert advice in reason
+
+
+def test_old_field_names_are_never_misread(home: Home) -> None:
+    """Records once called fingerprints `pins` and stage counts `yields`."""
+    content = msgspec.to_builtins(write_run(home, "retrieved", 100))
+    spec = {name: value for name, value in content["spec"].items() if name != "fingerprints"}
+    old = {name: value for name, value in content.items() if name != "stage_counts"}
+    for name, change in {"spec": {"spec": spec | {"pins": {}}}, "counts": {"yields": {}}}.items():
+        write_record(home, name, json.dumps(old | {"run_id": name} | change).encode())
+    assert set(skipped(home)) == {"spec", "counts"}
+
+
+def test_a_corrupt_prediction_file_costs_only_itself(home: Home) -> None:
+    runs = [write_run(home, "retrieved", n) for n in (10, 20, 30, 40, 50)]
+    (home.run(runs[2].run_id) / "predictions.parquet").write_bytes(b"PAR1 not really PAR1")
+    result = store.collect(home)
+    assert result.read == 5
+    assert [runs[2].run_id in line for line in result.skipped] == [True]
+    with store.reading(home) as connection:
+        kept = connection.execute("SELECT count(DISTINCT run_id) FROM predictions").fetchone()
+    assert kept == (4,)
+
+
+def test_a_rebuild_is_atomic(home: Home) -> None:
+    write_run(home, "retrieved", 100)
+    with collected(home) as before:
+        write_run(home, "synthetic", 100)
+        store.collect(home)
+        assert before.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+    with store.reading(home) as after:
+        assert after.execute("SELECT count(*) FROM runs").fetchone() == (2,)
+    assert {path.name for path in home.root.iterdir()} == {"runs", "results.duckdb"}
+
+
+def test_a_database_that_cannot_be_written_is_one_line(home: Home) -> None:
+    write_run(home, "retrieved", 100)
+    home.database.mkdir()
+    with pytest.raises(BenchError, match="cannot write"):
+        store.collect(home)
+    assert {path.name for path in home.root.iterdir()} == {"runs", "results.duckdb"}
+
+
+@pytest.mark.slow
+def test_thousands_of_records(home: Home) -> None:
+    for seed in range(5_000):
+        write_run(home, "retrieved", 100, seed=seed)
+    assert store.collect(home).read == 5_000

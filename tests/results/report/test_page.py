@@ -1,0 +1,64 @@
+"""The page: well formed, whatever names and errors say."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from bench.core.paths import Home
+from results.report.page import write_report
+from tests.support.records import write_curves, write_run
+
+
+class Tags(HTMLParser):
+    """Collects the elements and attributes of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen |= {tag, *(name for name, _ in attrs)}
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_report_escapes_hostile_text(home: Home, tmp_path: Path) -> None:
+    hostile = "</td><script>alert(1)</script><img src=x onerror=alert(2)> $\\frac{"
+    write_run(home, "retrieved", 100, options={"path": hostile}, task=hostile, device=hostile)
+    write_run(home, hostile, 200, task=hostile, fidelity={hostile: hostile}, image_set=hostile)
+    write_run(home, "synthetic", 100, task=hostile, status="failed", error=hostile, scores=[])
+    report = write_report(home, tmp_path / "out")
+    page = report.html.read_text()
+    assert "&lt;script&gt;" in page
+    assert not {"script", "onerror"} & Tags(page).seen
+    plots = [path for pair in report.plots.values() for path in pair]
+    assert {path.parent for path in [*plots, *report.tables]} == {tmp_path / "out"}
+
+
+def test_report_shows_published_numbers_beside_paper_runs_only(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 100, task="aircraft")
+    assert "83.5" not in write_report(home, tmp_path / "mini").html.read_text()
+    write_run(home, "retrieved", 100, preset="paper", task="aircraft")
+    assert "83.5" in write_report(home, tmp_path / "paper").html.read_text()
+
+
+def test_the_page_closes_what_it_opens(home: Home, tmp_path: Path) -> None:
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved={100: 80, 400: 160}, synthetic={100: 70, 1_600: 120})
+    page = write_report(home, tmp_path).html.read_text()
+    assert Tags(page).open == []
+    findings = re.search(r'<p class="finding">.*?</p>\n<ul>\n((?:<li>.*</li>\n)+)</ul>', page)
+    assert findings is not None
+    assert findings[1].count("<li>") == 3
+
+
+def test_report_of_nothing_but_failures(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 100, status="failed", error="the disk is full", scores=[])
+    report = write_report(home, tmp_path / "out")
+    assert "the disk is full" in report.html.read_text()
+    assert report.plots == {}

@@ -1,0 +1,25 @@
+"""Every result as one file."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bench.core.errors import RequestError
+from bench.core.paths import Home
+from results.tables import export
+from tests.support.records import write_run
+
+
+def test_exports_read_back(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 1_000, right=150)
+    for format_ in ("csv", "parquet", "md", "latex"):
+        export(home, format_, tmp_path / format_)
+    for format_ in ("md", "latex"):
+        assert "generator fidelity: not measured" in (tmp_path / format_).read_text()
+    for numbers in (pl.read_csv(tmp_path / "csv"), pl.read_parquet(tmp_path / "parquet")):
+        assert numbers["mean"].to_list() == [0.75]
+    assert "| retrieved | 1k | 1 | 75.0 [68.0, 82.0] |" in (tmp_path / "md").read_text()
+    assert "retrieved & 1k & 1 & 75.0 [68.0, 82.0] \\\\" in (tmp_path / "latex").read_text()
+    with pytest.raises(RequestError, match="did you mean csv"):
+        export(home, "cvs", tmp_path / "cvs")
