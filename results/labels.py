@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from bench.core.json_values import Json, canonical_json
+from bench.core.json_values import Json, canonical_json, value_at
 from bench.core.records import RunRecord
 from bench.core.specs import RunSpec
 from bench.planning.differences import differing
@@ -18,7 +18,7 @@ ScoredAs = tuple[str, str]
 
 # Other images to learn from, not other hyper-parameters: validation data must not choose between
 # them.
-_OPTIONS = ("pool", "path", "parts", "generator")
+_OPTIONS = ("pool", "path", "parts", "generation.model")
 
 # The evaluators of 002 ("Training with Real instead of Synthetic Generated Images Still Performs
 # Better").
@@ -93,7 +93,8 @@ def _place(label: str) -> tuple[int, str]:
 
 def _image_options(options: Json) -> Json:
     """Return the options that decide which images; those of a mixture's parts as PART.OPTION."""
-    chosen = {name: options[name] for name in _OPTIONS if name in options}
+    values = {name: value_at(options, name) for name in _OPTIONS}
+    chosen = {name: value for name, value in values.items() if value is not None}
     parts = options.get("options")
     for part, inner in parts.items() if isinstance(parts, dict) else ():
         if isinstance(inner, dict):

@@ -12,9 +12,6 @@ from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from bench.runtime import threads
 
-_MODELS = ("model", "generator", "filter_model", "knn_model")
-"""Options, however deep, that name weights."""
-
 PROCESS_BYTES = 3 * 2**29
 """Memory of a process that is at small networks: one that generated the miniature's images took
 1.2 GB (measured), most of it libraries and decoded splits."""
@@ -59,10 +56,11 @@ def are_small(specs: Sequence[RunSpec], home: Home) -> bool:
 
 
 def _models(options: object) -> Iterator[str]:
+    """Yield the weights that options name, however deep."""
     if not isinstance(options, dict):
         return
     for name, value in options.items():
-        if name in _MODELS and isinstance(value, str):
+        if name == "model" and isinstance(value, str):
             yield value
         yield from _models(value)
 

@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 from PIL import Image
 
-from bench.core.config import Positive
+from bench.core.config import Config, Positive
 from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json, digest
@@ -23,10 +23,11 @@ from bench.storage.stage import Stage
 from sources.generation.checkpoint import check_generator
 from sources.generation.cost import Workload, estimate
 from sources.generation.generate import Generator
+from sources.generation.options import GeneratorOptions
 from sources.screening.embed import embed
+from sources.screening.rules import OptionalRule
 from sources.screening.screen import (
     Screened,
-    ScreeningOptions,
     check_cap,
     screen,
     write_evidence,
@@ -38,8 +39,8 @@ from sources.screening.screen import (
 class Denoised:
     """One image per image of another source."""
 
-    class Options(ScreeningOptions, frozen=True, kw_only=True):
-        """Which images, and how much noise."""
+    class Options(Config, frozen=True, kw_only=True):
+        """Which images, how much noise, which generator, and which images are kept."""
 
         of: str = "retrieved"
         """The source whose images are taken."""
@@ -52,17 +53,19 @@ class Denoised:
         """What the generator is told: the template with the class name, or the image's caption."""
         template: str = "{}"
         """Has one ``{}`` for the class name (the authors' code: the name alone)."""
+        generation: GeneratorOptions
+        filter: OptionalRule
         size: Positive | None = None
         """Images to have in the end; None for the n of the run, or all there are. A study sets its
-        largest n, so that all its runs draw their subsets from one set."""
+        largest n, so that all its runs take their subsets from one set."""
         seed: int = 0
         """Seed of the noise and of which images are taken."""
 
         def __post_init__(self) -> None:
-            super().__post_init__()
-            if int(self.steps * self.strength) < 1:
+            steps = self.generation.steps
+            if int(steps * self.strength) < 1:
                 raise ValueError(
-                    f"{self.steps} steps of strength {self.strength} are less than one step"
+                    f"{steps} steps of strength {self.strength} are less than one step"
                 )
             if self.template.count("{}") != 1:
                 raise ValueError(f"the template {self.template!r} needs one {{}}")
@@ -83,9 +86,9 @@ class Denoised:
         inner = {
             f"{self.options.of}.{key}": pin for key, pin in self.inner.fingerprints(home).items()
         }
-        filter_model = home.find_weights(self.options.filter_model)
+        filter_model = home.find_weights(self.options.filter.model)
         return {
-            "generator": fingerprint(check_generator(self.options, home)),
+            "generator": fingerprint(check_generator(self.options.generation, home)),
             "filter_model": fingerprint(filter_model),
             **inner,
         }
@@ -105,9 +108,10 @@ class Denoised:
                 "give --n or --set source.size=NUMBER",
             )
         prompts = [self._named(name) for name in context.task.class_names]
-        grey = Image.new("RGB", (options.height, options.height), "grey")
-        work = Workload(images, options.steps, prompts, grey, options.strength)
-        told = estimate(self._generator(context), options, work)
+        height = options.generation.height
+        grey = Image.new("RGB", (height, height), "grey")
+        work = Workload(images, options.generation.steps, prompts, grey, options.strength)
+        told = estimate(self._generator(context), options.generation, work)
         if isinstance(self.inner, SupportsEstimate):
             told[options.of] = self.inner.estimate(context.with_n(images))
         return told
@@ -133,11 +137,12 @@ class Denoised:
             **yields_of(taken, drawn, screened, context),
             options.of: found.manifest.stage_counts,
         }
-        described_by = {**options.described, "of": options.of, "strength": options.strength}
-        described_by |= {"prompt": options.prompt}
+        summary = {name: getattr(options, name) for name in ("of", "strength", "prompt")}
+        summary["generation"] = options.generation.summary
+        summary["filter"] = msgspec.to_builtins(options.filter)
         rows = rows.with_columns(origin=pl.lit("denoised"))
-        made = ImageSet.write(data, rows, context.task, "denoised", described_by, counts)
-        write_evidence(made, screened, options.rule, context)
+        made = ImageSet.write(data, rows, context.task, "denoised", summary, counts)
+        write_evidence(made, screened, options.filter, context)
         return made
 
     def _enough(
@@ -171,7 +176,7 @@ class Denoised:
         return found, taken, drawn, screened
 
     def _generator(self, context: Context) -> Generator:
-        return Generator(self.options, context.home, self.options.strength)
+        return Generator(self.options.generation, context.home, self.options.strength)
 
     def _needed(self, context: Context) -> int | None:
         """Return how many images there are to be; None for all."""
@@ -183,7 +188,7 @@ class Denoised:
             )
         needed = size if size is not None else n
         if needed is not None:
-            check_cap(self.options, needed, context)
+            check_cap(self.options.filter, needed, context)
         return needed
 
     def _draw(self, rows: pl.DataFrame, generator: Generator, context: Context) -> Stage:
@@ -200,8 +205,8 @@ class Denoised:
         return stage
 
     def _screen(self, drawn: list[Stage], taken: pl.DataFrame, context: Context) -> Screened:
-        embedded = [embed(stage, self.options.filter_model, context) for stage in drawn]
-        return screen(embedded, self.options, context, taken.select("key", "label"))
+        embedded = [embed(stage, self.options.filter.model, context) for stage in drawn]
+        return screen(embedded, self.options.filter, context, taken.select("key", "label"))
 
     def _named(self, class_name: str) -> str:
         return self.options.template.replace("{}", class_name)

@@ -29,6 +29,7 @@ from sources.screening.dedup import REFERENCE_DISTANCE, drop_duplicates
 from sources.screening.embed import embed
 from sources.screening.filter import domain_scored
 from sources.screening.phash import HASH_BITS, pixel_hash
+from sources.screening.rules import NoFilter
 
 _MAX_LABEL_BYTES = 1_000_000
 
@@ -42,8 +43,8 @@ class Folder:
 
         path: str
         """A folder of class folders, or of webdataset tars."""
-        filter_model: str
-        """Weights of the CLIP that scores the images."""
+        filter: NoFilter
+        """The CLIP that scores the images; none is left out for its score."""
         image_size: Positive = 256
         """Longest side kept, in pixels."""
         suffix: Suffix = ".jpg"
@@ -64,7 +65,7 @@ class Folder:
             )
         return {
             "folder": fingerprint(path),
-            "filter_model": fingerprint(home.find_weights(self.options.filter_model)),
+            "filter_model": fingerprint(home.find_weights(self.options.filter.model)),
         }
 
     def collect(self, context: Context) -> ImageSet:
@@ -88,8 +89,8 @@ class Folder:
                 yield EncodedImage(key, content, options.suffix, item.label, image.size, pixels)
 
         pack_images(stage, len(found), images)
-        embedded = embed(stage, options.filter_model, context)
-        readable = domain_scored([embedded], options.filter_model, context)
+        embedded = embed(stage, options.filter.model, context)
+        readable = domain_scored([embedded], options.filter.model, context)
         unique = drop_duplicates(readable, context, options.max_distance)
         names = list(context.task.class_names)
         rows = unique.rows.with_columns(

@@ -4,17 +4,21 @@ scan → download → embed → filter by similarity with the domain → de-dupl
 download, an index's nearest images may join or replace what the scan found.
 """
 
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import polars as pl
 
+from bench.core.config import Config
 from bench.core.files import fingerprint
+from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage
 from sources.download.download import download, failures
+from sources.download.options import DownloadOptions
 from sources.knn.options import KnnOptions
 from sources.knn.search import knn_fingerprints, with_nearest
 from sources.pool.ambiguous import Ambiguous
@@ -25,15 +29,16 @@ from sources.screening.audit import write_filtering, write_removed
 from sources.screening.counts import by_class
 from sources.screening.dedup import drop_duplicates
 from sources.screening.embed import embed
-from sources.screening.filter import passes, scored
+from sources.screening.filter import scored
+from sources.screening.rules import Rule
 
 
 @sources.register("retrieved")
 class Retrieved:
     """Pairs whose caption names a class and whose image looks like the domain."""
 
-    class Options(KnnOptions, frozen=True, kw_only=True):
-        """Which pool, which filter."""
+    class Options(Config, frozen=True, kw_only=True):
+        """Which pool, how its images are found and fetched, and which are kept."""
 
         pool: str
         """Name, path or URL of a folder of Parquet files; retrieval=knn does not read it."""
@@ -43,6 +48,32 @@ class Retrieved:
         """What becomes of a caption that names several classes."""
         allow_incomplete: bool = False
         """Go on without the files that could not be scanned; the counts name them."""
+        retrieval: Literal["captions", "knn", "both"] = "captions"
+        """What finds candidates: captions that name a class; the images of a clip-retrieval index
+        that are nearest to a class's prompts; or both."""
+        knn: KnnOptions | None = None
+        """The index; None for retrieval=captions."""
+        download: DownloadOptions = DownloadOptions()
+        filter: Rule
+
+        @classmethod
+        def complete(cls, values: Json) -> Json:
+            """Return values with the filter's CLIP for the index, where no other is given."""
+            knn, rule = values.get("knn"), values.get("filter")
+            if not isinstance(knn, dict) or not isinstance(rule, dict) or knn.get("model"):
+                return values
+            return {**values, "knn": {**knn, "model": rule.get("model")}}
+
+        def __post_init__(self) -> None:
+            if self.knn is not None and self.retrieval == "captions":
+                raise ValueError(
+                    "knn means nothing to retrieval=captions; "
+                    "leave it out, or add --set source.retrieval=knn"
+                )
+            if self.knn is None and self.retrieval != "captions":
+                raise ValueError(
+                    f"retrieval={self.retrieval} needs knn.url, a server, or knn.index, a folder"
+                )
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -55,11 +86,11 @@ class Retrieved:
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the pool, of the index and of the weights."""
-        found = {"filter_model": fingerprint(home.find_weights(self.options.filter_model))}
+        found = {"filter_model": fingerprint(home.find_weights(self.options.filter.model))}
         if self.options.retrieval != "knn":
             found |= {"pool": Pool.find(self.options.pool, home).fingerprint}
-        if self.options.retrieval != "captions":
-            found |= knn_fingerprints(self.options, home)
+        if self.options.knn is not None:
+            found |= knn_fingerprints(self.options.knn, home)
         return found
 
     def scan(self, context: Context) -> Stage:
@@ -74,11 +105,12 @@ class Retrieved:
             BenchError: If files of the pool could not be scanned, and that is not allowed.
         """
         pool, scanned = self._pool(context.home), self._candidates(context)
-        fetched = download(pool, scanned, self.options, context)
-        embedded = embed(fetched, self.options.filter_model, context)
+        fetched = download(pool, scanned, self.options.download, context)
+        embedded = embed(fetched, self.options.filter.model, context)
         matched = candidates(scanned)
-        images = scored([embedded], self.options, context, matched.select("key", "label"))
-        passing = passes(images, self.options)
+        rule = self.options.filter
+        images = scored([embedded], rule, context, matched.select("key", "label"))
+        passing = rule.passes(images)
         unique = drop_duplicates(images.filter(passing), context)
         kept = unique.rows
         rows = with_labels(kept.drop("label"), scanned, self.options.ambiguous).with_columns(
@@ -89,15 +121,15 @@ class Retrieved:
             "matched": matched.height,
             **fetched.info(),
             "decodable": images.height,
-            self.options.complaint: images.height - int(passing.sum()),
+            rule.dropped: images.height - int(passing.sum()),
             "duplicates": unique.counts,
             "kept": rows.height,
             "classes": by_class(
                 context.task.class_names, matched, failures(fetched), decodable=images, kept=kept
             ),
         }
-        retrieval = self.options.retrieval
-        options = {"pool": self.options.pool, "retrieval": retrieval, **self.options.rule}
+        options = {name: getattr(self.options, name) for name in ("pool", "retrieval")}
+        options["filter"] = msgspec.to_builtins(rule)
         found = ImageSet.write(context.home.data, rows, context.task, "retrieved", options, counts)
         write_filtering(found, images, passing)
         write_removed(found, images, unique.removed, context)
@@ -111,11 +143,13 @@ class Retrieved:
 
     def _candidates(self, context: Context) -> Stage:
         """Return the stage that holds what to download."""
-        scanned = None
-        if self.options.retrieval != "knn":
-            scanned = self.scan(context)
-            if not self.options.allow_incomplete:
-                require_complete(scanned)
-            if self.options.retrieval == "captions":
-                return scanned
-        return with_nearest(scanned, self.options, self.options.ambiguous, context)
+        if self.options.knn is None:
+            return self._complete_scan(context)
+        scanned = self._complete_scan(context) if self.options.retrieval == "both" else None
+        return with_nearest(scanned, self.options.knn, self.options.ambiguous, context)
+
+    def _complete_scan(self, context: Context) -> Stage:
+        scanned = self.scan(context)
+        if not self.options.allow_incomplete:
+            require_complete(scanned)
+        return scanned

@@ -7,9 +7,10 @@ n adds blocks and changes none.
 import os
 from collections.abc import Sequence
 
+import msgspec
 import polars as pl
 
-from bench.core.config import Positive
+from bench.core.config import Config, Positive
 from bench.core.errors import BenchError, RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json, digest
@@ -26,7 +27,9 @@ from sources.generation.checkpoint import check_generator
 from sources.generation.cost import Workload, estimate
 from sources.generation.fidelity import fidelity
 from sources.generation.generate import Generator, image_rows
+from sources.generation.options import GeneratorOptions
 from sources.screening.embed import embed
+from sources.screening.rules import OptionalRule
 from sources.screening.screen import check_cap, screen, write_evidence, yields_of
 
 
@@ -34,18 +37,23 @@ from sources.screening.screen import check_cap, screen, write_evidence, yields_o
 class Synthetic:
     """Images of written captions."""
 
-    class Options(CaptionOptions, frozen=True, kw_only=True):
-        """Which captions, which generator, how many images."""
+    class Options(Config, frozen=True, kw_only=True):
+        """Which captions, which generator, how many images, and which are kept."""
 
+        captions: CaptionOptions = CaptionOptions()
+        generation: GeneratorOptions
+        filter: OptionalRule
         images_per_caption: Positive = 1
         """Images of each caption: 1 in 002, 4 in SynCLR (001, section 3.2)."""
         size: Positive | None = None
         """Images to generate; None for the n of the run. A study sets its largest n, so that all
-        its runs draw their subsets from one set, as the retrieved arm does."""
+        its runs take their subsets from one set, as the retrieved arm does."""
+        seed: int = 0
+        """Seed of captions and images; not the run's seed, which picks the subset."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.writer = writer_of(options.writer, options.writing)
+        self.writer = writer_of(options.captions.writer, options.captions.options)
 
     @property
     def job_stages(self) -> tuple[tuple[str, ...], ...]:
@@ -54,21 +62,24 @@ class Synthetic:
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return fingerprints of the captions' origin, the generator and the scoring weights."""
-        told = [self.writer.config(home), read_phrases(self.options.phrases)]
-        filter_model = home.find_weights(self.options.filter_model)
+        told = [self.writer.config(home), read_phrases(self.options.captions.phrases)]
+        filter_model = home.find_weights(self.options.filter.model)
         return {
             "captions": digest(told),
-            "generator": fingerprint(check_generator(self.options, home)),
+            "generator": fingerprint(check_generator(self.options.generation, home)),
             "filter_model": fingerprint(filter_model),
         }
 
     def estimate(self, context: Context) -> Json:
         """Return images, forwards, hours and bytes, from the measured speed of a few batches."""
         task, options = context.task, self.options
-        captions_needed = self._blocks(self._needed(context)) * options.block_size
+        captions_needed = self._blocks(self._needed(context)) * options.captions.block_size
         prompts = [prompt for name in task.class_names for prompt in task.prompts(name)]
-        work = Workload(captions_needed * options.images_per_caption, options.steps, prompts)
-        return estimate(Generator(options, context.home), options, work)
+        work = Workload(
+            captions_needed * options.images_per_caption, options.generation.steps, prompts
+        )
+        generator = Generator(options.generation, context.home)
+        return estimate(generator, options.generation, work)
 
     def collect(self, context: Context) -> ImageSet:
         """Return as many images as the run or the study needs.
@@ -79,7 +90,7 @@ class Synthetic:
         """
         options = self.options
         needed = self._needed(context)
-        generator = Generator(options, context.home)
+        generator = Generator(options.generation, context.home)
         generator.try_out(context)
         blocks = self._blocks(needed)
         kept = pl.DataFrame()
@@ -88,19 +99,21 @@ class Synthetic:
         embedded: list[Stage] = []
         while True:
             while len(written) < blocks:
-                written.append(captions(options, self.writer, context, written))
+                written.append(
+                    captions(options.captions, options.seed, self.writer, context, written)
+                )
             stages = self._draw(written[len(drawn) :], generator, context)
             drawn += stages
-            embedded += [embed(stage, options.filter_model, context) for stage in stages]
+            embedded += [embed(stage, options.filter.model, context) for stage in stages]
             asked = self._rows(pl.concat(map(caption_rows, written)))
-            screened = screen(embedded, options, context, asked.select("key", "label"))
+            screened = screen(embedded, options.filter, context, asked.select("key", "label"))
             before, kept = kept, screened.unique.rows
             if kept.height >= needed:
                 break
             if kept.height <= before.height:
                 raise BenchError(
                     f"{kept.height} images are left of {asked.height}, and more add none",
-                    "ask for fewer, or look at source.cap",
+                    "ask for fewer, or look at source.filter.cap",
                 )
             # As many more as would do, if as many of them were kept.
             blocks += -(-(needed - kept.height) * blocks // kept.height)
@@ -108,13 +121,15 @@ class Synthetic:
         rows = rows.with_columns(origin=pl.lit("synthetic"), url=pl.lit(None, pl.String))
         counts: Json = {
             **yields_of(asked, drawn, screened, context),
-            "captions": {"writer": options.writer, **caption_yields(written)},
-            "fidelity": fidelity(generator.folder, options),
+            "captions": {"writer": options.captions.writer, **caption_yields(written)},
+            "fidelity": fidelity(generator.folder, options.generation),
         }
-        made = ImageSet.write(
-            context.home.data, rows, context.task, "synthetic", options.described, counts
-        )
-        write_evidence(made, screened, options.rule, context)
+        summary = {
+            "generation": options.generation.summary,
+            "filter": msgspec.to_builtins(options.filter),
+        }
+        made = ImageSet.write(context.home.data, rows, context.task, "synthetic", summary, counts)
+        write_evidence(made, screened, options.filter, context)
         return made
 
     def _needed(self, context: Context) -> int:
@@ -124,12 +139,14 @@ class Synthetic:
                 "give a number, or --set source.size=NUMBER",
             )
         needed = max(context.n or 0, self.options.size or 0)
-        check_cap(self.options, needed, context)
+        check_cap(self.options.filter, needed, context)
         return needed
 
     def _blocks(self, images: int) -> int:
         """Return the least number of blocks that may hold so many images."""
-        return max(1, -(-images // (self.options.block_size * self.options.images_per_caption)))
+        return max(
+            1, -(-images // (self.options.captions.block_size * self.options.images_per_caption))
+        )
 
     def _rows(self, captioned: pl.DataFrame) -> pl.DataFrame:
         per_caption = self.options.images_per_caption

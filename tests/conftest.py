@@ -136,7 +136,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def preset(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preset that trains the small CLIP for two epochs."""
     small = {"image_size": 32, "suffix": ".png"}
-    filtered = {**small, "filter_model": str(tiny_clip)}
+    clip = {"model": str(tiny_clip)}
     values = {
         "description": "Seconds, not minutes.",
         "tasks": {"aircraft": "mini-aircraft"},
@@ -152,8 +152,12 @@ def preset(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sources": {
             "none": {},
             "real": small,
-            "folder": filtered,
-            "retrieved": {**filtered, "tau": -1, "shard_size": 100, "pool": "miniworld"},
+            "folder": {**small, "filter": clip},
+            "retrieved": {
+                "pool": "miniworld",
+                "download": {**small, "shard_size": 100},
+                "filter": {"rule": "threshold", **clip, "tau": -1},
+            },
             "mixed": {"parts": {"real": 0.5, "folder": 0.5}},
         },
     }

@@ -1,11 +1,6 @@
 """``bench show``: everything about one name."""
 
-from typing import TYPE_CHECKING
-
 import click
-
-if TYPE_CHECKING:
-    from msgspec.structs import FieldInfo
 
 
 @click.command()
@@ -17,6 +12,7 @@ def command(name: str) -> None:
     import msgspec
 
     from bench import plugins
+    from bench.core.config import described
     from bench.core.errors import unknown_name
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
@@ -40,16 +36,7 @@ def command(name: str) -> None:
         if name in registry.names():
             thing: type = registry.get(name)
             click.echo(f"{registry.kind} {name}: {inspect.getdoc(thing)}")
-            for field in msgspec.structs.fields(thing.Options) if hasattr(thing, "Options") else ():
-                click.echo(f"  {field.name} = {_default(field)}")
+            for line in described(thing.Options) if hasattr(thing, "Options") else ():
+                click.echo(f"  {line}")
             return
     raise unknown_name("name", name, known)
-
-
-def _default(field: "FieldInfo") -> str:
-    import msgspec
-
-    if field.required:
-        return "required"
-    made = field.default is msgspec.NODEFAULT
-    return repr(field.default_factory() if made else field.default)

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Hashable, Iterable, Iterator
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 import yaml
@@ -21,7 +22,19 @@ Momentum = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of everything a user may write: immutable, keyword-only, unknown keys refused."""
+    """Base of everything a user may write: immutable, keyword-only, unknown keys refused.
+
+    A field may be a `Config` itself, or one of several that a tag tells apart; the first of those
+    is meant where no tag is given.
+    """
+
+    @classmethod
+    def complete(cls, values: Json) -> Json:
+        """Return the given values, with those added whose default depends on other values.
+
+        What does not fit is left alone: the types are checked afterwards.
+        """
+        return values
 
 
 T = TypeVar("T", bound=Config)
@@ -109,10 +122,7 @@ def parse_config(kind: type[T], values: Json, where: str) -> T:
     """
     if not isinstance(values, dict):
         raise RequestError(f"{where}: {values!r} is not a mapping of settings")
-    names = [field.encode_name for field in msgspec.structs.fields(kind)]
-    for name in values:
-        if name not in names:
-            raise unknown_name(f"setting of {where}", str(name), names)
+    values = _completed(kind, values, where)
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -122,13 +132,132 @@ def parse_config(kind: type[T], values: Json, where: str) -> T:
         raise RequestError(f"{where}:{name} {why[:1].lower()}{why[1:]}", hint) from error
 
 
+def merged(kind: type[Config], base: Json, given: Json) -> Json:
+    """Return values of a type with others laid over them; nested ones name by name."""
+    result = {**base, **given}
+    for name, types in _fields(kind).items():
+        configs, inner, over = _configs(types), base.get(name), given.get(name)
+        if configs and isinstance(inner, dict) and isinstance(over, dict):
+            result[name] = merged(configs[0], inner, over)
+    return result
+
+
+def paths(kind: type[Config], within: str = "") -> Iterator[str]:
+    """Yield the dotted names of all settings, those of nested types included."""
+    for name, types in _fields(kind).items():
+        yield f"{within}{name}"
+        for config in _configs(types):
+            yield from paths(config, f"{within}{name}.")
+
+
+def described(kind: type[Config], within: str = "") -> Iterator[str]:
+    """Yield a line for each setting, nested ones by their dotted names: its name and default."""
+    for field in msgspec.structs.fields(kind):
+        configs = _configs(field.type)
+        place = f"{within}{field.encode_name}"
+        if field.default is None or not configs:
+            yield f"{place} = {_default(field)}"
+        if not configs:
+            continue
+        lines = {config: list(described(config, f"{place}.")) for config in configs}
+        tags = {config: str(config.__struct_config__.tag) for config in configs}
+        if tag := configs[0].__struct_config__.tag_field:
+            usual, *others = tags.values()
+            yield f"{place}.{tag} = {usual!r}" + (f" (or {', '.join(others)})" if others else "")
+        for line in dict.fromkeys(line for each in lines.values() for line in each):
+            of = [tags[config] for config in configs if line in lines[config]]
+            yield line if len(of) == len(configs) else f"{line} ({', '.join(of)})"
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    made = field.default is msgspec.NODEFAULT
+    return repr(field.default_factory() if made else field.default)
+
+
+def _fields(kind: type[Config]) -> dict[str, Any]:
+    """Return the names of a type's settings, the tag's first, and their types."""
+    tag = kind.__struct_config__.tag_field
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    return {tag: Literal[kind.__struct_config__.tag], **fields} if tag else fields
+
+
+def _configs(types: Any) -> list[type[Config]]:  # noqa: ANN401 (an annotation)
+    """Return the `Config` that a setting is, or those that it may be."""
+    if isinstance(types, type) and issubclass(types, Config):
+        return [types]
+    if get_origin(types) not in (Union, UnionType):
+        return []
+    return [config for part in get_args(types) for config in _configs(part)]
+
+
+def _completed(kind: type[Config], values: Json, where: str, within: str = "") -> Json:
+    """Return values whose names, nested ones included, are known, with dependent defaults."""
+    fields = _fields(kind)
+    for name in values:
+        if name not in fields:
+            raise _unknown(kind, str(name), where, within)
+    completed = {}
+    for name, value in kind.complete(values).items():
+        configs = _configs(fields[name])
+        if configs and isinstance(value, dict):
+            place = f"{within}{name}."
+            chosen, inner = _chosen(configs, value, where, place)
+            completed[name] = _completed(chosen, inner, where, place)
+        else:
+            completed[name] = value
+    return completed
+
+
+def _unknown(kind: type[Config], name: str, where: str, within: str) -> RequestError:
+    """Return the error for a name that is not there; one deeper down is suggested first."""
+    what = f"setting of {within.rstrip('.')} of {where}" if within else f"setting of {where}"
+    error = unknown_name(what, name, _fields(kind))
+    deeper = [path for path in paths(kind, within) if path.endswith(f".{name}")]
+    if deeper:
+        return RequestError(error.what, f"did you mean {' or '.join(dict.fromkeys(deeper))}?")
+    return error
+
+
+def _chosen(
+    configs: list[type[Config]], values: Json, where: str, within: str
+) -> tuple[type[Config], Json]:
+    """Return which of several types is meant, and the values with its tag.
+
+    Of tagged types a null is a value that is not given: so a preset's value for another tag is
+    taken back.
+    """
+    tag = configs[0].__struct_config__.tag_field
+    if tag is None:
+        return configs[0], values
+    by_tag = {str(config.__struct_config__.tag): config for config in configs}
+    values = {tag: next(iter(by_tag))} | {k: v for k, v in values.items() if v is not None}
+    name = str(values[tag])
+    if name not in by_tag:
+        raise RequestError(
+            f"{where}: {within}{tag}: invalid enum value {name!r}", _suggestion(name, list(by_tag))
+        )
+    for other in values:
+        if other not in _fields(by_tag[name]) and any(other in _fields(c) for c in configs):
+            raise RequestError(
+                f"{where}: {within}{other} means nothing to {tag}={name}",
+                "leave it out, or set it to null if the preset gives it",
+            )
+    return by_tag[name], values
+
+
 def _choice(kind: type[Config], place: str, why: str) -> str:
     """Return which words a setting takes, the nearest first, given msgspec's place and reason."""
-    own = re.split(r"[.\[`]", place)[0]
-    types = [field.type for field in msgspec.structs.fields(kind) if field.encode_name == own]
-    words = list(map(str, _words(types)))
-    question = did_you_mean(why.removeprefix(_NO_CHOICE).strip("'"), words)
-    return f"{question} there are: {', '.join(words)}" if words else ""
+    types: list[Any] = [kind]
+    for name in re.split(r"[.\[`]", place):
+        inner = [_fields(config).get(name) for one in types for config in _configs(one)]
+        types = inner or types
+    return _suggestion(why.removeprefix(_NO_CHOICE).strip("'"), list(map(str, _words(types))))
+
+
+def _suggestion(name: str, words: list[str]) -> str:
+    return f"{did_you_mean(name, words)} there are: {', '.join(words)}" if words else ""
 
 
 def _words(types: Iterable[Any]) -> Iterator[object]:

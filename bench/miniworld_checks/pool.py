@@ -35,14 +35,14 @@ def measure_retrieval(domain: str, home: Home, progress: Progress, clip: str) ->
         `tau`, the preset's; `curve`, rows as `retrieval_curve` gives them, without those that
         keep nothing; `bend` and `knee` as `bend_of` gives them; `gain` as `precision_gain` does.
     """
-    settings = {"source.tau": TAUS[0], "source.filter_model": clip}
+    settings = {"source.filter.tau": TAUS[0], "source.filter.model": clip}
     spec = preset.resolve("mini", task=domain, source="retrieved", n=None, settings=settings)
     index = collect_images(spec, home, progress).index()
     world = Pool.find(MINIWORLD, home).root
     curve = retrieval_curve(index, domain, world, TAUS).filter(pl.col("kept") > 0)
     bend, knee = bend_of(curve)
     return {
-        "tau": preset.load("mini").sources["retrieved"]["tau"],
+        "tau": preset.load("mini").sources["retrieved"]["filter"]["tau"],
         "bend": round(bend, 4),
         "knee": knee,
         "gain": round(precision_gain(curve), 4),

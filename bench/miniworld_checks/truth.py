@@ -102,13 +102,13 @@ def write_truth(rows: pl.DataFrame, folder: Path) -> None:
 
 
 def _tau() -> float:
-    return float(preset.load("mini").sources["retrieved"]["tau"])
+    return float(preset.load("mini").sources["retrieved"]["filter"]["tau"])
 
 
 def _retrieved(
     domain: str, matcher: Matcher, tau: float, home: Home, progress: Progress
 ) -> ImageSet:
-    settings = {"source.matcher": matcher, "source.tau": tau}
+    settings = {"source.matcher": matcher, "source.filter.tau": tau}
     spec = preset.resolve("mini", task=domain, source="retrieved", n=None, settings=settings)
     return collect_images(spec, home, progress)
 

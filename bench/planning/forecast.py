@@ -168,7 +168,7 @@ def _images(alike: list[tuple[RunSpec, int]], stock: _Stock) -> tuple[list[Image
             place = (spec.task, source, rates.making(source, options))
             n = max(int((spec.n or 0) * share), options.get("size") or 0)
             # A generator makes as many as are wanted; whatever else there is has an end of its own.
-            wanted[place] = max(n, wanted.get(place, (0,))[0]), "generator" not in options
+            wanted[place] = max(n, wanted.get(place, (0,))[0]), "generation" not in options
     images, parts = [], []
     for (task, source, key), (n, open_end) in wanted.items():
         made = stock.made(task, key)

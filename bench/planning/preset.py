@@ -9,12 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.config import Config, assign, parse_assignment, parse_config, read_yaml
+from bench.core.config import Config, assign, merged, parse_assignment, parse_config, read_yaml
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
 from bench.core.memo import memo
 from bench.core.specs import RunSpec, TrainSpec
 from bench.plugins import evaluators, full_options, sources
+from bench.plugins.registries import options_type
 
 _FOLDER = Path(__file__).parents[1] / "presets"
 
@@ -75,8 +76,8 @@ def resolve(
         source: The source's name.
         n: Images to train on; None for all.
         seed: The run's seed.
-        settings: Assignments such as ``train.lr=1e-5`` or ``source.tau=0.2``, as text or as a
-            mapping from path to value.
+        settings: Assignments such as ``train.lr=1e-5`` or ``source.filter.tau=0.2``, as text or as
+            a mapping from path to value.
 
     Raises:
         RequestError: If a name or a setting is unknown, or a value does not fit.
@@ -157,6 +158,7 @@ def source_options(preset: Preset, source: str, given: Json, within: tuple[str, 
         if part in within:
             raise RequestError(f"{part!r} cannot be a part of itself")
         # A source made of sources carries their options, so that its hash covers them.
-        inner = {**preset.sources.get(part, {}), **options["options"].get(part, {})}
+        usual, own = preset.sources.get(part, {}), options["options"].get(part, {})
+        inner = merged(options_type(sources, part), usual, own)
         options["options"][part] = source_options(preset, part, inner, within)
     return dict(options)

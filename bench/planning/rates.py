@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from bench.core.json_values import Json
+from bench.core.json_values import Json, value_at
 from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from bench.storage.run_folder import SpecSummary, Summary
@@ -25,7 +25,11 @@ Rates = dict[Key, list[float]]
 _LOOKED_INTO = 50
 """Run folders of one kind, and image sets, whose files are looked at: the newest."""
 
-_DECIDING = ("generator", "steps", "height", "dtype", "image_size", "suffix", "quality", "pool")
+_IMAGES = ("image_size", "suffix", "quality")
+_DECIDING = (
+    *("pool", *_IMAGES, *(f"download.{name}" for name in _IMAGES)),
+    *(f"generation.{name}" for name in ("model", "steps", "height", "dtype", *_IMAGES)),
+)
 
 
 def training(spec: RunSpec | SpecSummary) -> Key:
@@ -50,7 +54,8 @@ def keeping(spec: RunSpec | SpecSummary) -> Key:
 
 def making(source: str, options: Json) -> Key:
     """Return what decides the seconds and the bytes of an image that a source makes."""
-    return "make", source, *((name, str(options[name])) for name in _DECIDING if name in options)
+    values = ((name, value_at(options, name)) for name in _DECIDING)
+    return "make", source, *((name, str(value)) for name, value in values if value is not None)
 
 
 def seconds(done: Collection[Summary], home: Home) -> dict[str, Rates]:

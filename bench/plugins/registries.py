@@ -27,27 +27,28 @@ def source_of(name: str, options: Json) -> Source:
         RequestError: If there is no such source, or an option is unknown or does not fit.
     """
     kind = sources.get(name)
-    return kind(parse_config(_options(kind), options, f"the source {name}"))
+    return kind(parse_config(options_type(sources, name), options, f"the source {name}"))
 
 
 def evaluator_of(name: str, options: Json) -> Evaluator:
     """Return an evaluator with its options checked; raises as `source_of` does."""
     kind = evaluators.get(name)
-    return kind(parse_config(_options(kind), options, f"the evaluator {name}"))
+    return kind(parse_config(options_type(evaluators, name), options, f"the evaluator {name}"))
 
 
 def writer_of(name: str, options: Json) -> CaptionWriter:
     """Return a caption writer with its options checked; raises as `source_of` does."""
     kind = writers.get(name)
-    return kind(parse_config(_options(kind), options, f"the writer {name}"))
+    return kind(parse_config(options_type(writers, name), options, f"the writer {name}"))
 
 
 def full_options(registry: Registry[Any], name: str, given: Json) -> Json:
     """Return the options of a source, writer or evaluator with every default filled in."""
-    kind = _options(registry.get(name))
+    kind = options_type(registry, name)
     return dict(msgspec.to_builtins(parse_config(kind, given, f"the {registry.kind} {name}")))
 
 
-def _options(plugin: Any) -> type[Config]:  # noqa: ANN401 (a plug-in's class)
-    kind: type[Config] = plugin.Options
+def options_type(registry: Registry[Any], name: str) -> type[Config]:
+    """Return the type of the options of a source, writer or evaluator."""
+    kind: type[Config] = registry.get(name).Options
     return kind

@@ -15,6 +15,7 @@ import pandas as pd
 import polars as pl
 
 from bench.core.errors import BenchError
+from bench.core.json_values import value_at
 from bench.core.paths import Home
 from bench.storage.image_set import ImageSet
 
@@ -89,10 +90,9 @@ def _audited(home: Home) -> dict[tuple[str, str], ImageSet]:
 
 
 def _rule(images: ImageSet) -> str:
-    options = images.manifest.options
-    rule = {name: options[name] for name in ("tau", "top_fraction", "cap") if name in options}
-    settings = ", ".join(f"{name} {value:g}" for name, value in rule.items())
-    return f"filter {options['filter']}, {settings}" if "filter" in options else ""
+    rule = images.manifest.options.get("filter", {"rule": "none"})
+    settings = [f"{key} {rule[key]:g}" for key in ("tau", "fraction", "cap") if key in rule]
+    return "" if rule["rule"] == "none" else ", ".join([f"filter {rule['rule']}", *settings])
 
 
 def _steps(images: ImageSet) -> list[list[str]]:
@@ -130,7 +130,9 @@ def _filtering(images: ImageSet) -> dict[str, Any]:
         return {"histogram": ""}
     scores = pl.read_parquet(path, columns=["clip_score", "passed"], glob=False)
     passed = int(scores["passed"].sum())
-    figure = histogram(scores, images.manifest.options.get("tau"), "Similarity of every match")
+    figure = histogram(
+        scores, value_at(images.manifest.options, "filter.tau"), "Similarity of every match"
+    )
     return {
         "histogram": _svg(figure),
         "passed": f"{passed:,}",

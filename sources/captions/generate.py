@@ -1,7 +1,7 @@
 """Captions are written in two stages: drafts, in shards; then copies are drawn anew.
 
 An item's draft depends on its seed and key alone: it is drawn until it is fit, at most
-``1 + redraws`` times, and given up after that. Then, in at most ``redraws`` rounds, every caption
+``1 + retries`` times, and given up after that. Then, in at most ``retries`` rounds, every caption
 that equals one of an earlier item, of its own or of an earlier block, is drawn anew; what is a copy
 after that is kept and counted. So an item depends on those before it and on nothing else: neither
 on the workers, nor on the batch or shard size, nor on how many items come after it.
@@ -25,7 +25,11 @@ from sources.captions.table import COPY, SCHEMA, caption_texts
 
 
 def captions(
-    options: CaptionOptions, writer: CaptionWriter, context: Context, earlier: Sequence[Stage] = ()
+    options: CaptionOptions,
+    seed: int,
+    writer: CaptionWriter,
+    context: Context,
+    earlier: Sequence[Stage] = (),
 ) -> Stage:
     """Return the finished captions of the next block.
 
@@ -33,6 +37,7 @@ def captions(
 
     Args:
         options: How many, and how.
+        seed: Of all captions and images.
         writer: What writes them.
         context: For which task.
         earlier: The finished captions of all earlier blocks, in order.
@@ -41,8 +46,8 @@ def captions(
         RequestError: If the writer cannot begin.
         BenchError: If it cannot go on, or if most of a shard's captions are unfit.
     """
-    desk = CaptionGenerator(options, writer, context)
-    drafts = _drafts(options, desk, context, len(earlier))
+    generator = CaptionGenerator(options, seed, writer, context)
+    drafts = _drafts(options, generator, context, len(earlier))
     inputs = [drafts.output, *(stage.output for stage in earlier)]
     stage = context.stage("captions", {"version": 1}, inputs)
 
@@ -52,7 +57,7 @@ def captions(
             [pl.Series(dtype=pl.String), *(caption_texts(block) for block in earlier)]
         )
         fit = rows.filter(pl.col("fault").is_null())
-        desk.without_copies(fit, before).write_parquet(folder / "captions.parquet")
+        generator.without_copies(fit, before).write_parquet(folder / "captions.parquet")
         rows.filter(pl.col("fault").is_not_null()).write_parquet(folder / "given-up.parquet")
 
     stage.run(1, make, sharded=False)
@@ -60,19 +65,19 @@ def captions(
 
 
 def _drafts(
-    options: CaptionOptions, desk: "CaptionGenerator", context: Context, block: int
+    options: CaptionOptions, generator: "CaptionGenerator", context: Context, block: int
 ) -> Stage:
     config = {"version": 1, "block": block, "size": options.block_size}
-    config |= {"shard_size": options.caption_shard_size, **desk.config}
+    config |= {"shard_size": options.shard_size, **generator.config}
     stage = context.stage("drafts", config)
 
     def make(shard: int, folder: Path) -> None:
-        first = shard * options.caption_shard_size
-        last = min(first + options.caption_shard_size, options.block_size)
+        first = shard * options.shard_size
+        last = min(first + options.shard_size, options.block_size)
         keys = [f"b{block:05d}-{item:06d}" for item in range(first, last)]
-        desk.drafts(keys).write_parquet(folder / "drafts.parquet")
+        generator.drafts(keys).write_parquet(folder / "drafts.parquet")
 
-    shards = -(-options.block_size // options.caption_shard_size)
+    shards = -(-options.block_size // options.shard_size)
     stage.run(shards, make, sharded=False)
     return stage
 
@@ -80,10 +85,13 @@ def _drafts(
 class CaptionGenerator:
     """A writer at work: its texts are checked, and drawn anew where they are unfit."""
 
-    def __init__(self, options: CaptionOptions, writer: CaptionWriter, context: Context) -> None:
+    def __init__(
+        self, options: CaptionOptions, seed: int, writer: CaptionWriter, context: Context
+    ) -> None:
         self._options = options
+        self._seed = seed
         self._writer = writer
-        self._redraws = 0 if writer.fixed else options.redraws
+        self._retries = 0 if writer.fixed else options.retries
         phrases = read_phrases(options.phrases)
         self._brief = CaptionBrief(context.task, context.home, phrases)
         self._check = CaptionCheck(context.task)
@@ -98,8 +106,8 @@ class CaptionGenerator:
             "phrases": digest(self._brief.phrases),
             "classes": [[name, task.query(name).any] for name in task.class_names],
             "noun": task.noun,
-            "seed": self._options.seed,
-            "redraws": self._redraws,
+            "seed": self._seed,
+            "redraws": self._retries,
         }
 
     def drafts(self, keys: Sequence[str]) -> pl.DataFrame:
@@ -109,7 +117,7 @@ class CaptionGenerator:
             BenchError: If most of them stay unfit.
         """
         rows = self._rows([self._order(key) for key in keys])
-        for _ in range(self._redraws):
+        for _ in range(self._retries):
             unfit = [place for place, row in enumerate(rows) if row["fault"]]
             for place, drawn in zip(unfit, self._anew([rows[at] for at in unfit]), strict=True):
                 rows[place] = {**drawn, "refused": [*rows[place]["refused"], rows[place]["fault"]]}
@@ -130,7 +138,7 @@ class CaptionGenerator:
             rows: Fit captions, in the order of their keys.
             before: The captions of earlier blocks.
         """
-        for _ in range(self._redraws):
+        for _ in range(self._retries):
             copied = _copied(rows["caption"], before)
             if not copied.any():
                 break
@@ -146,7 +154,7 @@ class CaptionGenerator:
 
     def _order(self, key: str, draw: int = 0) -> CaptionOrder:
         block, item = key.removeprefix("b").split("-")
-        seed = int(digest([self._options.seed, key], 15), 16)
+        seed = int(digest([self._seed, key], 15), 16)
         return CaptionOrder(key, int(block) * self._options.block_size + int(item), seed, draw)
 
     def _rows(self, orders: list[CaptionOrder]) -> list[Json]:

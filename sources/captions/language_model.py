@@ -86,7 +86,7 @@ class CausalModel:
         if reads is not None and needed > reads:
             raise RequestError(
                 f"{self._folder} reads {reads} tokens; a prompt and its caption have {needed}",
-                "choose another model, or lower source.writing.max_tokens",
+                "choose another model, or lower source.captions.options.max_tokens",
             )
 
 

@@ -55,9 +55,7 @@ def fetch_shard(
     url = pl.col("url").map_elements(access.rewrite, return_dtype=pl.String)
     rows.select(url, name="key").write_parquet(urls)
     endpoints = [*options.allow_private, *access.private_endpoints]
-    # A source's options are these and more.
-    own = {name: getattr(options, name) for name in DownloadOptions.__struct_fields__}
-    job = FetchJob(str(urls), str(fetched), os.getpid(), endpoints, DownloadOptions(**own))
+    job = FetchJob(str(urls), str(fetched), os.getpid(), endpoints, options)
     _run(job, folder)
     passes = sorted(fetched.iterdir())
     index = _pack(passes, rows.height, folder / "images.tar", options.suffix)

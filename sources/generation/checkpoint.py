@@ -40,18 +40,18 @@ def check_generator(options: GeneratorOptions, home: Home) -> Path:
         RequestError: If it is not here, is no such pipeline, has no safety checker to ask, or
             cannot draw that height or in so many steps.
     """
-    folder = generator_folder(options.generator, home)
+    folder = generator_folder(options.model, home)
     index = pipeline_index(folder)
     if options.safety != "off" and not has_part(index, "safety_checker"):
         raise RequestError(
-            f"safety={options.safety} needs a safety checker, and {options.generator!r} has none",
-            "take a pipeline folder that has one, or --set source.safety=off",
+            f"safety={options.safety} needs a safety checker, and {options.model!r} has none",
+            "take a pipeline folder that has one, or --set source.generation.safety=off",
         )
     kind = index.get("_class_name")
     if options.pipeline == "stable-diffusion" and kind not in _STABLE_DIFFUSION:
         raise RequestError(
-            f"the generator {options.generator!r} is no Stable Diffusion 1 or 2, but {kind!r}",
-            "add --set source.pipeline=auto",
+            f"the generator {options.model!r} is no Stable Diffusion 1 or 2, but {kind!r}",
+            "add --set source.generation.pipeline=auto",
         )
     if has_part(index, "vae"):
         _check_height(folder, options)
@@ -68,7 +68,7 @@ def _check_height(folder: Path, options: GeneratorOptions) -> None:
     factor = 2 ** min(max(halvings, 3), _MOST_HALVINGS)
     if options.height % factor:
         raise RequestError(
-            f"{options.generator!r} cannot draw images {options.height} pixels high",
+            f"{options.model!r} cannot draw images {options.height} pixels high",
             f"give a height that {factor} divides",
         )
 
@@ -83,8 +83,7 @@ def _check_steps(folder: Path, options: GeneratorOptions) -> None:
     for most in limits:
         if not isinstance(most, int) or options.steps > most:
             raise RequestError(
-                f"{options.generator!r} takes {most!r} steps at most; "
-                f"{options.steps} are asked for",
+                f"{options.model!r} takes {most!r} steps at most; {options.steps} are asked for",
                 "give fewer steps, or a generator that takes as many",
             )
 

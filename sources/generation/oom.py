@@ -56,7 +56,7 @@ class Halving:
         if failed == 1:
             raise BenchError(
                 f"there is not enough memory to draw a single image: {why}",
-                "try --set source.dtype=fp16, a smaller source.height, or a larger GPU",
+                "try --set source.generation.dtype=fp16, a smaller height, or a larger GPU",
             )
         self.batch = failed // 2
         self.times += 1

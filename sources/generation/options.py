@@ -12,14 +12,13 @@ from bench.storage.tar_shards import Suffix
 class GeneratorOptions(Config, frozen=True, kw_only=True):
     """How images are generated; the defaults are the paper's (002, appendix A.1)."""
 
-    generator: str
+    model: str
     """A diffusers pipeline folder by name or path, or ORG/NAME@REVISION of the Hugging Face Hub."""
     pipeline: Literal["stable-diffusion", "auto"] = "stable-diffusion"
     """``auto`` takes whatever text-to-image pipeline the folder says it is: SDXL, SD 3, Flux, …"""
-    scheduler: Literal["ddim", "dpm++", "pipeline"] | None = None
+    scheduler: Literal["ddim", "dpm++", "pipeline"] = "ddim"
     """DDIM with eta 0, the paper's; DPM-Solver++ of second order, which does with fewer steps, for
-    new images at Karras et al.'s noise levels; or the pipeline's own. None for the paper's with
-    stable-diffusion and the pipeline's own with auto."""
+    new images at Karras et al.'s noise levels; or the pipeline's own, the default with auto."""
     steps: Positive = 50
     guidance: Annotated[float, msgspec.Meta(ge=0)] = 2.5
     height: Positive = 512
@@ -40,13 +39,14 @@ class GeneratorOptions(Config, frozen=True, kw_only=True):
     compile: bool = False
     """Whether torch.compile is used: minutes to begin with, then faster (docs/synthetic.md)."""
     batch_size: Positive = 16
-    """Images drawn at once; halved when memory runs out."""
+    """Images generated at once; halved when memory runs out."""
     shard_size: Positive = 1000
 
-    def __post_init__(self) -> None:
-        if self.scheduler is None:
-            own = "ddim" if self.pipeline == "stable-diffusion" else "pipeline"
-            msgspec.structs.force_setattr(self, "scheduler", own)
+    @classmethod
+    def complete(cls, values: Json) -> Json:
+        """Return values with the scheduler that the pipeline is used with."""
+        usual = "pipeline" if values.get("pipeline") == "auto" else "ddim"
+        return {**values, "scheduler": values.get("scheduler") or usual}
 
     @property
     def recipe(self) -> Json:
@@ -54,3 +54,8 @@ class GeneratorOptions(Config, frozen=True, kw_only=True):
         names = ["pipeline", "scheduler", "steps", "guidance", "height", "image_size", "suffix"]
         names += ["quality", "safety", "dtype", "shard_size"]
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def summary(self) -> Json:
+        """What an image set says about how it was generated."""
+        return {name: getattr(self, name) for name in ("model", "steps", "guidance", "safety")}

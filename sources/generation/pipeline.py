@@ -45,7 +45,7 @@ def _load(folder: Path, options: GeneratorOptions, *, of_images: bool) -> Any:  
         raise RequestError(
             f"the generator {folder} does not load: {why}",
             "give a folder that diffusers wrote for such a pipeline, with .safetensors weights; "
-            "for others than Stable Diffusion 1 and 2 --set source.pipeline=auto",
+            "for others than Stable Diffusion 1 and 2 --set source.generation.pipeline=auto",
         ) from error
 
 
@@ -82,7 +82,7 @@ def _assembled(folder: Path, options: GeneratorOptions, *, of_images: bool) -> A
         if kind not in own.compatibles:
             raise RequestError(
                 f"the sampler {options.scheduler} does not fit {folder}'s {type(own).__name__}",
-                "add --set source.scheduler=pipeline",
+                "add --set source.generation.scheduler=pipeline",
             )
         pipeline.scheduler = kind.from_config(own.config, **more)
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")

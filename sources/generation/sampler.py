@@ -111,9 +111,9 @@ class DiffusionSampler:
             ).images
         if not self._latent and made[0].shape[:2] != (self._options.height,) * 2:
             raise RequestError(
-                f"{self._options.generator!r} draws {made[0].shape[1]} by {made[0].shape[0]} "
+                f"{self._options.model!r} draws {made[0].shape[1]} by {made[0].shape[0]} "
                 f"pixels where {self._options.height} are asked for",
-                "give a source.height that it can draw",
+                "give a source.generation.height that it can draw",
             )
         return made
 

@@ -47,8 +47,8 @@ class IndexFolder:
             )
         if find_spec("faiss") is None:
             raise RequestError(
-                "faiss, which reads knn_index, is not installed",
-                "pip install faiss-cpu, or serve the index: clip-retrieval back, and knn_url",
+                "faiss, which reads knn.index, is not installed",
+                "pip install faiss-cpu, or serve the index: clip-retrieval back, and knn.url",
             )
         self.fingerprint = fingerprint(folder)
 
@@ -69,7 +69,7 @@ class IndexFolder:
             raise RequestError(
                 f"vectors in {self._file} have {self._index.d} numbers, "
                 f"those of the CLIP that asks {queries.shape[1]}",
-                "name the CLIP that built the index: --set source.knn_model=…",
+                "name the CLIP that built the index: --set source.knn.model=…",
             )
         similarities, ids = self._index.search(np.ascontiguousarray(queries), k)
         found = pl.DataFrame(

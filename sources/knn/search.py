@@ -19,7 +19,7 @@ from bench.core.paths import Home
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from sources.knn.index_folder import IndexFolder
-from sources.knn.options import DEFAULT_K, KnnOptions
+from sources.knn.options import KnnOptions
 from sources.knn.server import Server
 from sources.pool.ambiguous import Ambiguous, resolve
 from sources.pool.match_file import Matches
@@ -49,7 +49,7 @@ def knn_fingerprints(options: KnnOptions, home: Home) -> dict[str, str]:
     """
     return {
         "knn": _index(options).fingerprint,
-        "knn_model": fingerprint(home.find_weights(_model(options))),
+        "knn_model": fingerprint(home.find_weights(options.model)),
     }
 
 
@@ -60,12 +60,12 @@ def nearest(options: KnnOptions, context: Context) -> Stage:
     similarity, the largest cosine with one of the class's prompts; one row per address and class)
     and ``asked.parquet``, what was asked for and found per class.
     """
-    index, k = _index(options), options.knn_k or DEFAULT_K
+    index, k = _index(options), options.k
     task, names = context.task, context.task.class_names
     config = {
         "version": 1,
         "index": index.fingerprint,
-        "model": fingerprint(context.home.find_weights(_model(options))),
+        "model": fingerprint(context.home.find_weights(options.model)),
         "prompts": [[name, task.prompts(name)] for name in names],  # Their order makes the labels.
         "k": k,
     }
@@ -75,7 +75,7 @@ def nearest(options: KnnOptions, context: Context) -> Stage:
         own = range(shard * CLASSES, min((shard + 1) * CLASSES, len(names)))
         prompts = [(label, text) for label in own for text in task.prompts(names[label])]
         labels = np.array([label for label, _ in prompts])
-        queries = context.embedder(_model(options)).texts([text for _, text in prompts])
+        queries = context.embedder(options.model).texts([text for _, text in prompts])
         answers = index.nearest(queries, k)
         found = answers.select(
             "url", "caption", "nsfw", pl.Series("label", labels[answers["query"]]), "similarity"
@@ -124,7 +124,7 @@ def with_nearest(
         if rows.is_empty():
             raise RequestError(
                 f"the index has no image for task {context.task.name!r}",
-                "raise source.knn_k, or choose another index",
+                "raise source.knn.k, or choose another index",
             )
         rows.write_parquet(folder / "candidates.parquet")
         also = near.join(named, on="key", how="semi")["key"].n_unique()
@@ -147,13 +147,9 @@ def with_nearest(
 
 
 def _index(options: KnnOptions) -> _Index:
-    if options.knn_url is not None:
-        return Server(options.knn_url, options.knn_name)
-    return IndexFolder(Path(options.knn_index or ""))
-
-
-def _model(options: KnnOptions) -> str:
-    return options.knn_model or options.filter_model
+    if options.url is not None:
+        return Server(options.url, options.name)
+    return IndexFolder(Path(options.index or ""))
 
 
 def _read(stage: Stage, name: str) -> pl.DataFrame:

@@ -48,12 +48,12 @@ class Server:
     """
 
     def __init__(self, url: str, name: str | None) -> None:
-        self._url = server_address(url, "knn_url")
+        self._url = server_address(url, "knn.url")
         names = self._names()
         if name is None and len(names) != 1:
             raise RequestError(
                 f"{self._url} has {len(names)} indices",
-                f"choose one: --set source.knn_name=…, of {', '.join(names)}",
+                f"choose one: --set source.knn.name=…, of {', '.join(names)}",
             )
         self._name = name or names[0]
         if self._name not in names:
@@ -93,7 +93,7 @@ class Server:
         except BenchError as error:
             raise BenchError(
                 error.what,
-                "was the index built with source.knn_model? look at the server's log; "
+                "was the index built with source.knn.model? look at the server's log; "
                 "then the same command continues",
             ) from error
 
@@ -108,7 +108,7 @@ class Server:
             pass
         raise RequestError(
             f"no clip-retrieval server answers: {problem}",
-            "start `clip-retrieval back`, or name the index's folder: --set source.knn_index=…",
+            "start `clip-retrieval back`, or name the index's folder: --set source.knn.index=…",
         )
 
     def _table(self, answer: object, query: int, k: int) -> pl.DataFrame:

@@ -2,64 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
-import msgspec
 import polars as pl
 
-from bench.core.config import Positive
 from bench.core.errors import BenchError, RequestError
 from bench.core.json_values import Json
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage
 from sources.generation.generate import drawn_rows
-from sources.generation.options import GeneratorOptions
 from sources.generation.shard import DEFECTS
 from sources.screening.audit import write_filtering, write_removed
 from sources.screening.counts import by_class
 from sources.screening.dedup import Deduplicated, drop_duplicates
-from sources.screening.filter import FilterOptions, domain_scored, passes, scored
-
-_RULE = ("tau", "top_fraction", "cap")
-
-
-class ScreeningOptions(GeneratorOptions, frozen=True, kw_only=True):
-    """How images are generated, and which of them are kept."""
-
-    filter_model: str
-    """Weights of the CLIP that scores the images."""
-    filter: Literal["none", "threshold", "class-threshold", "top-fraction"] = "none"
-    """The rule, as for retrieved images; the paper filters no generated ones (002, section 3)."""
-    tau: Annotated[float, msgspec.Meta(ge=-1, le=1)] | None = None
-    """Cosine above which an image is kept; None for 0.2 with the threshold rules."""
-    top_fraction: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    """Share of each class that is kept; None for 0.3 with top-fraction."""
-    cap: Positive | None = None
-    """Images of a class that are kept at most; None for 10,000 with top-fraction."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in _RULE:
-            if self.filter == "none" and getattr(self, name) is not None:
-                raise ValueError(f"{name} means nothing to filter=none; leave it out")
-            if self.rule is not None:
-                msgspec.structs.force_setattr(self, name, getattr(self.rule, name))
-
-    @property
-    def rule(self) -> FilterOptions | None:
-        """The rule as retrieved images know it; None for none."""
-        if self.filter == "none":
-            return None
-        values = {name: getattr(self, name) for name in _RULE}
-        return FilterOptions(filter_model=self.filter_model, filter=self.filter, **values)
-
-    @property
-    def described(self) -> Json:
-        """What an image set says about how it was made; the rule, where there is one."""
-        names = ("generator", "steps", "guidance", "safety")
-        rule = {} if self.rule is None else self.rule.rule
-        return {name: getattr(self, name) for name in names} | rule
+from sources.screening.filter import scored
+from sources.screening.rules import Filter, NoFilter, TopFraction
 
 
 @dataclass(frozen=True)
@@ -77,41 +34,38 @@ class Screened:
     unique: Deduplicated
 
 
-def check_cap(options: ScreeningOptions, needed: int, context: Context) -> None:
+def check_cap(rule: Filter, needed: int, context: Context) -> None:
     """Refuse a cap that leaves too few images, however many are made.
 
     Raises:
         RequestError: If it does.
     """
-    most = (options.cap or needed) * len(context.task.class_names)
+    if not isinstance(rule, TopFraction):
+        return
+    most = rule.cap * len(context.task.class_names)
     if most < needed:
         raise RequestError(
-            f"{needed} images are asked for, and source.cap={options.cap} leaves {most} at most",
-            "ask for fewer, or raise source.cap",
+            f"{needed} images are asked for, and source.filter.cap={rule.cap} leaves {most}",
+            "ask for fewer, or raise source.filter.cap",
         )
 
 
 def screen(
-    embedded: Sequence[Stage], options: ScreeningOptions, context: Context, labels: pl.DataFrame
+    embedded: Sequence[Stage], rule: Filter, context: Context, labels: pl.DataFrame
 ) -> Screened:
     """Score drawn images, keep those that pass, and remove copies.
 
     Args:
         embedded: Finished descriptions.
-        options: The rule.
+        rule: Which images are kept.
         context: What the source was given.
         labels: Key and label of every image.
 
     Raises:
         BenchError: If nothing is left: no larger number of images would help.
     """
-    if options.rule is None:
-        images = domain_scored(embedded, options.filter_model, context)
-        images = images.join(labels, on="key", how="left", maintain_order="left")
-        passing = pl.repeat(True, images.height, eager=True, dtype=pl.Boolean)
-    else:
-        images = scored(embedded, options.rule, context, labels)
-        passing = passes(images, options.rule)
+    images = scored(embedded, rule, context, labels)
+    passing = rule.passes(images)
     unique = drop_duplicates(images.filter(passing), context)
     kept, passed = unique.rows.height, int(passing.sum())
     if not passed:
@@ -164,9 +118,9 @@ def yields_of(
     }
 
 
-def write_evidence(made: ImageSet, screened: Screened, rule: object, context: Context) -> None:
+def write_evidence(made: ImageSet, screened: Screened, rule: Filter, context: Context) -> None:
     """Write, beside an image set, what the filter and de-duplication removed."""
-    if rule is not None:
+    if not isinstance(rule, NoFilter):
         write_filtering(made, screened.images, screened.passing)
     passed = screened.images.filter(screened.passing)
     write_removed(made, passed, screened.unique.removed, context)

@@ -1,1 +1,1 @@
-"""Caption writers; a file here is a value of ``source.writer``."""
+"""Caption writers; a file here is a value of ``source.captions.writer``."""

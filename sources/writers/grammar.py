@@ -18,7 +18,7 @@ class Grammar:
     fixed = False
 
     class Options(Config, frozen=True, kw_only=True):
-        """None: `source.phrases` says what it puts together."""
+        """None: `source.captions.phrases` says what it puts together."""
 
     def __init__(self, options: Options) -> None:
         """Take no options."""

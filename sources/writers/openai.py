@@ -109,10 +109,12 @@ class OpenAI:
                 f"no caption writer answers: {error.what}",
                 f"the environment variable {self._options.key_variable} must hold the server's key"
                 if error.status in (401, 403)
-                else "start the server, or check source.writing.url, .model and .endpoint",
+                else "start the server, or check source.captions.options.url, .model and .endpoint",
             ) from error
         except BenchError as error:
-            raise RequestError(error.what, "check source.writing.url and .endpoint") from error
+            raise RequestError(
+                error.what, "check source.captions.options.url and .endpoint"
+            ) from error
         self._met = True
 
     def _question(self, prompt: str, seed: int, max_tokens: int) -> Json:
@@ -133,7 +135,9 @@ class OpenAI:
             ) from error
         text = (choice.message.content or "") if choice.message else choice.text
         if text is None:
-            raise BenchError(f"{self._url} answers without a text", "check source.writing.endpoint")
+            raise BenchError(
+                f"{self._url} answers without a text", "check source.captions.options.endpoint"
+            )
         return text
 
     def _key(self) -> str:

@@ -89,5 +89,5 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
     except (OSError, HfHubHTTPError, HFValidationError, httpx.HTTPError) as error:
         raise RequestError(
             f"the language model {name!r} is not here",
-            "give a folder, or let the Hub be asked: --set source.writing.download=true",
+            "give a folder, or let the Hub be asked: --set source.captions.options.download=true",
         ) from error

@@ -99,13 +99,11 @@ def ratios(options: GeneratorOptions, images: int, turns: int) -> None:
         home = Home(Path(folder))
         context = Context(home, find_task("mini-aircraft"), None, 0, _no_embedder, QUIET)
         written = CaptionOptions(
-            generator=options.generator,
-            filter_model="",
             phrases="mini",
-            redraws=0,
+            retries=0,
             block_size=images,
         )
-        written_captions = captions(written, writer_of("grammar", {}), context)
+        written_captions = captions(written, 0, writer_of("grammar", {}), context)
         rows = image_rows(caption_rows(written_captions), 1, shared=False)
         generator = Generator(options, home)
         sampler, size = generator.sampler, (options.steps, options.height)
@@ -184,7 +182,7 @@ def main() -> None:
     parser.add_argument("--variants", action="store_true")
     given = parser.parse_args()
     options = GeneratorOptions(
-        generator=given.generator, steps=given.steps, height=given.height, dtype=given.dtype,
+        model=given.generator, steps=given.steps, height=given.height, dtype=given.dtype,
         image_size=min(256, given.height), batch_size=given.batch,
     )  # fmt: skip
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

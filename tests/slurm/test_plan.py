@@ -26,7 +26,7 @@ def spec_of(home: Home, preset: Path, web: Web) -> Any:
     def make(source: str, n: int | None = 20, task: str = "aircraft", **settings: Any) -> RunSpec:
         given = {name.replace("__", "."): value for name, value in settings.items()}
         if source == "retrieved":
-            given |= {"source.pool": str(web.pool), "source.allow_private": [web.host]}
+            given |= {"source.pool": str(web.pool), "source.download.allow_private": [web.host]}
         return with_fingerprints(
             resolve(str(preset), task=task, source=source, n=n, settings=given), home
         )
@@ -65,7 +65,7 @@ def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:
         assert [jobs.kind for jobs in plan([spec], home, {}, QUIET)] == left
     with pytest.raises(UnfinishedError):
         collect_images(
-            spec_of("retrieved", source__shard_size=50),
+            spec_of("retrieved", source__download__shard_size=50),
             home,
             QUIET,
             WorkSelection(stages=frozenset({"scan"})),
@@ -73,7 +73,7 @@ def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:
 
 
 def test_variants_of_one_source_share_its_arrays(home: Home, spec_of: Any) -> None:
-    specs = [spec_of("retrieved", source__tau=tau) for tau in (-1, 0.1)]
+    specs = [spec_of("retrieved", source__filter__tau=tau) for tau in (-1, 0.1)]
     planned = plan(specs, home, {}, QUIET)
     assert [jobs.kind for jobs in planned] == [
         "scan",

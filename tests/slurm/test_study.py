@@ -33,7 +33,10 @@ def numbers(out: str) -> dict[str, str]:
 def test_a_study_becomes_arrays_in_order_and_comes_to_the_same_results(
     lab: Lab, web: Web, tmp_path: Path
 ) -> None:
-    pool: dict[str, Any] = {"source.pool": str(web.pool), "source.allow_private": [web.host]}
+    pool: dict[str, Any] = {
+        "source.pool": str(web.pool),
+        "source.download.allow_private": [web.host],
+    }
     study = lab.write(
         "ordered",
         {

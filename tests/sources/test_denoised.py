@@ -1,6 +1,7 @@
 """Denoised images: those of another source, redrawn from noise of a given strength."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,16 +14,19 @@ from bench.planning.preset import resolve
 from bench.plugins import source_of
 from bench.storage.image_set import ImageSet
 from tests.conftest import Bench
+from tests.support.source_options import options_of
 from tests.support.tiny_generation import World, pixels
 
 INNER = {"real": {"image_size": 32, "suffix": ".png"}}
 
 
-def denoised(world: World, n: int | None = None, **more: object) -> ImageSet:
-    settings = {"steps": 10, "of": "real", "options": INNER, "strength": 0.5, **more}
-    settings = world.settings(**settings)
-    del settings["block_size"]
-    return source_of("denoised", settings).collect(world.context(n))
+def denoised(world: World, n: int | None = None, **more: Any) -> ImageSet:
+    return source_of("denoised", settings_of(world, **more)).collect(world.context(n))
+
+
+def settings_of(world: World, **more: Any) -> Json:
+    given = {"steps": 10, "of": "real", "options": INNER, "strength": 0.5, **more}
+    return world.settings(source="denoised", **given)
 
 
 def real(world: World) -> ImageSet:
@@ -54,8 +58,8 @@ def test_a_part_of_the_images_is_a_part_of_the_larger_part(world: World) -> None
 def test_as_many_images_are_denoised_as_the_run_needs(world: World) -> None:
     images = denoised(world, n=7)
     assert len(images) == images.manifest.stage_counts["matched"] == 7
-    scores = denoised(world, filter="class-threshold", tau=-1).index()["clip_score"]
-    fewer = denoised(world, n=7, filter="class-threshold", tau=scores.median())
+    scores = denoised(world, rule="class-threshold", tau=-1).index()["clip_score"]
+    fewer = denoised(world, n=7, rule="class-threshold", tau=scores.median())
     assert len(fewer) >= 7
     assert fewer.manifest.stage_counts["filtered"] > 0
     assert 7 < fewer.manifest.stage_counts["matched"] <= 24
@@ -83,10 +87,9 @@ def test_a_template_may_hold_other_braces(world: World) -> None:
 
 def test_less_noise_changes_less(world: World, tmp_path: Path) -> None:
     def change(strength: float) -> float:
-        settings = world.settings(steps=20, of="real", options=INNER, strength=strength, size=6)
-        settings["generator"] = "stable-diffusion"
-        del settings["block_size"]
-        images = source_of("denoised", settings).collect(world.context(None))
+        images = denoised(
+            world, steps=20, strength=strength, size=6, generation__model="stable-diffusion"
+        )
         before, after = pixels(world, real(world)), pixels(world, images)
         return float(np.mean([abs(before[key] - after[key]).mean() for key in after]))
 
@@ -97,9 +100,8 @@ def test_captions_are_prompts_where_images_have_them(world: World) -> None:
     with pytest.raises(RequestError, match="images of the source 'real' have no captions"):
         denoised(world, prompt="caption")
     inner = {"synthetic": world.settings(size=6)}
-    settings = world.settings(of="synthetic", options=inner, prompt="caption", strength=0.6)
-    del settings["block_size"]
-    images = source_of("denoised", settings).collect(world.context(6)).index()
+    how = {"of": "synthetic", "options": inner, "prompt": "caption", "strength": 0.6, "steps": 2}
+    images = denoised(world, 6, **how).index()
     began = world.collect(n=6, size=6).index()
     both = images.join(began, on="key")
     assert both.height == images.height > 0
@@ -120,24 +122,21 @@ def test_captions_are_prompts_where_images_have_them(world: World) -> None:
 def test_a_request_that_makes_no_image_is_refused(
     world: World, options: Json, complaint: str
 ) -> None:
-    settings = {**world.settings(of="real", options=INNER, steps=10), **options}
-    del settings["block_size"]
     with pytest.raises(RequestError, match=complaint):
-        source_of("denoised", settings)
+        source_of("denoised", settings_of(world, **{"strength": 0.1, **options}))
 
 
 def test_the_inner_source_has_the_presets_options() -> None:
     settings = ["source.of=synthetic", "source.options.synthetic.size=64"]
     spec = resolve("mini", task="aircraft", source="denoised", n=5, settings=settings)
     assert spec.options["options"]["synthetic"]["size"] == 64
-    assert spec.options["options"]["synthetic"]["generator"] == "stable-diffusion"
+    assert spec.options["options"]["synthetic"]["generation"]["model"] == "stable-diffusion"
 
 
 def test_a_dry_run_counts_the_steps_that_are_done(
     bench: Bench, world: World, preset: Path, colours: Path
 ) -> None:
-    settings = world.settings(of="real", steps=50, strength=0.1)
-    del settings["block_size"]
+    settings = settings_of(world, steps=50, strength=0.1)
     words = ["--preset", str(preset), "--task", str(colours), "--n", "12", "--dry-run"]
     for name, value in settings.items():
         words += ["--set", f"source.{name}={value}"]
@@ -151,8 +150,7 @@ def test_a_dry_run_counts_the_steps_that_are_done(
 def test_the_record_of_a_run_says_what_the_images_were(
     bench: Bench, world: World, preset: Path, colours: Path
 ) -> None:
-    settings = world.settings(of="real", steps=10, strength=0.3)
-    del settings["block_size"]
+    settings = settings_of(world, strength=0.3)
     words = ["--preset", str(preset), "--task", str(colours), "--n", "12", "--json"]
     for name, value in settings.items():
         words += ["--set", f"source.{name}={value}"]
@@ -173,9 +171,9 @@ def test_an_image_of_another_shape_is_squeezed_into_the_square(
         for index in range(3):
             noise = np.random.default_rng(10 * label + index).integers(0, 255, (24, 60, 3))
             Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "own" / name / f"{index}.png")
-    inner = {"path": str(tmp_path / "own"), "filter_model": str(world.clip), "image_size": 64}
-    settings = world.settings(steps=10, of="folder", options={"folder": inner}, strength=0.5)
-    del settings["block_size"]
-    rows = source_of("denoised", settings).collect(world.context(None)).index()
+    inner = options_of(
+        "folder", path=str(tmp_path / "own"), filter__model=str(world.clip), image_size=64
+    )
+    rows = denoised(world, of="folder", options={"folder": inner}).index()
     assert set(rows.select("width", "height").iter_rows()) == {(32, 32)}
     assert rows.group_by("label").agg(pl.len()).height == 3

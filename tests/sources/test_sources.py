@@ -38,6 +38,7 @@ from sources.mixed import apportion
 from sources.pool.pool import Pool
 from sources.pool.scan import candidates, scan
 from tests.conftest import Bench, Web
+from tests.support.source_options import options_of
 from tests.support.tiny_clip import COLOURS, colour_task, square
 
 QUIET = Progress(quiet=True)
@@ -148,9 +149,10 @@ def retrieved(
 
 
 def retrieval(web: Web, tiny_clip: Path, **more: object) -> Json:
-    small = {"image_size": 32, "suffix": ".png", "shard_size": 100, "retries": 0}
-    small["allow_private"] = [web.host]
-    return {"pool": str(web.pool), "filter_model": str(tiny_clip), "tau": -1, **small, **more}
+    return options_of(
+        "retrieved", pool=str(web.pool), image_size=32, suffix=".png", shard_size=100, retries=0,
+        allow_private=[web.host], filter__model=str(tiny_clip), **{"tau": -1, **more},
+    )  # fmt: skip
 
 
 def test_captions_and_labels_stay_with_their_images(
@@ -327,14 +329,14 @@ def test_an_empty_part_is_named(
     task = find_task(str(colours))
     for name in COLOURS:
         shutil.copytree(colours / "test" / name, tmp_path / "leaks" / name)
-    folder = {"path": str(tmp_path / "leaks"), "filter_model": str(tiny_clip)}
+    folder = options_of("folder", path=str(tmp_path / "leaks"), filter__model=str(tiny_clip))
     options = {"parts": {"real": 1, "folder": 1}, "options": {"real": {}, "folder": folder}}
     with pytest.raises(RequestError, match=r"'folder' (has 0|of the mixture has no images)"):
         source_of("mixed", options).collect(context(home, task, n))
 
 
 def test_a_part_of_no_images_is_not_made_and_costs_nothing(home: Home, colours: Path) -> None:
-    absent = {"generator": "nowhere", "filter_model": "nowhere"}
+    absent = options_of("synthetic", generation__model="nowhere", filter__model="nowhere")
     options = {
         "parts": {"real": 0.9, "synthetic": 0.1},
         "options": {"real": {}, "synthetic": absent},
@@ -384,12 +386,8 @@ def own_images(root: Path, names: Sequence[str] = tuple(COLOURS), count: int = 3
 
 
 def from_folder(home: Home, root: Path, tiny_clip: Path, task: Task, **more: object) -> ImageSet:
-    options = {
-        "path": str(root),
-        "filter_model": str(tiny_clip),
-        "image_size": 32,
-        "suffix": ".png",
-    }
+    small = {"image_size": 32, "suffix": ".png"}
+    options = options_of("folder", path=str(root), filter__model=str(tiny_clip), **small)
     return source_of("folder", {**options, **more}).collect(context(home, task))
 
 
@@ -600,9 +598,9 @@ def test_real_images_may_have_long_and_strange_names(home: Home, tmp_path: Path)
 
 NEEDED = {
     "real": {},
-    "folder": {"path": "p", "filter_model": "m"},
-    "retrieved": {"pool": "p", "filter_model": "m"},
-    "synthetic": {"generator": "g", "filter_model": "m"},
+    "folder": {"path": "p", "filter__model": "m"},
+    "retrieved": {"pool": "p", "filter__model": "m"},
+    "synthetic": {"generation__model": "g", "filter__model": "m"},
 }
 
 
@@ -612,7 +610,8 @@ NEEDED = {
         *((name, "image_size", (0, -1)) for name in NEEDED),
         *((name, "suffix", ("png", ".webp")) for name in NEEDED),
         *(("retrieved", name, (0,)) for name in ("shard_size", "threads", "timeout_s")),
-        *(("synthetic", name, (0,)) for name in ("shard_size", "block_size", "batch_size")),
+        *(("synthetic", name, (0,)) for name in ("generation__shard_size", "block_size")),
+        *(("synthetic", name, (0,)) for name in ("captions__shard_size", "batch_size")),
         *(("synthetic", name, (0, -8)) for name in ("size", "steps", "height")),
         ("retrieved", "retries", (-1,)),
         ("retrieved", "quality", (0, 101)),
@@ -625,17 +624,20 @@ NEEDED = {
 def test_an_option_out_of_range_is_refused_by_name(
     source: str, option: str, values: Sequence[object]
 ) -> None:
-    source_of(source, NEEDED[source])
+    source_of(source, options_of(source, **NEEDED[source]))
+    name = option.replace("__", ".")
     for value in values:
-        with pytest.raises(RequestError, match=rf"the source {source}: {option}: "):
-            source_of(source, {**NEEDED[source], option: value})
+        with pytest.raises(RequestError, match=rf"the source {source}: ([a-z]+\.)?{name}: "):
+            source_of(source, options_of(source, **NEEDED[source], **{option: value}))
 
 
 def test_showing_a_source_tells_what_is_required_and_what_is_the_default(bench: Bench) -> None:
     lines = bench("show", "mixed").out.splitlines()
     assert "  parts = required" in lines
     assert "  options = {}" in lines
-    assert "  filter = 'threshold'" in bench("show", "retrieved").out.splitlines()
+    lines = bench("show", "retrieved").out.splitlines()
+    assert "  filter.rule = 'threshold' (or class-threshold, top-fraction)" in lines
+    assert "  filter.cap = 10000 (top-fraction)" in lines
 
 
 def test_no_images_are_an_empty_set(home: Home) -> None:

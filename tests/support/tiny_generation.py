@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from adapt.models import ClipEmbedder, load_clip
+from bench.core.config import parse_config
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -16,6 +17,7 @@ from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet, read_image
 from sources.generation.options import GeneratorOptions
 from sources.generation.sampler import DiffusionSampler
+from tests.support.source_options import options_of
 from tests.support.tiny_clip import colour_task
 
 BLOCK = 8
@@ -34,25 +36,22 @@ class World:
     clip: Path
     pipelines: Path
 
-    def settings(self, **more: object) -> Json:
+    def settings(self, generator: str = "sd", source: str = "synthetic", **more: Any) -> Json:
         """Return options for quick images; the names of pipelines are their families."""
-        options: Json = {
-            "generator": "sd", "filter_model": str(self.clip), "steps": 2, "height": 32,
-            "image_size": 32, "suffix": ".png", "block_size": BLOCK, "shard_size": 4,
-            "batch_size": 4,
+        quick: Json = {
+            "generation__model": generator if "/" in generator else str(self.pipelines / generator),
+            "filter__model": str(self.clip), "steps": 2, "height": 32, "image_size": 32,
+            "suffix": ".png", "batch_size": 4, "generation__shard_size": 4,
         }  # fmt: skip
-        options |= more
-        if "/" not in str(options["generator"]):
-            options["generator"] = str(self.pipelines / str(options["generator"]))
-        return options
+        if source == "synthetic":
+            quick["block_size"] = BLOCK
+        return options_of(source, **{**quick, **more})
 
     def context(self, n: int | None = BLOCK - 2, task: Task | None = None) -> Context:
         """Return what a source is given."""
         return Context(self.home, task or colour_task(), n, 0, embedder, Progress(quiet=True))
 
-    def collect(
-        self, n: int | None = BLOCK - 2, task: Task | None = None, **more: object
-    ) -> ImageSet:
+    def collect(self, n: int | None = BLOCK - 2, task: Task | None = None, **more: Any) -> ImageSet:
         """Return generated images."""
         return source_of("synthetic", self.settings(**more)).collect(self.context(n, task))
 
@@ -61,11 +60,10 @@ class World:
         return World(Home(folder), self.clip, self.pipelines)
 
 
-def sampler(world: World, strength: float | None = None, **more: object) -> DiffusionSampler:
-    options = world.settings(**more)
-    names = GeneratorOptions.__struct_fields__
-    chosen = GeneratorOptions(**{name: options[name] for name in names if name in options})
-    return DiffusionSampler(Path(options["generator"]), chosen, strength)
+def sampler(world: World, strength: float | None = None, **more: Any) -> DiffusionSampler:
+    settings = world.settings(**more)["generation"]
+    options = parse_config(GeneratorOptions, settings, "generation")
+    return DiffusionSampler(Path(options.model), options, strength)
 
 
 def pixels(world: World, images: ImageSet) -> dict[str, Any]:

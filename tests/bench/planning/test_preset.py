@@ -8,6 +8,7 @@ import yaml
 from bench.core.errors import RequestError
 from bench.core.specs import RunSpec
 from bench.planning.preset import resolve
+from tests.support.source_options import options_of
 
 
 def spec_of(preset: Path, *assignments: str) -> RunSpec:
@@ -71,7 +72,7 @@ def test_a_wrong_setting_is_refused_before_any_work(preset: Path, setting: str, 
     ],
 )
 def test_a_wrong_choice_is_refused_with_the_choices(value: str, why: str) -> None:
-    settings = [f"source.scheduler={value}"]
+    settings = [f"source.generation.scheduler={value}"]
     with pytest.raises(RequestError, match=f"scheduler: .*{why}"):
         resolve("mini", task="cars", source="synthetic", n=9, seed=0, settings=settings)
 
@@ -90,7 +91,9 @@ def test_a_seed_out_of_range_is_refused(preset: Path, seed: int) -> None:
 @pytest.mark.parametrize("part", ["mixed", "denoised"])
 def test_a_source_cannot_be_a_part_of_itself(tmp_path: Path, preset: Path, part: str) -> None:
     content = yaml.safe_load(preset.read_text().replace("folder: 0.5", f"{part}: 0.5"))
-    content["sources"]["denoised"] = {"of": "mixed", "generator": "g", "filter_model": "c"}
+    content["sources"]["denoised"] = options_of(
+        "denoised", of="mixed", generation__model="g", filter__model="c"
+    )
     looped = tmp_path / "looped.yaml"
     looped.write_text(yaml.safe_dump(content))
     with pytest.raises(RequestError, match="part of itself"):

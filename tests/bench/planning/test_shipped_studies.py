@@ -46,7 +46,7 @@ def test_figure_2_has_the_papers_tasks_sizes_and_settings() -> None:
     assert sizes(found, "aircraft", "synthetic") == {31_250, 125_000, 250_000, 500_000, 2_500_000}
     for task in ("cars", "flowers"):
         assert sizes(found, task, "synthetic") == {31_250, 125_000, 210_000}
-    assert {s.options["tau"] for s in found if s.source == "retrieved"} == TAUS
+    assert {s.options["filter"]["tau"] for s in found if s.source == "retrieved"} == TAUS
     for spec in found:
         # 002, section 4 and appendix B.2
         train = spec.train
@@ -55,7 +55,8 @@ def test_figure_2_has_the_papers_tasks_sizes_and_settings() -> None:
         assert spec.model == "CLIP-ViT-B-16-laion2B-s34B-b88K"
         assert (spec.objective, train.select_by) == ("ce", "linear-probe")
         if spec.source == "synthetic":
-            assert (spec.options["steps"], spec.options["guidance"]) == (50, 2.5)  # appendix A.1
+            generation = spec.options["generation"]
+            assert (generation["steps"], generation["guidance"]) == (50, 2.5)  # appendix A.1
             largest = max(n or 0 for n in sizes(found, spec.task, "synthetic"))
             assert spec.options["size"] == largest, "each n would be generated anew"
 
@@ -72,8 +73,12 @@ def test_figure_4_asks_for_no_run_that_figure_2_has_not() -> None:
 
 def test_tau_is_swept_over_the_papers_values_and_nothing_else() -> None:
     retrieved = [spec for spec in runs("tau-sweep") if spec.source == "retrieved"]
-    assert {spec.options["tau"] for spec in retrieved} == TAUS
-    assert len({(s.task, s.seed, s.options["tau"]) for s in retrieved}) == len(retrieved) == 18
+    assert {spec.options["filter"]["tau"] for spec in retrieved} == TAUS
+    assert (
+        len({(s.task, s.seed, s.options["filter"]["tau"]) for s in retrieved})
+        == len(retrieved)
+        == 18
+    )
     assert {spec.n for spec in retrieved} == {31_250}
 
 

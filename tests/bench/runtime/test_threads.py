@@ -130,7 +130,7 @@ def test_a_container_has_the_processes_that_its_limits_allow(
 
 
 @pytest.mark.usefixtures("three_cores")
-@pytest.mark.parametrize("setting", ["model", "source.filter_model"])
+@pytest.mark.parametrize("setting", ["model", "source.filter.model"])
 def test_one_large_network_has_all_cores(
     setting: str, home: Home, preset: Path, large: Path
 ) -> None:

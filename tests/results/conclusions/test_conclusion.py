@@ -65,7 +65,8 @@ def test_seeds_that_disagree_are_said_so(home: Home, last: int, agreed: bool) ->
 def test_each_variant_is_compared_alone(home: Home) -> None:
     write_run(home, "retrieved", 100, right=100)
     for name, right in (("good", 150), ("bad", 50)):
-        write_run(home, "synthetic", 100, options={"generator": f"lab/{name}"}, right=right)
+        options = {"generation": {"model": f"lab/{name}"}}
+        write_run(home, "synthetic", 100, options=options, right=right)
     bad, good, _ = sentences(home)
     assert "retrieved images beat synthetic bad ones by 25.0 points" in bad
     assert "synthetic good images beat retrieved ones by 25.0 points" in good

@@ -49,9 +49,10 @@ def audited(home: Home, tau: float | None = 0.2, source: str = "retrieved") -> I
         {"key": rows[10]["key"], "reason": "equal bytes", "distance": 0, "kept": rows[2]["key"]},
     ]  # fmt: skip
     removed = pl.DataFrame(copies, schema=REMOVED_SCHEMA)
-    options: dict[str, Any] = {"filter": "threshold", "tau": tau}
+    rule: dict[str, Any] = {"rule": "threshold", "tau": tau}
     if tau is None:
-        options = {"filter": "top-fraction", "top_fraction": 0.3, "cap": 10_000}
+        rule = {"rule": "top-fraction", "fraction": 0.3, "cap": 10_000}
+    options = {"filter": {"model": "clip", **rule}}
     of_class = {"matched": 2345, "fetched": 20, "decodable": 20, "kept": 10}
     counts = {
         "matched": 2345, "failed": {"http 404": 2300, "timeout": 25}, "fetched": 20,
@@ -110,7 +111,7 @@ def test_the_report_shows_what_each_step_left_of_each_class(home: Home, tmp_path
 
 def test_a_rule_without_a_threshold_has_no_line(home: Home, tmp_path: Path) -> None:
     text = page(home, tmp_path, audited(home, tau=None))
-    assert "filter top-fraction, top_fraction 0.3, cap 10000" in text
+    assert "filter top-fraction, fraction 0.3, cap 10000" in text
     assert not any(b"tau" in picture for picture in pictures(text, r"svg\+xml"))
 
 

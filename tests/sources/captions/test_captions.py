@@ -36,19 +36,17 @@ MINI = find_task("mini-aircraft")
 FLOWERS = find_task("flowers")
 
 
-def written(home: Home, task: Task = MINI, earlier: Any = (), **more: Any) -> Stage:
+def written(home: Home, task: Task = MINI, earlier: Any = (), seed: int = 0, **more: Any) -> Stage:
     """Return the next block of captions."""
     given_ = {
-        "generator": "g",
-        "filter_model": "c",
         "block_size": 40,
-        "caption_shard_size": 40,
+        "shard_size": 40,
         "phrases": "mini",
     }
     options = parse_config(CaptionOptions, {**given_, **more}, "captions")
-    writer = writer_of(options.writer, options.writing)
+    writer = writer_of(options.writer, options.options)
     context = Context(home, task, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
-    return captions(options, writer, context, earlier)
+    return captions(options, seed, writer, context, earlier)
 
 
 def rows(home: Home, *args: Any, **more: Any) -> Any:
@@ -59,7 +57,7 @@ def rows(home: Home, *args: Any, **more: Any) -> Any:
 
 
 def test_captions_name_their_class_and_keep_the_shares_of_their_kinds(home: Home) -> None:
-    found = rows(home, block_size=4000, caption_shard_size=1500, phrases="paper")
+    found = rows(home, block_size=4000, shard_size=1500, phrases="paper")
     assert found["key"].n_unique() == found["seed"].n_unique() == found.height == 4000
     for name, label, caption in found.select("class_name", "label", "caption").iter_rows():
         assert name in caption
@@ -92,7 +90,7 @@ def test_a_caption_depends_on_its_key_and_seed_and_on_those_before_it(home: Home
 @pytest.mark.parametrize("size", [7, 64])
 def test_shards_of_any_size_hold_the_same_captions(home: Home, tmp_path: Path, size: int) -> None:
     whole = rows(home, block_size=64)
-    assert rows(Home(tmp_path / "other"), block_size=64, caption_shard_size=size).equals(whole)
+    assert rows(Home(tmp_path / "other"), block_size=64, shard_size=size).equals(whole)
 
 
 def test_every_task_has_phrases_and_a_task_of_anything_has_general_ones(
@@ -142,7 +140,7 @@ def test_the_article_is_the_one_that_is_spoken(name: str, spoken: str) -> None:
 
 
 def test_copies_are_drawn_anew_across_shards_and_blocks(home: Home) -> None:
-    options = {"block_size": 300, "caption_shard_size": 70, "phrases": "paper"}
+    options: Any = {"block_size": 300, "shard_size": 70, "phrases": "paper"}
     first = written(home, FLOWERS, **options)
     second = written(home, FLOWERS, earlier=[first], **options)
     found = pl.concat([caption_rows(first), caption_rows(second)])
@@ -152,7 +150,7 @@ def test_copies_are_drawn_anew_across_shards_and_blocks(home: Home) -> None:
     assert set(again["refused"].explode()) == {COPY}
     assert (again["refused"].list.len() == again["draw"]).all()
     # The first to say something keeps it, and a redraw keeps class and kind.
-    undrawn = rows(home, FLOWERS, **options, redraws=0)
+    undrawn = rows(home, FLOWERS, **options, retries=0)
     both = caption_rows(first).join(undrawn, on="key")
     assert both.select("label", "kind").equals(
         both.select(pl.col("label_right").alias("label"), pl.col("kind_right").alias("kind"))
@@ -169,7 +167,7 @@ def test_copies_that_cannot_be_helped_are_kept_and_counted(home: Home, tmp_path:
     }  # fmt: skip
     path = tmp_path / "few.yaml"
     path.write_text(yaml.safe_dump(few))
-    stage = written(home, phrases=str(path), block_size=100, redraws=2)
+    stage = written(home, phrases=str(path), block_size=100, retries=2)
     yields = caption_yields([stage])
     found = caption_rows(stage)
     assert found.height == sum(kind["asked"] for kind in yields.values()) == 100
@@ -266,11 +264,11 @@ def test_minimal_pairs_differ_in_the_class_alone(home: Home) -> None:
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
-        ("source.writer=grammars", "unknown writer 'grammars'; did you mean grammar?"),
-        ("source.writing.model=x", "unknown setting of the writer grammar 'model'"),
-        ("source.phrases=papers", "unknown list of phrases 'papers'; did you mean paper?"),
-        ("source.redraws=-1", "the source synthetic: redraws: expected"),
-        ("source.writing=3", "writing: expected `object`, got `int`"),
+        ("source.captions.writer=grammars", "unknown writer 'grammars'; did you mean grammar?"),
+        ("source.captions.options.model=x", "unknown setting of the writer grammar 'model'"),
+        ("source.captions.phrases=papers", "unknown list of phrases 'papers'; did you mean paper?"),
+        ("source.captions.retries=-1", "the source synthetic: captions.retries: expected"),
+        ("source.captions.options=3", "options: expected `object`, got `int`"),
     ],
 )
 def test_a_wrong_request_ends_before_any_work(
@@ -340,7 +338,7 @@ def test_a_writer_of_one_s_own_needs_one_class(home: Home, tmp_path: Path) -> No
     path = tmp_path / "shouting.py"
     path.write_text(OUTSIDE)
     load_plugin(path)
-    first = written(home, writer="shouting", writing={"mark": "?"}, block_size=3)
-    second = rows(home, earlier=[first], writer="shouting", writing={"mark": "?"}, block_size=3)
+    first = written(home, writer="shouting", options={"mark": "?"}, block_size=3)
+    second = rows(home, earlier=[first], writer="shouting", options={"mark": "?"}, block_size=3)
     name = MINI.class_names[0]
     assert second["caption"].to_list() == [f"{name} {number}?" for number in (3, 4, 5)]

@@ -71,17 +71,15 @@ def test_each_format_holds_the_same_captions(tmp_path: Path, write: Write) -> No
 
 def by_file(home: Home, path: Path, size: int = 10, blocks: int = 1) -> list[Stage]:
     values = {
-        "generator": "g",
-        "filter_model": "c",
         "writer": "file",
-        "writing": {"path": str(path)},
+        "options": {"path": str(path)},
     }
     options = parse_config(CaptionOptions, {**values, "block_size": size}, "captions")
     context = Context(home, SHAPES, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
     written: list[Stage] = []
     for _ in range(blocks):
-        writer = writer_of(options.writer, options.writing)
-        written.append(captions(options, writer, context, written))
+        writer = writer_of(options.writer, options.options)
+        written.append(captions(options, 0, writer, context, written))
     return written
 
 
@@ -201,11 +199,12 @@ def test_any_text_is_read_or_refused(
 
 
 def test_a_file_that_is_not_there_ends_before_any_work(bench: Bench, home: Home) -> None:
-    words = "run --preset mini --source synthetic --task aircraft --n 8 --set source.writer=file"
-    outcome = bench(*words.split(), "--set", "source.writing.path=/no/such.csv")
+    words = ["run", "--preset", "mini", "--source", "synthetic", "--task", "aircraft", "--n", "8"]
+    settings = ["source.captions.writer=file", "source.captions.options.path=/no/such.csv"]
+    outcome = bench(*words, *(f"--set={setting}" for setting in settings))
     assert outcome.code == 2
     assert "cannot read /no/such.csv: No such file or directory" in outcome.complaint
     assert not home.runs.exists()
-    outcome = bench(*words.split())
+    outcome = bench(*words, f"--set={settings[0]}")
     assert outcome.code == 2
     assert "the writer file: object missing required field `path`" in outcome.complaint

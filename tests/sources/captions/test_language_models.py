@@ -46,19 +46,17 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_llm(tmp_path_factory.mktemp("llm") / "tiny")
 
 
-def written(home: Home, writer: str, writing: dict[str, Any], **more: Any) -> Stage:
-    sizes = {"block_size": 24, "caption_shard_size": 10}
+def written(home: Home, writer: str, writing: dict[str, Any], seed: int = 0, **more: Any) -> Stage:
+    sizes = {"block_size": 24, "shard_size": 10}
     given = {
-        "generator": "g",
-        "filter_model": "c",
         **sizes,
         "writer": writer,
-        "writing": writing,
+        "options": writing,
         **more,
     }
     options = parse_config(CaptionOptions, given, "captions")
     context = Context(home, SHAPES, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
-    return captions(options, writer_of(options.writer, options.writing), context)
+    return captions(options, seed, writer_of(options.writer, options.options), context)
 
 
 # ---------------------------------------------------------------- transformers
@@ -66,7 +64,7 @@ def written(home: Home, writer: str, writing: dict[str, Any], **more: Any) -> St
 
 def by_model(home: Home, model: Path, writing: Any = (), **more: Any) -> Stage:
     given = {"model": str(model), "max_tokens": 12, **dict(writing)}
-    return written(home, "transformers", given, **{"redraws": 9, **more})
+    return written(home, "transformers", given, **{"retries": 9, **more})
 
 
 def test_a_model_s_captions_are_its_own_lines_and_name_their_class(
@@ -94,9 +92,7 @@ def test_a_caption_of_a_model_depends_on_its_own_seed_and_not_on_its_batch(
     whole = caption_rows(by_model(home, tiny_llm, block_size=12))
     for batch, shard in ((1, 12), (5, 7)):
         other = Home(tmp_path / f"batches-of-{batch}")
-        cut = by_model(
-            other, tiny_llm, {"batch_size": batch}, block_size=12, caption_shard_size=shard
-        )
+        cut = by_model(other, tiny_llm, {"batch_size": batch}, block_size=12, shard_size=shard)
         assert caption_rows(cut).equals(whole)
     again = caption_rows(by_model(Home(tmp_path / "seed"), tiny_llm, block_size=12, seed=1))
     assert not again["caption"].equals(whole["caption"])
@@ -123,7 +119,7 @@ def test_words_are_drawn_from_the_nucleus_by_their_shares() -> None:
 
 def test_a_model_that_never_names_a_class_ends_in_one_line(home: Home, tiny_llm: Path) -> None:
     with pytest.raises(BenchError, match="captions of the writer transformers are unfit: of 4"):
-        by_model(home, tiny_llm, {"max_tokens": 1}, redraws=1, block_size=4)
+        by_model(home, tiny_llm, {"max_tokens": 1}, retries=1, block_size=4)
     assert not list(home.data.glob("captions-*"))
 
 
@@ -180,7 +176,11 @@ RUN = ["run", "--preset", "mini", "--source", "synthetic", "--task", "aircraft",
 def test_a_model_that_is_not_here_ends_before_any_work(bench: Bench, home: Home) -> None:
     for name in ("nobody/nothing", "../no/such/folder"):
         outcome = bench(
-            *RUN, "--set", "source.writer=transformers", "--set", f"source.writing.model={name}"
+            *RUN,
+            "--set",
+            "source.captions.writer=transformers",
+            "--set",
+            f"source.captions.options.model={name}",
         )
         assert outcome.code == 2
         assert f"the language model '{name}' is not here" in outcome.complaint
@@ -266,7 +266,7 @@ PASSING = {
 def test_a_fault_that_passes_costs_time_alone(
     home: Home, tmp_path: Path, server: FakeServer, fault: Any
 ) -> None:
-    one_shard = {"caption_shard_size": 24, "redraws": 1}
+    one_shard = {"shard_size": 24, "retries": 1}
     calm = caption_rows(by_server(home, server, **one_shard))
     server.reply = by_turns(*[obliging] * 9, fault)
     impatient = {"concurrency": 24, "timeout_s": 0.5}
@@ -278,7 +278,7 @@ def test_a_server_that_asks_for_patience_gets_it(home: Home, server: FakeServer)
     busy = by_turns(obliging, lambda handler, _: handler.send(b"", 429, Retry_After="2"), obliging)
     server.reply = busy
     began = time.monotonic()
-    by_server(home, server, block_size=1, redraws=0)
+    by_server(home, server, block_size=1, retries=0)
     assert 2 <= time.monotonic() - began < 10
 
 
@@ -320,7 +320,7 @@ def test_what_a_server_says_is_checked_like_anything_else(home: Home, server: Fa
         handler.say(odd[turn]) if turn < len(odd) else obliging(handler, question)
 
     server.reply = reply
-    stage = by_server(home, server, block_size=60, redraws=8)
+    stage = by_server(home, server, block_size=60, retries=8)
     reasons = {reason for kind in caption_yields([stage]).values() for reason in kind["refused"]}
     assert {"empty", "class unnamed", "too long", "not one printable line"} <= reasons
     assert caption_rows(stage)["caption"].str.contains("of mood").all()
@@ -329,12 +329,12 @@ def test_what_a_server_says_is_checked_like_anything_else(home: Home, server: Fa
 def test_a_server_that_dies_midway_is_continued_elsewhere(
     home: Home, tmp_path: Path, server: FakeServer
 ) -> None:
-    calm = by_server(Home(tmp_path / "calm"), server, redraws=2)
+    calm = by_server(Home(tmp_path / "calm"), server, retries=2)
     server.reply = by_turns(*[obliging] * 15, *[lambda handler, _: handler.drop()] * 10_000)
     with pytest.raises(BenchError, match="RemoteProtocolError; look at the server's log; the same"):
-        by_server(home, server, {"tries": 2}, redraws=2)
+        by_server(home, server, {"tries": 2}, retries=2)
     with FakeServer().running() as other:
-        stage = by_server(home, other, {"concurrency": 1}, redraws=2)
+        stage = by_server(home, other, {"concurrency": 1}, retries=2)
         first_shard = caption_rows(stage).head(10)
         again = sum(row["draw"] + 1 for row in first_shard.iter_rows(named=True))
         assert len(other.asked) <= 1 + 14 + again  # Its preflight, two shards, the copies.
@@ -342,7 +342,12 @@ def test_a_server_that_dies_midway_is_continued_elsewhere(
 
 
 def asking(url: str, *more: str) -> list[str]:
-    given = ["source.writer=openai", f"source.writing.url={url}", "source.writing.model=m", *more]
+    given = [
+        "source.captions.writer=openai",
+        f"source.captions.options.url={url}",
+        "source.captions.options.model=m",
+        *more,
+    ]
     return [*RUN, *(f"--set={setting}" for setting in given)]
 
 
@@ -389,7 +394,9 @@ def test_the_key_comes_from_the_environment_and_goes_to_the_server_alone(
             handler.send(b"", 401)
 
     server.reply = guarded
-    words = asking(server.url, "source.writing.key_variable=MY_KEY", "source.writing.tries=1")
+    words = asking(
+        server.url, "source.captions.options.key_variable=MY_KEY", "source.captions.options.tries=1"
+    )
     outcome = bench(*words)
     assert outcome.code == 2
     assert "status 401; the environment variable MY_KEY must hold" in outcome.complaint
@@ -489,7 +496,7 @@ def test_transformers_serve_writes_captions(home: Home, tmp_path: Path, tiny_llm
                 assert time.monotonic() < until, log.read_text()
                 time.sleep(0.2)
         writing = {"model": str(tiny_llm), "max_tokens": 12, "timeout_s": 30, "concurrency": 2}
-        stage = by_server(home, FakeServer(url=f"http://127.0.0.1:{port}/v1"), writing, redraws=9)
+        stage = by_server(home, FakeServer(url=f"http://127.0.0.1:{port}/v1"), writing, retries=9)
     finally:
         running.terminate()
         running.wait()

@@ -44,6 +44,7 @@ from sources.download.preflight import forecast
 from sources.pool.pool import Pool
 from sources.pool.scan import candidates, scan
 from tests.conftest import Web, command, environment
+from tests.support.source_options import options_of
 from tests.support.tiny_clip import ColourTask, colour_task
 
 HOSTILE = "<script>" + "x" * 500
@@ -269,7 +270,7 @@ def test_what_python_knows_to_be_special_is_never_public(address: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "10.0.0.7", "images.local:80", "10.0.0.7:http", "10.0.0.7:"])
 def test_a_private_place_is_an_address_and_a_port(text: str) -> None:
-    options = {"pool": "miniworld", "filter_model": "clip", "allow_private": [text]}
+    options = options_of("retrieved", pool="miniworld", filter__model="m", allow_private=[text])
     with pytest.raises(RequestError, match="is not ADDRESS:PORT"):
         source_of("retrieved", options)
 
@@ -463,10 +464,10 @@ def test_a_pool_whose_links_are_all_dead_leaves_nothing_and_says_so(
     )
     with serving() as server:
         pool = pool_of(tmp_path / "pool", [server.url(f"status/410?{i}") for i in range(3)])
-        options = {
-            "pool": str(pool.root), "filter_model": str(tiny_clip), "image_size": 32,
-            "suffix": ".png", "allow_private": [server.place],
-        }  # fmt: skip
+        options = options_of(
+            "retrieved", pool=str(pool.root), filter__model=str(tiny_clip), image_size=32,
+            suffix=".png", allow_private=[server.place],
+        )  # fmt: skip
         images = source_of("retrieved", options).collect(with_clip(home, task))
     yields = images.manifest.stage_counts
     assert len(images) == 0
@@ -491,10 +492,10 @@ def with_clip(home: Home, task: Task) -> Context:
 
 @pytest.mark.slow
 def test_yields_add_up_class_by_class(web: Web, tiny_clip: Path, home: Home) -> None:
-    options = {
-        "pool": str(web.pool), "filter_model": str(tiny_clip), "tau": -1, "image_size": 32,
-        "suffix": ".png", "retries": 0, "allow_private": [web.host],
-    }  # fmt: skip
+    options = options_of(
+        "retrieved", pool=str(web.pool), filter__model=str(tiny_clip), tau=-1, image_size=32,
+        suffix=".png", retries=0, allow_private=[web.host],
+    )  # fmt: skip
     images = source_of("retrieved", options).collect(with_clip(home, find_task("mini-aircraft")))
     yields = images.manifest.stage_counts
     classes = yields["classes"].values()
@@ -607,7 +608,8 @@ def test_workers_killed_at_random_leave_each_image_once(
 ) -> None:
     chance = random.Random(0)
     settings = {
-        "pool": web.pool, "shard_size": 60, "retries": 0, "allow_private": f"[{web.host!r}]",
+        "pool": web.pool, "download.shard_size": 60, "download.retries": 0,
+        "download.allow_private": f"[{web.host!r}]",
     }  # fmt: skip
     words = ["build", "--source", "retrieved", "--task", "mini-aircraft", "--preset", str(preset)]
     for name, value in settings.items():
@@ -677,7 +679,7 @@ def test_a_killed_worker_takes_its_fetching_along(home: Home, preset: Path) -> N
         urls = [server.url(f"drip?{i}") for i in range(9)]
         pool = pool_of(home.root / "pool", urls, task.class_names[0])
         words = ["build", "--source", "retrieved", "--task", task.name]
-        for setting in (f"pool={pool.root}", f"allow_private=[{server.place!r}]"):
+        for setting in (f"pool={pool.root}", f"download.allow_private=[{server.place!r}]"):
             words += ["--set", f"source.{setting}"]
         process = subprocess.Popen(
             command(*words, "--preset", str(preset)), env=environment(home.root)

@@ -9,7 +9,6 @@ from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
 from bench.plugins import source_of
-from sources.synthetic import Synthetic
 from tests.support.tiny_generation import World
 from tests.support.tiny_pipelines import change_weights, miniature, write_pipeline
 
@@ -97,7 +96,7 @@ def test_what_a_generator_cannot_do_is_known_before_any_work(
 @pytest.mark.parametrize("family", ["xl", "lcm"])
 def test_another_family_is_drawn_with_its_own_pipeline(world: World, family: str) -> None:
     source = source_of("synthetic", world.settings(generator=family))
-    with pytest.raises(RequestError, match=r"add --set source.pipeline=auto"):
+    with pytest.raises(RequestError, match=r"add --set source.generation.pipeline=auto"):
         source.fingerprints(world.home)
 
 
@@ -115,8 +114,10 @@ def test_a_malformed_index_is_a_wrong_request(world: World, tmp_path: Path, cont
 
 
 def test_a_cap_that_leaves_too_few_is_refused_before_any_work(world: World) -> None:
-    with pytest.raises(RequestError, match=r"7 images are asked for, and source.cap=2 leaves 6"):
-        world.collect(filter="top-fraction", cap=2, n=7)
+    with pytest.raises(
+        RequestError, match=r"7 images are asked for, and source.filter.cap=2 leaves 6"
+    ):
+        world.collect(rule="top-fraction", cap=2, n=7)
     assert not world.home.root.exists()
 
 
@@ -144,7 +145,7 @@ def test_a_missing_safety_checker_is_known_before_any_work(world: World) -> None
 
 @pytest.mark.parametrize("name", ["lab/tiny@main", "lab/tiny@HEAD", "a/b--c@v1"])
 def test_a_hub_id_that_pins_nothing_is_refused(world: World, name: str) -> None:
-    synthetic = Synthetic(Synthetic.Options(generator=name, filter_model=str(world.clip)))
+    synthetic = source_of("synthetic", world.settings(generator=name))
     with pytest.raises(RequestError, match=r"@REVISION"):
         synthetic.fingerprints(world.home)
 
@@ -183,11 +184,11 @@ def test_a_hub_id_is_pinned_and_found_in_the_cache(
 
     revision = "0123456789abcdef0123456789abcdef01234567"
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    synthetic = Synthetic(Synthetic.Options(generator="lab/tiny", filter_model=str(world.clip)))
+    synthetic = source_of("synthetic", world.settings(generator="lab/tiny"))
     with pytest.raises(RequestError, match="pin it: lab/tiny@REVISION"):
         synthetic.fingerprints(world.home)
     pinned = f"lab/tiny@{revision}"
-    synthetic = Synthetic(Synthetic.Options(generator=pinned, filter_model=str(world.clip)))
+    synthetic = source_of("synthetic", world.settings(generator=pinned))
     with pytest.raises(RequestError, match=f"bench fetch --model {pinned}"):
         synthetic.fingerprints(world.home)
     folder = write_pipeline("sd", tmp_path / "models--lab--tiny" / "snapshots" / revision)

@@ -39,7 +39,7 @@ def test_an_image_depends_on_its_seed_and_not_on_its_batch(
     how: dict[str, Any] = {"scheduler": scheduler, "steps": 3}
     whole = pixels(world, world.collect(**how))
     other = world.elsewhere(tmp_path / "other")
-    parts = pixels(other, other.collect(batch_size=3, shard_size=5, **how))
+    parts = pixels(other, other.collect(batch_size=3, generation__shard_size=5, **how))
     assert whole.keys() == parts.keys()
     # Batches of another size round otherwise, by one grey level at most.
     assert max(abs(whole[key] - parts[key]).max() for key in whole) <= 1
@@ -166,7 +166,9 @@ def test_more_generated_images_change_none(world: World) -> None:
 def test_bad_frames_are_drawn_again_and_counted(world: World, tmp_path: Path) -> None:
     write_pipeline("sd", tmp_path / "flaky")
     with_part(tmp_path / "flaky", "vae", FlakyVAE)
-    images = world.collect(generator=str(tmp_path / "flaky"), block_size=40, shard_size=20, n=9)
+    images = world.collect(
+        generator=str(tmp_path / "flaky"), block_size=40, generation__shard_size=20, n=9
+    )
     yields, classes = images.manifest.stage_counts, images.manifest.stage_counts["classes"]
     bad = yields["bad draws"]
     assert min(bad.values()) > 0
@@ -199,7 +201,7 @@ def test_no_memory_halves_the_batch_and_changes_no_image(world: World, tmp_path:
     plain = write_pipeline("sd", tmp_path / "plain")
     hungry = with_part(write_pipeline("sd", tmp_path / "hungry"), "unet", HungryUNet)
     expected = pixels(world, world.collect(generator=str(plain), batch_size=4))
-    images = world.collect(generator=str(hungry), batch_size=16, shard_size=8)
+    images = world.collect(generator=str(hungry), batch_size=16, generation__shard_size=8)
     assert images.manifest.stage_counts["batch halved"] == 1
     found = pixels(world, images)
     assert found.keys() == expected.keys()
@@ -234,7 +236,7 @@ def test_an_unsafe_image_is_kept_or_flagged_by_policy(
 ) -> None:
     folder = forced(write_pipeline("checked", tmp_path / "strict"), -2)
     images = world.collect(generator=str(folder), safety=policy)
-    assert images.manifest.options["safety"] == policy
+    assert images.manifest.options["generation"]["safety"] == policy
     assert len(images) == kept
     assert images.manifest.stage_counts["flagged"] == flagged
     assert min(array.std() for array in pixels(world, images).values()) > 1
@@ -268,20 +270,20 @@ def test_captions_that_are_cut_are_counted(world: World) -> None:
 
 def test_the_rules_for_retrieved_images_are_there_and_off(world: World) -> None:
     everything = world.collect()
-    assert "filter" not in everything.manifest.options
+    assert everything.manifest.options["filter"]["rule"] == "none"
     assert everything.manifest.stage_counts["filtered"] == 0
     assert everything.index()["clip_score"].null_count() == 0
-    half = world.collect(filter="top-fraction", top_fraction=0.5, n=1)
+    half = world.collect(rule="top-fraction", fraction=0.5, n=1)
     assert 0 < half.manifest.stage_counts["kept"] < everything.manifest.stage_counts["kept"]
-    assert half.manifest.options["top_fraction"] == 0.5
+    assert half.manifest.options["filter"]["fraction"] == 0.5
     assert (half.folder / "scores.parquet").is_file()
     with pytest.raises(BenchError, match=r"none of 8 generated images is left: 8 could be drawn"):
-        world.collect(filter="threshold", tau=1.0)
+        world.collect(rule="threshold", tau=1.0)
 
 
 def test_more_blocks_are_drawn_for_what_the_filter_takes(world: World) -> None:
-    all_scores = world.collect(filter="class-threshold", tau=-1, n=10).index()["clip_score"]
-    images = world.collect(filter="class-threshold", tau=all_scores.median(), n=10)
+    all_scores = world.collect(rule="class-threshold", tau=-1, n=10).index()["clip_score"]
+    images = world.collect(rule="class-threshold", tau=all_scores.median(), n=10)
     assert len(images) >= 10
     yields = images.manifest.stage_counts
     assert yields["filtered"] > 0
@@ -291,8 +293,8 @@ def test_more_blocks_are_drawn_for_what_the_filter_takes(world: World) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"tau": 0.2}, "tau means nothing to filter=none"),
-        ({"filter": "threshold", "cap": 3}, "cap=3 means nothing to filter=threshold"),
+        ({"tau": 0.2}, "tau means nothing to rule=none"),
+        ({"rule": "threshold", "cap": 3}, "cap means nothing to rule=threshold"),
         ({"quality": 101}, "quality: "),
         ({"images_per_caption": 0}, "images_per_caption: "),
         ({"safety": "maybe"}, "safety: "),

@@ -40,6 +40,7 @@ from bench.plugins import source_of
 from bench.plugins.source import Context
 from bench.tasks import find_task
 from sources.knn.index_folder import IndexFolder
+from sources.knn.options import KnnOptions
 from sources.knn.search import nearest, with_nearest
 from sources.knn.server import Server
 from sources.pool.ambiguous import Ambiguous
@@ -47,6 +48,7 @@ from sources.pool.pool import Pool
 from sources.pool.scan import labelled, scan
 from sources.retrieved import Retrieved
 from tests.conftest import ROOT, Bench, Web
+from tests.support.source_options import options_of
 from tests.support.tiny_clip import colour_task
 
 MINI = find_task("mini-aircraft")
@@ -63,8 +65,15 @@ def embedder(name: str) -> ClipEmbedder:
 
 
 def options(filter_model: Path | str, **more: object) -> Retrieved.Options:
-    given = {"pool": "none", "filter_model": str(filter_model), "retrieval": "knn", **more}
+    settings = {"retrieval": "knn", **more}
+    given = options_of("retrieved", pool="none", filter__model=str(filter_model), **settings)
     return parse_config(Retrieved.Options, given, "the source retrieved")
+
+
+def index(model: Path | str, **more: object) -> KnnOptions:
+    chosen = options(model, **more).knn
+    assert chosen is not None
+    return chosen
 
 
 # ---------------------------------------------------------------- what is asked for
@@ -73,10 +82,10 @@ def options(filter_model: Path | str, **more: object) -> Retrieved.Options:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"retrieval": "knn"}, "retrieval=knn needs knn_url, a server, or knn_index, a folder"),
-        ({"retrieval": "both", "knn_url": "http://a", "knn_index": "b"}, "retrieval=both needs"),
-        ({"retrieval": "captions", "knn_k": 5}, "knn_k means nothing to retrieval=captions"),
-        ({"retrieval": "knn", "knn_index": "b", "knn_name": "c"}, "no knn_url is given"),
+        ({"retrieval": "knn"}, "retrieval=knn needs knn.url, a server, or knn.index, a folder"),
+        ({"retrieval": "both", "url": "http://a", "index": "b"}, "either url, .* or index"),
+        ({"retrieval": "captions", "url": "http://a"}, "knn means nothing to retrieval=captions"),
+        ({"retrieval": "knn", "index": "b", "knn__name": "c"}, "no url is given"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(given: Json, complaint: str) -> None:
@@ -85,20 +94,20 @@ def test_options_that_contradict_each_other_are_refused(given: Json, complaint: 
 
 
 def test_defaults_are_filled_in_where_they_count() -> None:
-    asked = options("clip", knn_index="b")
-    assert (asked.knn_k, asked.knn_model) == (500, "clip")
-    unasked = options("clip", retrieval="captions")
-    assert (unasked.knn_k, unasked.knn_model) == (None, None)
+    asked = index("clip", index="b")
+    assert (asked.k, asked.model) == (500, "clip")
+    assert index("clip", index="b", knn__model="other").model == "other"
+    assert options("clip", retrieval="captions").knn is None
 
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ((), "needs knn_url"),
-        (("source.knn_index=/nowhere",), "/nowhere has no image.index beside metadata/*.parquet"),
-        (("source.knn_url=file:///etc/passwd",), "is no address of a server"),
-        (("source.knn_url=http://u:p@a",), "is no address of a server"),
-        (("source.knn_url=http://127.0.0.1:1",), "no clip-retrieval server answers"),
+        ((), "needs knn.url"),
+        (("source.knn.index=/nowhere",), "/nowhere has no image.index beside metadata/*.parquet"),
+        (("source.knn.url=file:///etc/passwd",), "is no address of a server"),
+        (("source.knn.url=http://u:p@a",), "is no address of a server"),
+        (("source.knn.url=http://127.0.0.1:1",), "no clip-retrieval server answers"),
     ],
 )
 def test_a_wrong_request_ends_before_any_work(
@@ -183,7 +192,7 @@ QUERY = np.full((1, 16), 0.25, np.float32)
 @pytest.mark.parametrize(
     ("reply", "complaint"),
     [
-        ((500, b"\x1b[2J secrets"), "status 500; was the index built with source.knn_model"),
+        ((500, b"\x1b[2J secrets"), "status 500; was the index built with source.knn.model"),
         ((302, b""), "status 302"),
         ((404, b""), "status 404"),
         ((200, b"<html>"), "no JSON"),
@@ -220,7 +229,7 @@ def test_an_answer_is_read_in_every_spelling_and_no_further_than_k() -> None:
 @pytest.mark.parametrize(
     ("names", "name", "complaint"),
     [
-        (["one", "two"], None, "has 2 indices; choose one: .*knn_name=.*of one, two"),
+        (["one", "two"], None, "has 2 indices; choose one: .*knn.name=.*of one, two"),
         (["one", "two"], "tow", "unknown index of .* 'tow'; did you mean two"),
         ([], None, "has 0 indices"),
         (["\x1b[2J"], None, "its list of indices is none"),
@@ -243,7 +252,7 @@ def colours_of(
 ) -> tuple[set[tuple[str, str]], Json]:
     """Return URL and class of what a scripted server gives the classes red, green and blue."""
     with serving(reply) as url:
-        chosen = options(tiny_clip, knn_url=url, knn_k=4)
+        chosen = index(tiny_clip, url=url, k=4)
         stage = with_nearest(None, chosen, ambiguous, context(home, COLOURS))
     rows = labelled(stage, ambiguous)
     assert rows["label"].to_list() == [COLOURS.class_names.index(n) for n in rows["class_name"]]
@@ -312,7 +321,7 @@ def test_what_a_caption_names_stands_before_what_is_near(
     scanned = scan(Pool("some", tmp_path), COLOURS, context(home, COLOURS))
     near = images({"url": "http://a"}, {"url": "http://c", "similarity": 0.4})
     with serving(lambda n, _: images() if n else near) as url:
-        chosen = options(tiny_clip, knn_url=url, retrieval="both")
+        chosen = index(tiny_clip, url=url, retrieval="both")
         policies: tuple[Ambiguous, ...] = ("longest", "drop", "all")
         stages = {
             ambiguous: with_nearest(scanned, chosen, ambiguous, context(home, COLOURS))
@@ -345,7 +354,7 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(home: Home, tiny_clip: P
         return (404, b"") if n == 20 else images({"url": f"http://{n}"})
 
     with serving(reply) as url:
-        chosen = options(tiny_clip, knn_url=url, knn_k=1)
+        chosen = index(tiny_clip, url=url, k=1)
         with pytest.raises(BenchError, match="status 404"):
             nearest(chosen, context(home, task))
         nearest(chosen, context(home, task))
@@ -533,11 +542,10 @@ def test_an_index_of_another_clip_is_refused(built: Built, served: str) -> None:
 
 @pytest.mark.slow
 def test_images_found_by_nearness_are_fetched_and_kept(built: Built, web: Web, home: Home) -> None:
-    given = {
-        "pool": "not here", "filter_model": "clip", "tau": -1, "image_size": 32, "suffix": ".png",
-        "allow_private": [web.host], "preflight": 0,
-        "retrieval": "knn", "knn_index": str(built.folder), "knn_k": 5,
-    }  # fmt: skip
+    given = options_of(
+        "retrieved", pool="not here", filter__model="clip", tau=-1, image_size=32, suffix=".png",
+        allow_private=[web.host], preflight=0, retrieval="knn", index=str(built.folder), k=5,
+    )  # fmt: skip
     source = source_of("retrieved", given)
     assert set(source.fingerprints(home)) == {"filter_model", "knn", "knn_model"}
     found = source.collect(context(home, MINI))

@@ -15,6 +15,7 @@ from PIL import Image
 from adapt.models import ClipEmbedder, load_clip
 from bench.core.arrays import FloatArray
 from bench.core.errors import RequestError
+from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.task import Task
@@ -24,8 +25,10 @@ from bench.plugins.source import Context, Embedder
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import ShardWriter, encode
 from sources.screening.embed import embed, embeddings
-from sources.screening.filter import FilterOptions, domain_scored, passes, scored
+from sources.screening.filter import domain_scored, scored
+from sources.screening.rules import ClassThreshold, Rule, Threshold, TopFraction
 from tests.conftest import Bench
+from tests.support.source_options import options_of
 from tests.support.tiny_clip import COLOURS, colour_task, square, write_tiny_clip
 
 TASK = colour_task()
@@ -78,8 +81,7 @@ def packed(home: Home) -> tuple[Stage, pl.DataFrame]:
     return stage, pl.DataFrame({"key": [f"k{index:02d}" for index in range(12)], "label": labels})
 
 
-def options(**more: Any) -> FilterOptions:
-    return FilterOptions(filter_model="clip", **more)
+RULES: tuple[type[Rule], ...] = (Threshold, ClassThreshold, TopFraction)
 
 
 # ---------------------------------------------------------------- scores
@@ -92,9 +94,9 @@ def test_every_image_is_embedded_once_whatever_it_is_compared_with(
     other = type(TASK)(**{**{n: getattr(TASK, n) for n in TASK.__struct_fields__},
                           "domain_texts": ("a photo of a circle",)})  # fmt: skip
     for task in (TASK, other):
-        for rule in ("threshold", "class-threshold", "top-fraction"):
+        for rule in RULES:
             embedded = embed(stage, "clip", context(home, embedder, task))
-            scored([embedded], options(filter=rule), context(home, embedder, task), labels)
+            scored([embedded], rule(model="clip"), context(home, embedder, task), labels)
     assert embedder.seen == 11
     (description,) = home.data.glob("embed-*")
     shards = sorted(description.glob("0*"))
@@ -139,7 +141,7 @@ def test_a_score_is_the_largest_cosine_with_a_domain_text_or_that_with_the_own_c
     assert domain["clip_score"].to_numpy() == pytest.approx(expected, abs=1e-3)
     assert domain["key"].to_list() == [key for key in labels["key"] if key != "k04"]
 
-    own = scored([embedded], options(filter="class-threshold"), given, labels)
+    own = scored([embedded], ClassThreshold(model="clip"), given, labels)
     for row, image in zip(own.iter_rows(named=True), whole, strict=True):
         prompts = embedder.texts(TASK.prompts(TASK.class_names[row["label"]]))
         mean = prompts.mean(axis=0)
@@ -164,13 +166,11 @@ def as_rows(table: Sequence[tuple[int, float]]) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=schema)
 
 
-@given(
-    tables, st.sampled_from(["threshold", "class-threshold"]), st.sampled_from([-1.0, 0.15, 1.0])
-)
+@given(tables, st.sampled_from([Threshold, ClassThreshold]), st.sampled_from([-1.0, 0.15, 1.0]))
 def test_a_threshold_keeps_what_is_above_it(
     table: list[tuple[int, float]], rule: Any, tau: float
 ) -> None:
-    kept = passes(as_rows(table), options(filter=rule, tau=tau))
+    kept = rule(model="clip", tau=tau).passes(as_rows(table))
     assert kept.to_list() == [score > tau for _, score in table]
 
 
@@ -179,7 +179,7 @@ def test_the_top_fraction_keeps_the_best_of_each_class(
     table: list[tuple[int, float]], fraction: float, cap: int
 ) -> None:
     rows = as_rows(table)
-    kept = passes(rows, options(filter="top-fraction", top_fraction=fraction, cap=cap))
+    kept = TopFraction(model="clip", fraction=fraction, cap=cap).passes(rows)
     for label in range(3):
         own = rows.filter(pl.col("label") == label)
         best = own.filter(kept.filter(rows["label"] == label))
@@ -192,51 +192,65 @@ def test_the_top_fraction_keeps_the_best_of_each_class(
 # ---------------------------------------------------------------- options
 
 
+def full(**settings: Any) -> Json:
+    """Return the filter of a retrieval with every default filled in."""
+    given = options_of("retrieved", pool="p", filter__model="m", **settings)
+    found = full_options(sources, "retrieved", given)
+    assert full_options(sources, "retrieved", found) == found
+    return dict(found["filter"])
+
+
 def test_a_spec_holds_the_settings_of_the_chosen_rule_alone() -> None:
-    settings = ("filter", "tau", "top_fraction", "cap")
-
-    def full(**given: object) -> list[object]:
-        found = full_options(sources, "retrieved", {"pool": "p", "filter_model": "m", **given})
-        again = full_options(sources, "retrieved", found)
-        assert again == found
-        return [found[name] for name in settings]
-
-    assert full() == ["threshold", 0.2, None, None]
-    assert full(filter="class-threshold", tau=0.3) == ["class-threshold", 0.3, None, None]
-    assert full(filter="top-fraction") == ["top-fraction", None, 0.3, 10_000]
-    assert full(filter="top-fraction", cap=5) == ["top-fraction", None, 0.3, 5]
+    assert full() == {"rule": "threshold", "model": "m", "tau": 0.2}
+    by_class = {"rule": "class-threshold", "tau": 0.3}
+    assert full(**by_class) == {"model": "m", **by_class}
+    assert full(rule="top-fraction", cap=5) == {
+        "rule": "top-fraction", "model": "m", "fraction": 0.3, "cap": 5
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"tau": 0.2, "filter": "top-fraction"}, r"tau=0.2 means nothing to filter=top-fraction"),
-        ({"cap": 9}, "cap=9 means nothing to filter=threshold; leave it out"),
-        ({"top_fraction": 0.5, "filter": "class-threshold"}, "top_fraction=0.5 means nothing"),
-        ({"top_fraction": 0, "filter": "top-fraction"}, "top_fraction: "),
-        ({"cap": 0, "filter": "top-fraction"}, "cap: "),
-        ({"filter": "top"}, "filter: invalid enum value 'top'"),
+        ({"tau": 0.2, "rule": "top-fraction"}, "filter.tau means nothing to rule=top-fraction"),
+        ({"cap": 9}, "filter.cap means nothing to rule=threshold; leave it out"),
+        ({"fraction": 0.5, "rule": "class-threshold"}, "filter.fraction means nothing"),
+        ({"fraction": 0, "rule": "top-fraction"}, "filter.fraction: "),
+        ({"cap": 0, "rule": "top-fraction"}, "filter.cap: "),
+        ({"rule": "top"}, "filter.rule: .*'top'; .*there are: threshold, class-threshold, top-f"),
+        ({"rule": "treshold"}, "did you mean threshold"),
+        ({"filter__tao": 0.2}, "unknown setting of filter of .*'tao'; did you mean tau?"),
+        ({"filter__qqq": 0.2}, "there are: model, rule, tau"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(given: dict[str, Any], why: str) -> None:
     with pytest.raises(RequestError, match=why):
-        full_options(sources, "retrieved", {"pool": "p", "filter_model": "m", **given})
+        full(**given)
 
 
 def test_the_preset_leaves_the_rule_open() -> None:
     def of(preset: str, *settings: str) -> Any:
         spec = resolve(preset, task="aircraft", source="retrieved", n=1, settings=settings)
-        return spec.options
+        return spec.options["filter"]
 
     assert of("paper")["tau"] == 0.2
-    assert of("paper", "source.filter=top-fraction")["top_fraction"] == 0.3
-    chosen = ("source.filter=top-fraction", "source.tau=null")
+    assert of("paper", "source.filter.rule=top-fraction")["fraction"] == 0.3
+    chosen = ("source.filter.rule=top-fraction", "source.filter.tau=null")
     assert of("mini", *chosen)["cap"] == 10_000
 
 
-def test_a_contradiction_ends_the_command_before_any_work(bench: Bench, home: Home) -> None:
-    done = bench("run", "--preset", "mini", "--source", "retrieved", "--task", "aircraft",
-                 "--set", "source.filter=top-fraction")  # fmt: skip
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("source.filter.rule=top-fraction", "set it to null if the preset gives it"),
+        ("source.tau=0.3", "source retrieved 'tau'; did you mean filter.tau?"),
+    ],
+)
+def test_a_wrong_setting_ends_the_command_before_any_work(
+    bench: Bench, home: Home, setting: str, why: str
+) -> None:
+    words = ["run", "--preset", "mini", "--source", "retrieved", "--task", "aircraft", "--set"]
+    done = bench(*words, setting)
     assert done.code == 2
-    assert done.complaint.endswith("--set source.tau=null if the preset gives it")
+    assert done.complaint.endswith(why)
     assert not home.data.exists()
