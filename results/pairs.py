@@ -86,7 +86,7 @@ def pair_table(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     Differences are shares, not points. The interval and its p-value are for the choice of test
     images (a paired bootstrap of the mean over seeds, within classes). McNemar's p-values are the
     least and greatest over the seeds that both arms have, or, against no adaptation, over the
-    arm's. They are not corrected for their number.
+    arm's. They are not corrected for multiple tests.
     """
     means = queries.scaling(connection, experiment)
     baseline = UNADAPTED in set(means["label"])

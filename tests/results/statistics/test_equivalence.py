@@ -201,7 +201,9 @@ def slow_resample(data: Answers, generator: random.Random) -> float:
 
     def points(arm: str) -> list[tuple[int, float]]:
         means = []
-        for n, runs in groupby(np.flatnonzero(data.arm == arm), key=lambda run: int(data.n[run])):
+        for n, runs in groupby(
+            np.flatnonzero(data.arm == arm).tolist(), key=lambda run: int(data.n[run])
+        ):
             by_seed = {int(data.seed[run]): score(run) for run in runs}
             means.append((n, math.fsum(by_seed[seed] for seed in seeds) / 3))
         return means
