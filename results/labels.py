@@ -31,7 +31,7 @@ def variant(spec: RunSpec) -> Json:
 
 
 def labels(records: Iterable[RunRecord]) -> dict[str, str]:
-    """Name each run's line: its source, and what tells variants apart where there are several.
+    """Return each run's label: its source, and what tells variants apart where there are several.
 
     Returns:
         Run id to label.
@@ -51,7 +51,7 @@ def labels(records: Iterable[RunRecord]) -> dict[str, str]:
 
 
 def evaluator_labels(records: Iterable[RunRecord]) -> dict[ScoredAs, str]:
-    """Name each run's evaluators: with what tells options apart where there are several.
+    """Return evaluators' labels: their name, and what tells options apart where there are several.
 
     Validation data must not choose between ways of evaluating: one would flatter one arm, another
     another.

@@ -53,7 +53,7 @@ def write_run(
     folder.mkdir(parents=True)
     (folder / "record.json").write_bytes(msgspec.json.encode(record))
     if record.status == "done":
-        names = {own.evaluator for own in record.scores}
+        names = {each.evaluator for each in record.scores}
         predictions(right, *sorted(names)).write_parquet(folder / "predictions.parquet")
     return record
 
