@@ -1,4 +1,4 @@
-"""Ambiguous processes at one run, through the real command line under torchrun."""
+"""Several processes at one run, through the real command line under torchrun."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def request(preset: Path, colours: Path, n: str) -> list[str]:
 
 def result(record: dict[str, Any]) -> dict[str, Any]:
     """Return what two processes must find as one does; training's rounding apart."""
-    kept = ("run_id", "status", "n", "image_set", "scores", "yields", "weights")
+    kept = ("run_id", "status", "n", "image_set", "scores", "stage_counts", "weights")
     return {name: record[name] for name in kept}
 
 
@@ -74,7 +74,7 @@ def test_another_number_of_processes_than_asked_for_is_refused_before_any_work(
     words = [word for setting in settings for word in ("--set", setting)]
     outcome = bench(*request(preset, colours, "6"), *words)
     assert outcome.code == 2
-    assert f"ask for {nodes * per_node} processes, and here " in outcome.complaint
+    assert f"ask for {nodes * per_node} processes, but " in outcome.complaint
     assert f"torchrun --nnodes={nodes} --nproc-per-node={per_node} -m -- bench.cli run" in (
         outcome.complaint
     )

@@ -342,7 +342,7 @@ def test_the_check_measures_every_gate(
     out = tmp_path / "out"
     done = bench("miniworld", "check", "--out", str(out))
     verdicts = {row[1]: row[4] for row in table_rows(done.out)}
-    assert len(verdicts) == len(GATES)
+    assert len(verdicts) == len(GATES), done.err
     for gate in ("readability", "autoencoder: accuracy", "CLIP: unadapted zero", "fine-tuning"):
         assert [word for name, word in verdicts.items() if name.startswith(gate)] == ["pass"], gate
     assert done.code == (1 if any("MISSED" in word for word in verdicts.values()) else 0)

@@ -33,7 +33,7 @@ cli.main(sys.argv[1:])
 
 def request(preset: Path, colours: Path, *more: str) -> list[str]:
     words = ["run", "--preset", str(preset), "--source", "folder", "--task", str(colours)]
-    settings = [f"source.path={colours / 'train'}", "train.epochs=8", "train.batch_size=2", *more]
+    settings = [f"source.path={colours / 'train'}", "train.epochs=4", "train.batch_size=2", *more]
     return [*words, "--n", "23", "--json", *(word for s in settings for word in ("--set", s))]
 
 
@@ -84,12 +84,12 @@ def test_run_shows_its_heartbeat_through_a_kill_to_its_end(
     (folder,) = home.runs.iterdir()
     left = read_heartbeat(home, folder.name)
     assert left is not None
-    assert (left.label, left.total, left.unit, left.epochs) == ("fine-tune", 184, "image", 8)
+    assert (left.label, left.total, left.unit, left.epochs) == ("fine-tune", 92, "image", 4)
     assert (left.job, left.pid) == ("7_3", process.pid)
     assert left.started <= left.at <= time.time()
     assert left.epoch == left.done // 23 + 1
     assert left.rate is not None
-    assert left.eta_seconds == pytest.approx((184 - left.done) / left.rate)
+    assert left.eta_seconds == pytest.approx((92 - left.done) / left.rate)
     trained = [beat.done for beat in seen if beat.label == "fine-tune"]
     assert trained == sorted(trained)
     assert "source" in {beat.label for beat in seen}
