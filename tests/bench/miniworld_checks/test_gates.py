@@ -323,7 +323,7 @@ def test_a_folder_that_holds_no_weights_is_a_wrong_request(
     assert not home.root.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_the_check_measures_every_gate(
     bench: Bench, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
