@@ -67,6 +67,7 @@ def beats(home: Home, process: subprocess.Popen[str]) -> Iterator[Heartbeat]:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_run_shows_its_heartbeat_through_a_kill_to_its_end(
     bench: Bench, home: Home, preset: Path, colours: Path, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ WRITES_PER_SHARD = 4
 
 
 def work(data: Path, seconds: float, log: Path, shards: int = SHARDS) -> Stage:
-    """Run a stage whose shards are written in several slow steps, noting each finished one."""
+    """Run a stage whose shards are written in slow steps, and log each finished one."""
     stage = Stage(data, "work", {"shards": SHARDS})
 
     def make(index: int, folder: Path) -> None:
@@ -37,7 +37,7 @@ def work(data: Path, seconds: float, log: Path, shards: int = SHARDS) -> Stage:
 
 
 def selecting(stage: Stage, selection: WorkSelection) -> Stage:
-    """Return the stage for a worker that is to make some of it."""
+    """Return the stage for a worker with a selection of its work."""
     return Stage(stage.folder.parent, stage.name, {}, selection=selection)
 
 
@@ -73,7 +73,7 @@ def test_a_finished_stage_does_nothing_the_second_time(tmp_path: Path) -> None:
     assert stage.info() == {"parts": SHARDS * WRITES_PER_SHARD}
 
 
-def test_a_worker_that_does_not_wait_leaves_what_others_are_at(tmp_path: Path) -> None:
+def test_a_worker_that_does_not_wait_skips_shards_of_others(tmp_path: Path) -> None:
     stage, other = Stage(tmp_path, "work", {}), Stage(tmp_path, "work", {})
 
     def make(index: int, _: Path) -> None:
@@ -97,19 +97,19 @@ def test_a_stage_is_done_only_when_every_shard_is_there(tmp_path: Path) -> None:
     assert [path.name for path in stage.shards()] == ["00000", "00001", "00002"]
 
 
-def test_asking_for_some_shards_makes_those_and_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_selection_of_shards_is_made_and_the_rest_reported(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "work", {})
     made: list[int] = []
-    with pytest.raises(UnfinishedError, match="3 of 5 shards are still to be made"):
-        selecting(stage, WorkSelection(shards=range(1, 3))).run(
-            5, lambda index, _: made.append(index)
-        )
+
+    def make(index: int, _: Path) -> None:
+        made.append(index)
+
+    with pytest.raises(UnfinishedError, match="3 of 5 shards"):
+        selecting(stage, WorkSelection(shards=range(1, 3))).run(5, make)
     assert made == [1, 2]
     with pytest.raises(UnfinishedError, match="3 of 5"):
-        selecting(stage, WorkSelection(shards=range(7, 9))).run(
-            5, lambda index, _: made.append(index)
-        )
-    stage.run(5, lambda index, _: made.append(index))
+        selecting(stage, WorkSelection(shards=range(7, 9))).run(5, make)
+    stage.run(5, make)
     assert made == [1, 2, 0, 3, 4]
 
 
@@ -124,7 +124,7 @@ def test_a_stage_that_is_withheld_writes_nothing(tmp_path: Path) -> None:
     selecting(stage, NOTHING).run(2, lambda *_: None)
 
 
-def test_the_plan_is_frozen_by_the_first_worker(tmp_path: Path) -> None:
+def test_the_first_worker_fixes_the_number_of_shards(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "work", {})
     made: list[int] = []
     with pytest.raises(UnfinishedError):
@@ -161,7 +161,7 @@ def test_other_settings_or_other_inputs_are_another_stage(tmp_path: Path) -> Non
     assert Stage(tmp_path, "work", one).key == Stage(tmp_path, "work", two).key
 
 
-def test_a_stage_that_is_made_anew_and_differs_is_another_input(tmp_path: Path) -> None:
+def test_a_stage_that_is_run_again_and_differs_is_another_input(tmp_path: Path) -> None:
     def made(data: str, content: str) -> str:
         def make(_: int, folder: Path) -> None:
             (folder / "tar").write_text(content)
