@@ -13,17 +13,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from bench.core.config import (
-    Config,
-    Natural,
-    Positive,
-    assign,
-    parse_assignment,
-    parse_config,
-    read_yaml,
-)
+from bench.core.config import Config, Natural, Positive, assign, parse_assignment, parse_config
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
+from bench.core.yaml_files import read_yaml
 
 DEFAULT = "default"
 

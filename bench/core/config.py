@@ -1,10 +1,8 @@
-"""Reading what a user declared: unknown keys are refused by name, wrong values by place."""
+"""Parse what a user declares; an unknown name or a wrong value is refused by its name."""
 
 import re
 import sys
-from collections.abc import Hashable, Iterable, Iterator
-from math import isfinite
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -39,81 +37,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 T = TypeVar("T", bound=Config)
 
-MAX_YAML_BYTES = 1_000_000
-
 _NO_CHOICE = "Invalid enum value "
 """How msgspec begins when a value is none of a Literal's."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as another way to write JSON: no key twice, no aliases, no number that JSON lacks."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse aliases: a few of them can stand for more than a memory holds."""
-        if self.check_event(yaml.AliasEvent):
-            raise _refused("an alias, which is not read: write its value out", self.peek_event())  # type: ignore[no-untyped-call]
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a key that is there twice: the last would win unseen."""
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise _refused(f"{key.value!r} a second time", key)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
-        return super().construct_mapping(node, deep)
-
-    def number(self, node: yaml.ScalarNode) -> int | float:
-        """Refuse what is beyond 64 bits, infinite or no number."""
-        if node.tag.endswith(":int"):
-            whole = int(self.construct_yaml_int(node))
-            if -(2**63) <= whole < 2**63:
-                return whole
-        elif isfinite(value := float(self.construct_yaml_float(node))):
-            return value
-        raise _refused(f"{node.value[:30]!r}, which is no number to count with", node)
-
-
-for _kind in ("int", "float"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.number)
-
-
-def _refused(what: str, where: Any) -> yaml.MarkedYAMLError:  # noqa: ANN401
-    return yaml.MarkedYAMLError(problem=f"there is {what}", problem_mark=where.start_mark)
-
-
-def _problem(error: Exception) -> str:
-    """Return what is wrong with a text that is not YAML, and in which line."""
-    mark = getattr(error, "problem_mark", None)
-    what = getattr(error, "problem", None) or str(error)
-    return f"{what} (line {mark.line + 1})" if mark else what
-
-
-def read_yaml(path: Path) -> Json:
-    """Return the mapping in a YAML file.
-
-    Raises:
-        RequestError: If the file is absent, too large, not YAML, or not a mapping.
-    """
-    try:
-        content = path.read_bytes()
-        if len(content) > MAX_YAML_BYTES:
-            raise RequestError(f"{path} is {len(content)} bytes long", "keep settings short")
-        values = yaml.load(content, _Loader)  # noqa: S506 (a safe loader)
-    except OSError as error:
-        raise RequestError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RequestError(f"{path} is not YAML: {_problem(error)}") from error
-    if not isinstance(values, dict):
-        raise RequestError(f"{path} does not hold a mapping")
-    return values
-
-
 def parse_config(kind: type[T], values: Json, where: str) -> T:
-    """Return a declaration built from plain values.
+    """Return a config built from plain values.
 
     Args:
-        kind: The declaration's type.
+        kind: The type of the config.
         values: Field names to values; text is read as a number where a number is needed.
         where: What the values are, for the error.
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.config import Config, assign, merged, parse_assignment, parse_config, read_yaml
+from bench.core.config import Config, assign, merged, parse_assignment, parse_config
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
 from bench.core.memo import memo
 from bench.core.specs import RunSpec, TrainSpec
+from bench.core.yaml_files import read_yaml
 from bench.plugins import evaluators, full_options, sources
 from bench.plugins.registries import options_type
 

@@ -22,12 +22,13 @@ from typing import Any
 
 import msgspec
 
-from bench.core.config import Config, parse_assignment, parse_config, read_yaml
+from bench.core.config import Config, parse_assignment, parse_config
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json, digest
 from bench.core.memo import memo_scope
 from bench.core.size import parse_size
 from bench.core.specs import RunSpec
+from bench.core.yaml_files import read_yaml
 from bench.planning.preset import resolve
 
 MAX_RUNS = 1_000_000

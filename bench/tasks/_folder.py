@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.core.config import Config, parse_config, read_yaml
+from bench.core.config import Config, parse_config
 from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Queries, Split, Task
+from bench.core.yaml_files import read_yaml
 from bench.storage.tar_shards import decode
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.core.config import parse_config, read_yaml
+from bench.core.config import parse_config
 from bench.core.paths import Home
 from bench.core.task import Split, Task
+from bench.core.yaml_files import read_yaml
 from bench.miniworld.pool import split_arrays
 from bench.miniworld.render import CLASSES
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.core.config import parse_config, read_yaml
+from bench.core.config import parse_config
 from bench.core.errors import RequestError
 from bench.core.paths import Home
 from bench.core.task import Split, Task
+from bench.core.yaml_files import read_yaml
 
 
 class PublishedTask(Task, frozen=True, kw_only=True):

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import msgspec
 
-from bench.core.config import Config, parse_config, read_yaml
+from bench.core.config import Config, parse_config
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
+from bench.core.yaml_files import read_yaml
 
 _FOLDER = Path(__file__).with_name("phrases")
 _NAMES = {"name", "subject", "a_subject"}

@@ -4,8 +4,8 @@ import random
 from functools import cache
 from pathlib import Path
 
-from bench.core.config import read_yaml
 from bench.core.json_values import Json, digest
+from bench.core.yaml_files import read_yaml
 from bench.plugins.captions import CaptionBrief, CaptionOrder
 from sources.captions.plan import Idea, imagine
 

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from bench.core.config import parse_config, read_yaml
+from bench.core.config import parse_config
 from bench.core.errors import BenchError, RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import digest
 from bench.core.paths import Home
+from bench.core.yaml_files import read_yaml
 from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
 from bench.miniworld.server import MiniWeb
 from sources.pool.columns import Columns, PoolDeclaration

@@ -1,11 +1,10 @@
 """Reading what a user declares: unknown keys and wrong values are refused by name."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from bench.core.config import Config, parse_assignment, parse_config, read_yaml
+from bench.core.config import Config, parse_assignment, parse_config
 from bench.core.errors import RequestError
 from bench.core.specs import TrainSpec
 
@@ -58,15 +57,3 @@ def test_assignments_are_read_as_yaml(text: str, path: list[str], value: object)
 def test_what_sets_nothing_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="--set"):
         parse_assignment(text)
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["- a list", "a: [", "\0", "x" * 2_000_000, "a: 2020-99-99", "a: 0x_", "[" * 9_999, None],
-)
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str | None) -> None:
-    path = tmp_path / "file.yaml"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(RequestError, match=r"file\.yaml"):
-        read_yaml(path)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.core.config import read_yaml
 from bench.core.json_values import digest
+from bench.core.yaml_files import read_yaml
 from bench.miniworld.pool import WORLD
 from bench.miniworld.render import CLASSES, DISTRACTORS, attributes, render
 from tests.conftest import ROOT

@@ -205,13 +205,13 @@ REFUSED = {
     ),
     "aliases": (
         lambda: "a: &a [x]\n" + "b: &b [*a, *a]\n" + f"preset: mini\ngrid: [{{product: {ONE}}}]",
-        "there is an alias, which is not read: write its value out (line 2)",
+        "there is an alias, which is not supported: write out its value (line 2)",
     ),
     "no number": (
-        lambda: "preset: mini\nsettings: {train.lr: .nan}\ngrid: []", "'.nan', which is no number",
+        lambda: "preset: mini\nsettings: {train.lr: .nan}\ngrid: []", "'.nan', which is not a finite",
     ),
     "a huge number": (
-        lambda: f"preset: mini\ngrid: [{{product: {{n: 0x{'f' * 5000}}}}}]", "which is no number",
+        lambda: f"preset: mini\ngrid: [{{product: {{n: 0x{'f' * 5000}}}}}]", "is not a finite number",
     ),
     "deep": (lambda: "[" * 5_000, "is not YAML"),
     "a tag": (lambda: "preset: !!python/object/apply:os.getcwd []", "is not YAML"),
