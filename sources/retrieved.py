@@ -20,7 +20,7 @@ from bench.storage.stage import Stage
 from sources.download.download import download, failures
 from sources.download.options import DownloadOptions
 from sources.knn.options import KnnOptions
-from sources.knn.search import knn_fingerprints, with_nearest
+from sources.knn.search import knn_fingerprints, merge_candidates
 from sources.pool.ambiguous import Ambiguous
 from sources.pool.matcher import Matcher
 from sources.pool.pool import MINIWORLD, Pool
@@ -146,7 +146,7 @@ class Retrieved:
         if self.options.knn is None:
             return self._complete_scan(context)
         scanned = self._complete_scan(context) if self.options.retrieval == "both" else None
-        return with_nearest(scanned, self.options.knn, self.options.ambiguous, context)
+        return merge_candidates(scanned, self.options.knn, self.options.ambiguous, context)
 
     def _complete_scan(self, context: Context) -> Stage:
         scanned = self.scan(context)

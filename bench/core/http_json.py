@@ -1,4 +1,4 @@
-"""Asking a server for JSON over HTTP: bounded in time, size and tries, and nothing is trusted."""
+"""Request JSON over HTTP, with limits on time, size and attempts; no response is trusted."""
 
 import json
 import math
@@ -15,37 +15,37 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.json_values import Json
 
 MAX_BYTES = 2**26
-"""Bytes of one answer: 64 KiB for each of a thousand images, where LAION's have half of one."""
+"""Bytes of one response: 64 KiB for each of a thousand images; LAION's take half of one."""
 
 MAX_WAIT_S = 60
-"""Seconds between two tries at most, whatever a server asks for by ``Retry-After``."""
+"""Most seconds between two attempts, whatever a server asks for with ``Retry-After``."""
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """How much of a server is borne with.
+class Limits:
+    """The limits of one request.
 
     Attributes:
-        silence_s: Seconds it may be silent: one that reads its index from a disk takes some.
-        deadline_s: Seconds for the body of one answer.
-        max_bytes: Bytes of one answer.
-        tries: A request is made so often while its failure may pass, one, two, four ... seconds
-            apart, or as long as the server asks.
+        silence_s: Seconds a server may be silent: one that reads its index from a disk takes some.
+        deadline_s: Seconds for the body of one response.
+        max_bytes: Bytes of one response.
+        attempts: Attempts while the failure is transient. They are one, two, four ... seconds
+            apart, or as many as the server asks for.
     """
 
     silence_s: float = 60
     deadline_s: float = 300
     max_bytes: int = MAX_BYTES
-    tries: int = 3
+    attempts: int = 3
 
 
-class NoAnswerError(BenchError):
-    """A request without an answer that can be read.
+class NoResponseError(BenchError):
+    """A request without a readable response.
 
     Args:
-        url: Where it went.
+        url: The URL requested.
         problem: Why, in our own words.
-        status: The server's status, where that is why.
+        status: The server's status, if that is the reason.
     """
 
     def __init__(self, url: str, problem: str, status: int | None) -> None:
@@ -55,22 +55,22 @@ class NoAnswerError(BenchError):
         self.status = status
 
 
-class _UnfitAnswerError(Exception):
-    """An answer that is not read; the message says why."""
+class _InvalidResponseError(Exception):
+    """A response that is not read; the message says why."""
 
 
 def server_address(url: str, option: str) -> str:
     """Return a server's address without a slash at its end.
 
     Args:
-        url: What a user gave.
+        url: The address that a user gave.
         option: The option's name, for the error.
 
     Raises:
-        RequestError: If it is no address.
+        RequestError: If it is not an address.
     """
     wrong = RequestError(
-        f"{option}={url!r} is no address of a server", "write it as http://HOST:PORT"
+        f"{option}={url!r} is not the address of a server", "write it as http://HOST:PORT"
     )
     try:
         parts = urlsplit(url)
@@ -84,75 +84,77 @@ def server_address(url: str, option: str) -> str:
 
 
 @contextmanager
-def client(bounds: Bounds = Bounds(), key: str = "") -> Iterator[httpx.Client]:
-    """Yield a client that keeps its connections for as long as the block lasts.
+def open_client(limits: Limits = Limits(), key: str = "") -> Iterator[httpx.Client]:
+    """Yield a client that keeps its connections until the block ends.
 
     Args:
-        bounds: How long a server may be silent.
-        key: Sent as the bearer token, and to no other host than the one that is asked; "" for none.
+        limits: How long a server may be silent.
+        key: Sent as the bearer token to the requested host alone; "" for none.
     """
     headers = {"Accept-Encoding": "identity"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    # A proxy that the environment names would see the key, and cannot reach this machine's servers.
-    with httpx.Client(timeout=bounds.silence_s, headers=headers, trust_env=False) as running:
-        yield running
+    # A proxy of the environment would see the key, and cannot reach this machine's servers.
+    with httpx.Client(timeout=limits.silence_s, headers=headers, trust_env=False) as client:
+        yield client
 
 
-def ask(
-    asking: httpx.Client, url: str, question: Json | None = None, bounds: Bounds = Bounds()
+def request_json(
+    client: httpx.Client, url: str, payload: Json | None = None, limits: Limits = Limits()
 ) -> object:
-    """Return the JSON that a server answers, tried again while that may help.
+    """Return the JSON that a server responds with; transient failures are retried.
 
     Args:
-        asking: A `client`.
-        url: Where to ask.
-        question: What to send; None to get what is there.
-        bounds: How much of the server is borne with.
+        client: An `open_client`.
+        url: The URL to request.
+        payload: The JSON to post; None for a GET.
+        limits: The limits of the request.
 
     Raises:
-        NoAnswerError: If there is no answer, or one that is too large, too slow or no JSON. It says
-            nothing in the server's own words.
+        NoResponseError: If there is no response, or it is too large, too slow or not JSON. The
+            message contains none of the server's own words.
     """
-    problem, status = "not asked", None
-    for attempt in range(bounds.tries):
+    problem, status = "not requested", None
+    for attempt in range(limits.attempts):
         wait, status = float(2**attempt), None
         try:
-            return _decoded(_body(asking, url, question, bounds))
+            return _decoded(_body(client, url, payload, limits))
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
-            problem, passes = f"status {status}", status in (408, 429) or status >= 500
-            wait = max(wait, _asked_wait(error.response))
+            problem, transient = f"status {status}", status in (408, 429) or status >= 500
+            wait = max(wait, _retry_after(error.response))
         except httpx.HTTPError as error:
-            problem, passes = type(error).__name__, True
-        except _UnfitAnswerError as error:
-            problem, passes = str(error), False
-        if not passes or attempt + 1 == bounds.tries:
+            problem, transient = type(error).__name__, True
+        except _InvalidResponseError as error:
+            problem, transient = str(error), False
+        if not transient or attempt + 1 == limits.attempts:
             break
         time.sleep(min(wait, MAX_WAIT_S))
-    raise NoAnswerError(url, problem, status)
+    raise NoResponseError(url, problem, status)
 
 
-def _asked_wait(answer: httpx.Response) -> float:
-    """Return the seconds that a server asks to be left alone for; 0 if it does not say."""
+def _retry_after(response: httpx.Response) -> float:
+    """Return the seconds that a server asks to wait; 0 if it does not say."""
     try:
-        seconds = float(answer.headers.get("Retry-After", "0"))
+        seconds = float(response.headers.get("Retry-After", "0"))
     except ValueError:  # It may also be a date; our own pace serves as well.
         return 0
     return seconds if math.isfinite(seconds) else 0
 
 
-def _body(asking: httpx.Client, url: str, question: Json | None, bounds: Bounds) -> bytes:
-    end = time.monotonic() + bounds.deadline_s
+def _body(client: httpx.Client, url: str, payload: Json | None, limits: Limits) -> bytes:
+    end = time.monotonic() + limits.deadline_s
     body = bytearray()
-    method = "GET" if question is None else "POST"
-    with asking.stream(method, url, json=question) as answer:
-        answer.raise_for_status()
-        # Raw: a compressed answer was not asked for, and may be of any size when unpacked.
-        for piece in answer.iter_raw():
-            body += piece
-            if len(body) > bounds.max_bytes:
-                raise _UnfitAnswerError(f"more than {bounds.max_bytes >> 20} MiB in one answer")
+    method = "GET" if payload is None else "POST"
+    with client.stream(method, url, json=payload) as response:
+        response.raise_for_status()
+        # Raw: no compressed response was requested, and one may be of any size when unpacked.
+        for chunk in response.iter_raw():
+            body += chunk
+            if len(body) > limits.max_bytes:
+                raise _InvalidResponseError(
+                    f"more than {limits.max_bytes >> 20} MiB in one response"
+                )
             if time.monotonic() > end:
                 raise httpx.ReadTimeout("the body took too long")
     return bytes(body)
@@ -161,8 +163,8 @@ def _body(asking: httpx.Client, url: str, question: Json | None, bounds: Bounds)
 def _decoded(body: bytes) -> object:
     try:
         # As Python writes it: a value that is missing in a table may be NaN.
-        found = json.loads(body, parse_constant=lambda _: None)
-        msgspec.json.encode(found)  # Refuses half a surrogate pair, which is no text.
+        value = json.loads(body, parse_constant=lambda _: None)
+        msgspec.json.encode(value)  # Refuses half a surrogate pair, which is not text.
     except (ValueError, RecursionError) as error:
-        raise _UnfitAnswerError("an answer that is no JSON") from error
-    return found
+        raise _InvalidResponseError("a response that is not JSON") from error
+    return value

@@ -1,1 +1,1 @@
-"""Downloads images from URLs into tars, safely, and counts the failures."""
+"""Download images from URLs into tars, safely, and count the failures."""

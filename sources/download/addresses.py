@@ -1,4 +1,4 @@
-"""Decides which network addresses may be contacted: public ones, and those the user lists.
+"""Decide which network addresses may be contacted: public ones, and those the user lists.
 
 The check is on the address that a socket is about to connect to. So every spelling of an address
 (decimal, octal, hexadecimal) and every name that leads to it are treated alike. The caller connects

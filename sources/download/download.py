@@ -1,4 +1,4 @@
-"""Downloads the images of a scan's candidates, shard by shard, into tars."""
+"""Download the images of a scan's candidates, shard by shard, into tars."""
 
 import urllib.request
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Names why an image was not fetched, with a fixed set of words.
+"""Name why an image was not fetched, with a fixed set of words.
 
 Servers choose their reason phrases, header values and certificate texts, and none of these may end
 up in a record. So an error becomes a failure of a known kind where it happens.
@@ -30,7 +30,7 @@ _ANSWERED = frozenset(
     {
         "refused address",
         "bad address",
-        "bad answer",
+        "bad response",
         "bad redirect",
         "TLS",
         "opted out",
@@ -100,7 +100,7 @@ _KIND_OF_TYPE: tuple[tuple[type[Exception], str], ...] = (
     (ConnectionRefusedError, "connection refused"),
     (ConnectionError, "connection reset"),
     (OSError, "unreachable"),
-    (HTTPException, "bad answer"),
+    (HTTPException, "bad response"),
     (ValueError, "bad address"),
 )
 

@@ -1,4 +1,4 @@
-"""Fetches the images of one shard's rows into a tar with an index."""
+"""Fetch the images of one shard's rows into a tar with an index."""
 
 import errno
 import json

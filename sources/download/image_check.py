@@ -1,4 +1,4 @@
-"""Checks that bytes are a whole image of bounded size, before img2dataset decodes them."""
+"""Check that bytes are a whole image of bounded size, before img2dataset decodes them."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""Preflight: fetches a sample of a long list, to forecast the yield and the duration of the whole.
+"""Preflight: fetch a sample of a long list, to forecast the yield and the duration of the whole.
 
 Links of web pools rot. The yield is not known beforehand, and a download takes hours or days. So a
 user learns both within a minute, and a mistake (no network, a wrong proxy) stops the run there.

@@ -1,4 +1,4 @@
-"""Opens one image's URL with urllib, for img2dataset, within strict limits.
+"""Open one image's URL with urllib, for img2dataset, within strict limits.
 
 Only HTTP and HTTPS are spoken, also after a redirect. Only permitted addresses are contacted.
 Bytes, redirects and time are limited, headers and handshake included. A proxy that the environment

@@ -1,1 +1,1 @@
-"""The images whose CLIP embeddings are nearest to a class's prompts."""
+"""Search an index for the images nearest to a text in CLIP's space."""

@@ -1,4 +1,4 @@
-"""An index folder as ``clip-retrieval index`` writes it: ``image.index`` and ``metadata/``."""
+"""Search an index folder of ``clip-retrieval index``: ``image.index`` and ``metadata/``."""
 
 from functools import cached_property
 from importlib.util import find_spec
@@ -28,7 +28,7 @@ class IndexFolder:
         folder: The folder; row i of its metadata files, in order of name, is vector i.
 
     Raises:
-        RequestError: If it is no such folder, or faiss is not installed.
+        RequestError: If it is not such a folder, or faiss is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,7 +47,7 @@ class IndexFolder:
             )
         if find_spec("faiss") is None:
             raise RequestError(
-                "faiss, which reads knn.index, is not installed",
+                "faiss, which reads source.knn.index, is not installed",
                 "pip install faiss-cpu, or serve the index: clip-retrieval back, and knn.url",
             )
         self.fingerprint = fingerprint(folder)
@@ -63,24 +63,24 @@ class IndexFolder:
             Columns query, similarity, url, caption and nsfw; a query's nearest first.
 
         Raises:
-            RequestError: If the index is of another CLIP, or is not fit to be searched.
+            RequestError: If the index is of another CLIP, or cannot be searched.
         """
         if queries.shape[1] != self._index.d:
             raise RequestError(
                 f"vectors in {self._file} have {self._index.d} numbers, "
-                f"those of the CLIP that asks {queries.shape[1]}",
+                f"those of the queries {queries.shape[1]}",
                 "name the CLIP that built the index: --set source.knn.model=…",
             )
         similarities, ids = self._index.search(np.ascontiguousarray(queries), k)
-        found = pl.DataFrame(
+        hits = pl.DataFrame(
             {
                 "query": np.repeat(np.arange(len(queries)), k),
                 "similarity": similarities.ravel(),
                 "id": ids.ravel(),
             }
         ).filter(pl.col("id") >= 0)  # faiss fills up with -1.
-        rows = self._rows(found["id"].unique().to_numpy())
-        return found.join(rows, on="id", maintain_order="left").drop("id")
+        rows = self._rows(hits["id"].unique().to_numpy())
+        return hits.join(rows, on="id", maintain_order="left").drop("id")
 
     @cached_property
     def _index(self) -> Any:  # noqa: ANN401 (faiss has no types)
@@ -90,7 +90,7 @@ class IndexFolder:
             # As `clip-retrieval back` does: lists of an index larger than memory stay on disk.
             index = faiss.read_index(str(self._file), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as error:
-            raise RequestError(f"{self._file} is no faiss index", "build it again") from error
+            raise RequestError(f"{self._file} is not a faiss index", "build it again") from error
         if index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise RequestError(
                 f"{self._file} compares by distance, not by inner product",
@@ -110,19 +110,19 @@ class IndexFolder:
         return list(accumulate(counts, initial=0))
 
     def _rows(self, ids: NDArray[np.int64]) -> pl.DataFrame:
-        """Return id, url, caption and nsfw of some rows; a file is read once for all of them."""
+        """Return id, url, caption and nsfw of some rows; each metadata file is read once."""
         names, parts = self._columns, [pl.DataFrame(schema=_SCHEMA)]
         nsfw = pl.lit(None) if names.nsfw is None else pl.col(names.nsfw)
         for path, (start, end) in zip(self._metadata, pairwise(self._starts), strict=True):
-            own = ids[(ids >= start) & (ids < end)]
-            if own.size:
+            in_file = ids[(ids >= start) & (ids < end)]
+            if in_file.size:
                 columns = pl.scan_parquet(path).select(
                     pl.col(names.url).alias("url"),
                     pl.col(names.caption).str.head(MAX_CAPTION).alias("caption"),
                     nsfw.cast(pl.String).alias("nsfw"),
                 )
-                rows = columns.collect()[own - start]
-                parts.append(rows.select(pl.Series("id", own), "url", "caption", "nsfw"))
+                rows = columns.collect()[in_file - start]
+                parts.append(rows.select(pl.Series("id", in_file), "url", "caption", "nsfw"))
         return pl.concat(parts)
 
 
@@ -132,6 +132,6 @@ def _columns(path: Path) -> Columns:
     except (InvalidFileError, pl.exceptions.PolarsError) as error:
         raise RequestError(
             f"{path}: {error}",
-            "an index needs addresses: run `clip-retrieval inference --enable_metadata True` "
+            "an index needs URLs: run `clip-retrieval inference --enable_metadata True` "
             "on what img2dataset wrote",
         ) from error

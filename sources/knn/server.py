@@ -1,4 +1,4 @@
-"""A running ``clip-retrieval back``, asked over HTTP."""
+"""Search an index behind a running ``clip-retrieval back``, over HTTP."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from httpx import Client
 
 from bench.core.arrays import FloatArray
 from bench.core.errors import BenchError, RequestError, unknown_name
-from bench.core.http_json import ask, client, server_address
+from bench.core.http_json import open_client, request_json, server_address
 from bench.core.json_values import Json
 from sources.pool.matcher import MAX_CAPTION
 
@@ -22,11 +22,11 @@ _SCHEMA = {
 }
 
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,100}\Z")]
-"""An index's name, fit to be shown on a terminal."""
+"""An index's name, safe to show on a terminal."""
 
 
-class _Answer(msgspec.Struct):
-    """One image of an answer, the names of its columns in lower case."""
+class _Image(msgspec.Struct):
+    """One image of a response; the names of its columns are in lower case."""
 
     # Finite: the range of a float32.
     similarity: Annotated[float, msgspec.Meta(ge=-3.4e38, le=3.4e38)]
@@ -36,7 +36,7 @@ class _Answer(msgspec.Struct):
     nsfw: str | None = None
 
 
-class Server:
+class KnnServer:
     """An index behind a running ``clip-retrieval back``.
 
     Args:
@@ -44,11 +44,11 @@ class Server:
         name: Which of its indices; None for the only one.
 
     Raises:
-        RequestError: If the address is none, no server answers, or it has no such index.
+        RequestError: If it is not an address, no server responds, or it has no such index.
     """
 
     def __init__(self, url: str, name: str | None) -> None:
-        self._url = server_address(url, "knn.url")
+        self._url = server_address(url, "source.knn.url")
         names = self._names()
         if name is None and len(names) != 1:
             raise RequestError(
@@ -61,35 +61,35 @@ class Server:
 
     @property
     def fingerprint(self) -> str:
-        """Where the index is; what it holds, a server does not say."""
+        """The index's address and name; a server does not identify its content."""
         return f"{self._url} {self._name}"
 
     def nearest(self, queries: FloatArray, k: int) -> pl.DataFrame:
         """Return the nearest images of each query, as `IndexFolder.nearest` does.
 
         Raises:
-            BenchError: If the server fails, or answers what it should not.
+            BenchError: If the server fails, or its response has another form.
         """
         parts = [pl.DataFrame(schema=_SCHEMA)]
-        with client() as asking:
+        with open_client() as client:
             for query, embedding in enumerate(queries):
-                question = {
+                payload = {
                     "embedding_input": embedding.tolist(),
                     "modality": "image",
                     "num_images": k,
                     "num_result_ids": k,
                     "indice_name": self._name,
-                    # What goes is decided here, the same for a server and a folder.
+                    # We filter by ourselves, the same for a server and a folder.
                     "deduplicate": False,
                     "use_safety_model": False,
                     "use_violence_detector": False,
                 }
-                parts.append(self._table(self._ask(asking, question), query, k))
+                parts.append(self._table(self._request(client, payload), query, k))
         return pl.concat(parts)
 
-    def _ask(self, asking: Client, question: Json) -> object:
+    def _request(self, client: Client, payload: Json) -> object:
         try:
-            return ask(asking, f"{self._url}/knn-service", question)
+            return request_json(client, f"{self._url}/knn-service", payload)
         except BenchError as error:
             raise BenchError(
                 error.what,
@@ -98,43 +98,44 @@ class Server:
             ) from error
 
     def _names(self) -> list[str]:
-        problem = "its list of indices is none"
+        problem = "it lists no indices"
         try:
-            with client() as asking:
-                return msgspec.convert(ask(asking, f"{self._url}/indices-list"), list[_Name])
+            with open_client() as client:
+                listed = request_json(client, f"{self._url}/indices-list")
+            return msgspec.convert(listed, list[_Name])
         except BenchError as error:
             problem = error.what
         except ValueError:
             pass
         raise RequestError(
-            f"no clip-retrieval server answers: {problem}",
+            f"no clip-retrieval server responds: {problem}",
             "start `clip-retrieval back`, or name the index's folder: --set source.knn.index=…",
         )
 
-    def _table(self, answer: object, query: int, k: int) -> pl.DataFrame:
+    def _table(self, response: object, query: int, k: int) -> pl.DataFrame:
         try:
-            rows = msgspec.convert(answer, list[dict[str, Any]])
-            found = msgspec.convert([_lowered(row) for row in rows[:k]], list[_Answer])
+            rows = msgspec.convert(response, list[dict[str, Any]])
+            images = msgspec.convert([_lower_names(row) for row in rows[:k]], list[_Image])
         except ValueError as error:
-            raise BenchError(f"{self._url} answers in another form: {error}") from error
-        if found and not any(row.url for row in found):
+            raise BenchError(f"{self._url} responds in another form: {error}") from error
+        if images and not any(image.url for image in images):
             raise BenchError(
-                f"the images that {self._url} names have no addresses",
+                f"the images that {self._url} returns have no URLs",
                 "its metadata needs them, and --columns_to_return (url, caption, NSFW)",
             )
         return pl.DataFrame(
             [
-                (query, row.similarity, row.url, _caption(row)[:MAX_CAPTION], row.nsfw)
-                for row in found
+                (query, image.similarity, image.url, _caption(image)[:MAX_CAPTION], image.nsfw)
+                for image in images
             ],
             schema=_SCHEMA,
             orient="row",
         )
 
 
-def _caption(row: _Answer) -> str:
-    return row.caption or row.text or ""
+def _caption(image: _Image) -> str:
+    return image.caption or image.text or ""
 
 
-def _lowered(row: Mapping[str, Any]) -> Json:
+def _lower_names(row: Mapping[str, Any]) -> Json:
     return {name.lower(): value for name, value in row.items()}

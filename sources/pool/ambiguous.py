@@ -1,4 +1,4 @@
-"""Decides which matches become candidates: web URLs, not flagged, of one class or of all."""
+"""Decide which matches become candidates: web URLs, not flagged, of one class or of all."""
 
 from typing import Literal
 

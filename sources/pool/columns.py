@@ -1,4 +1,4 @@
-"""Finds the columns of a pool's files, by the usual names or by the declaration in pool.yaml.
+"""Find the columns of a pool's files, by the usual names or by the declaration in pool.yaml.
 
 columns: {url: link, caption: alt, nsfw: rating}    # nsfw may be left out
 """

@@ -1,4 +1,4 @@
-"""Finds the pairs of one Parquet file whose caption names a class."""
+"""Find the pairs of one Parquet file whose caption names a class."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Finds the classes that a caption names: a task's queries under one of four matchers.
+"""Find the classes that a caption names: a task's queries under one of four matchers.
 
 Every matcher searches for substrings, in captions and for queries that are rewritten first. The
 matchers differ in how they rewrite:

@@ -1,4 +1,4 @@
-"""Normalizes text, so that the spellings of one word compare as equal.
+"""Normalize text, so that the spellings of one word compare as equal.
 
 Compatibility characters become what they stand for (NFKC), and accents are removed. Typographic
 hyphens, apostrophes and quotation marks become ASCII, and letters beyond ASCII become lower-case.

@@ -1,4 +1,4 @@
-"""Finds pools of image-text pairs, lists their Parquet files, and makes their images reachable.
+"""Find pools of image-text pairs, list their Parquet files, and make their images reachable.
 
 A pool is a local folder, or a URL that fsspec can open. Its ``pool.yaml`` may declare the columns.
 """

@@ -1,4 +1,4 @@
-"""Finds quickly which captions may contain one of many texts, ASCII case ignored.
+"""Find quickly which captions may contain one of many texts, ASCII case ignored.
 
 Hyperscan finds thousands of literals in one pass over the bytes of all captions, several bytes at a
 time. On one core, 76 MB take 0.05 s for 100 texts and 0.2 s for 10,000; polars' Aho-Corasick takes

@@ -1,4 +1,4 @@
-"""Lists and fetches files behind a URL that fsspec can open (s3, gs, hf, https, …)."""
+"""List and fetch files behind a URL that fsspec can open (s3, gs, hf, https, …)."""
 
 import shutil
 from collections.abc import Iterator

@@ -12,7 +12,7 @@ from httpx import Client
 
 from bench.core.config import AboveZero, Positive
 from bench.core.errors import BenchError, RequestError
-from bench.core.http_json import Bounds, NoAnswerError, ask, client, server_address
+from bench.core.http_json import Limits, NoResponseError, open_client, request_json, server_address
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.plugins import writers
@@ -72,7 +72,7 @@ class OpenAI:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._url = f"{server_address(options.url, 'url')}/{options.endpoint}"
-        self._bounds = Bounds(options.timeout_s, options.timeout_s, MAX_BYTES, options.tries)
+        self._limits = Limits(options.timeout_s, options.timeout_s, MAX_BYTES, options.tries)
         self._met = False
 
     def config(self, home: Home) -> Json:
@@ -83,28 +83,28 @@ class OpenAI:
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
         """Ask for one caption per order; the first request of all is a trial."""
-        with client(self._bounds, self._key()) as asking:
+        with open_client(self._limits, self._key()) as client:
             if not self._met:
-                self._meet(asking)
+                self._meet(client)
             with ThreadPoolExecutor(self._options.concurrency) as pool:
-                return list(pool.map(lambda order: self._caption(asking, order, brief), orders))
+                return list(pool.map(lambda order: self._caption(client, order, brief), orders))
 
-    def _caption(self, asking: Client, order: CaptionOrder, brief: CaptionBrief) -> Caption:
+    def _caption(self, client: Client, order: CaptionOrder, brief: CaptionBrief) -> Caption:
         idea, prompt, examples = prompted(order, brief)
         question = self._question(prompt, seed_of(order), self._options.max_tokens)
-        text = self._text(ask(asking, self._url, question, self._bounds))
+        text = self._text(request_json(client, self._url, question, self._limits))
         return idea.caption(first_line(text), examples)
 
-    def _meet(self, asking: Client) -> None:
+    def _meet(self, client: Client) -> None:
         """Ask for one token, so that a wrong address, model or key ends it here.
 
         Raises:
             RequestError: If no token comes back.
         """
-        bounds = replace(self._bounds, tries=min(self._bounds.tries, _PREFLIGHT_TRIES))
+        limits = replace(self._limits, attempts=min(self._limits.attempts, _PREFLIGHT_TRIES))
         try:
-            self._text(ask(asking, self._url, self._question("one, two,", 0, 1), bounds))
-        except NoAnswerError as error:
+            self._text(request_json(client, self._url, self._question("one, two,", 0, 1), limits))
+        except NoResponseError as error:
             raise RequestError(
                 f"no caption writer answers: {error.what}",
                 f"the environment variable {self._options.key_variable} must hold the server's key"

@@ -283,10 +283,10 @@ def test_a_server_that_asks_for_patience_gets_it(home: Home, server: FakeServer)
 
 
 LYING = {
-    "no JSON": (b"<html>busy</html>", "no JSON"),
-    "half an answer": (b'{"choices": [{"te', "no JSON"),
-    "deep JSON": (b"[" * 100_000, "no JSON"),
-    "half a character": (b'{"choices": [{"text": "\\ud800"}]}', "no JSON"),
+    "no JSON": (b"<html>busy</html>", "not JSON"),
+    "half an answer": (b'{"choices": [{"te', "not JSON"),
+    "deep JSON": (b"[" * 100_000, "not JSON"),
+    "half a character": (b'{"choices": [{"text": "\\ud800"}]}', "not JSON"),
     "no object": (b"[]", "in another form"),
     "no choice": (b'{"choices": []}', "in another form"),
     "no text": (b'{"choices": [{}]}', "without a text"),
@@ -380,7 +380,7 @@ def test_a_request_that_no_server_can_meet_ends_at_once(bench: Bench, server: Fa
 def test_an_address_that_is_none_ends_before_any_work(bench: Bench, home: Home, url: str) -> None:
     outcome = bench(*asking(json.dumps(url)))
     assert outcome.code == 2
-    assert "is no address of a server; write it as http://HOST:PORT" in outcome.complaint
+    assert "is not the address of a server; write it as http://HOST:PORT" in outcome.complaint
     assert not home.runs.exists()
 
 

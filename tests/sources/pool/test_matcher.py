@@ -1,0 +1,219 @@
+"""The matchers: which classes a caption names, and which queries are refused."""
+
+import re
+from typing import get_args
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.core.errors import RequestError
+from bench.core.task import Queries, Query, Task
+from bench.tasks import find_task
+from sources.pool import prefilter
+from sources.pool.matcher import CaptionMatcher, Matcher
+from sources.pool.normalize import normalize
+from sources.pool.prefilter import Prefilter
+from tests.support.pools import flowers
+
+SMALL = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+ALL = get_args(Matcher)
+PHRASES = ("phrase", "all-words")
+
+
+def named(task: Task, matcher: Matcher, caption: str) -> set[str]:
+    """Return the classes that one caption names."""
+    rows = CaptionMatcher(task, matcher).find(pl.Series([caption]))
+    return {task.class_names[label] for label in rows["label"]}
+
+
+@pytest.mark.parametrize(
+    ("caption", "name", "matchers"),
+    [
+        ("a sweet pea", "sweet pea", ALL),
+        ("SWEET PEAS", "sweet pea", ("substring",)),
+        ("sweet-pea", "sweet pea", PHRASES),
+        ("sweet tooth and pea soup", "sweet pea", ("all-words",)),
+        ("pea, sweet", "sweet pea", ("all-words",)),
+        ("F/A-18 Hornet", "F/A-18", ALL),
+        ("F/A-18E Hornet", "F/A-18", ("substring",)),
+        ("F A 18", "F/A-18", PHRASES),
+        ("F/A\u201118", "F/A-18", ALL),
+        ("18 f, a", "F/A-18", ("all-words",)),
+        ("colt\u2019s foot", "colt's foot", ALL),
+        ("primrose", "rose", ("substring",)),
+        ("(rose)_", "rose", ALL),
+        ("rose2", "rose", ("substring",)),
+        ("rose\u00e9", "rose", ("substring",)),
+        ("rose\u2122", "rose", ALL),
+        ("\uffffrose\uffffs", "rose", ("substring",)),
+    ],
+)
+def test_matchers_differ_in_how_words_are_bounded_and_ordered(
+    caption: str, name: str, matchers: tuple[Matcher, ...]
+) -> None:
+    task = flowers("sweet pea", "F/A-18", "colt's foot", "rose")
+    for matcher in ALL:
+        assert named(task, matcher, caption) == ({name} if matcher in matchers else set()), matcher
+
+
+def names_in_plain_python(matcher: Matcher, query: str, caption: str) -> bool:
+    """The matchers' definitions, on ASCII."""
+    query, caption = query.lower(), caption.lower()
+    words, caption_words = (re.findall("[a-z0-9]+", text) for text in (query, caption))
+    if matcher == "substring":
+        return query in caption
+    if matcher == "word":
+        bounded = rf"(?<![a-z0-9]){re.escape(query)}(?![a-z0-9])"
+        return re.search(bounded, caption) is not None
+    if matcher == "phrase":
+        return f" {' '.join(words)} " in f" {' '.join(caption_words)} "
+    return set(words) <= set(caption_words)
+
+
+@SMALL
+@given(
+    matcher=st.sampled_from(ALL),
+    queries=st.lists(
+        st.from_regex(r"[abA1]([abA1 /'-]{0,4}[abA1])?", fullmatch=True),
+        min_size=1, max_size=4, unique=True,
+    ),
+    captions=st.lists(st.text("abA1 /'-\x00\n", max_size=12), min_size=1, max_size=20),
+)  # fmt: skip
+def test_matchers_equal_their_definitions(
+    matcher: Matcher, queries: list[str], captions: list[str]
+) -> None:
+    rows = CaptionMatcher(flowers(*queries), matcher).find(pl.Series(captions))
+    assert set(rows.select("row", "label").iter_rows()) == {
+        (row, label)
+        for row, caption in enumerate(captions)
+        for label, query in enumerate(queries)
+        if names_in_plain_python(matcher, query, caption)
+    }
+
+
+def test_ten_thousand_names_are_told_apart() -> None:
+    names = [f"species {index:05d} of the wood" for index in range(10_000)]
+    captions = [f"Species {index:05d} of the Wood, and more" for index in range(0, 10_000, 97)]
+    rows = CaptionMatcher(flowers(*names), "substring").find(
+        pl.Series([*captions, "a species", "wood"])
+    )
+    assert sorted(rows["label"]) == list(range(0, 10_000, 97))
+
+
+# ---------------------------------------------------------------- normalization and prefilter
+
+
+@given(st.lists(st.text(max_size=20), max_size=5))
+def test_normalization_leaves_ascii_alone_and_is_idempotent(texts: list[str]) -> None:
+    normalized = normalize(pl.Series(texts, dtype=pl.String))
+    assert normalize(normalized).equals(normalized)
+    for text, result in zip(texts, normalized, strict=True):
+        assert text == result or not text.isascii()
+
+
+def test_letters_beyond_the_basic_plane_and_soft_hyphens_are_normalized() -> None:
+    bold = "".join(chr(0x1D5EE + ord(letter) - ord("a")) for letter in "rose")
+    assert normalize(pl.Series([bold, "ro\u00adse"])).to_list() == ["rose", "rose"]
+
+
+@SMALL
+@given(
+    texts=st.lists(st.text("abB-. (\u0436", min_size=1, max_size=80), min_size=1, max_size=200),
+    captions=st.lists(st.none() | st.text("abAB-. (\0\u0436", max_size=90), max_size=10),
+    skipped=st.integers(0, 3),
+)
+def test_the_prefilter_misses_nothing(
+    texts: list[str], captions: list[str | None], skipped: int
+) -> None:
+    ascii_lower = {code: code + 32 for code in range(65, 91)}
+    passed = Prefilter(texts)(pl.Series(captions, dtype=pl.String)[skipped:])
+    assert passed.equals(passed.unique().sort())
+    for row, caption in enumerate(captions[skipped:]):
+        text = (caption or "").translate(ascii_lower)
+        hit = any(item.translate(ascii_lower) in text for item in texts)
+        assert row in passed or not hit
+
+
+def test_the_prefilter_passes_few_captions_without_a_text() -> None:
+    captions = pl.Series([None, "", "a rose", "", "a dai", "sy", "a DAISY", None])
+    assert Prefilter(["daisy"])(captions).to_list() == [5, 6]  # The first across a border.
+
+
+def test_captions_are_searched_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    captions = pl.Series(["a rose", "", "x" * 50, "rose", None, "y", "a dog", "the last rose"])
+    monkeypatch.setattr(prefilter, "CHUNK_BYTES", 9)
+    assert Prefilter(["rose"])(captions).to_list() == [0, 3, 7]
+
+
+# ---------------------------------------------------------------- queries
+
+
+@pytest.mark.parametrize(
+    ("matcher", "caption", "names"),
+    [
+        ("substring", "Coltsfoot by the road", {"colt's foot"}),
+        ("substring", "Rose Tyler with a lily", {"lily"}),
+        ("word", "a rosa, flower of the year", {"rose"}),
+        ("word", "a rosa, flowers of the year", set()),
+    ],
+)
+def test_a_query_may_have_spellings_and_further_words(
+    matcher: Matcher, caption: str, names: set[str]
+) -> None:
+    queries: Queries = {
+        "colt's foot": ("colt's foot", "coltsfoot"),
+        "rose": Query(any=("rose", "rosa"), with_=("flower",)),
+    }
+    assert named(flowers("colt's foot", "rose", "lily", **queries), matcher, caption) == names
+
+
+@pytest.mark.parametrize(
+    ("queries", "complaint"),
+    [
+        ({"rosa": "rose"}, "'rosa'; did you mean rose"),
+        ({"rose": "?!"}, "'\\?!' of class 'rose' has no letter or digit"),
+        ({"rose": ""}, "no letter or digit"),
+        ({"rose": "\0rose"}, "NUL"),
+        ({"rose": ()}, "'rose' is empty"),
+    ],
+)
+def test_a_query_without_a_meaning_is_refused(queries: Queries, complaint: str) -> None:
+    with pytest.raises(RequestError, match=complaint):
+        CaptionMatcher(flowers("rose", "lily", **queries), "substring")
+
+
+@pytest.mark.parametrize(
+    ("task", "caption", "name"),
+    [
+        ("aircraft", "two FA-18 Hornets", "F/A-18"),
+        ("aircraft", "a USAF F-16C taking off", "F-16A/B"),
+        ("flowers", "Coltsfoot, Tussilago farfara", "colt's foot"),
+        ("flowers", "a red rose, my favourite flower", "rose"),
+        ("flowers", "Rose Byrne at the premiere", None),
+        ("flowers", "air plant on a wall", "ball moss"),
+        ("cars", "2012 Audi S5 Coupe for sale", "Audi S5 Coupe 2012"),
+        ("cars", "Ram CV Cargo Van Minivan", "Ram C/V Cargo Van Minivan 2012"),
+    ],
+)
+def test_the_tasks_of_the_paper_have_queries_that_captions_use(
+    task: str, caption: str, name: str | None
+) -> None:
+    assert named(find_task(task), "substring", caption) == ({name} if name else set())
+
+
+@pytest.mark.parametrize("name", ["aircraft", "cars", "flowers"])
+@pytest.mark.parametrize("matcher", ALL)
+def test_every_class_of_the_paper_is_found_by_its_own_queries(name: str, matcher: Matcher) -> None:
+    task = find_task(name)
+    spoken = [
+        (f"a {text}, {' '.join(query.with_)}", label)
+        for label, query in enumerate(map(task.query, task.class_names))
+        for text in query.any
+    ]
+    rows = CaptionMatcher(task, matcher).find(pl.Series([caption for caption, _ in spoken]))
+    matches = set(rows["row", "label"].rows())
+    assert {(row, label) for row, (_, label) in enumerate(spoken)} <= matches

@@ -1,0 +1,207 @@
+"""Pools: their columns and declarations, damaged files, and pools behind a URL."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import polars as pl
+import pytest
+import yaml
+
+from bench.core.errors import BenchError, RequestError
+from bench.core.paths import Home
+from bench.core.task import Query
+from bench.tasks import FolderTask
+from sources.pool.columns import InvalidFileError
+from sources.pool.match_file import match_file
+from sources.pool.matcher import CaptionMatcher
+from sources.pool.pool import Pool, RemotePool
+from sources.pool.remote import RemoteFile
+from sources.pool.scan import candidates, require_complete
+from tests.conftest import Bench
+from tests.support.pools import TASK, Row, classes, scan_pool, write_pool
+
+# ---------------------------------------------------------------- columns
+
+
+def write_tables(folder: Path, *tables: dict[str, Any] | pl.DataFrame) -> Path:
+    """Write one file per table; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, table in enumerate(tables):
+        pl.DataFrame(table).write_parquet(folder / f"{index}.parquet")
+    return folder
+
+
+def test_columns_go_by_any_case_and_nsfw_may_be_absent(home: Home) -> None:
+    folder = write_tables(
+        home.root / "pool",
+        {"url": ["http://u0"], "caption": ["a rose"], "nsfw": ["NSFW"]},
+        {"Url": ["http://u1"], "Text": ["a rose"], "other": ["NSFW"]},
+    )
+    stage = scan_pool(home, Pool.find(str(folder), home))
+    assert set(classes(stage)) == {"http://u1"}
+    assert stage.info()["without an NSFW column"] == 1
+
+
+def test_other_columns_are_declared(home: Home) -> None:
+    rows = {"link": ["http://u1", "http://u2"], "alt": ["a rose", "rose"], "r": ["OK", "NSFW"]}
+    folder = write_tables(home.root / "pool", rows)
+    for columns, count in (
+        ({"url": "link", "caption": "alt", "nsfw": "r"}, 1),
+        ({"url": "link", "caption": "alt"}, 2),
+    ):
+        (folder / "pool.yaml").write_text(yaml.safe_dump({"columns": columns}))
+        assert len(classes(scan_pool(home, Pool.find(str(folder), home)))) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("columns: {link: a}", "unknown setting .*link.*there are: caption"),
+        ("- a", "does not hold a mapping"),
+        ("columns: {url: a}", "missing required field `caption`"),
+    ],
+)
+def test_a_wrong_declaration_is_found_before_any_work(
+    home: Home, text: str, complaint: str
+) -> None:
+    pool = write_pool(home.root / "pool", [("http://u1", "a rose", None)])
+    (pool.root / "pool.yaml").write_text(text)
+    with pytest.raises(RequestError, match=complaint):
+        Pool.find(str(pool.root), home)
+
+
+PAIRS = {"URL": ["http://a/1", "http://a/2"], "TEXT": ["a rose", "a lily"]}
+
+
+@pytest.mark.parametrize(
+    "flags", [[0.99, 0.1], [True, False], [[1], [2]], [b"\xff\xfe", b"NSFW"], [{"a": 1}, {"a": 2}]]
+)
+def test_a_flag_that_is_not_text_is_not_taken_for_unset(tmp_path: Path, flags: list[Any]) -> None:
+    write_tables(tmp_path, {**PAIRS, "NSFW": flags})
+    with pytest.raises(InvalidFileError, match=r"column 'NSFW' is .*, not text"):
+        match_file(tmp_path / "0.parquet", None, CaptionMatcher(TASK, "substring"))
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["NSFW", "UNLIKELY"])])
+def test_a_flag_may_be_a_category(home: Home, kind: Any) -> None:
+    flags = pl.Series("NSFW", ["NSFW", "UNLIKELY"], dtype=kind)
+    folder = write_tables(home.root / "pool", pl.DataFrame(PAIRS).with_columns(flags))
+    assert set(classes(scan_pool(home, Pool("some", folder)))) == {"http://a/2"}
+
+
+def test_a_folder_declares_queries_in_every_form(colours: Path, tmp_path: Path) -> None:
+    root = tmp_path / "colours"
+    root.mkdir()
+    for split in ("train", "val", "test"):
+        (root / split).symlink_to(colours / split)
+    names = FolderTask.load(root).class_names
+    queries = {names[0]: {"any": ["x"], "with": ["y"]}, names[1]: ["z", "w"]}
+    (root / "task.yaml").write_text(yaml.safe_dump({"queries": queries}))
+    task = FolderTask.load(root)
+    assert [task.query(name) for name in names] == [
+        Query(any=("x",), with_=("y",)),
+        Query(any=("z", "w")),
+        *(Query(any=(name,)) for name in names[2:]),
+    ]
+
+
+# ---------------------------------------------------------------- damaged files
+
+
+def spoilt_pool(folder: Path) -> Pool:
+    """One good file, and one of every kind that cannot be scanned."""
+    pool = write_pool(folder, [(f"http://u{i}", f"rose {i}", None) for i in range(200)])
+    whole = (folder / "0.parquet").read_bytes()
+    (folder / "1.parquet").write_bytes(whole[:-20])
+    (folder / "2.parquet").write_bytes(whole[:100] + bytes(300) + whole[400:])
+    (folder / "3.parquet").write_bytes(b"")
+    pl.read_parquet(folder / "0.parquet").head(0).write_parquet(folder / "4.parquet")
+    pl.DataFrame({"link": ["u"], "TEXT": ["rose"]}).write_parquet(folder / "5.parquet")
+    pl.DataFrame({"URL": ["u"], "TEXT": [1]}).write_parquet(folder / "6.parquet")
+    return pool
+
+
+def test_files_that_cannot_be_scanned_are_named_and_the_scan_is_incomplete(home: Home) -> None:
+    stage = scan_pool(home, spoilt_pool(home.root / "pool"))
+    incomplete: list[str] = stage.info()["incomplete"]
+    assert [line.partition(":")[0] for line in incomplete] == [f"{i}.parquet" for i in range(1, 7)]
+    assert all("\n" not in line for line in incomplete)
+    for line, problem in zip(incomplete[3:], ("no rows", "link, TEXT", "'TEXT'"), strict=True):
+        assert problem in line
+    assert (candidates(stage).height, stage.info()["rows"]) == (200, 200)
+    with pytest.raises(BenchError, match=r"6 of the .* 1\.parquet: .*; …; .*--allow-incomplete"):
+        require_complete(stage)
+
+
+def test_a_run_refuses_an_incomplete_pool_until_it_is_allowed(
+    bench: Bench, preset: Path, tmp_path: Path
+) -> None:
+    write_tables(tmp_path / "pool", PAIRS, {"link": ["u"], "TEXT": ["rose"]})
+    words = ("build", "--preset", str(preset), "--source", "retrieved", "--task", "aircraft",
+             "--set", f"source.pool={tmp_path / 'pool'}")  # fmt: skip
+    refused = bench(*words)
+    assert refused.code == 1
+    assert "1 of the pool's files could not be scanned: 1.parquet:" in refused.err
+    assert "no caption of the pool" in bench(*words, "--allow-incomplete").err
+
+
+@pytest.mark.parametrize("place", range(20, 500, 24))
+def test_a_footer_that_is_damaged_makes_a_file_invalid_or_changes_nothing(
+    tmp_path: Path, place: int
+) -> None:
+    path = write_tables(tmp_path, PAIRS) / "0.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[:-place] + b"\x7f" * 3 + content[3 - place :])
+    with suppress(InvalidFileError):
+        assert match_file(path, None, CaptionMatcher(TASK, "substring")).pairs.height <= 2
+
+
+def test_what_a_file_calls_its_columns_is_not_obeyed(home: Home) -> None:
+    folder = write_tables(home.root / "pool", PAIRS, {"\x1b[31mRED\x07\n": ["x"]})
+    (problem,) = scan_pool(home, Pool("some", folder)).info()["incomplete"]
+    assert "RED" in problem
+    assert problem.isprintable()
+
+
+# ---------------------------------------------------------------- remote pools
+
+
+def test_a_remote_pool_is_scanned_as_a_local_one_and_not_kept(home: Home, tmp_path: Path) -> None:
+    rows: list[Row] = [("http://u1", "a rose", None), ("http://u2", "a lily", "NSFW")]
+    write_pool(tmp_path / "pool", rows, files=2)
+    remote = fsspec.filesystem("memory")
+    remote.put(str(tmp_path / "pool"), "/some/pool", recursive=True)
+    try:
+        pool = Pool.find("memory://some/pool", home)
+        assert classes(scan_pool(home, pool)) == {"http://u1": "rose"}
+        kept = {path.name for path in home.data.rglob("*.parquet")}
+        assert kept == {"candidates.parquet", "counts.parquet"}
+        remote.pipe("/some/pool/pool.yaml", b"columns: {url: URL, caption: TEXT}")
+        declared = Pool.find("memory://some/pool", home)
+        assert declared.fingerprint != pool.fingerprint
+        assert len(classes(scan_pool(home, declared))) == 2
+    finally:
+        remote.rm("/some", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("memory://nowhere", "cannot list memory://nowhere"),
+        ("nothing://a/b", "cannot list nothing://a/b: .*[Pp]rotocol"),
+    ],
+)
+def test_a_remote_pool_that_does_not_exist_is_a_wrong_request(
+    home: Home, url: str, complaint: str
+) -> None:
+    with pytest.raises(RequestError, match=complaint):
+        Pool.find(url, home)
+
+
+def test_a_remote_file_that_arrives_short_is_fetched_again(home: Home) -> None:
+    path = write_pool(home.root / "pool", [("http://a", "a rose", None)]).root / "0.parquet"
+    listed = RemoteFile(f"file://{path}", path.name, path.stat().st_size + 1, "")
+    with pytest.raises(BenchError, match=r"arrived with .* bytes"):
+        scan_pool(home, RemotePool("file://pool", Path("pool"), (listed,), None))
