@@ -7,7 +7,7 @@ from bench.core.progress import Progress
 from bench.core.specs import RunSpec
 from bench.core.work_selection import EVERYTHING, NOTHING, WorkSelection
 from bench.plugins import source_of
-from bench.plugins.optional import SupportsEstimate
+from bench.plugins.optional import HasJobStages, SupportsEstimate
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import UnfinishedError
@@ -56,6 +56,12 @@ def first_unfinished_stage(spec: RunSpec, home: Home) -> str | None:
     except UnfinishedError as unfinished:
         return unfinished.stage
     return None
+
+
+def job_stages_of(spec: RunSpec) -> tuple[tuple[str, ...], ...]:
+    """Return the stages of a spec's source that have jobs of their own; empty for most sources."""
+    source = source_of(spec.source, spec.options)
+    return source.job_stages if isinstance(source, HasJobStages) else ()
 
 
 def estimate(spec: RunSpec, home: Home, progress: Progress) -> Json | None:

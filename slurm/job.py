@@ -1,4 +1,4 @@
-"""What a job does. It is given names alone: specs, and all that is made of them, are on disk."""
+"""What a job does. It receives names only: specs and everything made from them are on disk."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from bench.collect import collect_images
+from bench.collect import collect_images, job_stages_of
 from bench.core.errors import BenchError
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -22,62 +22,63 @@ from bench.storage.run_folder import read_spec
 from bench.storage.stage import UnfinishedError
 from bench.storage.study_folder import StudyFolder
 from slurm import queue
-from slurm.work import job_stages_of, logged, name_of, work
+from slurm.logs import logged
+from slurm.naming import job_name
+from slurm.worker import work
 
 DEVICES = "BENCH_CUDA_DEVICES"
-"""Names the GPUs of a local process, from which submitit hides them all."""
+"""Environment variable: the GPUs of a local worker, all of which submitit hides."""
 
-ALL = "all"
-"""As the name of the GPUs: whatever is there."""
+ALL_DEVICES = "all"
+"""Its value where every GPU is used."""
 
+PARENT_LOCK = "BENCH_PARENT_LOCK"
+"""Environment variable: the lock that a local worker's parent holds as long as it lives."""
 
-PARENT = "BENCH_PARENT_LOCK"
-"""Names the lock that a local process's parent holds as long as it lives."""
-
-PATIENCE = 20.0
-"""Seconds for interrupted processes to end."""
+GRACE_SECONDS = 20.0
+"""Time that interrupted workers have to end."""
 
 
 def execute(home: str, study: str, kind: str, run_ids: Sequence[str]) -> None:
-    """Do one job's part of a study; killed and started again, it continues.
+    """Execute one job of a study; killed and started again, it continues.
 
     Args:
         home: The home folder.
         study: The study's name.
-        kind: What to do (`slurm.options.KINDS`).
-        run_ids: The runs that it is about, by whose specs a source's stages are known.
+        kind: The kind of job (`slurm.options.KINDS`).
+        run_ids: The runs to execute, or the runs whose source's stages are built.
 
     Raises:
-        BenchError: If anything of it failed, after all of it was tried.
+        BenchError: If any part failed, after all of it was tried.
     """
-    place = Home(Path(home))
-    folder = StudyFolder(place, study)
+    folder = StudyFolder(Home(Path(home)), study)
     if kind == "report":
         _report(folder)
         return
-    specs = [read_spec(place, run_id) for run_id in run_ids]
+    specs = [read_spec(folder.home, run_id) for run_id in run_ids]
     if kind == "run":
         _run(specs, folder)
     else:
-        _make(specs, folder, kind)
+        _build(specs, folder, kind)
 
 
-def _again(home: str, study: str, kind: str, run_ids: Sequence[str]) -> object:
-    """Return what to do when the job is started again after its time limit or a preemption."""
+def _requeued(home: str, study: str, kind: str, run_ids: Sequence[str]) -> object:
+    """Return what the job executes when it starts again after its time limit or a preemption."""
     from submitit.helpers import DelayedSubmission
 
     return DelayedSubmission(execute, home, study, kind, run_ids)
 
 
-# submitit asks for it when Slurm is about to end the job, and puts the job back into the queue.
-execute.checkpoint = _again  # type: ignore[attr-defined]
+# submitit calls it when Slurm is about to end the job, and requeues the job.
+execute.checkpoint = _requeued  # type: ignore[attr-defined]
 
 
 def _run(specs: Sequence[RunSpec], folder: StudyFolder) -> None:
-    _prepare()
-    # A job of a cluster is too dear to wait in.
-    ran = work(specs, folder, Progress(), partial(_around, folder.home), wait=not _on_slurm())
-    failed = [spec.run_id for spec, status in ran if status != "done"]
+    _prepare_environment()
+    context = partial(_run_context, folder.home)
+    # A Slurm job does not wait for runs of other jobs: that would waste its allocation.
+    ended = work(specs, folder, Progress(), context, wait=not _on_slurm())
+    failed = [spec.run_id for spec, status in ended if status != "done"]
     if failed:
         raise BenchError(f"{len(failed)} of {len(specs)} runs failed: {', '.join(failed)}")
 
@@ -86,13 +87,14 @@ def _on_slurm() -> bool:
     return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
 
 
-def _prepare() -> None:
-    """Find this process's devices, and the other processes, if Slurm started several at one run."""
-    if PARENT in os.environ:
-        threading.Thread(target=_end_with, args=(os.environ[PARENT],), daemon=True).start()
+def _prepare_environment() -> None:
+    """Make this process's GPUs visible, and join the run's other processes if there are any."""
+    if PARENT_LOCK in os.environ:
+        parent = os.environ[PARENT_LOCK]
+        threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     if DEVICES in os.environ:
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ[DEVICES]
-        if os.environ[DEVICES] == ALL:
+        if os.environ[DEVICES] == ALL_DEVICES:
             del os.environ["CUDA_VISIBLE_DEVICES"]
     if _on_slurm() and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
         from submitit.helpers import TorchDistributedEnvironment
@@ -100,43 +102,44 @@ def _prepare() -> None:
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
 
 
-def _end_with(parent: str) -> None:
-    """Interrupt this process when its parent, killed as it may be, lets go of a lock."""
-    FileLock(parent).acquire(poll_interval=1.0)
+def _exit_with_parent(lock: str) -> None:
+    """Interrupt this process when its parent releases the lock, which it does even if killed."""
+    FileLock(lock).acquire(poll_interval=1.0)
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(PATIENCE)
+    time.sleep(GRACE_SECONDS)
     os._exit(1)
 
 
 @contextmanager
-def _around(home: Home, spec: RunSpec) -> Iterator[None]:
+def _run_context(home: Home, spec: RunSpec) -> Iterator[None]:
     if not distributed.is_main_process():
         yield
         return
     with logged(home, spec.run_id):
-        _rename(spec)
+        _rename_job(spec)
         yield
 
 
-def _rename(spec: RunSpec) -> None:
-    """Give a running job the name of its run; an array's jobs are all submitted under one."""
+def _rename_job(spec: RunSpec) -> None:
+    """Name a running job after its run; the jobs of an array are submitted under one name."""
     if _on_slurm() and "SLURM_ARRAY_JOB_ID" in os.environ:
         try:
-            queue.rename(distributed.job(), name_of(spec))
+            queue.rename(distributed.job(), job_name(spec))
         except BenchError as error:  # The name is a courtesy: the run goes on.
-            Progress().say(f"the job keeps its name: {error}")
+            Progress().say(f"cannot rename the job: {error}")
 
 
-def _make(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
-    """Make a stage of a source, together with the other jobs of the array, or all that is left."""
+def _build(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
+    """Build one stage of a source, together with the array's other jobs, or all that is left."""
     failed = []
     for spec in specs:
         if folder.hold() is not None:
             return
         try:
-            collect_images(spec, folder.home, Progress(), WorkSelection(stages=_until(spec, kind)))
+            selection = WorkSelection(stages=_stages_up_to(spec, kind))
+            collect_images(spec, folder.home, Progress(), selection)
         except UnfinishedError as unfinished:
-            Progress().say(f"done: {unfinished.stage} is another job's")
+            Progress().say(f"done; the stage {unfinished.stage} is another job's")
         except BenchError as error:
             Progress().say(f"{spec.source} for {spec.task}: {error}")
             failed.append(error)
@@ -144,19 +147,19 @@ def _make(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
         raise failed[0]
 
 
-def _until(spec: RunSpec, kind: str) -> frozenset[str] | None:
-    """Return a stage and all before it; those after it are made by other jobs."""
-    chain = job_stages_of(spec)
-    kinds = [names[-1] for names in chain]
+def _stages_up_to(spec: RunSpec, kind: str) -> frozenset[str] | None:
+    """Return the names of a kind's stage and of all before it; None, for all, if it has none."""
+    stages = job_stages_of(spec)
+    kinds = [names[-1] for names in stages]
     if kind not in kinds:
         return None
-    return frozenset(name for names in chain[: kinds.index(kind) + 1] for name in names)
+    return frozenset(name for names in stages[: kinds.index(kind) + 1] for name in names)
 
 
 def _report(folder: StudyFolder) -> None:
-    """Collect what there is, holes and all, and write the report."""
-    from results.database.store import collect
+    """Collect the records that exist, and write the report."""
     from results.report.page import write_report
+    from results.database.store import collect
 
     progress = Progress()
     for reason in collect(folder.home).skipped:

@@ -1,4 +1,4 @@
-"""Starting what is missing of a study, on any executor."""
+"""Launching the missing runs of a study, on any executor."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,12 @@ from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
-from bench.storage.run_folder import Summary, is_underway, summaries, write_spec
+from bench.storage.run_folder import is_underway, summaries, write_spec
 from bench.storage.study_folder import Array, StudyFolder, Submitted
 from slurm import local
-from slurm.live import live_arrays, live_jobs, live_runs
 from slurm.options import require_times
 from slurm.plan import plan, report
-from slurm.queue import Queued, queue
+from slurm.queue import Queued, live_arrays, live_jobs, live_runs, queue
 from slurm.snapshot import snapshot
 from slurm.submit import submit
 
@@ -26,7 +25,7 @@ class LaunchOptions:
     """How a study is executed.
 
     Attributes:
-        on: ``debug`` for this process, ``local`` for processes of their own, ``slurm`` for jobs.
+        on: ``debug`` for this process, ``local`` for worker processes, ``slurm`` for jobs.
         parallel: Processes, or jobs of a kind, at a time; None for as many as suit the machine
             (`slurm.parallel.processes_for`), or as the cluster starts.
         profile: What jobs ask Slurm for (`slurm.options.read_profile`).
@@ -43,41 +42,41 @@ def launch(
     specs: Sequence[RunSpec],
     titles: dict[str, str],
     study: StudyFolder,
-    how: LaunchOptions,
-    tell: Callable[[Array], None] = lambda _: None,
+    options: LaunchOptions,
+    on_submit: Callable[[Array], None] = lambda _: None,
 ) -> int:
-    """Carry out what is missing of some runs, or submit the jobs that will.
+    """Execute the missing runs of a study, or submit jobs that do.
 
     Args:
-        specs: The runs to do unless they are done, `bench.prepare.with_fingerprints`.
-        titles: All runs of the study, by id, and what they are called.
-        study: Where the study is kept.
-        how: LaunchOptions to carry it out.
-        tell: Is told of each array that Slurm has taken.
+        specs: The runs to execute unless they are done, `bench.prepare.with_fingerprints`.
+        titles: Run id to title, for all runs of the study.
+        study: The study's folder.
+        options: How to execute them.
+        on_submit: Is called with each array that Slurm has accepted.
 
     Returns:
-        How many runs were missing. They are submitted, or have ended if there is no Slurm in it.
+        How many runs were missing. On Slurm they are submitted; elsewhere they have ended.
 
     Raises:
-        RequestError: If the study cannot be carried out so.
+        RequestError: If the study cannot be executed with these options.
         BenchError: If jobs cannot be submitted.
     """
-    _check(specs, study, how)
+    _check(specs, study, options)
     with study.submitting():
-        queued = queue() if how.on == "slurm" else {}
-        missing = _missing(specs, study, queued if how.on == "slurm" else None)
+        queued = queue() if options.on == "slurm" else None
+        missing = _missing(specs, study, queued)
         for spec in missing:
             write_spec(study.home, spec)
         if missing:
-            study.submit(_submitted(titles, study, how))
+            study.submit(_submitted(titles, study, options))
         else:
             study.rename_runs(titles)
-        if how.on == "slurm":
-            _submit(missing, study, how, queued, tell)
-    if missing and how.on == "local":
+        if queued is not None:
+            _submit(missing, study, options, queued, on_submit)
+    if missing and options.on == "local":
         code = snapshot(study.home)
-        local.in_processes(missing, study, Progress(), code, how.parallel)
-    elif missing and how.on == "debug":
+        local.in_processes(missing, study, Progress(), code, options.parallel)
+    elif missing and options.on == "debug":
         local.in_process(missing, study, Progress())
     return len(missing)
 
@@ -85,90 +84,89 @@ def launch(
 def _missing(
     specs: Sequence[RunSpec], study: StudyFolder, queued: dict[str, Queued] | None
 ) -> list[RunSpec]:
-    """Return the runs that are not done, and on Slurm (with its queue) not under way either."""
+    """Return the runs that are not done and, on Slurm (given its queue), not under way either."""
     home = study.home
     known = summaries(home, [spec.run_id for spec in specs])
-    left = [spec for spec in specs if not _is_done(known.get(spec.run_id))]
+    done = {run_id for run_id, summary in known.items() if summary.status == "done"}
+    missing = [spec for spec in specs if spec.run_id not in done]
     if queued is None:
-        return left
+        return missing
     live = live_runs(home, queued)
-    return [spec for spec in left if spec.run_id not in live and not is_underway(home, spec.run_id)]
-
-
-def _is_done(summary: Summary | None) -> bool:
-    return summary is not None and summary.status == "done"
+    return [
+        spec for spec in missing if spec.run_id not in live and not is_underway(home, spec.run_id)
+    ]
 
 
 def _submit(
     missing: Sequence[RunSpec],
     study: StudyFolder,
-    how: LaunchOptions,
+    options: LaunchOptions,
     queued: dict[str, Queued],
-    tell: Callable[[Array], None],
+    on_submit: Callable[[Array], None],
 ) -> None:
-    """Submit the jobs of missing runs, and a report on all that are in the queue."""
-    planned = (
-        plan(missing, study.home, how.profile, Progress(), live_arrays(study.home, queued))
-        if missing
-        else []
-    )
+    """Submit the jobs of missing runs, and a report that waits for them and for queued runs."""
+    planned = []
+    if missing:
+        arrays = live_arrays(study.home, queued)
+        planned = plan(missing, study.home, options.profile, Progress(), arrays)
     live = live_jobs(study, queued)
     runs = {job.partition("_")[0] for job, (array, _) in live.items() if array.kind == "run"}
-    reported = any(array.kind == "report" for array, _ in live.values())
-    if not planned and (reported or not runs):
+    has_report = any(array.kind == "report" for array, _ in live.values())
+    if not planned and (has_report or not runs):
         return
     planned = [*planned, report(planned, sorted(runs))]
-    for array in submit(planned, study, how.profile, snapshot(study.home), how.parallel):
-        tell(array)
+    code = snapshot(study.home)
+    for array in submit(planned, study, options.profile, code, options.parallel):
+        on_submit(array)
 
 
-def _submitted(titles: dict[str, str], study: StudyFolder, how: LaunchOptions) -> Submitted:
+def _submitted(titles: dict[str, str], study: StudyFolder, options: LaunchOptions) -> Submitted:
     return Submitted(
         name=study.name,
         runs=titles,
-        on=how.on,
-        profile=how.profile,
-        parallel=how.parallel,
-        pause_after=3 if how.keep_going else 1,
+        on=options.on,
+        profile=options.profile,
+        parallel=options.parallel,
+        pause_after=3 if options.keep_going else 1,
     )
 
 
-def usual_executor(home: Home) -> str:
-    """Return how a study is carried out if nobody says: in processes, wherever that can be."""
-    return "debug" if _spoilt(home) else "local"
+def default_executor(home: Home) -> str:
+    """Return the executor of a study for which none is named: ``local`` wherever that works."""
+    return "debug" if _unsupported_characters(home) else "local"
 
 
-def _spoilt(home: Home) -> str:
-    # PYTHONPATH ends at the one, and submitit takes the other for a job's number.
-    return "".join(sign for sign in ":%" if sign in str(home.root))
+def _unsupported_characters(home: Home) -> str:
+    # A colon ends an entry of PYTHONPATH, and submitit expands a percent sign.
+    return "".join(character for character in ":%" if character in str(home.root))
 
 
-def _check(specs: Sequence[RunSpec], study: StudyFolder, how: LaunchOptions) -> None:
-    spoilt = _spoilt(study.home)
-    if spoilt and how.on != "debug":
+def _check(specs: Sequence[RunSpec], study: StudyFolder, options: LaunchOptions) -> None:
+    characters = _unsupported_characters(study.home)
+    if characters and options.on != "debug":
         raise RequestError(
-            f"jobs cannot be kept in {study.home.root}, for its {spoilt[0]!r}",
-            "set BENCH_HOME to another folder, or say --on debug without --parallel",
+            f"jobs cannot use the home folder {study.home.root}: its path has a {characters[0]!r}",
+            "set BENCH_HOME to another folder, or use --on debug without --parallel",
         )
-    if how.on == "slurm":
-        require_times(how.profile)
-    several = [spec for spec in specs if spec.train.processes > 1]
-    if several and how.on != "slurm":
+    if options.on == "slurm":
+        require_times(options.profile)
+    distributed = [spec for spec in specs if spec.train.processes > 1]
+    if distributed and options.on != "slurm":
         raise RequestError(
-            f"{len(several)} runs want several processes (train.nodes, train.gpus_per_node)",
+            f"{len(distributed)} runs need several processes (train.nodes, train.gpus_per_node)",
             "add --on slurm, or start single runs with torchrun",
         )
 
 
 def require_running(study: StudyFolder) -> None:
-    """Make sure that a study has not paused itself.
+    """Make sure that a study is not on hold because of errors.
 
     Raises:
-        RequestError: If it has.
+        RequestError: If it is.
     """
     hold = study.hold()
     if hold is not None and hold.by == "errors":
         raise RequestError(
-            f"the study {study.name} has paused itself, as {hold.reason}",
-            f"mend it, then `bench retry {study.name} --failed`",
+            f"the study {study.name} is on hold: {hold.reason}",
+            f"fix the cause, then run `bench retry {study.name} --failed`",
         )

@@ -1,4 +1,4 @@
-"""What jobs ask Slurm for: typed options of sbatch, from a site's profile and the command line.
+"""The options of Slurm jobs: typed options of sbatch, from a site's profile and the command line.
 
 default: {partition: gpu, account: vision, cpus: 8, mem: 48G, time: 4h}
 scan: {partition: cpu, workers: 32}
@@ -24,8 +24,7 @@ KINDS = (
     *("scan", "knn", "download", "captions", "generate", "embed"),
     *("build", "run", "report"),
 )
-"""Kinds of job: the stages that are made by jobs of their own, what is left of a source, a run, and
-the report."""
+"""Kinds of job: the stages that have jobs of their own, the rest of a source, a run, the report."""
 
 _WITHOUT_GPU = ("scan", "download", "report")
 
@@ -33,54 +32,50 @@ _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d\d):(?P<sec
 _UNIT = re.compile(r"(\d+) ?(m|h|d)")
 _MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
 
-_OWNED = (
+_RESERVED = (
     *("partition", "account", "qos", "constraint", "gpus-per-node", "cpus-per-task", "mem", "time"),
     *("signal", "requeue", "array", "job-name", "comment", "output", "error", "open-mode", "nodes"),
     *("ntasks", "ntasks-per-node", "dependency"),
 )
-"""Options of sbatch that `JobOptions` or `slurm.submit` give."""
+"""Options of sbatch that `JobOptions` or `slurm.submit` set."""
 
 _Word = Annotated[str, msgspec.Meta(pattern=r"^[^\s\"'`$\\]+$", max_length=200)]
 
 
 class JobOptions(Config, frozen=True, kw_only=True):
-    """What one kind of job asks for; None leaves it to the site's defaults, but for `time`."""
+    """The options of one kind of job; None means the site's default, except for `time`."""
 
     partition: _Word | None = None
     account: _Word | None = None
     qos: _Word | None = None
     constraint: _Word | None = None
     gpus: Natural = 1
-    """Per node; a run of several processes takes one for each, or none if this is 0."""
+    """Per node; a run of several processes has one for each, or none if this is 0."""
     cpus: Positive | None = None
     """Per process."""
     mem: Annotated[str, msgspec.Meta(pattern=r"^\d+[KMGT]?$")] | None = None
     """Per node, such as 32G."""
     time: int | str | None = None
-    """90m, 12h, 2d, or [DAYS-]HOURS:MINUTES:SECONDS in quotes. No bare number: 12:00:00 without
-    quotes is 43200 to YAML. Has to be said."""
+    """90m, 12h, 2d, or [DAYS-]HOURS:MINUTES:SECONDS in quotes; required. A bare number is refused:
+    YAML reads 12:00:00 without quotes as 43200."""
     signal: Positive = 90
-    """Seconds before the time limit at which a job is told to stop, and is queued again."""
+    """Seconds before its time limit at which a job is told to stop, and is requeued."""
     requeues: Natural = 100
-    """How often it may reach its time limit."""
+    """How often a job may reach its time limit."""
     workers: Positive | None = None
-    """Jobs that make one stage together; 8 for those of a chain, 1 for what is left of a source."""
+    """Jobs that build one stage together; by default 8, and 1 for the rest of a source."""
     runs: Positive = 1
-    """Runs that one job carries out, one after another; more of them share its start."""
+    """Runs that one job executes, one after another; they share its start-up time."""
     setup: tuple[str, ...] = ()
-    """Lines of shell that come before, such as ``module load cuda``."""
+    """Shell lines to execute first, such as ``module load cuda``."""
     extra: dict[str, str | int | bool] = {}
     """Any other option of sbatch, such as ``{reservation: spring}``."""
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.signal >= self.minutes * 60:
-            raise ValueError(
-                f"a signal {self.signal} s before the end leaves nothing of a time of {self.time}"
-            )
-        if owned := sorted(name for name in self.extra if name.replace("_", "-") in _OWNED):
-            raise ValueError(
-                f"extra cannot hold {owned[0]}, which is an option of its own, or ours"
-            )
+            raise ValueError(f"signal={self.signal} (seconds) is not less than time={self.time}")
+        if reserved := sorted(name for name in self.extra if name.replace("_", "-") in _RESERVED):
+            raise ValueError(f"extra cannot set {reserved[0]}, which bench or another option sets")
 
     @property
     def minutes(self) -> int | None:
@@ -88,25 +83,25 @@ class JobOptions(Config, frozen=True, kw_only=True):
         if self.time is None:
             return None
         text = self.time.strip() if isinstance(self.time, str) else ""
-        if simple := _UNIT.fullmatch(text):
-            return int(simple[1]) * _MINUTES[simple[2]]
+        if short := _UNIT.fullmatch(text):
+            return int(short[1]) * _MINUTES[short[2]]
         if clock := _TIME.fullmatch(text):
-            part = {name: int(value or 0) for name, value in clock.groupdict().items()}
-            hours = part["days"] * 24 + part["hours"]
-            return hours * 60 + part["minutes"] + (part["seconds"] > 0)
+            parts = {name: int(value or 0) for name, value in clock.groupdict().items()}
+            hours = parts["days"] * 24 + parts["hours"]
+            return hours * 60 + parts["minutes"] + (parts["seconds"] > 0)
         raise ValueError(f"{self.time!r} is not a time; write 90m, 12h, 2d or '1-12:00:00'")
 
 
 def read_profile(path: Path | None, settings: Sequence[str], before: Json | None = None) -> Json:
-    """Return a profile: kind of job to its options, ``default`` holding for all.
+    """Return a profile: kind of job to its options; those of ``default`` apply to all kinds.
 
     Args:
         path: The site's YAML file.
-        settings: Laid over it: ``partition=gpu``, or ``run.time=12h`` for one kind.
-        before: The profile to lay them over if there is no file.
+        settings: Override it: ``partition=gpu``, or ``run.time=12h`` for one kind.
+        before: The profile to override if there is no file.
 
     Raises:
-        RequestError: If anything in it is unknown or does not fit.
+        RequestError: If an option is unknown or its value is invalid.
     """
     profile: Json = read_yaml(path) if path else copy.deepcopy(before or {})
     for text in settings:
@@ -128,15 +123,15 @@ def require_times(profile: Json) -> None:
     for kind in KINDS:
         if options_of(profile, kind).minutes is None:
             raise RequestError(
-                f"a {kind} job has no time limit", "add --slurm time=12h, or a time to the profile"
+                f"{kind} jobs have no time limit", "add --slurm time=12h, or `time` to the profile"
             )
 
 
 def options_of(profile: Json, kind: str) -> JobOptions:
-    """Return what a kind of job asks for.
+    """Return the options of a kind of job.
 
     Raises:
-        RequestError: If the profile does not fit.
+        RequestError: If the profile is invalid.
     """
     gpus = {"gpus": 0} if kind in _WITHOUT_GPU else {}
     parts = [profile.get(name) or {} for name in (DEFAULT, kind)]
@@ -147,15 +142,15 @@ def options_of(profile: Json, kind: str) -> JobOptions:
 
 
 def parameters(options: JobOptions, nodes: int = 1, processes: int = 1) -> dict[str, Any]:
-    """Return submitit's names and values for a job's options.
+    """Return submitit's parameters for a job's options.
 
     Args:
-        options: What to ask for.
-        nodes: Machines.
-        processes: Processes on each, with a GPU each if the options ask for any.
+        options: The options.
+        nodes: Nodes per job.
+        processes: Processes per node, with a GPU each if the options ask for any.
     """
     gpus = processes if options.gpus and nodes * processes > 1 else options.gpus
-    wanted: dict[str, Any] = {
+    values: dict[str, Any] = {
         "partition": options.partition,
         "account": options.account,
         "qos": options.qos,
@@ -170,6 +165,6 @@ def parameters(options: JobOptions, nodes: int = 1, processes: int = 1) -> dict[
         "additional_parameters": {"requeue": True, **options.extra},
     }
     if options.cpus:
-        # srun no longer takes it over from sbatch, since Slurm 22.05.
-        wanted["srun_args"] = [f"--cpus-per-task={options.cpus}"]
-    return {name: value for name, value in wanted.items() if value is not None}
+        # Since Slurm 22.05 srun does not inherit it from sbatch.
+        values["srun_args"] = [f"--cpus-per-task={options.cpus}"]
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The code that jobs run: a copy made when they are submitted, which later edits do not reach."""
+"""The code that jobs run: a copy made when they are submitted, unaffected by later edits."""
 
 import hashlib
 import shutil
@@ -26,8 +26,8 @@ def snapshot(home: Home) -> Path:
 
 
 def _files() -> list[Path]:
-    found = (path for name in TOP_LEVEL for path in (CHECKOUT / name).rglob("*"))
-    return sorted(path for path in found if path.is_file() and path.parent.name != "__pycache__")
+    paths = (path for name in TOP_LEVEL for path in (CHECKOUT / name).rglob("*"))
+    return sorted(path for path in paths if path.is_file() and path.parent.name != "__pycache__")
 
 
 def _copy(files: list[Path], folder: Path) -> None:
@@ -41,7 +41,7 @@ def _copy(files: list[Path], folder: Path) -> None:
         try:
             temporary.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another process made the same one
+            if not folder.is_dir():  # Otherwise another process made the same copy.
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""How a study is doing: one row per run, from its files and from Slurm's queue."""
+"""The status of a study: one row per run, from its files and Slurm's queue."""
 
 import time
 from dataclasses import dataclass
@@ -9,22 +9,21 @@ from bench.core.progress import printable
 from bench.storage.heartbeat import Heartbeat, read_heartbeat
 from bench.storage.run_folder import Summary, is_underway, summaries
 from bench.storage.study_folder import Array, StudyFolder
-from slurm.live import live_jobs, live_runs
-from slurm.queue import Queued, queue
+from slurm.queue import Queued, live_jobs, live_runs, queue
 
 STATES = ("running", "stalled", "queued", "failed", "to do", "done")
 
 STALLED_SECONDS = 900.0
-"""A run that has not moved on for so long is stalled; large test splits take minutes."""
+"""A run that has not reported for so long is stalled; large test splits take minutes."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run.
+    """The status of one run.
 
     Attributes:
-        run_id: Which.
-        title: What it is called.
+        run_id: The run's id.
+        title: The run's title.
         state: One of `STATES`.
         note: Its progress, its error, or why it waits.
         job: Slurm's name of its job, if it has one.
@@ -39,23 +38,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Status:
-    """A study.
+    """The status of a study.
 
     Attributes:
         rows: Its runs.
-        stages: Its jobs that are no runs and not finished: title to how many run and how many wait.
-        hold: Why no run is started, if that is so.
-        trouble: Why Slurm's queue is not known, if that is so.
+        stages: Title to number of running and of waiting jobs, for jobs that are no runs.
+        hold: Why the study is on hold; empty if it is not.
+        queue_error: Why Slurm's queue is unknown; empty if it is known.
     """
 
     rows: list[Row]
     stages: dict[str, tuple[int, int]]
     hold: str
-    trouble: str
+    queue_error: str
 
 
 def status_of(study: StudyFolder) -> Status:
-    """Return how a study is doing.
+    """Return the status of a study.
 
     Raises:
         RequestError: If there is no such study.
@@ -63,31 +62,31 @@ def status_of(study: StudyFolder) -> Status:
     view = _View(study)
     hold = study.hold()
     stages = _stages(live_jobs(study, view.queued), view.queued)
-    return Status(view.rows(), stages, hold.reason if hold else "", view.trouble)
+    return Status(view.rows(), stages, hold.reason if hold else "", view.queue_error)
 
 
 class _View:
-    """What is known of a study's runs."""
+    """The files and the queue from which the status of a study's runs is read."""
 
     def __init__(self, study: StudyFolder) -> None:
         self._study = study
         self._submitted = study.submitted()
-        self.trouble = ""
+        self.queue_error = ""
         self.queued: dict[str, Queued] = {}
         if study.arrays():
             try:
                 self.queued = queue()
             except BenchError as error:
-                self.trouble = str(error)
+                self.queue_error = str(error)
         self._live = live_runs(study.home, self.queued) if self.queued else {}
-        self._known = summaries(study.home, list(self._submitted.runs))
+        self._records = summaries(study.home, list(self._submitted.runs))
         self._failures = study.failures()
         hold = study.hold()
         self._cancelled = hold is not None and hold.by == "user"
-        self._submitted_jobs = {} if hold or self.trouble else self._latest()
+        self._last_jobs = {} if hold or self.queue_error else self._last_submitted()
 
-    def _latest(self) -> dict[str, str]:
-        """Return run id to job, of what was submitted last."""
+    def _last_submitted(self) -> dict[str, str]:
+        """Return run id to job of the last submission."""
         if self._submitted.on != "slurm":
             return {}
         return {
@@ -101,7 +100,7 @@ class _View:
         """Return one row per run, in the study's order."""
         rows = []
         for run_id, title in self._submitted.runs.items():
-            summary = self._known.get(run_id)
+            summary = self._records.get(run_id)
             if summary is not None and summary.status == "done":
                 rows.append(Row(run_id, title, "done"))
                 continue
@@ -122,22 +121,22 @@ class _View:
             return _waiting(queued, beat if beat and beat.job == job else None)
         if self._cancelled:
             return "to do", "cancelled" if beat else ""
-        error = self._end_of(run_id, beat, summary)
+        error = self._error_of(run_id, beat, summary)
         return ("failed", error) if error else ("to do", "")
 
-    def _end_of(self, run_id: str, beat: Heartbeat | None, summary: Summary | None) -> str:
-        """Return how a run ended that nobody is at; empty if it was not begun."""
+    def _error_of(self, run_id: str, beat: Heartbeat | None, summary: Summary | None) -> str:
+        """Return how a run failed that no process executes; empty if it was not started."""
         if summary is not None and summary.status == "failed":
             return summary.error
         if beat is not None:
-            return f"it ended without a word, {_ago(beat)} at {beat.label}"
-        if run_id in self._submitted_jobs:
-            return f"its job {self._submitted_jobs[run_id]} ended before the run began"
+            return f"ended without a record, last seen {_ago(beat)} at {beat.label}"
+        if run_id in self._last_jobs:
+            return f"job {self._last_jobs[run_id]} ended before the run started"
         return ""
 
 
 def _waiting(queued: Queued, beat: Heartbeat | None) -> tuple[str, str]:
-    """Return state and note of a run whose job Slurm has, and whose lock nobody holds here."""
+    """Return state and note of a run whose job is in the queue and whose lock is free."""
     if queued.state != "RUNNING":
         return "queued", "" if queued.reason == "None" else queued.reason
     return _moving(beat)
@@ -152,7 +151,7 @@ def _moving(beat: Heartbeat | None) -> tuple[str, str]:
 
 
 def describe(beat: Heartbeat) -> str:
-    """Return what a run was at, how fast, and how long that takes."""
+    """Return a run's step, progress, speed and time left."""
     parts = [beat.label]
     if beat.epochs:
         parts.append(f"epoch {beat.epoch} of {beat.epochs}")
@@ -173,11 +172,12 @@ def _ago(beat: Heartbeat) -> str:
 def _stages(
     jobs: dict[str, tuple[Array, int]], queued: dict[str, Queued]
 ) -> dict[str, tuple[int, int]]:
-    found: dict[str, tuple[int, int]] = {}
+    """Return title to number of running and of waiting jobs, for jobs that are no runs."""
+    counts: dict[str, tuple[int, int]] = {}
     for job, (array, _) in jobs.items():
         if array.kind == "run":
             continue
-        running, waiting = found.get(array.title, (0, 0))
+        running, waiting = counts.get(array.title, (0, 0))
         runs = queued[job].state == "RUNNING"
-        found[array.title] = (running + runs, waiting + (not runs))
-    return found
+        counts[array.title] = (running + runs, waiting + (not runs))
+    return counts

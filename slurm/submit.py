@@ -1,4 +1,4 @@
-"""Handing jobs to Slurm, through submitit: arrays of a size that the site allows, in order."""
+"""Submitting jobs to Slurm through submitit: arrays of a size that the site allows, in order."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -11,60 +11,54 @@ from bench.core.errors import BenchError
 from bench.core.json_values import Json
 from bench.runtime.signals import NOTICE
 from bench.storage.study_folder import Array, StudyFolder
-from slurm import queue
 from slurm.job import execute
 from slurm.options import options_of, parameters
-from slurm.plan import Planned
-
-COMMENT = "bench:"
-"""Begins the comment of our jobs; the name of the array's file follows."""
+from slurm.plan import PlannedArray, batches
+from slurm.queue import COMMENT, max_array_size, queue
 
 
 def submit(
-    planned: Sequence[Planned], study: StudyFolder, profile: Json, code: Path, parallel: int | None
+    planned: Sequence[PlannedArray],
+    study: StudyFolder,
+    profile: Json,
+    code: Path,
+    parallel: int | None,
 ) -> Iterator[Array]:
-    """Submit jobs, and write down what was submitted; yield each array when Slurm has it.
+    """Submit arrays of jobs and record them; yield each one when Slurm has accepted it.
 
     Args:
-        planned: The jobs, each after those that it waits for.
-        study: What they belong to.
-        profile: What they ask for.
+        planned: The arrays, each after those that it waits for.
+        study: The study they belong to.
+        profile: What they ask Slurm for.
         code: The copy of the code that they run.
         parallel: Jobs of a kind at a time; None for as many as the site starts.
 
     Raises:
-        BenchError: If Slurm refuses; what it took until then stays submitted.
+        BenchError: If Slurm refuses an array; those before it stay submitted.
     """
-    largest = queue.max_array_size()
+    size = max_array_size()
     jobs: list[list[str]] = []
     last: dict[str, list[str]] = {}
-    for one in planned:
-        after = [*one.jobs, *(job for place in one.after for job in jobs[place])]
+    for plan in planned:
+        after = [*plan.after_jobs, *(job for index in plan.after for job in jobs[index])]
         jobs.append([])
-        for tasks in cut(one.tasks, largest):
-            array = Array(kind=one.kind, title=one.title, tasks=tasks)
-            # Two arrays of a kind side by side would be twice as many jobs.
-            before = last.get(one.kind, []) if parallel else []
-            wanted = job_parameters(one, profile, code, [*after, *before], parallel)
-            array = _submit(array, study, wanted, executor_of(study, one.kind, profile))
+        for tasks in batches(plan.tasks, size):
+            array = Array(kind=plan.kind, title=plan.title, tasks=tasks)
+            # Two arrays of a kind side by side would run twice as many jobs as `parallel`.
+            before = last.get(plan.kind, []) if parallel else []
+            settings = job_parameters(plan, profile, code, [*after, *before], parallel)
+            array = _submit(array, study, settings, executor_of(study, plan.kind, profile))
             jobs[-1].append(array.job)
-            last[one.kind] = [array.job]
+            last[plan.kind] = [array.job]
             yield array
 
 
-def cut(tasks: list[list[str]], size: int) -> Iterator[list[list[str]]]:
-    """Yield jobs in arrays of at most so many."""
-    for start in range(0, len(tasks), size):
-        yield tasks[start : start + size]
-
-
 def job_parameters(
-    planned: Planned, profile: Json, code: Path, after: Sequence[str], parallel: int | None
+    planned: PlannedArray, profile: Json, code: Path, after: Sequence[str], parallel: int | None
 ) -> dict[str, Any]:
-    """Return submitit's names and values for jobs (the arguments are `submit`'s)."""
+    """Return submitit's parameters for an array of jobs (the arguments are `submit`'s)."""
     options = options_of(profile, planned.kind)
-    wanted = parameters(options, planned.nodes, planned.processes)
-    return wanted | {
+    return parameters(options, planned.nodes, planned.processes) | {
         "job_name": planned.title,
         "wckey": None,
         "stderr_to_stdout": True,
@@ -81,30 +75,30 @@ def job_parameters(
 
 
 def executor_of(study: StudyFolder, kind: str, profile: Json) -> Any:  # noqa: ANN401 (submitit's)
-    """Return what submits one kind of job."""
+    """Return the submitit executor of one kind of job."""
     import submitit
 
     requeues = options_of(profile, kind).requeues
     return submitit.SlurmExecutor(folder=study.path / "jobs", max_num_timeout=requeues)
 
 
-def _submit(array: Array, study: StudyFolder, wanted: dict[str, Any], executor: Any) -> Array:  # noqa: ANN401
+def _submit(array: Array, study: StudyFolder, settings: dict[str, Any], executor: Any) -> Array:  # noqa: ANN401
     from submitit.core.utils import FailedJobError
 
-    # Its file comes first and names it in Slurm, so that a kill in between loses sight of nothing.
+    # Its file comes first, and its name is the jobs' comment: a kill in between loses no job.
     path = study.add(array)
+    comment = f"{COMMENT}{path.stem}"
     try:
-        executor.update_parameters(**wanted, comment=f"{COMMENT}{path.stem}")
-        words = ([str(study.home.root)], [study.name], [array.kind])
-        sizes = (part * len(array.tasks) for part in words)
-        jobs = executor.map_array(execute, *sizes, array.tasks)
+        executor.update_parameters(**settings, comment=comment)
+        arguments = (str(study.home.root), study.name, array.kind)
+        columns = ([argument] * len(array.tasks) for argument in arguments)
+        jobs = executor.map_array(execute, *columns, array.tasks)
     except FailedJobError as error:
-        if not any(job.comment == f"{COMMENT}{path.stem}" for job in queue.queue().values()):
+        if not any(job.comment == comment for job in queue().values()):
             path.unlink()
-        said = str(error).strip().splitlines()[-1]
         raise BenchError(
-            f"Slurm refuses {array.title}: {said}",
-            "mend the profile or --slurm; the same command then submits what is missing",
+            f"Slurm refused {array.title}: {str(error).strip().splitlines()[-1]}",
+            "fix the profile or --slurm; the same command then submits what is missing",
         ) from error
     array = msgspec.structs.replace(array, job=jobs[0].job_id.split("_")[0])
     study.renew(path, array)

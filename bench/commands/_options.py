@@ -8,36 +8,55 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+task_option = click.option("--task", required=True, help="Task to classify: a name or a folder.")
+preset_option = click.option(
+    "--preset", default="paper", show_default=True, help="paper, mini or a YAML file."
+)
+plugin_option = click.option(
+    "--plugin", type=click.Path(path_type=Path), help="Python file that registers a plug-in."
+)
+
+
+def settings_option(example: str) -> Callable[[F], F]:
+    """Return the option that overrides settings of the preset."""
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help=f"Override a setting: {example}. May be repeated.",
+    )
+
 
 def run_options(command: F) -> F:
     """Add the options that describe one run."""
-    options = (
+    return _with(
+        command,
+        click.option("--source", required=True, help="Image source (see bench list sources)."),
+        task_option,
         click.option(
-            "--source", required=True, help="Where images come from (bench list sources)."
+            "--n",
+            default="all",
+            show_default=True,
+            help="Number of images: 500, 31.25k, 2.5M or all.",
         ),
-        click.option("--task", required=True, help="What to classify: a name, or a folder."),
         click.option(
-            "--n", default="all", show_default=True, help="Images: 500, 31.25k, 2.5M, all."
+            "--seed", default=0, show_default=True, help="Seed of the subset and the training."
         ),
-        click.option("--seed", default=0, show_default=True, help="Seed of subset and training."),
-        click.option("--preset", default="paper", show_default=True, help="paper, mini or a file."),
-        click.option("--objective", help="What to minimise (bench list objectives)."),
-        click.option(
-            "--set", "settings", multiple=True, metavar="NAME=VALUE", help="train.lr=1e-5"
-        ),
+        preset_option,
+        click.option("--objective", help="Training objective (see bench list objectives)."),
+        settings_option("train.lr=1e-5"),
         click.option(
             "--allow-incomplete",
             is_flag=True,
-            help="Short for --set source.allow_incomplete=true: some files of a pool may fail.",
+            help="Go on if files of a pool cannot be read. Same as --set "
+            "source.allow_incomplete=true.",
         ),
-        click.option("--plugin", type=click.Path(path_type=Path), help="A .py file of your own."),
+        plugin_option,
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
-def prepared(  # noqa: PLR0913 (the command line's options)
+def run_spec(  # noqa: PLR0913 (the command line's options)
     *,
     source: str,
     task: str,
@@ -56,40 +75,74 @@ def prepared(  # noqa: PLR0913 (the command line's options)
 
     if plugin is not None:
         load_plugin(plugin)
-    chosen = list(settings)
+    assignments = list(settings)
     if objective:
-        chosen.append(f"objective={objective}")
+        assignments.append(f"objective={objective}")
     if allow_incomplete:
-        chosen.append("source.allow_incomplete=true")
-    return resolve(preset, task=task, source=source, n=parse_size(n), seed=seed, settings=chosen)
-
-
-def where_options(usual: str) -> Callable[[F], F]:
-    """Return what adds the options that say where runs are carried out."""
-    ways = "debug (this process), local (processes), slurm (jobs)"
-    options = (
-        click.option("--on", help=f"{ways}.  [default: {usual}]"),
-        click.option(
-            "--profile",
-            type=click.Path(path_type=Path),
-            help="A YAML file that says what jobs ask Slurm for (docs/slurm.md).",
-        ),
-        click.option(
-            "--slurm",
-            "asked",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="Laid over the profile: partition=gpu, run.time=12h.",
-        ),
-        click.option("--wait", is_flag=True, help="Follow Slurm's jobs to their end."),
+        assignments.append("source.allow_incomplete=true")
+    return resolve(
+        preset, task=task, source=source, n=parse_size(n), seed=seed, settings=assignments
     )
 
+
+def executor_options(default: str) -> Callable[[F], F]:
+    """Return a decorator that adds the options of where runs are executed."""
+    executors = "debug (this process), local (worker processes) or slurm (jobs)"
+
     def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
+        return _with(
+            command,
+            click.option("--on", help=f"Executor: {executors}.  [default: {default}]"),
+            click.option(
+                "--profile",
+                type=click.Path(path_type=Path),
+                help="YAML file with the options of Slurm jobs (docs/slurm.md).",
+            ),
+            click.option(
+                "--slurm",
+                "slurm_settings",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Override an option of the profile: partition=gpu, run.time=12h. May be "
+                "repeated.",
+            ),
+            click.option("--wait", is_flag=True, help="Wait until the Slurm jobs have ended."),
+        )
 
     return add
+
+
+def study_options(executor: str, parallel: str) -> Callable[[F], F]:
+    """Return a decorator that adds the options of how a study is executed, with these defaults."""
+
+    def add(command: F) -> F:
+        command = _with(
+            command,
+            click.option(
+                "--parallel",
+                "--max-parallel",
+                type=_count,
+                metavar="N",
+                help="Worker processes at a time, or Slurm jobs of a kind. auto: all Slurm jobs; "
+                "locally one worker per GPU, or per core if all networks are small, else one.  "
+                f"[default: {parallel}]",
+            ),
+            click.option(
+                "--keep-going/--fail-fast",
+                default=None,
+                help="Continue with the other runs after a run failed, or stop.  [default: "
+                f"{'keep-going' if parallel == 'auto' else parallel}]",
+            ),
+        )
+        return executor_options(executor)(command)
+
+    return add
+
+
+def _with(command: F, *options: Callable[[F], F]) -> F:
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def _count(text: str) -> int | str:
@@ -99,29 +152,3 @@ def _count(text: str) -> int | str:
     if not text.isdecimal() or int(text) < 1:
         raise click.BadParameter(f"{text!r} is neither a number above 0 nor auto.")
     return int(text)
-
-
-def job_options(usual: str) -> Callable[[F], F]:
-    """Return what adds the options that say how a study's runs are carried out."""
-    options = (
-        click.option(
-            "--parallel",
-            "--max-parallel",
-            type=_count,
-            metavar="N",
-            help="Processes, or jobs of a kind, at a time. auto: one a GPU, else one a core if all "
-            "networks are small, else one; with Slurm all jobs.  [default: auto]",
-        ),
-        click.option(
-            "--keep-going/--fail-fast",
-            default=None,
-            help="Whether a failed run leaves the others be, as it does unless said.",
-        ),
-    )
-
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return where_options(usual)(command)
-
-    return add

@@ -1,4 +1,4 @@
-"""Finding a study, or one of its runs, by what a user calls it."""
+"""Finding a study by its name or file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from bench.storage.study_folder import StudyFolder
 
 
-def study_named(home: "Home", word: str) -> "StudyFolder":
-    """Return a study's folder by its name, or by the path of its file.
+def study_named(home: "Home", name_or_path: str) -> "StudyFolder":
+    """Return a study's folder by its name or by the path of its file.
 
     Raises:
         RequestError: If it was never started.
@@ -18,7 +18,8 @@ def study_named(home: "Home", word: str) -> "StudyFolder":
     from bench.planning.study import load_study
     from bench.storage.study_folder import StudyFolder, names
 
-    name = load_study(Path(word)).name if Path(word).suffix == ".yaml" else word
+    path = Path(name_or_path)
+    name = load_study(path).name if path.suffix == ".yaml" else name_or_path
     if name not in names(home):
         raise unknown_name("study", name, names(home))
     return StudyFolder(home, name)

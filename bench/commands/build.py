@@ -1,17 +1,17 @@
-"""``bench build``: the stages of a source, or a few shards of them, without a run."""
+"""``bench build``: build the stages of a source, or some of their shards, without a run."""
 
 from typing import Any
 
 import click
 
-from bench.commands._options import prepared, run_options
+from bench.commands._options import run_options, run_spec
 
 
 @click.command()
 @run_options
-@click.option("--shards", help="Only these shards of each stage, e.g. 3-7; all by default.")
+@click.option("--shards", help="Build only these shards of each stage: 3 or 3-7.  [default: all]")
 def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
-    """Make a source's images; any number of these may run at once, and share the shards."""
+    """Build the images of a source. Processes that run at once share the shards."""
     from bench.collect import collect_images
     from bench.core.paths import Home
     from bench.core.progress import Progress
@@ -21,12 +21,12 @@ def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
 
     home = Home.from_environment()
     selection = WorkSelection(shards=_shards(shards) if shards else None)
-    spec = with_fingerprints(prepared(**options), home)
+    spec = with_fingerprints(run_spec(**options), home)
     home.make_writable()
     try:
         images = collect_images(spec, home, Progress(), selection)
-    except UnfinishedError as stage:
-        click.echo(f"{stage}")
+    except UnfinishedError as unfinished:
+        click.echo(str(unfinished))
         return
     click.echo(f"{len(images)} images of {spec.source} for {spec.task}: {images.folder}")
 
@@ -36,9 +36,9 @@ def _shards(text: str) -> range:
 
     first, _, last = text.partition("-")
     try:
-        chosen = range(int(first), int(last or first) + 1)
+        shards = range(int(first), int(last or first) + 1)
     except ValueError:
-        chosen = range(0)
-    if not chosen or chosen.start < 0:
+        shards = range(0)
+    if not shards or shards.start < 0:
         raise RequestError(f"{text!r} names no shards", "write --shards 3 or --shards 3-7")
-    return chosen
+    return shards

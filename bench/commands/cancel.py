@@ -1,4 +1,4 @@
-"""``bench cancel``: a study's jobs."""
+"""``bench cancel``: cancel a study's jobs."""
 
 import click
 
@@ -6,18 +6,17 @@ import click
 @click.command()
 @click.argument("study")
 def command(study: str) -> None:
-    """Cancel a study's jobs and start no further run; records and checkpoints are kept."""
+    """Cancel a study's jobs and put it on hold; keep records and checkpoints."""
     from bench.commands._study import study_named
     from bench.core.paths import Home
     from bench.storage.study_folder import Hold
-    from slurm.live import live_jobs
-    from slurm.queue import cancel, queue
+    from slurm.queue import cancel, live_jobs, queue
 
     folder = study_named(Home.from_environment(), study)
     with folder.submitting():
-        folder.pause(Hold(reason="it was cancelled", by="user"))
+        folder.pause(Hold(reason="cancelled", by="user"))
         jobs = live_jobs(folder, queue()) if folder.arrays() else {}
         cancel(sorted({job.split("_")[0] for job in jobs}))
-    click.echo(f"{len(jobs)} jobs cancelled; `bench retry {study}` or the same sweep goes on")
+    click.echo(f"{len(jobs)} jobs cancelled; continue with `bench retry {study}` or the same sweep")
     if folder.submitted().on != "slurm":
-        click.echo("runs that processes of this machine are at will end first")
+        click.echo("runs that are executing on this machine continue to their end")

@@ -1,4 +1,4 @@
-"""``bench demo``: the study in miniature, end to end, offline."""
+"""``bench demo``: execute a miniature study, end to end, offline."""
 
 import shutil
 import sys
@@ -10,7 +10,7 @@ _ROOT = Path(__file__).parents[2]
 
 STUDY = _ROOT / "studies" / "demo.yaml"
 
-# The study has made the images that the last one trains on.
+# The demo has made the images that the second one trains on.
 _NEXT = (
     ("show mini", "the settings behind these numbers"),
     ("run --preset mini --source retrieved --task aircraft --n 500", "another run, in seconds"),
@@ -19,8 +19,7 @@ _NEXT = (
 
 @click.command()
 def command() -> None:
-    """Run a miniature study of aircraft, a few minutes, and print what it found."""
-    from bench.commands._live import live_table
+    """Run a miniature study of aircraft (a few minutes) and print its result."""
     from bench.core.errors import BenchError
     from bench.core.paths import Home
     from bench.planning.study import expand, load_study
@@ -29,22 +28,23 @@ def command() -> None:
     from results.experiment import Experiment
     from results.report.page import write_report
     from results.summary import summary
-    from slurm.launch import LaunchOptions, launch, usual_executor
+    from slurm.launch import LaunchOptions, default_executor, launch
+    from slurm.live_table import live_table
+    from slurm.naming import titles
     from slurm.status import status_of
-    from slurm.work import titles
 
     home = Home.from_environment()
     specs = all_with_fingerprints(expand(load_study(STUDY)), home)
     home.make_writable()
     study = StudyFolder(home, "demo")
     with live_table(specs, titles(specs), home):
-        launch(specs, titles(specs), study, LaunchOptions(usual_executor(home)))
+        launch(specs, titles(specs), study, LaunchOptions(default_executor(home)))
     report = write_report(home, home.report)
     experiment = Experiment.of(specs[0])
     advice = f"read why in {_near(report.html)}, then run `{_program()} demo` again"
     if experiment not in report.plots:
         raise BenchError(f"none of the {len(specs)} runs finished", advice)
-    # What else may be concluded hangs on rounding, with so few seeds: the report has it.
+    # With so few seeds, the other conclusions depend on rounding: they are in the report only.
     click.echo(summary(home, [experiment], brief=True))
     click.echo(f"plot:     {_near(report.plots[experiment][0])}")
     click.echo(f"database: {_near(home.database)}")
@@ -56,9 +56,9 @@ def command() -> None:
 
 
 def _next(report: Path) -> list[str]:
-    """Return what to look at next, and why."""
+    """Return the lines that name what to look at next."""
     lines = [
-        (str(_near(report)), "open it: plots, images, what else came out"),
+        (str(_near(report)), "open it: plots, images and all results"),
         *((f"{_program()} {words}", what) for words, what in _NEXT),
         (str(_near(_ROOT / "docs" / "miniworld.md")), "what this world is, and what it cannot say"),
     ]
@@ -67,14 +67,14 @@ def _next(report: Path) -> list[str]:
 
 
 def _near(path: Path) -> Path:
-    """Return a path as short as it is from here."""
+    """Return a path relative to the working directory if it is below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _program() -> str:
-    """Return how this program is called from here: ``bench``, or its place if no path leads to it.
+    """Return how to call this program: ``bench``, or its path if it is not on PATH.
 
-    `make demo` calls it by its place in an environment that is not active.
+    `make demo` calls it by its path, in an environment that is not active.
     """
     called = Path(sys.argv[0])
     return "bench" if shutil.which("bench") or called.name != "bench" else str(called)

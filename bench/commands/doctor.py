@@ -1,4 +1,4 @@
-"""``bench doctor``: is this installation fit to run?"""
+"""``bench doctor``: check this installation."""
 
 import shutil
 import sys
@@ -12,9 +12,9 @@ def command() -> None:
     """Check packages, home folder, embedded weights, device and disk."""
     failed = False
     for label, check in CHECKS.items():
-        for fine, finding in check():
-            failed |= not fine
-            click.echo(f"{'ok  ' if fine else 'FAIL'}  {label:<10} {finding}")
+        for passed, finding in check():
+            failed |= not passed
+            click.echo(f"{'ok  ' if passed else 'FAIL'}  {label:<10} {finding}")
     sys.exit(1 if failed else 0)
 
 
@@ -25,15 +25,15 @@ def _python() -> Iterator[tuple[bool, str]]:
 def _packages() -> Iterator[tuple[bool, str]]:
     from bench.runtime.provenance import versions
 
-    for name, found in versions().items():
-        yield found != "absent", f"{name} {found}"
+    for name, version in versions().items():
+        yield version != "absent", f"{name} {version}"
 
 
 def _layout() -> Iterator[tuple[bool, str]]:
     from bench.runtime.layout import TOP_LEVEL, foreign_packages
 
-    found = foreign_packages()
-    yield not found, "; ".join(found) or f"{', '.join(TOP_LEVEL)} are ours"
+    foreign = foreign_packages()
+    yield not foreign, "; ".join(foreign) or f"{', '.join(TOP_LEVEL)} are this checkout's"
 
 
 def _home() -> Iterator[tuple[bool, str]]:

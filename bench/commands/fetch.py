@@ -1,4 +1,4 @@
-"""``bench fetch``: bring weights and benchmark data; the only command that downloads them."""
+"""``bench fetch``: download weights and benchmark data; no other command does."""
 
 from pathlib import Path
 
@@ -13,16 +13,18 @@ _FILES = ["*.json", "*.txt", "open_clip_model.safetensors", "*/diffusion_pytorch
 _FILES += ["text_encoder/model.safetensors"]
 _PIPELINE_FILES = ["*.json", "*.txt", "*.model", "*/*.safetensors"]
 _VARIANTS = ["*.fp16.*", "*.non_ema.*", "*.bf16.*"]
-"""Second copies of the weights."""
+"""Further copies of the same weights."""
 
 _CARS = (
-    "Stanford Cars has no official address any more; get the images and the devkit by hand "
-    "(pytorch/vision issue 7545 says where) and lay them out as torchvision.datasets.StanfordCars"
+    "Stanford Cars is no longer at its official address; download the images and the devkit by "
+    "hand (see pytorch/vision issue 7545), laid out as torchvision.datasets.StanfordCars expects"
 )
+
+_WHERE_ONLINE = "run the same command where there is a network; it continues"
 
 
 @click.command()
-@click.option("--model", help=f"One of: {', '.join(MODELS)}; or ORG/NAME@REVISION.")
+@click.option("--model", help=f"{', '.join(MODELS)} or ORG/NAME@REVISION.")
 @click.option("--task", help="aircraft or flowers.")
 def command(model: str | None, task: str | None) -> None:
     """Download a model's weights or a task's images into the home folder."""
@@ -53,9 +55,9 @@ def _fetch_model(name: str, folder: Path) -> None:
     elif repository is None or revision is None:
         raise unknown_name("model to fetch", name, [*MODELS, "ORG/NAME@REVISION"])
     if folder.is_dir():
-        click.echo(f"{folder} is there")
+        click.echo(f"{folder} is already there")
         return
-    # The final name means complete; until then the download continues under another.
+    # The final name means complete: an interrupted download continues under another one.
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         snapshot_download(
@@ -67,9 +69,8 @@ def _fetch_model(name: str, folder: Path) -> None:
         )
         partial.rename(folder)
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        why = str(error).splitlines()[0]
         raise BenchError(
-            f"cannot fetch {repository}: {why}", "run it where there is a network; it continues"
+            f"cannot fetch {repository}: {_first_line(error)}", _WHERE_ONLINE
         ) from error
     click.echo(f"{folder}")
 
@@ -91,8 +92,11 @@ def _fetch_task(name: str, folder: Path) -> None:
         for split in ("train", "val", "test"):
             kinds[name](str(folder), split=split, download=True)
     except (RuntimeError, OSError) as error:
-        why = str(error).splitlines()[0]
         raise BenchError(
-            f"cannot fetch the task {name}: {why}", "run it where there is a network; it continues"
+            f"cannot fetch the task {name}: {_first_line(error)}", _WHERE_ONLINE
         ) from error
     click.echo(f"{folder}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

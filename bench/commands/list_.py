@@ -1,4 +1,4 @@
-"""``bench list``: what there is to choose from."""
+"""``bench list``: list the tasks, sources and other plug-ins."""
 
 import click
 

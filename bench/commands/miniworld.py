@@ -1,4 +1,4 @@
-"""``bench miniworld``: make the embedded world's weights again, measure it, look at it."""
+"""``bench miniworld``: train, check and inspect the miniature world."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +13,14 @@ DOMAINS = ("aircraft", "cars", "flowers")
 
 @click.group()
 def command() -> None:
-    """Train, measure or look at the miniature world."""
+    """Train, check and inspect the miniature world."""
 
 
 @command.command()
-@click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder to work in.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for weights.")
+@click.option("--work", type=click.Path(path_type=Path), required=True, help="Working folder.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Output folder.")
 def train(work: Path, out: Path) -> None:
-    """Train it all again on its pool (about 90 minutes; continues when killed)."""
+    """Train its networks on its pool (about 90 minutes). Continues if it was interrupted."""
     from bench.miniworld.training.train import train as train_all
 
     train_all(work, out)
@@ -32,10 +32,10 @@ def train(work: Path, out: Path) -> None:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for retrieval.md and retrieval.png.",
+    help="Output folder for retrieval.md and retrieval.png.",
 )
 def truth(domains: tuple[str, ...], out: Path | None) -> None:
-    """Print yields, precision and recall of retrieval, which only this world can know (minutes)."""
+    """Print counts, precision and recall of retrieval (minutes). Only this world knows them."""
     from bench.core.paths import Home
     from bench.miniworld_checks.truth import retrieval_truth, truth_page, write_truth
 
@@ -51,15 +51,15 @@ def truth(domains: tuple[str, ...], out: Path | None) -> None:
 @click.option(
     "--weights",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of weights; default: those that ship with the package.",
+    help="Folder of weights.  [default: the shipped ones]",
 )
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for gates.json, gates.md and the figures.",
+    help="Output folder for gates.json, gates.md and the figures.",
 )
 def check(weights: Path | None, out: Path | None) -> None:
-    """Measure everything that must hold of the world (minutes); exit 1 if something does not."""
+    """Measure what must hold of the world (minutes). Exits with 1 if a gate is missed."""
     from bench.core.errors import BenchError
     from bench.core.files import write_atomic
     from bench.core.json_values import readable_json
@@ -71,7 +71,7 @@ def check(weights: Path | None, out: Path | None) -> None:
     from bench.miniworld_checks.plots import write_plots
 
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)  # A place that cannot be written fails at once.
+        out.mkdir(parents=True, exist_ok=True)  # Fails before the work, not after it.
     figures = measure(weights, Home.from_environment(), Progress())
     verdicts = judge_gates(figures)
     click.echo(gate_table(verdicts), nl=False)
@@ -82,16 +82,16 @@ def check(weights: Path | None, out: Path | None) -> None:
     if missed := [verdict.gate.name for verdict in verdicts if verdict.missed]:
         raise BenchError(
             f"{len(missed)} of {len(verdicts)} gates missed: {'; '.join(missed)}",
-            "do not trust a study in this world; train longer, or change what the gate is about",
+            "do not trust a study in this world: train longer, or change what the gate measures",
         )
 
 
 @command.command()
 @click.argument("domain", type=click.Choice(DOMAINS))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A .png file.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Output PNG file.")
 @click.option("--each", default=8, show_default=True, help="Images per class and source.")
 def sheet(domain: str, out: Path, each: int) -> None:
-    """Draw real, retrieved and synthetic images side by side, a class per row."""
+    """Save a sheet of real, retrieved and synthetic images side by side, one class per row."""
     from bench.miniworld.contact_sheet import contact_sheet
     from bench.storage.image_set import read_image
 

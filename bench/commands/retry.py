@@ -1,19 +1,19 @@
-"""``bench retry``: what failed of a study, once more."""
+"""``bench retry``: resubmit a study's failed runs."""
 
 from typing import Any
 
 import click
 
-from bench.commands._options import job_options
+from bench.commands._options import study_options
 
 
 @click.command()
 @click.argument("study")
-@click.option("--failed", is_flag=True, help="Only runs that failed, none that were never started.")
-@job_options("as before")
+@click.option("--failed", is_flag=True, help="Only failed runs, not those that never started.")
+@study_options(executor="as before", parallel="as before")
 def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # noqa: ANN401
-    """Start what is missing of a study again, on hold or not, as it was submitted before."""
-    from bench.commands._jobs import execute, how
+    """Resubmit a study's failed and missing runs, with the options of before; end its hold."""
+    from bench.commands._launch import launch_options, launch_study
     from bench.commands._study import study_named
     from bench.core.paths import Home
     from bench.storage.run_folder import read_spec
@@ -22,11 +22,11 @@ def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # no
     home = Home.from_environment()
     folder = study_named(home, study)
     submitted = folder.submitted()
-    way = how(**options, before=submitted)
-    wanted = ("failed",) if failed else ("failed", "to do")
-    chosen = [row.run_id for row in status_of(folder).rows if row.state in wanted]
-    if not chosen:
-        click.echo("nothing failed" if failed else "nothing is missing that is not under way")
+    launch = launch_options(**options, wait=wait, before=submitted)
+    states = ("failed",) if failed else ("failed", "to do")
+    run_ids = [row.run_id for row in status_of(folder).rows if row.state in states]
+    if not run_ids:
+        click.echo("no run failed" if failed else "nothing is missing: every run is done or queued")
         return
-    specs = [read_spec(home, run_id) for run_id in chosen]
-    execute(specs, submitted.runs, folder, way, wait=wait)
+    specs = [read_spec(home, run_id) for run_id in run_ids]
+    launch_study(specs, submitted.runs, folder, launch, wait=wait)

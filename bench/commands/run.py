@@ -1,11 +1,11 @@
-"""``bench run``: one run, from its source to its record."""
+"""``bench run``: execute one run, from its source to its record."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands._options import prepared, run_options, where_options
+from bench.commands._options import executor_options, run_options, run_spec
 
 if TYPE_CHECKING:
     from bench.core.paths import Home
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @run_options
-@click.option("--fresh", is_flag=True, help="Run again even if it is done; stages are kept.")
-@click.option("--dry-run", is_flag=True, help="Print the complete spec and what it costs.")
+@click.option("--fresh", is_flag=True, help="Repeat the run even if it is done. Stages are kept.")
+@click.option("--dry-run", is_flag=True, help="Print the complete spec and its cost only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object.")
-@where_options("debug")
+@executor_options("debug")
 def command(  # noqa: PLR0913 (the command line's options)
     *,
     fresh: bool,
@@ -26,15 +26,15 @@ def command(  # noqa: PLR0913 (the command line's options)
     as_json: bool,
     on: str | None,
     profile: Path | None,
-    asked: tuple[str, ...],
+    slurm_settings: tuple[str, ...],
     wait: bool,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Collect images, adapt CLIP to them, and judge it."""
+    """Collect images, fine-tune CLIP on them, and evaluate it."""
     import msgspec
 
     from bench.collect import estimate
-    from bench.commands._jobs import how
+    from bench.commands._launch import launch_options
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
     from bench.core.progress import Progress
@@ -44,16 +44,16 @@ def command(  # noqa: PLR0913 (the command line's options)
     from results.fidelity import describe, recorded
 
     home = Home.from_environment()
-    spec = with_fingerprints(prepared(**options), home)
+    spec = with_fingerprints(run_spec(**options), home)
     if dry_run:
         cost = estimate(spec, home, Progress())
         plan = {"run_id": spec.run_id, "spec": spec} | ({"estimate": cost} if cost else {})
         click.echo(readable_json(plan))
         return
-    way = how(on=on, profile=profile, asked=asked)
-    if way.on != "debug":
-        refused = {"--fresh": fresh, "--json": as_json, "--plugin": options["plugin"] is not None}
-        _launch(spec, home, way, [name for name, given in refused.items() if given], wait=wait)
+    launch = launch_options(on=on, profile=profile, slurm_settings=slurm_settings, wait=wait)
+    if launch.on != "debug":
+        local_only = {"--fresh": fresh, "--json": as_json, "--plugin": options["plugin"]}
+        _launch(spec, home, launch, [name for name, given in local_only.items() if given], wait)
         return
     home.make_writable()
     record = run(spec, home, Progress(), fresh=fresh)
@@ -69,22 +69,24 @@ def command(  # noqa: PLR0913 (the command line's options)
             f"  {score.split:<5} {score.evaluator:<13} {score.metric:<15} "
             f"{score.value:6.1%} {interval} of {score.n} images"
         )
-    known = recorded(record)
-    if known or (spec.preset == "mini" and spec.source in ("synthetic", "mixed")):
-        click.echo(f"  {describe(known, spec.task)}")
+    measured = recorded(record)
+    if measured or (spec.preset == "mini" and spec.source in ("synthetic", "mixed")):
+        click.echo(f"  {describe(measured, spec.task)}")
     click.echo(f"  record: {home.run(record.run_id) / 'record.json'}")
 
 
 def _launch(
-    spec: "RunSpec", home: "Home", way: "LaunchOptions", refused: list[str], *, wait: bool
+    spec: "RunSpec", home: "Home", launch: "LaunchOptions", local_only: list[str], wait: bool
 ) -> None:
-    """Carry a run out elsewhere, as a study of its own; some options do not reach it there."""
-    from bench.commands._jobs import execute
+    """Execute a run in another process, as a study of one run."""
+    from bench.commands._launch import launch_study
     from bench.core.errors import RequestError
     from bench.storage.study_folder import StudyFolder
-    from slurm.work import titles
+    from slurm.naming import titles
 
-    if refused:
-        raise RequestError(f"{refused[0]} does not go with --on {way.on}", "leave one of them out")
+    if local_only:
+        raise RequestError(
+            f"{local_only[0]} is not supported with --on {launch.on}", "leave one of them out"
+        )
     study = StudyFolder(home, f"run-{spec.run_id}")
-    execute([spec], titles([spec]), study, way, wait=wait)
+    launch_study([spec], titles([spec]), study, launch, wait=wait)

@@ -1,4 +1,4 @@
-"""``bench show``: everything about one name."""
+"""``bench show``: show everything about one name."""
 
 import click
 

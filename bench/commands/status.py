@@ -1,16 +1,16 @@
-"""``bench status``: how a study is doing."""
+"""``bench status``: show the state of a study's runs."""
 
 import click
 
 
 @click.command()
 @click.argument("study", required=False)
-@click.option("--all", "everything", is_flag=True, help="Runs that are done too.")
+@click.option("--all", "everything", is_flag=True, help="Include runs that are done.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(study: str | None, everything: bool, as_json: bool) -> None:
-    """Print one table: what runs, waits, failed, stalled and is done.
+    """Show the state of a study's runs in one table.
 
-    STUDY is the name of a study, or its file; without it, the studies are listed.
+    STUDY is the name of a study or its file. Without it, list the studies.
     """
     import msgspec
 
@@ -21,18 +21,17 @@ def command(study: str | None, everything: bool, as_json: bool) -> None:
 
     home = Home.from_environment()
     if study is None:
-        found = names(home)
-        click.echo("\n".join(found) if found else "no study was started in this home")
+        click.echo("\n".join(names(home)) or "no study was started in this home")
         return
     status = status_of(study_named(home, study))
     if as_json:
         click.echo(msgspec.json.encode(status).decode())
         return
     counts = {state: sum(row.state == state for row in status.rows) for state in STATES}
-    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    click.echo(f"{study}: {len(status.rows)} runs; {told}")
-    if status.trouble:
-        click.echo(f"without Slurm's queue: {status.trouble}")
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    click.echo(f"{study}: {len(status.rows)} runs; {summary}")
+    if status.queue_error:
+        click.echo(f"Slurm's queue is unknown: {status.queue_error}")
     if status.hold:
         click.echo(f"on hold: {status.hold}")
     for title, (running, waiting) in status.stages.items():
@@ -40,5 +39,5 @@ def command(study: str | None, everything: bool, as_json: bool) -> None:
     shown = [row for row in status.rows if everything or row.state != "done"]
     width = max((len(row.title) for row in shown), default=0)
     for row in sorted(shown, key=lambda row: STATES.index(row.state)):
-        note = " ".join(word for word in (row.note, row.job and f"(job {row.job})") if word)
+        note = f"{row.note} (job {row.job})" if row.job else row.note
         click.echo(f"{row.run_id}  {row.state:<7}  {row.title:<{width}}  {note}".rstrip())

@@ -155,6 +155,14 @@ def read_spec(home: Home, run_id: str) -> RunSpec:
         raise BenchError(f"cannot read {path}: {error}", "sweep again") from error
 
 
+def record_date(home: Home, run_id: str) -> int:
+    """Return when a run's record was written, in nanoseconds; 0 if there is none."""
+    try:
+        return (home.run(run_id) / "record.json").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 @contextmanager
 def run_lock(path: Path, progress: Progress) -> Iterator[None]:
     """Hold a run's lock; wait for another process that executes the same run."""

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 import yaml
 
 from tests.conftest import Outcome, command, environment
+from tests.support import command_line
 
-JOBS = ("--on", "slurm", *(f"--slurm={one}" for one in ("gpus=0", "mem=900M", "time=30m")))
+JOBS = ("--on", "slurm", "--slurm=gpus=0", "--slurm=mem=900M", "--slurm=time=30m")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Lab:
         )
 
     def call(self, *words: str) -> Outcome:
-        """Carry out a command."""
+        """Execute a command."""
         process = self.start(*words)
         out, err = process.communicate(timeout=300)
         return Outcome(process.returncode, out, err)
@@ -49,9 +49,9 @@ class Lab:
         return self.call("sweep", str(study), *JOBS, *words)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """Return a study's runs as `bench status` tells them."""
-        found: list[dict[str, Any]] = self.call("status", name, "--json").json["rows"]
-        return found
+        """Return a study's runs as `bench status` shows them."""
+        rows: list[dict[str, Any]] = self.call("status", name, "--json").json["rows"]
+        return rows
 
     def states(self, name: str) -> list[str]:
         """Return the states of a study's runs."""
@@ -60,25 +60,22 @@ class Lab:
     def record(self, run_id: str) -> dict[str, Any]:
         """Return a run's record."""
         path = self.home / "runs" / run_id / "record.json"
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
+        record: dict[str, Any] = json.loads(path.read_text())
+        return record
 
     def log(self, run_id: str) -> str:
-        """Return what a run said."""
+        """Return a run's log."""
         return self.call("logs", run_id).out
 
 
 def until(happened: Callable[[], object], seconds: float = 240) -> Any:
     """Wait until something is true, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := happened()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        # Most of what is asked starts a command, which takes the jobs' processor time.
-        time.sleep(2)
-    return found
+    # Most questions start a command, which takes the jobs' processor time.
+    return command_line.until(happened, seconds, poll=2)
 
 
 def result(record: dict[str, Any]) -> Any:
-    """What of a record must not depend on how the run was carried out."""
-    history = [(one["epoch"], one["loss"], one["score"]) for one in record["selection"]["history"]]
+    """Return the part of a record that must not depend on how the run was executed."""
+    epochs = record["selection"]["history"]
+    history = [(epoch["epoch"], epoch["loss"], epoch["score"]) for epoch in epochs]
     return record["scores"], history, record["image_set"]

@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.slurm import cluster
+from tests.support.command_line import until
 
 pytestmark = pytest.mark.slurm
 
@@ -23,21 +23,14 @@ def ask(*words: str) -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def until(happened: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
-
-
 def state(job: str) -> str:
-    """What `sacct` says of a job; nothing until slurmdbd has heard of it."""
+    """Return a job's state in `sacct`; empty until slurmdbd knows the job."""
     return ask("sacct", "-XnP", "-j", job, "-o", "State")
 
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Iterator[str]:
-    """A job that notes each of its starts in a file and sleeps."""
+    """A job that writes each of its starts into a file and sleeps."""
     script = f"echo started >> {tmp_path}/starts; sleep 600"
     job = ask("sbatch", "--parsable", f"--output={tmp_path}/log", "--requeue", "--wrap", script)
     yield job

@@ -18,7 +18,7 @@ def lab(slurm: Path, tmp_path: Path, preset: Path, colours: Path) -> Lab:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, preset: Path, colours: Path) -> Lab:
-    """The same runs, in one process, in peace."""
+    """The same runs in one process, without interruption."""
     lab = Lab(tmp_path_factory.mktemp("undisturbed") / "home", preset, colours)
     assert lab.call("sweep", str(long_study(lab))).code == 0
     return lab
@@ -29,7 +29,7 @@ def long_study(lab: Lab) -> Path:
 
 
 def trains(lab: Lab) -> bool:
-    """Whether a run has come to train, so that there is something to lose."""
+    """Return whether a run trains, so that there is something to lose."""
     row = lab.rows("long")[0]
     return row["state"] == "running" and "epoch" in row["note"]
 

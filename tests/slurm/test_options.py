@@ -1,4 +1,4 @@
-"""What jobs ask Slurm for, and the sbatch text that comes of it."""
+"""The options of Slurm jobs, and the sbatch script that they become."""
 
 import stat
 from pathlib import Path
@@ -13,7 +13,7 @@ from bench.core.paths import Home
 from bench.storage.study_folder import Array, StudyFolder
 from slurm import submit
 from slurm.options import KINDS, JobOptions, options_of, parameters, read_profile
-from slurm.plan import Planned
+from slurm.plan import PlannedArray, batches
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -22,7 +22,8 @@ GOLDEN = Path(__file__).parent / "golden"
     ("written", "minutes"),
     [
         ("90m", 90), ("12h", 720), ("2d", 2880),
-        ("04:00:00", 240), ("1-12:00:00", 2160),     ],
+        ("04:00:00", 240), ("1-12:00:00", 2160),
+    ],
 )  # fmt: skip
 def test_times_are_minutes(written: Any, minutes: int) -> None:
     assert JobOptions(time=written).minutes == minutes
@@ -38,8 +39,8 @@ def test_other_times_are_refused(written: Any) -> None:
 
 @given(st.integers(0, 30), st.integers(0, 23), st.integers(2, 59), st.integers(1, 59))
 def test_a_clock_time_is_never_cut_short(days: int, hours: int, minutes: int, seconds: int) -> None:
-    found = JobOptions(time=f"{days}-{hours:02}:{minutes:02}:{seconds:02}").minutes
-    assert found == (days * 24 + hours) * 60 + minutes + 1
+    options = JobOptions(time=f"{days}-{hours:02}:{minutes:02}:{seconds:02}")
+    assert options.minutes == (days * 24 + hours) * 60 + minutes + 1
 
 
 def test_a_kind_of_job_asks_for_the_defaults_and_its_own(tmp_path: Path) -> None:
@@ -65,8 +66,8 @@ def test_a_kind_of_job_asks_for_the_defaults_and_its_own(tmp_path: Path) -> None
         ("default: {mem: lots}", "mem"),
         ('default: {partition: "gpu\\n#SBATCH --uid=0"}', "partition"),
         ("default: {signal: 0}", "signal"),
-        ("run: {time: 1m}", "leaves nothing"),
-        ("run: {extra: {array: 0-3}}", "extra cannot hold array"),
+        ("run: {time: 1m}", "signal=90"),
+        ("run: {extra: {array: 0-3}}", "array"),
         ("[]", "mapping"),
     ],
 )
@@ -79,8 +80,8 @@ def test_a_wrong_profile_is_one_line(tmp_path: Path, content: str, why: str) -> 
 
 
 def test_a_run_of_several_processes_asks_for_a_gpu_each() -> None:
-    several = parameters(JobOptions(), nodes=2, processes=8)
-    assert (several["nodes"], several["ntasks_per_node"], several["gpus_per_node"]) == (2, 8, 8)
+    values = parameters(JobOptions(), nodes=2, processes=8)
+    assert (values["nodes"], values["ntasks_per_node"], values["gpus_per_node"]) == (2, 8, 8)
     assert "gpus_per_node" not in parameters(JobOptions(gpus=0), nodes=2, processes=8)
     assert parameters(JobOptions(gpus=3))["gpus_per_node"] == 3
 
@@ -105,20 +106,21 @@ def test_the_sbatch_text_is_as_it_was(tmp_path: Path) -> None:
             "setup=[module load cuda]",
         ],
     )
-    planned = Planned("run", "aircraft/retrieved/run", [["a"], ["b"], ["c"]], nodes=2, processes=8)
+    planned = PlannedArray(
+        "run", "aircraft/retrieved/run", [["a"], ["b"], ["c"]], nodes=2, processes=8
+    )
     study = StudyFolder(Home(Path("/home/of/results")), "figure2")
-    wanted = submit.job_parameters(planned, profile, Path("/code"), ["11", "12"], 2)
+    settings = submit.job_parameters(planned, profile, Path("/code"), ["11", "12"], 2)
     executor = submit.executor_of(study, "run", profile)
-    executor.update_parameters(**wanted, comment="bench:0123456789ab")
+    executor.update_parameters(**settings, comment="bench:0123456789ab")
     executor.parameters["map_count"] = len(planned.tasks)  # as submitit does for an array
     text = executor._make_submission_file_text("COMMAND", "")
-    golden = GOLDEN / "run.sbatch"
-    assert text == golden.read_text()
+    assert text == (GOLDEN / "run.sbatch").read_text()
 
 
-def test_arrays_are_cut_to_the_site_s_size() -> None:
+def test_arrays_are_no_larger_than_the_site_allows() -> None:
     tasks = [[str(task)] for task in range(20)]
-    parts = list(submit.cut(tasks, 9))
+    parts = list(batches(tasks, 9))
     assert [len(part) for part in parts] == [9, 9, 2]
     assert [task for part in parts for task in part] == tasks
     assert Array(kind="run", title="", tasks=parts[0], job="7").job_of(3) == "7_3"

@@ -1,4 +1,4 @@
-"""Which jobs a study needs, and in which order."""
+"""The jobs that a study needs, and their order."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from bench.prepare import with_fingerprints
 from bench.storage.run_folder import write_spec
 from bench.storage.stage import UnfinishedError
 from slurm.job import execute
-from slurm.plan import Planned, plan, report
+from slurm.plan import PlannedArray, plan, report
 from tests.conftest import Web
 
 QUIET = Progress(quiet=True)
@@ -34,8 +34,8 @@ def spec_of(home: Home, preset: Path, web: Web) -> Any:
     return make
 
 
-def kinds(planned: list[Planned]) -> list[tuple[str, int]]:
-    return [(jobs.kind, len(jobs.tasks)) for jobs in planned]
+def kinds(planned: list[PlannedArray]) -> list[tuple[str, int]]:
+    return [(array.kind, len(array.tasks)) for array in planned]
 
 
 def test_stages_come_before_runs_and_the_report_last(home: Home, spec_of: Any) -> None:
@@ -44,7 +44,7 @@ def test_stages_come_before_runs_and_the_report_last(home: Home, spec_of: Any) -
     assert kinds(planned) == [
         ("run", 1), ("scan", 3), ("download", 8), ("embed", 8), ("build", 1), ("run", 2),
     ]  # fmt: skip
-    assert [jobs.after for jobs in planned] == [(), (), (1,), (2,), (3,), (4,)]
+    assert [array.after for array in planned] == [(), (), (1,), (2,), (3,), (4,)]
     # One set of images serves every n.
     assert report(planned, ["7"]).after == (0, 5)
     assert planned[1].tasks == [[specs[1].run_id]] * 3
@@ -62,30 +62,21 @@ def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:
         ("build", ["run"]),
     ):
         execute(str(home.root), "study", kind, [spec.run_id])
-        assert [jobs.kind for jobs in plan([spec], home, {}, QUIET)] == left
+        assert [array.kind for array in plan([spec], home, {}, QUIET)] == left
+    scan = WorkSelection(stages=frozenset({"scan"}))
     with pytest.raises(UnfinishedError):
-        collect_images(
-            spec_of("retrieved", source__download__shard_size=50),
-            home,
-            QUIET,
-            WorkSelection(stages=frozenset({"scan"})),
-        )
+        collect_images(spec_of("retrieved", source__download__shard_size=50), home, QUIET, scan)
 
 
 def test_variants_of_one_source_share_its_arrays(home: Home, spec_of: Any) -> None:
     specs = [spec_of("retrieved", source__filter__tau=tau) for tau in (-1, 0.1)]
     planned = plan(specs, home, {}, QUIET)
-    assert [jobs.kind for jobs in planned] == [
-        "scan",
-        "download",
-        "embed",
-        "build",
-        "run",
-    ]
+    kinds_in_order = [array.kind for array in planned]
+    assert kinds_in_order == ["scan", "download", "embed", "build", "run"]
     assert set(planned[0].tasks[0]) == {spec.run_id for spec in specs}
 
 
-def test_a_job_carries_out_as_many_runs_as_it_is_told(home: Home, spec_of: Any) -> None:
+def test_a_job_executes_as_many_runs_as_its_profile_says(home: Home, spec_of: Any) -> None:
     specs = [spec_of("none", None, train__lr=rate) for rate in (1e-5, 1e-4, 1e-3)]
     [runs] = plan(specs, home, {"run": {"runs": 2}}, QUIET)
     assert [len(task) for task in runs.tasks] == [2, 1]
@@ -94,8 +85,11 @@ def test_a_job_carries_out_as_many_runs_as_it_is_told(home: Home, spec_of: Any) 
 
 def test_runs_of_several_processes_are_an_array_of_their_own(home: Home, spec_of: Any) -> None:
     specs = [spec_of("none", None), spec_of("none", None, train__nodes=2, train__gpus_per_node=4)]
-    shapes = {(jobs.kind, jobs.nodes, jobs.processes) for jobs in plan(specs, home, {}, QUIET)}
-    assert shapes == {("run", 1, 1), ("run", 2, 4)}
+    planned = plan(specs, home, {}, QUIET)
+    assert {(array.kind, array.nodes, array.processes) for array in planned} == {
+        ("run", 1, 1),
+        ("run", 2, 4),
+    }
 
 
 def test_a_source_of_sources_waits_for_its_task_s_other_stages(home: Home, spec_of: Any) -> None:
@@ -104,10 +98,10 @@ def test_a_source_of_sources_waits_for_its_task_s_other_stages(home: Home, spec_
         spec_of("retrieved"),
     ]
     planned = plan(specs, home, {}, QUIET)
-    build = next(jobs for jobs in planned if jobs.title.endswith("mixed/build"))
-    assert [planned[place].title for place in build.after] == ["mini-aircraft/retrieved/build"]
+    build = next(array for array in planned if array.title.endswith("mixed/build"))
+    assert [planned[index].title for index in build.after] == ["mini-aircraft/retrieved/build"]
 
 
 def test_one_run_is_named_by_task_source_n_and_seed(home: Home, spec_of: Any) -> None:
-    titles = [jobs.title for jobs in plan([spec_of("none", None)], home, {}, QUIET)]
-    assert titles == ["mini-aircraft/none/0/0"]
+    (run,) = plan([spec_of("none", None)], home, {}, QUIET)
+    assert run.title == "mini-aircraft/none/0/0"

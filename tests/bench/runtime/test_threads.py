@@ -20,8 +20,8 @@ from bench.runtime import threads
 from bench.storage.source_locks import is_collected_elsewhere, marked_as_collecting
 from bench.storage.study_folder import StudyFolder, Submitted
 from slurm.local import in_process
+from slurm.naming import titles
 from slurm.parallel import PROCESS_BYTES, gpus, ordered, processes_for
-from slurm.work import titles
 from tests.conftest import Bench
 
 

@@ -1,4 +1,4 @@
-"""What `bench sweep --dry-run` shows: the runs of a study, and what they will cost."""
+"""The output of `bench sweep --dry-run`: a study's runs and the forecast of their cost."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from bench.planning.forecast import Amount, Forecast
 
 
-def show_plan(specs: "Sequence[RunSpec]", home: "Home", *, as_json: bool) -> None:
-    """Print a study's runs, what is done of them, and what the rest will cost; write nothing."""
+def show_dry_run(specs: "Sequence[RunSpec]", home: "Home", *, as_json: bool) -> None:
+    """Print a study's runs, their states, and what the unfinished ones will cost."""
     import msgspec
 
     from bench.planning.differences import differences
@@ -22,23 +22,22 @@ def show_plan(specs: "Sequence[RunSpec]", home: "Home", *, as_json: bool) -> Non
     from bench.storage.run_folder import summaries
 
     by_id = {spec.run_id: spec for spec in specs}
-    known = summaries(home)
-    plan = forecast(by_id, known, home)
+    records = summaries(home)
+    plan = forecast(by_id, records, home)
     runs = [
-        (run_id, known[run_id].status if run_id in known else "to do", spec, settings)
+        (run_id, records[run_id].status if run_id in records else "to do", spec, settings)
         for (run_id, spec), settings in zip(by_id.items(), differences(specs), strict=True)
     ]
     if as_json:
-        told = {"runs": [_fields(*run) for run in runs], "forecast": plan}
-        click.echo(msgspec.json.encode(told).decode())
+        output = {"runs": [_fields(*run) for run in runs], "forecast": plan}
+        click.echo(msgspec.json.encode(output).decode())
         return
     click.echo("\n".join([*_table(runs), "", *_summary(plan)]))
 
 
 def _fields(run_id: str, status: str, spec: "RunSpec", settings: dict[str, object]) -> "Json":
-    names = ("task", "source", "n", "seed")
-    own = {name: getattr(spec, name) for name in names}
-    return {"run_id": run_id, "status": status, **own, "settings": settings}
+    axes = {name: getattr(spec, name) for name in ("task", "source", "n", "seed")}
+    return {"run_id": run_id, "status": status, **axes, "settings": settings}
 
 
 def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> list[str]:

@@ -1,0 +1,144 @@
+"""Launching a study from the command line: options, jobs, outcome."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bench.core.specs import RunSpec
+    from bench.storage.study_folder import Array, StudyFolder
+    from slurm.launch import LaunchOptions
+
+_POLL_SECONDS = 5.0
+
+
+def launch_options(  # noqa: PLR0913 (the command line's options)
+    *,
+    on: str | None,
+    profile: Path | None,
+    slurm_settings: Sequence[str],
+    wait: bool,
+    parallel: int | str | None = None,
+    keep_going: bool | None = None,
+    before: Any = None,  # noqa: ANN401 (a Submitted; naming its type would import it)
+) -> "LaunchOptions":
+    """Return how to execute a study; an option that is not given is as it was submitted before.
+
+    Raises:
+        RequestError: If options contradict each other.
+    """
+    from bench.core.errors import RequestError, unknown_name
+    from slurm.launch import EXECUTORS, LaunchOptions
+    from slurm.options import read_profile
+
+    on = on or (before.on if before else "debug")
+    if on not in EXECUTORS:
+        raise unknown_name("executor", on, EXECUTORS)
+    for_slurm = {"--profile": profile, "--slurm": slurm_settings, "--wait": wait}
+    given = [name for name, value in for_slurm.items() if value]
+    if on != "slurm" and given:
+        raise RequestError(f"{given[0]} has no effect with --on {on}", "add --on slurm")
+    if on == "debug" and isinstance(parallel, int):
+        raise RequestError(
+            f"--parallel {parallel} has no effect with --on debug, which is one process",
+            "add --on local, or leave --parallel out",
+        )
+    if keep_going is None:
+        keep_going = before is None or before.pause_after > 1
+    if parallel is None:
+        parallel = before.parallel if before else None
+    return LaunchOptions(
+        on=on,
+        parallel=parallel if isinstance(parallel, int) else None,
+        profile=read_profile(profile, slurm_settings, before.profile if before else None),
+        keep_going=keep_going,
+    )
+
+
+def launch_study(
+    specs: "Sequence[RunSpec]",
+    titles: dict[str, str],
+    study: "StudyFolder",
+    options: "LaunchOptions",
+    *,
+    wait: bool,
+) -> None:
+    """Launch the missing runs of a study, and print what became of them.
+
+    Raises:
+        BenchError: If runs failed or are missing at the end.
+    """
+    from bench.core.errors import RequestError
+    from bench.runtime import distributed
+    from slurm.launch import launch
+
+    if distributed.count() > 1:
+        raise RequestError(
+            "a study cannot be launched under torchrun", "use torchrun with `bench run`"
+        )
+    study.home.make_writable()
+    missing = launch(specs, titles, study, options, _print_array)
+    if options.on == "slurm" and not missing:
+        click.echo("nothing is missing: every run is done or in Slurm's queue")
+    if options.on == "slurm" and not wait:
+        click.echo(f"submitted; follow it with `bench status {study.name}`")
+        return
+    if options.on == "slurm":
+        _follow(study)
+    _conclude(study)
+
+
+def _print_array(array: "Array") -> None:
+    count = len(array.tasks)
+    click.echo(f"{array.job}  {array.title}: {'1 job' if count == 1 else f'{count} jobs'}")
+
+
+def _follow(study: "StudyFolder") -> None:
+    """Wait until Slurm has no job of a study any more, and report changes."""
+    import time
+
+    from bench.core.progress import Progress
+    from slurm.queue import live_jobs, queue
+
+    progress, reported = Progress(), ""
+    while True:
+        queued = queue()
+        states = [queued[job].state.lower() for job in live_jobs(study, queued)]
+        if not states:
+            return
+        counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+        if counts != reported:
+            progress.say(f"jobs: {counts}")
+            reported = counts
+        time.sleep(_POLL_SECONDS)
+
+
+def _conclude(study: "StudyFolder") -> None:
+    """Print how many runs are done.
+
+    Raises:
+        BenchError: If some are not.
+    """
+    from bench.core.errors import BenchError
+    from slurm.status import status_of
+
+    status = status_of(study)
+    unfinished = [row for row in status.rows if row.state != "done"]
+    click.echo(f"{len(status.rows) - len(unfinished)} of {len(status.rows)} runs are done")
+    failed = [row.run_id for row in unfinished if row.state == "failed"]
+    if status.hold:
+        raise BenchError(
+            f"the study is on hold: {status.hold}", f"continue it with `bench retry {study.name}`"
+        )
+    if failed:
+        raise BenchError(
+            f"{len(failed)} runs failed: {', '.join(failed)}",
+            f"see `bench logs {failed[0]}`, then `bench retry {study.name} --failed`",
+        )
+    if unfinished:
+        raise BenchError(
+            f"{len(unfinished)} runs are missing",
+            f"see `bench status {study.name}`, then sweep again",
+        )

@@ -1,0 +1,265 @@
+"""One run: what it prints and leaves, what a second one shares with it, and faults."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core.paths import Home
+from bench.core.records import Counts, RunRecord
+from bench.planning.preset import resolve
+from bench.prepare import with_fingerprints
+from bench.storage.run_folder import write_record
+from bench.tasks import find_task
+from tests.conftest import Bench, command, environment
+from tests.support.command_line import files, request
+
+
+def test_json_is_one_object_with_everything_a_script_needs(
+    bench: Bench, home: Home, preset: Path, colours: Path
+) -> None:
+    done = bench(*request(preset, colours, "--n", "12", "--seed", "3"))
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 1
+    record = done.json
+    assert record["status"] == "done"
+    assert record["n"] == {"asked": 12, "matched": 24, "fetched": 24, "kept": 24, "used": 12}
+    assert {"run_id", "spec", "image_set", "timings", "versions", "git"} <= record.keys()
+    assert record["spec"]["seed"] == 3
+    assert set(record["timings"]) >= {"source", "adapt", "evaluate"}
+    assert {"commit", "dirty"} <= record["git"].keys()
+    judged = {(score["evaluator"], score["split"]) for score in record["scores"]}
+    assert judged == {("zero-shot", "val"), ("zero-shot", "test")}
+    for score in record["scores"]:
+        assert score["n"] == {"val": 12, "test": 15}[score["split"]]
+        assert 0 <= score["ci_low"] <= score["value"] <= score["ci_high"] <= 1
+        assert {"metric", "chosen"} <= score.keys()
+    stored = json.loads((home.run(record["run_id"]) / "record.json").read_text())
+    assert stored == record
+
+
+def test_the_same_command_twice_does_nothing_the_second_time(
+    bench: Bench, home: Home, preset: Path, colours: Path
+) -> None:
+    first = bench(*request(preset, colours, "--n", "9"))
+    before = files(home.root)
+    second = bench(*request(preset, colours, "--n", "9"))
+    assert second.out == first.out
+    assert files(home.root) == before
+
+
+def test_fresh_runs_again_and_comes_to_the_same(
+    bench: Bench, home: Home, preset: Path, colours: Path
+) -> None:
+    first = bench(*request(preset, colours, "--n", "9")).json
+    second = bench(*request(preset, colours, "--n", "9", "--fresh")).json
+    assert second["scores"] == first["scores"]
+    assert second["timings"] != first["timings"]
+
+
+@pytest.mark.parametrize(("source", "shown"), [("synthetic", 1), ("mixed", 1), ("retrieved", 0)])
+def test_a_miniature_score_stands_beside_the_generators_fidelity(
+    bench: Bench, home: Home, source: str, shown: int
+) -> None:
+    spec = with_fingerprints(resolve("mini", task="aircraft", source=source, n=9), home)
+    n = Counts(asked=9, matched=9, fetched=9, kept=9, used=9)
+    finished = RunRecord(run_id=spec.run_id, status="done", spec=spec, n=n, image_set="")
+    write_record(home, finished)
+    done = bench("run", "--preset", "mini", "--task", "aircraft", "--source", source, "--n", "9")
+    assert done.code == 0, done.err
+    assert done.out.count("generator fidelity: ") == shown
+
+
+def test_a_dry_run_writes_nothing(bench: Bench, home: Home, preset: Path, colours: Path) -> None:
+    done = bench(*request(preset, colours, "--n", "9", "--dry-run"))
+    assert done.code == 0
+    assert not home.root.exists()
+    assert bench(*request(preset, colours, "--n", "9")).json["run_id"] == done.json["run_id"]
+
+
+def test_other_images_in_a_task_folder_are_another_run(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path
+) -> None:
+    task = tmp_path / "copy" / "colours"
+    shutil.copytree(colours, task)
+    first = bench(*request(preset, task, "--n", "9")).json
+    shutil.copy(task / "train" / "red" / "0.png", task / "train" / "blue" / "0.png")
+    second = bench(*request(preset, task, "--n", "9")).json
+    assert second["run_id"] != first["run_id"]
+    assert second["image_set"] != first["image_set"]
+
+
+def test_a_folder_that_is_called_like_a_task_does_not_replace_it(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(colours, tmp_path / "mini-aircraft")
+    monkeypatch.chdir(tmp_path)
+    done = bench(*request(preset, Path("mini-aircraft"), "--dry-run"))
+    assert done.json["spec"]["fingerprints"]["task"] == find_task("mini-aircraft").fingerprint
+
+
+def test_runs_share_what_they_share(bench: Bench, home: Home, preset: Path, colours: Path) -> None:
+    for n in ("6", "9"):
+        for seed in ("0", "1"):
+            assert bench(*request(preset, colours, "--n", n, "--seed", seed)).code == 0
+    assert len(list(home.data.glob("real-*"))) == 1
+    assert len(list(home.runs.iterdir())) == 4
+
+
+def test_images_can_be_built_before_the_run(
+    bench: Bench, home: Home, preset: Path, colours: Path
+) -> None:
+    words = [word for word in request(preset, colours) if word != "--json"]
+    done = bench("build", *words[1:])
+    assert done.code == 0
+    assert done.out.startswith("24 images of real for ")
+    before = files(home.data)
+    assert bench(*words, "--n", "all").code == 0
+    assert {path: content for path, content in files(home.data).items() if path in before} == before
+
+
+# ---------------------------------------------------------------- faults
+
+
+@pytest.mark.slow
+def test_two_processes_at_one_run_both_succeed_with_one_record(
+    home: Home, preset: Path, colours: Path
+) -> None:
+    words = command(*request(preset, colours, "--n", "9"))
+    both = [
+        subprocess.Popen(words, env=environment(home.root), stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    outs = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert outs[0] == outs[1]
+    assert len(list(home.runs.iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_scores(
+    bench_process: Bench, preset: Path, colours: Path, tmp_path: Path
+) -> None:
+    words = request(preset, colours, "--n", "all", "--set", "train.epochs=60")
+    rng, code, out = random.Random(1), -1, ""
+    killed: list[list[tuple[str, int]]] = []
+    other = tmp_path / "disturbed"
+    while code != 0:
+        process = subprocess.Popen(
+            command(*words), env=environment(other), stdout=subprocess.PIPE, text=True
+        )
+        # Wait until there is something to destroy, then strike at a random moment.
+        before = progress_of(other)
+        while process.poll() is None and progress_of(other) == before:
+            time.sleep(0.005)
+        if len(killed) < 5:
+            time.sleep(rng.uniform(0, 0.3))
+            process.kill()
+        out = process.communicate()[0]
+        code = process.returncode
+        if code:
+            assert code == -signal.SIGKILL
+            killed.append(progress_of(other))
+            assert not out
+    disturbed = json.loads(out)
+    # In a process too, with as many threads: their number changes the last digits of a sum.
+    undisturbed = bench_process(*words).json
+    assert len(killed) >= 3
+    assert disturbed["scores"] == undisturbed["scores"]
+    assert disturbed["image_set"] == undisturbed["image_set"]
+    assert disturbed["run_id"] == undisturbed["run_id"]
+    assert history(disturbed) == history(undisturbed)
+
+
+def progress_of(root: Path) -> list[tuple[str, int]]:
+    """Return what a run has written so far; it says that it lives before it has done anything."""
+    found = []
+    for path in sorted(root.rglob("*")) if root.exists() else ():
+        if "heartbeat" in path.name:
+            continue
+        try:
+            found.append((str(path), path.stat().st_mtime_ns))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def history(record: dict[str, Any]) -> list[tuple[int, float | None, float]]:
+    epochs = record["selection"]["history"]
+    return [(epoch["epoch"], epoch["loss"], epoch["score"]) for epoch in epochs]
+
+
+def test_a_corrupt_shard_is_one_line_and_its_advice_helps(
+    bench: Bench, home: Home, preset: Path, colours: Path
+) -> None:
+    undisturbed = bench(*request(preset, colours, "--n", "24")).json
+    (tar,) = home.data.glob("real-*/00000/images.tar")
+    content = bytearray(tar.read_bytes())
+    for position in range(600, len(content), 3000):
+        content[position] ^= 0xFF
+    tar.write_bytes(content)
+    done = bench(*request(preset, colours, "--n", "24", "--fresh"))
+    assert done.code == 1
+    assert f"the shard {tar} is corrupt" in done.complaint
+    assert done.out == ""
+    advice = done.complaint.partition("; ")[2]
+    assert advice.startswith("delete ")
+    shutil.rmtree(advice.split()[1])
+    assert bench(*request(preset, colours, "--n", "24")).json["scores"] == undisturbed["scores"]
+
+
+def test_half_written_stages_and_records_are_not_taken_for_whole(
+    bench: Bench, home: Home, preset: Path, colours: Path
+) -> None:
+    undisturbed = bench(*request(preset, colours, "--n", "24")).json
+    (stage,) = home.data.glob("real-*")
+    (stage / "done.json").unlink()
+    (stage / "00000").rename(stage / ".00000-12345678")
+    (stage / ".00000-12345678" / "index.parquet").unlink()
+    record = home.run(undisturbed["run_id"]) / "record.json"
+    record.write_bytes(record.read_bytes()[:100])
+    again = bench(*request(preset, colours, "--n", "24")).json
+    assert again["scores"] == undisturbed["scores"]
+    assert sorted(path.name for path in stage.iterdir() if path.is_dir()) == ["00000"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["60k", "150k", "250k", "400k"])
+def test_a_full_disk_is_one_line_and_the_run_continues_when_there_is_room(
+    bench: Bench, home: Home, mounted: Any, preset: Path, colours: Path, size: str
+) -> None:
+    mounted(home.root, f"size={size}")
+    words = request(preset, colours, "--n", "24")
+    done = bench(*words)
+    assert done.code == 1
+    assert done.complaint.startswith("the disk is full")
+    assert done.out == ""
+    subprocess.run(["mount", "-o", "remount,size=64m", str(home.root)], check=True)
+    continued = bench(*words)
+    assert continued.code == 0, continued.err
+    subprocess.run(["umount", "--lazy", str(home.root)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(home.root)], check=True)
+    assert bench(*words).json["scores"] == continued.json["scores"]
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_how_to_continue(home: Home, preset: Path, colours: Path) -> None:
+    words = request(preset, colours, "--n", "24", "--set", "train.epochs=2000")
+    process = subprocess.Popen(
+        command(*words),
+        env=environment(home.root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not list(home.data.glob("real-*/done.json")) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "bench: error: interrupted; the same command continues"
+    assert "Traceback" not in err
+    assert out == ""
