@@ -1,7 +1,7 @@
 """The command line: ``bench COMMAND``; a command is a file in ``bench/commands``.
 
-Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted. Errors are one
-line on standard error.
+Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted. An error is one
+line on standard error: what went wrong, and how to mend it.
 """
 
 import errno
@@ -22,24 +22,22 @@ _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDI
 
 
 class Commands(click.Group):
-    """The commands, each imported when it is needed."""
+    """The commands; each is imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
-        found = (module.name for module in pkgutil.iter_modules(commands.__path__))
-        return sorted(name.removesuffix("_") for name in found if not name.startswith("_"))
+        names = (module.name for module in pkgutil.iter_modules(commands.__path__))
+        return sorted(name.removesuffix("_") for name in names if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by name."""
+        """Return a command by its name."""
         if cmd_name not in self.list_commands(ctx):
             raise unknown_name("command", cmd_name, self.list_commands(ctx))
         # `list` is a builtin, so its file is list_.py.
-        for name in (cmd_name, f"{cmd_name}_"):
-            if importlib.util.find_spec(f"bench.commands.{name}"):
-                module = importlib.import_module(f"bench.commands.{name}")
-                command: click.Command = module.command
-                return command
-        return None
+        has_file = importlib.util.find_spec(f"bench.commands.{cmd_name}")
+        module = importlib.import_module(f"bench.commands.{cmd_name}{'' if has_file else '_'}")
+        command: click.Command = module.command
+        return command
 
 
 @click.group(
@@ -49,7 +47,7 @@ class Commands(click.Group):
 )
 @click.version_option(package_name="retrieved-or-generated")
 def bench() -> None:
-    """Adapt CLIP with generated or with retrieved images, and see which is better.
+    """Adapt CLIP with generated or with retrieved images, and compare.
 
     \b
     Try:  bench demo
@@ -64,31 +62,31 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if foreign := foreign_packages():
             raise BenchError(foreign[0], "install this project in an environment of its own")
-        words = sys.argv[1:] if arguments is None else arguments
-        sys.exit(bench.main(words or ["--help"], prog_name="bench", standalone_mode=False) or 0)
+        arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+        sys.exit(bench.main(arguments, prog_name="bench", standalone_mode=False) or 0)
     except BenchError as error:
-        _leave(str(error), error.exit_code)
+        _exit(str(error), error.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "bench"
-        _leave(f"{error.format_message().rstrip('.')}; see `{command} --help`", 2)
+        _exit(f"{error.format_message().rstrip('.')}; see `{command} --help`", 2)
     except (click.Abort, KeyboardInterrupt):
-        _leave("interrupted; the same command continues", 130)
+        _exit("interrupted; the same command continues", 130)
     except Exception as error:
         if _is_disk_full(error):
-            _leave("the disk is full; free some space, then the same command continues", 1)
+            _exit("the disk is full; free some space, then the same command continues", 1)
         if isinstance(error, OSError) and error.errno in _NO_ACCESS and error.filename:
-            _leave(f"no access to {error.filename}: {error.strerror}; choose another place", 2)
+            _exit(f"no access to {error.filename}: {error.strerror}; choose another place", 2)
         raise
 
 
 def _is_disk_full(error: Exception) -> bool:
-    """Return whether this is what a library makes of a full disk; not all pass its number on."""
+    """Return whether an error means a full disk; some libraries keep only its text."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _DISK_FULL
-    return any(os.strerror(number).lower() in str(error).lower() for number in _DISK_FULL)
+    return any(os.strerror(code).lower() in str(error).lower() for code in _DISK_FULL)
 
 
-def _leave(message: str, code: int) -> None:
+def _exit(message: str, code: int) -> None:
     print(f"bench: error: {message}", file=sys.stderr)
     sys.exit(code)
 

@@ -1,1 +1,1 @@
-"""The commands of ``bench``, one file each; only these print."""
+"""The commands of ``bench``, one file each. Only commands print."""

@@ -6,7 +6,7 @@ import click
 @click.command()
 @click.argument("study")
 def command(study: str) -> None:
-    """Cancel a study's jobs and put it on hold; keep records and checkpoints."""
+    """Cancel a study's jobs and put it on hold. Keeps records and checkpoints."""
     from bench.commands._study import study_named
     from bench.core.paths import Home
     from bench.storage.study_folder import Hold

@@ -19,7 +19,7 @@ _NEXT = (
 
 @click.command()
 def command() -> None:
-    """Run a miniature study of aircraft (a few minutes) and print its result."""
+    """Run a miniature study, a few minutes, and print its result."""
     from bench.core.errors import BenchError
     from bench.core.paths import Home
     from bench.planning.study import expand, load_study

@@ -27,7 +27,7 @@ _WHERE_ONLINE = "run the same command where there is a network; it continues"
 @click.option("--model", help=f"{', '.join(MODELS)} or ORG/NAME@REVISION.")
 @click.option("--task", help="aircraft or flowers.")
 def command(model: str | None, task: str | None) -> None:
-    """Download a model's weights or a task's images into the home folder."""
+    """Download a model's weights or a task's images."""
     from bench.core.errors import RequestError
     from bench.core.paths import Home
 

@@ -8,7 +8,7 @@ KINDS = ("tasks", "sources", "writers", "objectives", "evaluators", "presets")
 @click.command(name="list")
 @click.argument("kind", type=click.Choice(KINDS))
 def command(kind: str) -> None:
-    """List the names of one kind."""
+    """List all tasks, sources or other things of one kind."""
     from bench import plugins
     from bench.planning import preset
 

@@ -91,7 +91,7 @@ def check(weights: Path | None, out: Path | None) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Output PNG file.")
 @click.option("--each", default=8, show_default=True, help="Images per class and source.")
 def sheet(domain: str, out: Path, each: int) -> None:
-    """Save a sheet of real, retrieved and synthetic images side by side, one class per row."""
+    """Save real, retrieved and synthetic images in one sheet, a class per row."""
     from bench.miniworld.contact_sheet import contact_sheet
     from bench.storage.image_set import read_image
 

@@ -12,7 +12,10 @@ from bench.commands._options import study_options
 @click.option("--failed", is_flag=True, help="Only failed runs, not those that never started.")
 @study_options(executor="as before", parallel="as before")
 def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # noqa: ANN401
-    """Resubmit a study's failed and missing runs, with the options of before; end its hold."""
+    """Resubmit a study's failed and missing runs.
+
+    Options that are not given are as before. A study that is on hold goes on.
+    """
     from bench.commands._launch import launch_options, launch_study
     from bench.commands._study import study_named
     from bench.core.paths import Home

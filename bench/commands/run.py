@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @run_options
 @click.option("--fresh", is_flag=True, help="Repeat the run even if it is done. Stages are kept.")
-@click.option("--dry-run", is_flag=True, help="Print the complete spec and its cost only.")
+@click.option("--dry-run", is_flag=True, help="Print only the complete spec and its cost estimate.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object.")
 @executor_options("debug")
 def command(  # noqa: PLR0913 (the command line's options)
@@ -45,12 +45,12 @@ def command(  # noqa: PLR0913 (the command line's options)
 
     home = Home.from_environment()
     spec = with_fingerprints(run_spec(**options), home)
+    launch = launch_options(on=on, profile=profile, slurm_settings=slurm_settings, wait=wait)
     if dry_run:
         cost = estimate(spec, home, Progress())
         plan = {"run_id": spec.run_id, "spec": spec} | ({"estimate": cost} if cost else {})
         click.echo(readable_json(plan))
         return
-    launch = launch_options(on=on, profile=profile, slurm_settings=slurm_settings, wait=wait)
     if launch.on != "debug":
         local_only = {"--fresh": fresh, "--json": as_json, "--plugin": options["plugin"]}
         _launch(spec, home, launch, [name for name, given in local_only.items() if given], wait)

@@ -6,7 +6,10 @@ import click
 @click.command()
 @click.argument("name")
 def command(name: str) -> None:
-    """Show a task, preset, source, writer, objective or evaluator, or a run's record."""
+    """Show a task, preset, plug-in or record by its name.
+
+    NAME is that of a task, preset, source, writer, objective or evaluator, or a run's id.
+    """
     import inspect
 
     import msgspec

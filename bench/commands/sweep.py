@@ -10,8 +10,8 @@ from bench.commands._options import settings_option, study_options
 
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
-@settings_option("train.nodes=2, for every run")
-@click.option("--dry-run", is_flag=True, help="Print the runs and a forecast of their cost only.")
+@settings_option("train.nodes=2")
+@click.option("--dry-run", is_flag=True, help="Print only the runs and a forecast of their cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print the dry run as one JSON object.")
 @study_options(executor="local", parallel="auto")
 def command(
@@ -23,7 +23,10 @@ def command(
     wait: bool,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Run a study. STUDY is its YAML file. Runs that are done are not repeated."""
+    """Execute the runs of a study. Runs that are done are not repeated.
+
+    STUDY is its YAML file.
+    """
     from bench.commands._dry_run import show_dry_run
     from bench.commands._launch import launch_options, launch_study
     from bench.core.paths import Home

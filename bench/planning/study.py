@@ -14,7 +14,7 @@ In a block, the names ``task``, ``source``, ``n`` and ``seed`` mean what they me
 run``; any other name is a setting such as ``train.lr``. Equal specs collapse to one run.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -32,7 +32,7 @@ from bench.core.yaml_files import read_yaml
 from bench.planning.preset import resolve
 
 MAX_RUNS = 1_000_000
-"""Runs that a study may have, equal ones counted as often as they are written."""
+"""Runs that a study may have; equal ones are counted as often as they are written."""
 
 _NEEDED = ("task", "source", "n")
 _AXES = (*_NEEDED, "seed")
@@ -42,16 +42,16 @@ _Factor = list[Json]
 
 
 class Block(Config, frozen=True, kw_only=True):
-    """A part of a study's grid: axis name to its values; one value may stand without a list."""
+    """A block of a study's grid: axis name to values; a single value needs no list."""
 
     product: Json = {}
-    """Axes whose values are combined every way."""
+    """Axes of which every combination of values is taken."""
     zip: Json = {}
-    """Axes of equal length, whose values are taken in step; combined every way with `product`."""
+    """Axes of equal length, taken in step; their steps are combined with those of `product`."""
 
 
 class StudyFile(Config, frozen=True, kw_only=True):
-    """What a study file says."""
+    """The content of a study file."""
 
     name: str
     preset: str
@@ -62,7 +62,7 @@ class StudyFile(Config, frozen=True, kw_only=True):
 
 
 class Study(StudyFile, frozen=True, kw_only=True):
-    """A study, where it was read, and what is set over all that it says."""
+    """A study with its file, and the settings that override it."""
 
     file: str
     overrides: Json = {}
@@ -72,43 +72,42 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     """Read a study file.
 
     Args:
-        path: Where it is.
-        overrides: Assignments such as ``train.nodes=2`` for every run, whatever the file says.
+        path: The file.
+        overrides: Assignments such as ``train.nodes=2``, for every run.
 
     Raises:
         RequestError: If it is absent or malformed.
     """
-    found = parse_config(StudyFile, {"name": path.stem, **read_yaml(path)}, str(path))
-    over = [parse_assignment(text) for text in overrides]
-    settings = {".".join(where): value for where, value in over}
-    return Study(file=str(path), overrides=settings, **msgspec.structs.asdict(found))
+    content = parse_config(StudyFile, {"name": path.stem, **read_yaml(path)}, str(path))
+    settings = {".".join(where): value for where, value in map(parse_assignment, overrides)}
+    return Study(file=str(path), overrides=settings, **msgspec.structs.asdict(content))
 
 
 def expand(study: Study) -> list[RunSpec]:
     """Return a study's runs, each once, in the order of the file.
 
     Raises:
-        RequestError: If a block or a run is malformed, or there are more than `MAX_RUNS`; it names
-            the file and the block.
+        RequestError: If a block or a run is malformed, or there are more than `MAX_RUNS`. The
+            message names the file and the block.
     """
-    grid = {
+    blocks = {
         f"{study.file}, block {number}": block for number, block in enumerate(study.grid, start=1)
     }
-    factors = {where: _factors(block, where) for where, block in grid.items()}
-    runs = sum(prod(map(len, found)) for found in factors.values())
-    if runs > MAX_RUNS:
-        raise RequestError(f"{study.file} has {runs} runs", f"a study has at most {MAX_RUNS:,}")
+    factors = {where: _factors(block, where) for where, block in blocks.items()}
+    count = sum(prod(map(len, of_block)) for of_block in factors.values())
+    if count > MAX_RUNS:
+        raise RequestError(f"{study.file} has {count} runs", f"a study has at most {MAX_RUNS:,}")
     _check_sources(study, factors.values())
     expansion = _Expansion(study)
     with memo_scope():
-        for where, found in factors.items():
-            for point in _points(found):
+        for where, of_block in factors.items():
+            for point in _points(of_block):
                 expansion.add(point, where)
     return list(expansion.specs.values())
 
 
 class _Expansion:
-    """The runs so far; what differs in n and seed alone is resolved once."""
+    """The runs so far; those that differ only in n and seed are resolved once."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -118,22 +117,23 @@ class _Expansion:
     def add(self, point: Json, where: str) -> None:
         """Add the run at a point, unless an equal one is there."""
         n, seed = point.pop("n"), point.pop("seed", 0)
-        # Unlike JSON, this tells all values apart that YAML has.
-        written = repr(point)
-        if written not in self._variants:
+        # Unlike JSON, it tells all values apart that YAML has.
+        text = repr(point)
+        if text not in self._variants:
             variant = self._resolve(point, where)
-            self._variants[written] = digest(variant, 64), variant
-        name, variant = self._variants[written]
+            self._variants[text] = digest(variant, 64), variant
+        key, variant = self._variants[text]
         if variant.source == "none":
             n = 0
-        if (name, n, seed) not in self.specs:
-            self.specs[name, n, seed] = msgspec.structs.replace(variant, n=n, seed=seed)
+        if (key, n, seed) not in self.specs:
+            self.specs[key, n, seed] = msgspec.structs.replace(variant, n=n, seed=seed)
 
     def _resolve(self, point: Json, where: str) -> RunSpec:
         study, task, source = self._study, point.pop("task"), point.pop("source")
-        own = {**study.settings, **study.per_source.get(source, {}), **point, **study.overrides}
+        of_source = study.per_source.get(source, {})
+        settings = {**study.settings, **of_source, **point, **study.overrides}
         try:
-            return resolve(study.preset, task=task, source=source, n=None, settings=own)
+            return resolve(study.preset, task=task, source=source, n=None, settings=settings)
         except RequestError as error:
             raise RequestError(f"{where}: {error.what}", error.fix) from error
 
@@ -147,26 +147,30 @@ def _points(factors: list[_Factor]) -> Iterator[Json]:
 
 
 def _factors(block: Block, where: str) -> list[_Factor]:
-    """Return what a block combines, checked."""
+    """Return the factors whose combinations are a block's runs.
+
+    Raises:
+        RequestError: If the block is malformed.
+    """
     if twice := block.product.keys() & block.zip.keys():
         raise RequestError(f"{where}: {min(twice)} is in `product` and in `zip`")
     given = block.product | block.zip
     axes = {name: _values(name, values, where) for name, values in given.items()}
     if missing := [name for name in _NEEDED if name not in axes]:
-        raise RequestError(f"{where} does not say {', '.join(missing)}")
+        raise RequestError(f"{where} has no {', '.join(missing)}")
     factors = [[{name: value} for value in axes[name]] for name in block.product]
     if block.zip:
         lengths = {name: len(axes[name]) for name in block.zip}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise RequestError(f"{where}: the lists under `zip` differ in length: {told}")
+            text = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise RequestError(f"{where}: the lists under `zip` differ in length: {text}")
         steps = zip(*(axes[name] for name in block.zip), strict=True)
         factors.append([dict(zip(block.zip, step, strict=True)) for step in steps])
     return factors
 
 
 def _values(name: str, given: object, where: str) -> list[Any]:
-    """Return an axis's values, checked as far as the axis alone tells."""
+    """Return the values of an axis; raise RequestError if one cannot be a value of it."""
     values = given if isinstance(given, list) else [given]
     if not values:
         raise RequestError(f"{where}: the list of {name} is empty", "leave the block out")
@@ -190,14 +194,14 @@ def _value(name: str, value: object) -> object:
     return value
 
 
-def _check_sources(study: Study, factors: Any) -> None:  # noqa: ANN401
+def _check_sources(study: Study, blocks: Iterable[list[_Factor]]) -> None:
     """Make sure that every source under `per_source` has runs."""
     used = {
-        part["source"]
-        for found in factors
-        for factor in found
-        for part in factor
-        if "source" in part
+        alternative["source"]
+        for factors in blocks
+        for factor in factors
+        for alternative in factor
+        if "source" in alternative
     }
     for name in study.per_source:
         if name not in used:

@@ -1,4 +1,4 @@
-"""When a run looks at what, as an outside task, objective and evaluators see it."""
+"""The order of a run's steps, as a task, an objective and evaluators of a plug-in see it."""
 
 from pathlib import Path
 
@@ -67,8 +67,8 @@ def test_everything_is_chosen_before_the_test_split_is_opened_and_nothing_extrac
     done = bench_process(*words, SEEN=str(seen), TASK=str(colours))
     assert done.code == 0, done.err
     assert done.json["selection"]["epoch"] > 0
-    found = seen.read_text().split("\n")[:-1]
-    # The chosen epoch's features on val are there already; those on train the probe alone needs.
+    steps = seen.read_text().split("\n")[:-1]
+    # The chosen epoch's features on val are cached; only the probe needs those on train.
     chosen = ["validate", "validate", "open train", "extract"]
-    assert found[-8:] == [*chosen, "test", "open test", "extract", "test"]
-    assert found.count("open test") == 1
+    assert steps[-8:] == [*chosen, "test", "open test", "extract", "test"]
+    assert steps.count("open test") == 1

@@ -1,11 +1,11 @@
-"""What carrying out a study costs beyond its runs: a bare loop, `local`, and Slurm.
+"""What executing a study costs beyond its runs: a bare loop, `local`, and Slurm.
 
 Usage: python tests/benchmarks/perf_overhead.py [--runs 50] [--slurm NAME=VALUE ...]
 
 The runs are trivial: the small CLIP of the tests, three colours, no training. The bare loop calls
-`bench.run.run` on each in one process. `local` has one process and Slurm one job at a time, so that
-what is more than the loop is the harness's: starting processes, imports, records, status. Slurm is
-left out where there is none. `bench status` is timed on 10,000 finished runs.
+`bench.run.run` on each in one process. `local` has one worker and Slurm one job at a time, so that
+the difference to the loop is the harness's: starting processes, imports, records, status. Slurm is
+left out where it is not installed. `bench status` is timed on 10,000 finished runs.
 """
 
 import argparse
@@ -42,7 +42,7 @@ for spec in all_with_fingerprints(expand(load_study(Path(sys.argv[1]))), home):
 
 
 def write_study(folder: Path, runs: int) -> Path:
-    """Write a study of runs that do next to nothing."""
+    """Write a study of runs that do almost nothing."""
     clip = write_tiny_clip(folder / "tiny-clip")
     task = folder / "colours"
     for split, first in (("train", 0), ("val", 100), ("test", 200)):
@@ -51,7 +51,7 @@ def write_study(folder: Path, runs: int) -> Path:
             for index in range(4):
                 square(label, first + 10 * index + label).save(task / split / name / f"{index}.png")
     preset = folder / "tiny.yaml"
-    content = {"description": "Next to nothing.", "tasks": {}, "model": str(clip)}
+    content = {"description": "Almost nothing.", "tasks": {}, "model": str(clip)}
     content |= {"train": {"select_by": "zero-shot"}, "evaluators": {"zero-shot": {}}}
     preset.write_text(yaml.safe_dump({**content, "sources": {"none": {}}}))
     axes = {"task": [str(task)], "source": ["none"], "n": ["all"], "seed": list(range(runs))}
@@ -69,7 +69,7 @@ def timed(home: Path, *words: str) -> float:
 
 
 def many_records(folder: Path, source: Path, count: int) -> Path:
-    """Make a home with a study of so many finished runs, each with the given record."""
+    """Make a home with a study of finished runs that all have the given record."""
     home = Home(folder / "many")
     record = source.read_bytes()
     for number in range(count):
@@ -89,21 +89,21 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="A record of a real run, for `bench status`.")
     given = parser.parse_args()
     slurm = [word for setting in given.slurm for word in ("--slurm", setting)]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         study = str(write_study(folder, given.runs))
         bare = timed(folder / "bare", sys.executable, "-c", LOOP, study)
         print(f"bare loop of {given.runs} runs: {bare:.1f} s", flush=True)
-        ways = {"local": ["--on", "local", "--parallel", "1"]}
+        executors = {"local": ["--on", "local", "--parallel", "1"]}
         if shutil.which("sbatch"):
             submit = ["--on", "slurm", "--parallel", "1", "--wait", *slurm]
-            ways["slurm, a job a run"] = submit
-            ways["slurm, 10 runs a job"] = [*submit, "--slurm", "run.runs=10"]
-        for way, words in ways.items():
-            home = folder / way.replace(" ", "-").replace(",", "")
+            executors["slurm, a job a run"] = submit
+            executors["slurm, 10 runs a job"] = [*submit, "--slurm", "run.runs=10"]
+        for name, words in executors.items():
+            home = folder / name.replace(" ", "-").replace(",", "")
             seconds = timed(home, *BENCH, "sweep", study, *words)
             share = (seconds - bare) / given.runs
-            print(f"{way}: {seconds:.1f} s, {share:.2f} s a run beyond the loop", flush=True)
+            print(f"{name}: {seconds:.1f} s, {share:.2f} s a run beyond the loop", flush=True)
         record = given.record or next((folder / "bare" / "runs").glob("*/record.json"))
         size = len(json.dumps(json.loads(record.read_text())))
         many = many_records(folder, record, 10_000)

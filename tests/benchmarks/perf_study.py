@@ -3,7 +3,7 @@
 Usage: python tests/benchmarks/perf_study.py [--out FOLDER] [--epochs 4]
 
 The study is one `bench sweep` in an empty home. A separate run is one `bench run` in an empty home
-of its own. Seeds cost the same, so one seed is run apart, and counted for all of them.
+of its own. All seeds cost the same, so one of them is run separately and counted for all.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def measure(home: Path, *words: str) -> tuple[float, float]:
 
 
 def study(folder: Path, epochs: int) -> tuple[float, float]:
-    """Return what the study takes."""
+    """Return the seconds of the study."""
     path = folder / "study.yaml"
     axes = {"task": ["aircraft"], "source": list(SOURCES), "n": list(SIZES), "seed": list(SEEDS)}
     content = {"preset": "mini", "settings": {"train.epochs": epochs}, "grid": [{"product": axes}]}
@@ -44,7 +44,7 @@ def study(folder: Path, epochs: int) -> tuple[float, float]:
 
 
 def separate(folder: Path, epochs: int) -> tuple[float, float]:
-    """Return what the same runs take apart."""
+    """Return the seconds of the same runs, executed separately."""
     wall = processor = 0.0
     for source in SOURCES:
         for n in SIZES:
@@ -67,7 +67,7 @@ def main() -> None:
         together = study(Path(name), arguments.epochs)
         print(f"study: {together[0]:.0f} s, {together[1]:.0f} s of processor", flush=True)
         apart = separate(Path(name), arguments.epochs)
-    print(f"apart: {apart[0]:.0f} s, {apart[1]:.0f} s of processor")
+    print(f"separate: {apart[0]:.0f} s, {apart[1]:.0f} s of processor")
     print(f"ratio: wall {apart[0] / together[0]:.1f}, processor {apart[1] / together[1]:.1f}")
 
 

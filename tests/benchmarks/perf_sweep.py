@@ -2,8 +2,8 @@
 
 Usage: python tests/benchmarks/perf_sweep.py [--out FOLDER]
 
-The dry run is the command, imports included; its parts are timed in this process. The records are
-copies of that of a real run in the miniature world, which is made first.
+The dry run is the whole command, imports included; its parts are timed in this process. The records
+are copies of that of a real run in the miniature world, which is executed first.
 """
 
 import argparse
@@ -47,16 +47,16 @@ def bench(home: Path, *words: str) -> None:
 
 
 def timed(name: str, step: Callable[[], T]) -> T:
-    """Do something, print how long it took, and return what it returned."""
+    """Call a function, print how long it took, and return its result."""
     wall, processor = time.perf_counter(), _processor()
-    found = step()
+    result = step()
     wall, processor = time.perf_counter() - wall, _processor() - processor
     print(f"{name}: {wall:.2f} s, {processor:.2f} s of processor", flush=True)
-    return found
+    return result
 
 
 def _processor() -> float:
-    """Return the processor seconds of this process and of the commands it waited for."""
+    """Return the processor seconds of this process and its finished children."""
     return sum(sum(resource.getrusage(who)[:2]) for who in _PROCESSES)
 
 
@@ -72,10 +72,10 @@ def expansion(folder: Path) -> None:
     timed("the command", lambda: bench(home.root, "sweep", str(path), "--dry-run"))
     specs = timed("expand, plug-ins imported", lambda: expand(load_study(path)))
     specs = timed(f"expand {len(specs)} specs again", lambda: expand(load_study(path)))
-    pinned = timed("pin, plug-ins imported", lambda: all_with_fingerprints(specs, home))
-    pinned = timed("pin again", lambda: all_with_fingerprints(specs, home))
-    by_id = timed("run ids", lambda: {spec.run_id: spec for spec in pinned})
-    timed("differences", lambda: differences(pinned))
+    timed("fingerprints, plug-ins imported", lambda: all_with_fingerprints(specs, home))
+    specs = timed("fingerprints again", lambda: all_with_fingerprints(specs, home))
+    by_id = timed("run ids", lambda: {spec.run_id: spec for spec in specs})
+    timed("differences", lambda: differences(specs))
     timed("forecast", lambda: forecast(by_id, {}, home))
 
 
@@ -94,9 +94,9 @@ def reading(folder: Path) -> None:
         (copy / "record.json").write_text(json.dumps({**record, "run_id": copy.name}, indent=2))
     size = (source / "record.json").stat().st_size
     shutil.rmtree(source)
-    found = timed(f"read {RECORDS} records of {size} bytes", lambda: summaries(home))
-    some = set(list(found)[::10])
-    timed(f"read {len(some)} of them", lambda: summaries(home, some))
+    records = timed(f"read {RECORDS} records of {size} bytes", lambda: summaries(home))
+    tenth = set(list(records)[::10])
+    timed(f"read {len(tenth)} of them", lambda: summaries(home, tenth))
 
 
 def main() -> None:

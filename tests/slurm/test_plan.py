@@ -52,6 +52,7 @@ def test_stages_come_before_runs_and_the_report_last(home: Home, spec_of: Any) -
     assert not list(home.data.glob("scan-*"))
 
 
+@pytest.mark.slow
 def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:
     spec = spec_of("retrieved")
     write_spec(home, spec)

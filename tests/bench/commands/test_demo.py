@@ -12,6 +12,12 @@ from tests.support.command_line import request, write_study
 
 
 @pytest.fixture
+def in_this_process(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home that worker processes cannot use, so that the demo takes seconds."""
+    monkeypatch.setenv("BENCH_HOME", f"{home.root}:here")
+
+
+@pytest.fixture
 def small_demo(preset: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what replaces the demo's study by real images of these sizes."""
     from bench.commands import demo
@@ -25,6 +31,7 @@ def small_demo(preset: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.
     return write
 
 
+@pytest.mark.slow
 def test_a_demo_shows_its_own_results_only(
     bench: Bench, preset: Path, colours: Path, tmp_path: Path, small_demo: Any
 ) -> None:
@@ -59,6 +66,7 @@ def check_next(bench: Bench, out: str) -> None:
     assert all(path.is_file() for path in files)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_demo_of_which_a_part_fails_says_so(bench: Bench, small_demo: Any) -> None:
     small_demo(6, 99)
     done = bench("demo")
@@ -67,11 +75,8 @@ def test_a_demo_of_which_a_part_fails_says_so(bench: Bench, small_demo: Any) -> 
     assert "2 of 5 runs failed" in done.err.splitlines()[-1]
 
 
-def test_a_demo_that_fails_says_where_to_look(
-    bench: Bench, home: Home, small_demo: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # In such a home the demo runs in this process.
-    monkeypatch.setenv("BENCH_HOME", f"{home.root}:here")
+@pytest.mark.usefixtures("in_this_process")
+def test_a_demo_that_fails_says_where_to_look(bench: Bench, small_demo: Any) -> None:
     small_demo(98, 99, sources=())
     done = bench("demo")
     assert (done.code, done.out) == (1, "")

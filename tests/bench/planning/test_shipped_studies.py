@@ -17,24 +17,24 @@ def runs(name: str) -> list[RunSpec]:
     return expand(load_study(STUDIES / f"{name}.yaml"))
 
 
-def sizes(found: list[RunSpec], task: str, source: str) -> set[int | None]:
-    return {spec.n for spec in found if (spec.task, spec.source) == (task, source)}
+def sizes(specs: list[RunSpec], task: str, source: str) -> set[int | None]:
+    return {spec.n for spec in specs if (spec.task, spec.source) == (task, source)}
 
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_header_says_what_to_expect_and_how_many_runs_there_are(path: Path) -> None:
     header = path.read_text().split("name:")[0]
-    told = re.search(r"(\d+) runs", header)
-    assert told, "no number of runs"
-    assert int(told[1]) == len(runs(path.stem))
+    count = re.search(r"(\d+) runs", header)
+    assert count, "no number of runs"
+    assert int(count[1]) == len(runs(path.stem))
     if path.stem.startswith("paper") or path.stem in ("mixing", "tau-sweep", "mini"):
         assert re.search(r"[Ww]hat to expect", header)
         assert "Cost" in header
 
 
 def test_figure_2_has_the_papers_tasks_sizes_and_settings() -> None:
-    found = runs("paper-figure2")
-    counts = Counter((spec.task, spec.source) for spec in found)
+    specs = runs("paper-figure2")
+    counts = Counter((spec.task, spec.source) for spec in specs)
     assert counts == {
         ("aircraft", "none"): 1, ("cars", "none"): 1, ("flowers", "none"): 1,
         ("aircraft", "retrieved"): 4 * 3 * 3, ("aircraft", "synthetic"): 5 * 3,
@@ -42,12 +42,12 @@ def test_figure_2_has_the_papers_tasks_sizes_and_settings() -> None:
         ("flowers", "retrieved"): 3 * 3 * 3, ("flowers", "synthetic"): 3 * 3,
     }  # fmt: skip
     # 002, section 4.1; None is all 341k.
-    assert sizes(found, "aircraft", "retrieved") == {31_250, 125_000, 250_000, None}
-    assert sizes(found, "aircraft", "synthetic") == {31_250, 125_000, 250_000, 500_000, 2_500_000}
+    assert sizes(specs, "aircraft", "retrieved") == {31_250, 125_000, 250_000, None}
+    assert sizes(specs, "aircraft", "synthetic") == {31_250, 125_000, 250_000, 500_000, 2_500_000}
     for task in ("cars", "flowers"):
-        assert sizes(found, task, "synthetic") == {31_250, 125_000, 210_000}
-    assert {s.options["filter"]["tau"] for s in found if s.source == "retrieved"} == TAUS
-    for spec in found:
+        assert sizes(specs, task, "synthetic") == {31_250, 125_000, 210_000}
+    assert {s.options["filter"]["tau"] for s in specs if s.source == "retrieved"} == TAUS
+    for spec in specs:
         # 002, section 4 and appendix B.2
         train = spec.train
         assert (train.epochs, train.batch_size, train.lr) == (30, 512, 1e-5)
@@ -57,18 +57,18 @@ def test_figure_2_has_the_papers_tasks_sizes_and_settings() -> None:
         if spec.source == "synthetic":
             generation = spec.options["generation"]
             assert (generation["steps"], generation["guidance"]) == (50, 2.5)  # appendix A.1
-            largest = max(n or 0 for n in sizes(found, spec.task, "synthetic"))
+            largest = max(n or 0 for n in sizes(specs, spec.task, "synthetic"))
             assert spec.options["size"] == largest, "each n would be generated anew"
 
 
 def test_figure_4_asks_for_no_run_that_figure_2_has_not() -> None:
     figure_2 = {spec.run_id for spec in runs("paper-figure2")}
-    found = runs("paper-figure4")
-    assert {spec.run_id for spec in found} <= figure_2
-    assert {spec.task for spec in found} == {"aircraft"}
-    assert {31_250} < sizes(found, "aircraft", "retrieved")
-    assert {2_500_000} < sizes(found, "aircraft", "synthetic")
-    assert all("zero-shot" in spec.evaluators for spec in found)
+    specs = runs("paper-figure4")
+    assert {spec.run_id for spec in specs} <= figure_2
+    assert {spec.task for spec in specs} == {"aircraft"}
+    assert {31_250} < sizes(specs, "aircraft", "retrieved")
+    assert {2_500_000} < sizes(specs, "aircraft", "synthetic")
+    assert all("zero-shot" in spec.evaluators for spec in specs)
 
 
 def test_tau_is_swept_over_the_papers_values_and_nothing_else() -> None:
@@ -88,9 +88,9 @@ def test_tuning_tries_what_the_paper_chose() -> None:
 
 
 @pytest.mark.parametrize(("name", "n"), [("mixing", 1280), ("paper-mixing", 250_000)])
-def test_mixtures_draw_from_the_sets_of_the_pure_arms(name: str, n: int) -> None:
-    found = runs(name)
-    trained = [spec for spec in found if spec.source != "none"]
+def test_mixtures_take_images_from_the_sets_of_the_pure_arms(name: str, n: int) -> None:
+    specs = runs(name)
+    trained = [spec for spec in specs if spec.source != "none"]
     assert {spec.n for spec in trained} == {n}
     mixed = [spec for spec in trained if spec.source == "mixed"]
     assert {spec.options["parts"]["retrieved"] for spec in mixed} == {0.25, 0.5, 0.75}

@@ -91,7 +91,7 @@ def values(name: str) -> st.SearchStrategy[list[Any]]:
         optional={name: values(name) for name in ("seed", "train.lr", "train.epochs", "order")},
     )
 )
-def test_the_quick_way_gives_what_each_spec_alone_gives(axes: dict[str, list[Any]]) -> None:
+def test_specs_expanded_together_are_those_resolved_one_by_one(axes: dict[str, list[Any]]) -> None:
     home = Home(Path("/nowhere"))
     found = all_with_fingerprints(expand(study(Block(product=axes))), home)
     points: list[dict[str, Any]] = [{}]
@@ -118,9 +118,9 @@ def test_the_quick_way_gives_what_each_spec_alone_gives(axes: dict[str, list[Any
 def test_the_canonical_json_of_a_value_is_that_of_its_plain_parts(value: object) -> None:
     """Run ids outlive the way they are computed."""
     spec = resolve("mini", task="cars", source="retrieved", n=5)
-    for one in (value, spec, [spec, value]):
-        plain = msgspec.json.encode(msgspec.to_builtins(one), order="deterministic")
-        assert canonical_json(one) == plain
+    for data in (value, spec, [spec, value]):
+        plain = msgspec.json.encode(msgspec.to_builtins(data), order="deterministic")
+        assert canonical_json(data) == plain
 
 
 # ---------------------------------------------------------------- what is looked at once
@@ -132,9 +132,8 @@ def test_what_changed_on_disk_is_seen_by_the_next_request(
     def fingerprints() -> dict[str, str]:
         spec = resolve(str(preset), task=str(colours), source="real", n=5)
         first, second = all_with_fingerprints([spec, msgspec.structs.replace(spec, n=6)], home)
-        assert (
-            first.fingerprints == second.fingerprints == with_fingerprints(spec, home).fingerprints
-        )
+        assert first.fingerprints == second.fingerprints
+        assert first.fingerprints == with_fingerprints(spec, home).fingerprints
         return first.fingerprints
 
     before = fingerprints()
@@ -181,6 +180,11 @@ REFUSED = {
     "a source unknown": (block(source="reel"), "block 2: unknown source 'reel'"),
     "a block unknown": (lambda: f"preset: mini\ngrid: [{{sum: {ONE}}}]", "unknown field `sum`"),
     "a list of axes": (lambda: "preset: mini\ngrid: [{product: [1]}]", "grid[0].product"),
+    "no grid": (lambda: "preset: mini", "grid"),
+    "a field misspelt": (lambda: "preset: mini\ngrid: []\ngird: []", "did you mean grid"),
+    "n: x": (block(n="x"), "block 2: n: 'x'"),
+    "seed: a": (block(seed="a"), "block 2: seed: 'a' is not a seed"),
+    "no n": (lambda: "preset: mini\ngrid: [{product: {task: a, source: real}}]", "has no n"),
     "no list of blocks": (lambda: f"preset: mini\ngrid: {{product: {ONE}}}", "grid"),
     "an axis twice": (
         lambda: f"preset: mini\ngrid: [{{product: {ONE}, zip: {{n: [1]}}}}]",
@@ -190,7 +194,7 @@ REFUSED = {
         lambda: "preset: mini\ngrid: [{product: {task: cars}, zip: {source: [real], n: [1, 2]}}]",
         "block 1: the lists under `zip` differ in length: source 1, n 2",
     ),
-    "nothing": (lambda: "preset: mini\ngrid: [{}]", "block 1 does not say task, source, n"),
+    "nothing": (lambda: "preset: mini\ngrid: [{}]", "block 1 has no task, source, n"),
     "a source without runs": (
         lambda: f"preset: mini\nper_source: {{raal: {{}}}}\ngrid: [{{product: {ONE}}}]",
         "unknown source in per_source of",

@@ -1,4 +1,4 @@
-"""The dry run of a study: its runs, and a price made of what was measured."""
+"""The dry run of a study: its runs, and a forecast from what earlier runs measured."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ SHARED = ("validate", "load", "evaluate")
 
 @pytest.fixture
 def plan(bench: Bench, tmp_path: Path, preset: Path, colours: Path) -> Any:
-    """Return the dry run of a study of some axes."""
+    """Return what does the dry run of a study of some axes."""
 
     def planned(words: tuple[str, ...] = ("--dry-run", "--json"), **axes: Any) -> Any:
         path = tmp_path / "study.yaml"
@@ -34,7 +34,7 @@ def plan(bench: Bench, tmp_path: Path, preset: Path, colours: Path) -> Any:
 
 @pytest.fixture
 def record(bench: Bench, home: Home, preset: Path, colours: Path) -> Any:
-    """Return the record of one run in this home, of six images and the preset's two epochs."""
+    """The record of one run in this home, of six images and the preset's two epochs."""
     words = ("--preset", str(preset), "--task", str(colours), "--source", "real", "--n", "6")
     done = bench("run", *words, "--json")
     assert done.code == 0, done.err
@@ -59,7 +59,7 @@ def test_in_an_empty_home_all_is_unknown_and_nothing_is_written(plan: Any, home:
     assert not home.root.exists()
 
 
-def test_a_price_is_work_times_measured_rates(plan: Any, record: Any, home: Home) -> None:
+def test_a_cost_is_work_times_measured_rates(plan: Any, record: Any, home: Home) -> None:
     answer = plan(n=[6, 9])
     assert sorted(run["status"] for run in answer["runs"]) == ["done"] + ["to do"] * 3
     found = answer["forecast"]
@@ -102,21 +102,21 @@ def test_what_was_not_measured_is_named_and_not_counted_as_nothing(plan: Any, re
 def test_only_the_run_that_made_the_images_says_what_they_take(
     plan: Any, record: Any, home: Home, bench: Bench, preset: Path, colours: Path
 ) -> None:
-    def price() -> float:
+    def seconds() -> float:
         found = plan(n=6, seed=0, task="mini-cars")["forecast"]
         (hours,) = found["hours"].values()
         return float(hours["expected"]) * 3600
 
     training = 12 / record["images_per_second"]
     each = record["timings"]["source"] / record["n"]["fetched"]
-    assert price() == pytest.approx(training + 6 * each)
+    assert seconds() == pytest.approx(training + 6 * each)
     # The same images, built before any run of them.
     shutil.rmtree(home.root)
     words = ("--preset", str(preset), "--task", str(colours), "--source", "real", "--n", "6")
     assert bench("build", *words).code == 0
     time.sleep(1.1)  # A record says to the second when its run began.
     late = bench("run", *words, "--json").json
-    assert price() == pytest.approx(12 / late["images_per_second"])
+    assert seconds() == pytest.approx(12 / late["images_per_second"])
 
 
 def test_low_and_high_are_percentiles_of_what_runs_took(plan: Any, record: Any, home: Home) -> None:
@@ -153,8 +153,8 @@ def test_a_failed_run_is_to_do_again_and_measures_nothing(
 def test_runs_are_told_apart_by_the_settings_in_which_they_differ(plan: Any) -> None:
     axes = {"source": ["real", "none"], "n": 6, "seed": 0, "train.lr": [0.1, 0.2]}
     answer = plan(**axes, **{"train.epochs": 3})
-    told = [(run["source"], run["settings"]) for run in answer["runs"]]
-    assert told == [(source, {"train.lr": lr}) for source in ("real", "none") for lr in (0.1, 0.2)]
+    shown = [(run["source"], run["settings"]) for run in answer["runs"]]
+    assert shown == [(source, {"train.lr": lr}) for source in ("real", "none") for lr in (0.1, 0.2)]
     lines = plan(("--dry-run",), **axes).splitlines()
     assert [line.split()[-1] for line in lines[:4]] == ["train.lr=0.1", "train.lr=0.2"] * 2
 
