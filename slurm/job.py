@@ -158,8 +158,8 @@ def _stages_up_to(spec: RunSpec, kind: str) -> frozenset[str] | None:
 
 def _report(folder: StudyFolder) -> None:
     """Collect the records that exist, and write the report."""
-    from results.report.page import write_report
     from results.database.store import collect
+    from results.report.page import write_report
 
     progress = Progress()
     for reason in collect(folder.home).skipped:

@@ -12,8 +12,8 @@ from bench.core.progress import Progress
 from bench.core.specs import RunSpec
 from bench.run import run
 from bench.runtime import distributed
-from bench.storage.source_locks import is_collected_elsewhere, parts_of
 from bench.storage.run_folder import is_underway
+from bench.storage.source_locks import is_collected_elsewhere, parts_of
 from bench.storage.study_folder import StudyFolder
 
 _POLL_SECONDS = 0.5

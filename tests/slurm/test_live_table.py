@@ -16,8 +16,8 @@ from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from slurm.live_table import Board, live_table
 from slurm.naming import titles
-from tests.support.records import write_run
 from tests.support.command_line import until
+from tests.support.records import write_run
 
 ARMS = (("none", None, 0), ("retrieved", 160, 0), ("retrieved", 160, 1), ("synthetic", 640, 0))
 
