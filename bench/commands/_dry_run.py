@@ -45,19 +45,15 @@ def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> lis
     from bench.core.size import format_size
 
     size = cache(format_size)
-    text = {
+    # Runs share their settings objects, and a study may have 100,000 of them.
+    texts = {
         id(settings): " ".join(f"{name}={value}" for name, value in settings.items())
         for settings in {id(run[3]): run[3] for run in runs}.values()
     }
     lines = [
         (
-            run_id,
-            status,
-            spec.task,
-            spec.source,
-            f"n={size(spec.n)}",
-            f"seed={spec.seed}",
-            text[id(settings)],
+            *(run_id, status, spec.task, spec.source),
+            *(f"n={size(spec.n)}", f"seed={spec.seed}", texts[id(settings)]),
         )
         for run_id, status, spec, settings in runs
     ]
@@ -68,57 +64,62 @@ def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> lis
 def _summary(plan: "Forecast") -> list[str]:
     from bench.core.size import format_size
 
-    left = plan.runs - plan.done
-    lines = [f"{plan.runs} runs: {left} to do ({plan.failed} failed before), {plan.done} done"]
-    if not left:
+    to_do = plan.runs - plan.done
+    lines = [f"{plan.runs} runs: {to_do} to do ({plan.failed} failed before), {plan.done} done"]
+    if not to_do:
         return lines
-    taken = f"{_least(plan.trained_at_least)}{plan.trained:,}"
-    lines.append(f"train on      {taken} images, n times epochs")
-    for made in plan.images:
-        count = format_size(made.images) if made.images else "an unknown number of"
-        what = f"{count} images of {made.source} for {made.task}"
-        lines.append(f"make once     {_least(made.at_least and bool(made.images))}{what}")
+    at_least = _at_least(plan.trained_at_least)
+    lines.append(f"train on      {at_least}{plan.trained:,} images, n times epochs")
+    for images in plan.images:
+        at_least = _at_least(images.at_least and bool(images.images))
+        count = format_size(images.images) if images.images else "an unknown number of"
+        lines.append(f"make once     {at_least}{count} images of {images.source} for {images.task}")
     if not plan.hours:
-        lines.append("time          unknown: no finished run of this home has measured anything")
+        lines.append("time          unknown: no run of this home has finished")
     for device, hours in plan.hours.items():
-        on_cpu = device.startswith("CPU")
-        together = "" if on_cpu else ", all GPUs together"
-        what = "CPU time" if on_cpu else "GPU time"
-        lines += _amount(what, hours, _duration, f" on {device}{together}")
+        if device.startswith("CPU"):
+            lines += _amount("CPU time", hours, _duration, f" on {device}")
+        else:
+            lines += _amount("GPU time", hours, _duration, f" on {device}, all GPUs together")
     lines += _amount("disk", plan.disk_bytes, _bytes)
     return lines + _amount("files", plan.files, "{:,.0f}".format)
 
 
-def _least(at_least: bool) -> str:
-    return "at least " if at_least else ""
+def _at_least(applies: bool) -> str:
+    return "at least " if applies else ""
 
 
-def _amount(name: str, amount: "Amount", spelt: Callable[[float], str], on: str = "") -> list[str]:
-    """Return the line of one sum, and below it what is not in it."""
+def _amount(
+    name: str, amount: "Amount", as_text: Callable[[float], str], where: str = ""
+) -> list[str]:
+    """Return the line of one amount, and below it the parts that are not in it."""
     if not amount.measurements:
         return [f"{name:<13} unknown: nothing like it was measured in this home"]
-    low, expected, high = (spelt(value) for value in (amount.low, amount.expected, amount.high))
-    often = "once or more" if amount.measurements == 1 else f"{amount.measurements} times or more"
-    line = f"{name:<13} {_least(bool(amount.unknown))}{expected} (low {low}, high {high}){on}; "
-    lines = [f"{line}each part measured {often}"]
+    low, expected, high = (as_text(value) for value in (amount.low, amount.expected, amount.high))
+    count = "once or more" if amount.measurements == 1 else f"{amount.measurements} times or more"
+    at_least = _at_least(bool(amount.unknown))
+    lines = [
+        f"{name:<13} {at_least}{expected} (low {low}, high {high}){where}; "
+        f"each part measured {count}"
+    ]
     if amount.unknown:
         lines.append(f"{'':<13} unknown, or in part: {'; '.join(_grouped(amount.unknown))}")
     return lines
 
 
 def _grouped(labels: Sequence[str]) -> list[str]:
-    """Return ``WHAT: THIS`` and ``WHAT: THAT`` as ``WHAT (THIS, THAT)``."""
+    """Return ``WORK: THIS`` and ``WORK: THAT`` as ``WORK (THIS, THAT)``."""
     groups: dict[str, list[str]] = {}
     for label in labels:
-        what, _, which = label.partition(": ")
-        groups.setdefault(what, []).append(which)
-    return [f"{what} ({', '.join(which)})" for what, which in groups.items()]
+        work, _, subject = label.partition(": ")
+        groups.setdefault(work, []).append(subject)
+    return [f"{work} ({', '.join(subjects)})" for work, subjects in groups.items()]
 
 
 def _duration(hours: float) -> str:
     from bench.core.duration import format_duration
 
-    # Hours are what clusters count and charge, however many they are.
+    # Clusters count hours, however many they are.
     return format_duration(3600 * hours, longest="h")
 
 
