@@ -1,1 +1,1 @@
-"""Specs before they run: presets, studies, and what they will cost."""
+"""Specs before they run: presets, studies, and a forecast of their cost."""

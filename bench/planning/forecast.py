@@ -1,8 +1,9 @@
-"""What a study will cost, from what runs of this home took; what nobody measured is unknown.
+"""A forecast of a study's cost from what earlier runs of the home took.
 
-The work is cut into parts: images, made once for all runs of a task that draw from them; and each
-run's training, validations, judging and folder. A part's amount times its measured rate
-(`bench.planning.rates`) is its price, at the 10th, 50th and 90th percentile of what was measured.
+The work has parts: images, made once for all runs of a task that use them; and each run's training,
+validations, final evaluation and folder. The cost of a part is its amount times its measured rate
+(`bench.planning.rates`), at the 10th, 50th and 90th percentile of the measurements. A part that was
+never measured is unknown.
 """
 
 import re
@@ -23,49 +24,49 @@ _PERCENTILES = (10, 50, 90)
 
 
 class Amount(msgspec.Struct, frozen=True, kw_only=True):
-    """A sum of prices."""
+    """The summed cost of some parts."""
 
     low: float
     expected: float
     high: float
     measurements: int
-    """Behind the part that was measured least often; 0 where none was."""
+    """Number of measurements of the part that was measured least often; 0 if none was."""
     unknown: tuple[str, ...]
-    """Parts that are not in the sum, or not whole: no measurement, or no known amount. What is
-    done, a colon, and to what."""
+    """Parts that are not, or not wholly, in the sum, for want of a measurement or a known amount:
+    the work, a colon, and its subject."""
 
 
 class Images(msgspec.Struct, frozen=True, kw_only=True):
-    """Images that a source makes once, for all runs of a task that draw from them."""
+    """Images that a source makes once, for all runs of a task that use them."""
 
     task: str
     source: str
     images: int
     at_least: bool
-    """Whether there may be more: all that are found are fetched, not n of them."""
+    """Whether there may be more: retrieval fetches every match, not n of them."""
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left to do of a study, and what it will cost."""
+    """The runs of a study, and what the unfinished ones will cost."""
 
     runs: int
     done: int
     failed: int
     images: list[Images]
-    """Still to be made, as far as records of runs tell: `bench build` leaves none."""
+    """Still to be made, according to records of runs: `bench build` leaves no record."""
     trained: int
-    """Images to train on, each counted as often as it is taken."""
+    """Images to train on, each counted once per epoch."""
     trained_at_least: bool
-    """Whether some runs take all images of a source, and nobody knows yet how many those are."""
+    """Whether some runs take all images of a source whose number is not known yet."""
     hours: dict[str, Amount]
-    """Device, as records name it, to GPU-hours on it, or hours of a process on a CPU. A record that
-    names several GPUs held them all. Empty where no run was finished."""
+    """Device, as records name it, to GPU-hours, or to process-hours on a CPU. A record that names
+    several GPUs used them all. Empty if no run has finished."""
     disk_bytes: Amount
     files: Amount
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """So many images, epochs or runs of one rate."""
+    """A number of images, epochs or runs that have one rate."""
 
     label: str
     key: Key
@@ -74,22 +75,22 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 def forecast(specs: Mapping[str, RunSpec], known: dict[str, Summary], home: Home) -> Forecast:
-    """Return what a study will cost; nothing is written.
+    """Return the forecast of a study.
 
     Args:
         specs: Run id to run, `bench.prepare.with_fingerprints`.
-        known: Run id to what its record says, for all runs of this home.
-        home: Where they are kept.
+        known: Run id to the summary of its record, for all runs of this home.
+        home: The home they are kept in.
     """
     statuses = {run_id: run.status for run_id, run in known.items() if run_id in specs}
-    left = [spec for run_id, spec in specs.items() if statuses.get(run_id) != "done"]
+    unfinished = [spec for run_id, spec in specs.items() if statuses.get(run_id) != "done"]
     finished = [run for run in known.values() if run.status == "done"]
-    alike, stock = _alike(left), _Stock(finished)
-    trainings = [_training(spec, runs, stock) for spec, runs in alike]
-    images, making = _images(alike, stock)
-    work = [*making, *trainings, *(part for pair in alike for part in _judgings(*pair))]
+    groups, stock = _grouped(unfinished), _Stock(finished)
+    trainings = [_training(spec, runs, stock) for spec, runs in groups]
+    images, making = _images(groups, stock)
+    work = [*making, *trainings, *(part for group in groups for part in _evaluations(*group))]
     folders = [
-        _Part(f"run folders: {spec.model}", rates.keeping(spec), runs) for spec, runs in alike
+        _Part(f"run folders: {spec.model}", rates.keeping(spec), runs) for spec, runs in groups
     ]
     kept = [*making, *folders]
     byte_rates, file_rates = rates.sizes(finished, home)
@@ -102,16 +103,16 @@ def forecast(specs: Mapping[str, RunSpec], known: dict[str, Summary], home: Home
         trained=round(sum(part.amount for part in trainings)),
         trained_at_least=any(part.at_least for part in trainings),
         hours={
-            device: _priced(work, measured, _gpus(device) / 3600)
+            device: _cost(work, measured, _gpus(device) / 3600)
             for device, measured in sorted(rates.seconds(finished, home).items())
         },
-        disk_bytes=_priced(kept, byte_rates),
-        files=_priced(kept, file_rates),
+        disk_bytes=_cost(kept, byte_rates),
+        files=_cost(kept, file_rates),
     )
 
 
 class _Stock:
-    """How many images the sources of finished runs had."""
+    """The number of images that the sources of finished runs made and kept."""
 
     def __init__(self, finished: Iterable[Summary]) -> None:
         self._kept: dict[tuple[str, str, bytes], int] = {}
@@ -119,25 +120,24 @@ class _Stock:
         for run in finished:
             options = msgspec.json.decode(run.spec.options)
             self._kept[run.spec.task, run.spec.source, canonical_json(options)] = run.n.kept
-            for source, own, share in _drawn_from(run.spec.source, options):
-                made = self._made[run.spec.task, rates.making(source, own)]
-                count = max(made, int(run.n.fetched * share))
-                self._made[run.spec.task, rates.making(source, own)] = count
+            for source, part_options, share in _parts_of(run.spec.source, options):
+                key = run.spec.task, rates.making(source, part_options)
+                self._made[key] = max(self._made[key], int(run.n.fetched * share))
 
     def kept(self, spec: RunSpec) -> int | None:
-        """Return how many images a run has that takes all; None if no such run was finished."""
+        """Return how many images a run has that takes all; None if no such run has finished."""
         return self._kept.get((spec.task, spec.source, canonical_json(spec.options)))
 
     def made(self, task: str, key: Key) -> int:
-        """Return how many images were made for a task in one way."""
+        """Return how many images were made for a task with one rate."""
         return self._made[task, key]
 
 
-def _alike(specs: Iterable[RunSpec]) -> list[tuple[RunSpec, int]]:
-    """Return one of all specs that cost the same, with their number."""
+def _grouped(specs: Iterable[RunSpec]) -> list[tuple[RunSpec, int]]:
+    """Return one spec of each group that costs the same, and the group's size."""
     groups: dict[tuple[object, ...], tuple[RunSpec, int]] = {}
     for spec in specs:
-        # Specs of a study share what they have in common.
+        # Specs of a study share the objects that they have in common.
         shared = (id(spec.options), id(spec.train), id(spec.evaluators))
         key = (spec.task, spec.source, spec.model, spec.n, *shared)
         groups[key] = spec, groups.get(key, (spec, 0))[1] + 1
@@ -154,20 +154,20 @@ def _training(spec: RunSpec, runs: int, stock: _Stock) -> _Part:
     return _Part(label, key, runs * taken if n else 0)
 
 
-def _judgings(spec: RunSpec, runs: int) -> Iterator[_Part]:
+def _evaluations(spec: RunSpec, runs: int) -> Iterator[_Part]:
     epochs = spec.train.epochs if spec.n != 0 else 0
     yield _Part(f"validating: {spec.task}", rates.validating(spec), runs * (epochs + 1))
-    yield _Part(f"judging: {spec.task}", rates.judging(spec), runs)
+    yield _Part(f"evaluating: {spec.task}", rates.evaluating(spec), runs)
 
 
-def _images(alike: list[tuple[RunSpec, int]], stock: _Stock) -> tuple[list[Images], list[_Part]]:
-    """Return what images are to be made, as a list to read and as parts of the work."""
+def _images(groups: list[tuple[RunSpec, int]], stock: _Stock) -> tuple[list[Images], list[_Part]]:
+    """Return the images to be made, as a list to read and as parts of the work."""
     wanted: dict[tuple[str, str, Key], tuple[int, bool]] = {}
-    for spec, _ in alike:
-        for source, options, share in _drawn_from(spec.source, spec.options):
+    for spec, _ in groups:
+        for source, options, share in _parts_of(spec.source, spec.options):
             place = (spec.task, source, rates.making(source, options))
             n = max(int((spec.n or 0) * share), options.get("size") or 0)
-            # A generator makes as many as are wanted; whatever else there is has an end of its own.
+            # A generator makes as many as are wanted; other sources make all that they have.
             wanted[place] = max(n, wanted.get(place, (0,))[0]), "generation" not in options
     images, parts = [], []
     for (task, source, key), (n, open_end) in wanted.items():
@@ -179,7 +179,7 @@ def _images(alike: list[tuple[RunSpec, int]], stock: _Stock) -> tuple[list[Image
     return images, parts
 
 
-def _drawn_from(source: str, options: Json, share: float = 1) -> Iterator[tuple[str, Json, float]]:
+def _parts_of(source: str, options: Json, share: float = 1) -> Iterator[tuple[str, Json, float]]:
     """Yield the sources that a run's images come from, with their options and their share of n."""
     if source == "none":
         return
@@ -188,17 +188,17 @@ def _drawn_from(source: str, options: Json, share: float = 1) -> Iterator[tuple[
         yield source, options, share
     others = {**parts, **({options["of"]: 1} if "of" in options else {})}
     for name, weight in others.items():
-        part = share * weight / sum(others.values())
-        yield from _drawn_from(name, options["options"][name], part)
+        part_share = share * weight / sum(others.values())
+        yield from _parts_of(name, options["options"][name], part_share)
 
 
 def _gpus(device: str) -> int:
-    several = re.match(r"(\d+) x ", device)
-    return int(several[1]) if several else 1
+    count = re.match(r"(\d+) x ", device)
+    return int(count[1]) if count else 1
 
 
-def _priced(parts: Iterable[_Part], measured: Rates, unit: float = 1) -> Amount:
-    """Return what parts cost in all; what of it is not known is named."""
+def _cost(parts: Iterable[_Part], measured: Rates, unit: float = 1) -> Amount:
+    """Return the summed cost of parts; ``unit`` converts the rates' unit."""
     total = np.zeros(len(_PERCENTILES))
     counts: list[int] = []
     unknown: dict[str, None] = {}

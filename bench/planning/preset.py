@@ -1,7 +1,7 @@
-"""Presets: what a run is made of when the command line does not say.
+"""Presets: the settings of a run that the command line does not give.
 
 A preset is a YAML file (``bench/presets/NAME.yaml`` or a path). The command line's ``--set``
-assignments are laid over it, every default is filled in, and the result is a `RunSpec`.
+assignments override it, every default is filled in, and the result is a `RunSpec`.
 """
 
 from collections.abc import Sequence
@@ -22,19 +22,19 @@ _FOLDER = Path(__file__).parents[1] / "presets"
 
 
 class Preset(Config, frozen=True, kw_only=True):
-    """Named settings for everything a run needs."""
+    """Settings for everything that a run needs."""
 
     name: str
     description: str
     tasks: dict[str, str]
-    """The task that a short name means."""
+    """Short name to task."""
     model: str
     objective: str = "ce"
     order: str = "random"
     train: Json = {}
     evaluators: dict[str, Json]
     sources: dict[str, Json]
-    """Options per source."""
+    """Source to options."""
 
     def task(self, name: str) -> str:
         """Return the full name of a task."""
@@ -84,18 +84,18 @@ def resolve(
         RequestError: If a name or a setting is unknown, or a value does not fit.
     """
     preset = load(preset_name)
-    values = _settled(preset, source, settings)
+    values = _values(preset, source, settings)
     train = parse_config(TrainSpec, values["train"], "train")
     if train.micro_batch is not None and train.micro_batch > train.batch_size:
         raise RequestError("train.micro_batch is larger than train.batch_size")
     if train.steps is not None and not 1 <= train.epochs <= train.steps:
         raise RequestError(
-            f"train.steps={train.steps} cannot be judged {train.epochs} times",
-            f"set train.epochs to {train.steps} or fewer, at least 1",
+            f"train.steps={train.steps} cannot be cut into {train.epochs} epochs",
+            f"set train.epochs to a number from 1 to {train.steps}",
         )
-    judges = _judges(values["evaluators"])
-    if train.select_by not in judges:
-        raise unknown_name("evaluator to select by", train.select_by, judges)
+    chosen = _evaluators(values["evaluators"])
+    if train.select_by not in chosen:
+        raise unknown_name("evaluator to select by", train.select_by, chosen)
     spec = {
         "preset": preset.name,
         "task": preset.task(task),
@@ -107,13 +107,13 @@ def resolve(
         "model": values["model"],
         "objective": values["objective"],
         "train": msgspec.to_builtins(train),
-        "evaluators": judges,
+        "evaluators": chosen,
     }
     return parse_config(RunSpec, spec, "the run")
 
 
-def _settled(preset: Preset, source: str, settings: Sequence[str] | Json) -> Json:
-    """Return the preset's values for a source with the settings laid over them."""
+def _values(preset: Preset, source: str, settings: Sequence[str] | Json) -> Json:
+    """Return the preset's values for a source, overridden by the settings."""
     pairs = (
         [(path.split("."), value) for path, value in settings.items()]
         if isinstance(settings, dict)
@@ -134,19 +134,19 @@ def _settled(preset: Preset, source: str, settings: Sequence[str] | Json) -> Jso
     return values
 
 
-def _judges(chosen: object) -> dict[str, Json]:
-    if not isinstance(chosen, dict):
-        raise RequestError(f"evaluators: {chosen!r} is not a mapping of evaluators")
-    return {name: full_options(evaluators, name, given) for name, given in chosen.items()}
+def _evaluators(values: object) -> dict[str, Json]:
+    if not isinstance(values, dict):
+        raise RequestError(f"evaluators: {values!r} is not a mapping of evaluators to options")
+    return {name: full_options(evaluators, name, options) for name, options in values.items()}
 
 
 def source_options(preset: Preset, source: str, given: Json, within: tuple[str, ...] = ()) -> Json:
     """Return a source's options with every default filled in, its parts' options included.
 
     Args:
-        preset: Where the parts' options come from, if they are not given.
+        preset: The preset, for the parts' options that are not given.
         source: The source's name.
-        given: What was said about it.
+        given: The options that are given.
         within: The sources that it is a part of.
 
     Raises:

@@ -1,7 +1,7 @@
-"""What the finished runs of a home took, in time and on disk: the rates of a forecast.
+"""The rates of a forecast: what the finished runs of a home took, in time and on disk.
 
-A rate belongs to a key, which holds the settings that decide it; whatever is not in the key is
-taken to matter little.
+A rate belongs to a key, which holds the settings that decide it. Other settings are assumed to
+matter little.
 """
 
 from collections import defaultdict
@@ -20,10 +20,10 @@ from bench.storage.run_folder import SpecSummary, Summary
 
 Key = Hashable
 Rates = dict[Key, list[float]]
-"""What was measured, by what decides it."""
+"""Measurements by key."""
 
-_LOOKED_INTO = 50
-"""Run folders of one kind, and image sets, whose files are looked at: the newest."""
+_SAMPLED = 50
+"""Run folders of one kind, and image sets, whose files are counted: the newest."""
 
 _IMAGES = ("image_size", "suffix", "quality")
 _DECIDING = (
@@ -33,66 +33,65 @@ _DECIDING = (
 
 
 def training(spec: RunSpec | SpecSummary) -> Key:
-    """Return what decides the seconds of a training image."""
+    """Return the key of the seconds per training image."""
     return "train", spec.model, spec.train.precision
 
 
 def validating(spec: RunSpec | SpecSummary) -> Key:
-    """Return what decides the seconds of validating an epoch."""
+    """Return the key of the seconds per validation of an epoch."""
     return "validate", spec.task, spec.model, spec.train.select_by
 
 
-def judging(spec: RunSpec | SpecSummary) -> Key:
-    """Return what decides the seconds of loading a model and judging it in the end."""
-    return "judge", spec.task, spec.model, tuple(sorted(spec.evaluators))
+def evaluating(spec: RunSpec | SpecSummary) -> Key:
+    """Return the key of the seconds of loading a model and of its final evaluation."""
+    return "evaluate", spec.task, spec.model, tuple(sorted(spec.evaluators))
 
 
 def keeping(spec: RunSpec | SpecSummary) -> Key:
-    """Return what decides the size of a run's folder."""
+    """Return the key of the size of a run's folder."""
     return "keep", spec.model, spec.n == 0
 
 
 def making(source: str, options: Json) -> Key:
-    """Return what decides the seconds and the bytes of an image that a source makes."""
+    """Return the key of the seconds and the bytes per image that a source makes."""
     values = ((name, value_at(options, name)) for name in _DECIDING)
     return "make", source, *((name, str(value)) for name, value in values if value is not None)
 
 
 def seconds(done: Collection[Summary], home: Home) -> dict[str, Rates]:
     """Return, for each device that runs ran on, seconds per image, epoch or run."""
-    found: dict[str, Rates] = defaultdict(lambda: defaultdict(list))
+    by_device: dict[str, Rates] = defaultdict(lambda: defaultdict(list))
     for run in done:
-        rates, took = found[run.device], run.timings
+        rates, timings = by_device[run.device], run.timings
         if run.images_per_second and run.images_per_second > 0:
             rates[training(run.spec)].append(1 / run.images_per_second)
-        if {"validate", "evaluate", "load"} <= took.keys():
+        if {"validate", "evaluate", "load"} <= timings.keys():
             epochs = run.spec.train.epochs if run.n.used else 0
-            rates[validating(run.spec)].append(took["validate"] / (epochs + 1))
-            rates[judging(run.spec)].append(took["load"] + took["evaluate"])
+            rates[validating(run.spec)].append(timings["validate"] / (epochs + 1))
+            rates[evaluating(run.spec)].append(timings["load"] + timings["evaluate"])
     made = {_manifest(folder): folder for folder in _image_sets(home)}
     for run in _makers(done, made):
         if run.n.fetched:
-            took_each = run.timings["source"] / run.n.fetched
-            found[run.device][_making(run)].append(took_each)
-    return found
+            by_device[run.device][_making(run)].append(run.timings["source"] / run.n.fetched)
+    return by_device
 
 
 def sizes(done: Collection[Summary], home: Home) -> tuple[Rates, Rates]:
-    """Return bytes and files: of a run's folder, and of an image and its part of a shard."""
+    """Return the bytes and the files per run folder and per image."""
     byte_counts: Rates = defaultdict(list)
     files: Rates = defaultdict(list)
     for run in sorted(done, key=lambda run: run.finished, reverse=True):
         key = keeping(run.spec)
-        if len(files[key]) < _LOOKED_INTO:
+        if len(files[key]) < _SAMPLED:
             kept = [path.stat().st_size for path in _files(home.run(run.run_id))]
             byte_counts[key].append(sum(kept))
             files[key].append(len(kept))
     keys = {run.image_set: _making(run) for run in done if not _is_made_of_others(run)}
-    for folder in _image_sets(home)[:_LOOKED_INTO]:
+    for folder in _image_sets(home)[:_SAMPLED]:
         key = keys.get(_manifest(folder))
-        if key is not None and (found := _per_image(folder, home)):
-            byte_counts[key].append(found[0])
-            files[key].append(found[1])
+        if key is not None and (per_image := _per_image(folder, home)):
+            byte_counts[key].append(per_image[0])
+            files[key].append(per_image[1])
     return byte_counts, files
 
 
@@ -105,10 +104,10 @@ def _is_made_of_others(run: Summary) -> bool:
 
 
 def _makers(done: Collection[Summary], made: dict[str, Path]) -> Iterator[Summary]:
-    """Yield, for each task and way of making, the run that made the first set of its images.
+    """Yield, for each task and key, the run that made the first set of its images.
 
-    A later set shares stages with it, and a run that found its set ready measured nothing. What
-    another process did of it before is not seen.
+    A later set shares stages with the first, and a run whose set was there already measured
+    nothing. Work that another process did before the run is not counted.
     """
     first: dict[Key, tuple[float, str]] = {}
     for run in done:
@@ -125,7 +124,7 @@ def _makers(done: Collection[Summary], made: dict[str, Path]) -> Iterator[Summar
 
 
 def _began(run: Summary) -> float:
-    """Return when a run began, in seconds; no time at all if its record does not say."""
+    """Return when a run began, in seconds; NaN if its record does not say."""
     try:
         return datetime.fromisoformat(run.started).timestamp()
     except ValueError:
@@ -133,13 +132,15 @@ def _began(run: Summary) -> float:
 
 
 def _spent(run: Summary) -> float:
-    return run.timings["source"] + 2  # `started` is to the second; the set is read once more.
+    return (
+        run.timings["source"] + 2
+    )  # `started` is rounded, and the set is read once more.
 
 
 def _image_sets(home: Home) -> list[Path]:
     """Return the folders of complete image sets, the newest first."""
-    found = [path.parent for path in home.data.glob("images-*/manifest.json")]
-    return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
+    folders = [path.parent for path in home.data.glob("images-*/manifest.json")]
+    return sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)
 
 
 class _Manifest(msgspec.Struct):
@@ -164,8 +165,9 @@ def _per_image(folder: Path, home: Home) -> tuple[float, float] | None:
     if index.is_empty():
         return None
     shards = index["shard"].unique()
-    beside = sum(1 for _ in _files((home.data / shards[0]).parent))
-    return float(index["size"].sum()) / index.height, len(shards) * beside / index.height
+    files_per_shard = sum(1 for _ in _files((home.data / shards[0]).parent))
+    files = len(shards) * files_per_shard
+    return float(index["size"].sum()) / index.height, files / index.height
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -89,7 +89,7 @@ def test_what_was_not_measured_is_named_and_not_counted_as_nothing(plan: Any, re
     found = plan(n=6, seed=0, task="mini-cars")["forecast"]
     (hours,) = found["hours"].values()
     assert set(hours["unknown"]) == {
-        "making real images: mini-cars", "validating: mini-cars", "judging: mini-cars",
+        "making real images: mini-cars", "validating: mini-cars", "evaluating: mini-cars",
     }  # fmt: skip
     made = {"task": "mini-cars", "source": "real", "images": 6, "at_least": True}
     assert found["images"] == [made]
