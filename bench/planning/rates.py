@@ -132,9 +132,7 @@ def _began(run: Summary) -> float:
 
 
 def _spent(run: Summary) -> float:
-    return (
-        run.timings["source"] + 2
-    )  # `started` is rounded, and the set is read once more.
+    return run.timings["source"] + 2  # `started` is rounded, and the set is read once more.
 
 
 def _image_sets(home: Home) -> list[Path]:

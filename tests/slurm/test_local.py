@@ -42,8 +42,8 @@ def started(home: Home, sweep: subprocess.Popen[str], count: int) -> list[int]:
 
     def beats() -> list[Path]:
         assert sweep.poll() is None, sweep.communicate()
-        found = list(home.runs.glob("*/heartbeat.json"))
-        return found if len(found) >= count else []
+        paths = list(home.runs.glob("*/heartbeat.json"))
+        return paths if len(paths) >= count else []
 
     return [json.loads(beat.read_text())["pid"] for beat in until(beats)]
 

@@ -179,8 +179,8 @@ def test_two_processes_train_one_run(lab: Lab, tmp_path: Path) -> None:
     record = lab.record(row["run_id"])
     assert record["processes"] == 2
     alone = Lab(tmp_path / "alone", lab.preset, lab.task)
-    one = alone.write("one", {"source": ["real"], "n": [24]})
-    assert alone.call("sweep", str(one)).code == 0
-    single = alone.record(alone.rows("one")[0]["run_id"])
+    same = alone.write("same", {"source": ["real"], "n": [24]})
+    assert alone.call("sweep", str(same)).code == 0
+    single = alone.record(alone.rows("same")[0]["run_id"])
     pairs = zip(record["selection"]["history"], single["selection"]["history"], strict=True)
     assert all(a["loss"] == pytest.approx(b["loss"], rel=1e-4) for a, b in pairs if a["loss"])

@@ -1,4 +1,4 @@
-"""The demo says the same on every processor, with any number of workers."""
+"""The demo's conclusion is the same on every processor, with any number of workers."""
 
 import os
 import re
@@ -30,16 +30,16 @@ def demo(home: Path, *before: str, **changes: str) -> str:
     return done.stdout
 
 
-def sentences(said: str) -> list[str]:
+def sentences(out: str) -> list[str]:
     """Return what a demo concludes, without its figures but with their signs."""
-    text = " ".join(said.partition("over test images]")[2].partition("plot:")[0].split())
+    text = " ".join(out.partition("over test images]")[2].partition("plot:")[0].split())
     return re.sub(r"(?<![A-Za-z])\d[\d.,]*", "#", text).split(" - ")
 
 
-def test_another_processor_and_another_number_of_workers_say_the_same(tmp_path: Path) -> None:
-    """The images are shared: what hangs on rounding is the training, the choice and the verdict."""
-    one, other = tmp_path / "one", tmp_path / "other"
-    said = sentences(demo(one))
-    shutil.copytree(one / "data", other / "data")
-    assert sentences(demo(other, *ONE_CORE, **OTHER)) == said
-    assert "retrieved images beat synthetic ones" in said[0]
+def test_another_processor_and_number_of_workers_come_to_the_same(tmp_path: Path) -> None:
+    """The images are shared: only training, selection and verdict depend on rounding."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    concluded = sentences(demo(first))
+    shutil.copytree(first / "data", second / "data")
+    assert sentences(demo(second, *ONE_CORE, **OTHER)) == concluded
+    assert "retrieved images beat synthetic ones" in concluded[0]

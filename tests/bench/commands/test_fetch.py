@@ -1,4 +1,4 @@
-"""Fetching a pinned generator from a Hub, played by a real server on loopback."""
+"""Fetching a generator's revision from a Hub, which is a real server on loopback."""
 
 import hashlib
 import json
@@ -39,10 +39,8 @@ class Hub(BaseHTTPRequestHandler):
                 for name, file in files.items()
             ],
         }  # fmt: skip
-        found = path in answers or file.is_file()
         content = file.read_bytes() if file.is_file() else json.dumps(answers.get(path)).encode()
-        code = 200 if found else 404
-        self.send_response(code)
+        self.send_response(200 if path in answers or file.is_file() else 404)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
         self.send_header("X-Repo-Commit", COMMIT)
@@ -73,7 +71,7 @@ def hub(published: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_pinned_generator_is_fetched_once_and_found_by_its_name(
+def test_a_generator_s_revision_is_fetched_once_and_found_by_its_name(
     bench: Bench, bench_process: Bench, hub: str, tmp_path: Path, home: Home
 ) -> None:
     name = f"lab/tiny@{COMMIT}"

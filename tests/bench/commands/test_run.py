@@ -178,16 +178,16 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_scores(
 
 
 def progress_of(root: Path) -> list[tuple[str, int]]:
-    """Return what a run has written so far; it says that it lives before it has done anything."""
-    found = []
+    """Return what a run has written so far, without its heartbeat, which comes before any work."""
+    written = []
     for path in sorted(root.rglob("*")) if root.exists() else ():
         if "heartbeat" in path.name:
             continue
         try:
-            found.append((str(path), path.stat().st_mtime_ns))
+            written.append((str(path), path.stat().st_mtime_ns))
         except FileNotFoundError:
             continue
-    return found
+    return written
 
 
 def history(record: dict[str, Any]) -> list[tuple[int, float | None, float]]:

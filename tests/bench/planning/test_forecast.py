@@ -48,13 +48,13 @@ def write(home: Home, run_id: str, record: Any) -> None:
 
 
 def test_in_an_empty_home_all_is_unknown_and_nothing_is_written(plan: Any, home: Home) -> None:
-    found = plan(n=[6, 9])["forecast"]
-    assert (found["runs"], found["done"], found["failed"]) == (4, 0, 0)
-    assert found["trained"] == 2 * 2 * (6 + 9)
-    assert found["hours"] == {}
+    forecast = plan(n=[6, 9])["forecast"]
+    assert (forecast["runs"], forecast["done"], forecast["failed"]) == (4, 0, 0)
+    assert forecast["trained"] == 2 * 2 * (6 + 9)
+    assert forecast["hours"] == {}
     for name in ("disk_bytes", "files"):
-        assert found[name]["measurements"] == 0
-        assert any("making real images" in what for what in found[name]["unknown"])
+        assert forecast[name]["measurements"] == 0
+        assert any("making real images" in what for what in forecast[name]["unknown"])
     assert plan(("--dry-run",), n=[6, 9]).count("unknown") == 3
     assert not home.root.exists()
 
@@ -62,37 +62,37 @@ def test_in_an_empty_home_all_is_unknown_and_nothing_is_written(plan: Any, home:
 def test_a_cost_is_work_times_measured_rates(plan: Any, record: Any, home: Home) -> None:
     answer = plan(n=[6, 9])
     assert sorted(run["status"] for run in answer["runs"]) == ["done"] + ["to do"] * 3
-    found = answer["forecast"]
-    assert (found["done"], found["images"]) == (1, [])
+    forecast = answer["forecast"]
+    assert (forecast["done"], forecast["images"]) == (1, [])
     taken = 2 * (6 + 9 + 9)
-    assert (found["trained"], found["trained_at_least"]) == (taken, False)
+    assert (forecast["trained"], forecast["trained_at_least"]) == (taken, False)
     seconds = taken / record["images_per_second"]
     seconds += 3 * sum(record["timings"][name] for name in SHARED)
-    (hours,) = found["hours"].values()
+    (hours,) = forecast["hours"].values()
     assert hours["expected"] == pytest.approx(seconds / 3600)
     assert hours["low"] == hours["expected"] == hours["high"]
     assert (hours["measurements"], hours["unknown"]) == (1, [])
     files = [path for path in home.run(record["run_id"]).rglob("*") if path.is_file()]
-    assert found["files"]["expected"] == 3 * len(files)
-    assert found["disk_bytes"]["expected"] == 3 * sum(path.stat().st_size for path in files)
+    assert forecast["files"]["expected"] == 3 * len(files)
+    assert forecast["disk_bytes"]["expected"] == 3 * sum(path.stat().st_size for path in files)
 
 
 def test_all_of_a_source_is_as_many_as_a_run_found_there(plan: Any, record: Any) -> None:
-    found = plan(n="all", seed=0)["forecast"]
-    assert found["trained"] == 2 * record["n"]["kept"]
-    assert not found["trained_at_least"]
+    forecast = plan(n="all", seed=0)["forecast"]
+    assert forecast["trained"] == 2 * record["n"]["kept"]
+    assert not forecast["trained_at_least"]
     other = plan(n="all", seed=0, task="mini-cars")["forecast"]
     assert (other["trained"], other["trained_at_least"]) == (0, True)
 
 
 def test_what_was_not_measured_is_named_and_not_counted_as_nothing(plan: Any, record: Any) -> None:
-    found = plan(n=6, seed=0, task="mini-cars")["forecast"]
-    (hours,) = found["hours"].values()
+    forecast = plan(n=6, seed=0, task="mini-cars")["forecast"]
+    (hours,) = forecast["hours"].values()
     assert set(hours["unknown"]) == {
         "making real images: mini-cars", "validating: mini-cars", "evaluating: mini-cars",
     }  # fmt: skip
     made = {"task": "mini-cars", "source": "real", "images": 6, "at_least": True}
-    assert found["images"] == [made]
+    assert forecast["images"] == [made]
     text = plan(("--dry-run",), n=6, seed=0, task="mini-cars")
     assert "CPU time      at least" in text
     assert "validating (mini-cars)" in text
@@ -103,8 +103,8 @@ def test_only_the_run_that_made_the_images_says_what_they_take(
     plan: Any, record: Any, home: Home, bench: Bench, preset: Path, colours: Path
 ) -> None:
     def seconds() -> float:
-        found = plan(n=6, seed=0, task="mini-cars")["forecast"]
-        (hours,) = found["hours"].values()
+        forecast = plan(n=6, seed=0, task="mini-cars")["forecast"]
+        (hours,) = forecast["hours"].values()
         return float(hours["expected"]) * 3600
 
     training = 12 / record["images_per_second"]
@@ -135,8 +135,8 @@ def test_low_and_high_are_percentiles_of_what_runs_took(plan: Any, record: Any, 
 def test_gpu_hours_count_every_gpu_that_a_run_held(plan: Any, record: Any, home: Home) -> None:
     (alone,) = plan(n=9, seed=0)["forecast"]["hours"].values()
     write(home, record["run_id"], {**record, "device": "4 x NVIDIA A100"})
-    found = plan(n=9, seed=0)["forecast"]["hours"]
-    assert found["4 x NVIDIA A100"]["expected"] == pytest.approx(4 * alone["expected"])
+    hours = plan(n=9, seed=0)["forecast"]["hours"]
+    assert hours["4 x NVIDIA A100"]["expected"] == pytest.approx(4 * alone["expected"])
     assert "on 4 x NVIDIA A100, all GPUs together" in plan(("--dry-run",), n=9, seed=0)
 
 
@@ -169,7 +169,7 @@ def test_records_that_cannot_be_read_are_no_records(record: Any, home: Home, pla
     write(home, "f" * 12, {**record, "started": "some day"})
     assert set(summaries(home)) == {record["run_id"], "f" * 12}
     assert set(summaries(home, {record["run_id"], "a" * 12, "../.."})) == {record["run_id"]}
-    found = summaries(home)[record["run_id"]]
-    assert (found.status, found.spec.source, found.n.used) == ("done", "real", 6)
-    assert found.timings == record["timings"]
+    summary = summaries(home)[record["run_id"]]
+    assert (summary.status, summary.spec.source, summary.n.used) == ("done", "real", 6)
+    assert summary.timings == record["timings"]
     assert plan(n=9, seed=0)["forecast"]["done"] == 0

@@ -49,8 +49,9 @@ def test_a_blocks_own_setting_wins_over_its_sources_and_that_over_the_studys() -
         Block(product={"task": "cars", "source": ["real", "retrieved"], "n": 5}),
         Block(product={"task": "cars", "source": "real", "n": 5, "train.lr": 0.3}),
     ]
-    found = runs(*blocks, settings={"train.lr": 0.1}, per_source={"real": {"train.lr": 0.2}})
-    assert found == [("real", 5, 0, 0.2), ("retrieved", 5, 0, 0.1), ("real", 5, 0, 0.3)]
+    settings = {"train.lr": 0.1}
+    expanded = runs(*blocks, settings=settings, per_source={"real": {"train.lr": 0.2}})
+    assert expanded == [("real", 5, 0, 0.2), ("retrieved", 5, 0, 0.1), ("real", 5, 0, 0.3)]
 
 
 def test_a_value_that_is_a_list_or_a_mapping_is_written_in_a_list() -> None:
@@ -93,7 +94,7 @@ def values(name: str) -> st.SearchStrategy[list[Any]]:
 )
 def test_specs_expanded_together_are_those_resolved_one_by_one(axes: dict[str, list[Any]]) -> None:
     home = Home(Path("/nowhere"))
-    found = all_with_fingerprints(expand(study(Block(product=axes))), home)
+    expanded = all_with_fingerprints(expand(study(Block(product=axes))), home)
     points: list[dict[str, Any]] = [{}]
     for name, choices in axes.items():
         points = [{**point, name: value} for point in points for value in choices]
@@ -103,8 +104,8 @@ def test_specs_expanded_together_are_those_resolved_one_by_one(axes: dict[str, l
         size, seed = parse_size(str(n)), point.pop("seed", 0)
         spec = resolve("mini", task=task, source=source, n=size, seed=seed, settings=point)
         alone.setdefault(spec.run_id, with_fingerprints(spec, home))
-    assert found == list(alone.values())
-    assert [spec.run_id for spec in found] == [spec.run_id for spec in alone.values()]
+    assert expanded == list(alone.values())
+    assert [spec.run_id for spec in expanded] == [spec.run_id for spec in alone.values()]
 
 
 @settings(max_examples=50, deadline=None)
