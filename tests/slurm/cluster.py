@@ -78,9 +78,9 @@ def install() -> None:
 
 
 def up(*, edit_hosts: bool = False) -> None:
-    """Start the daemons that do not run, and return when the node takes jobs.
+    """Start the daemons that do not run, and return when the node accepts jobs.
 
-    Whoever is not root may ask, too, and finds it running or not.
+    Without root it only checks that the cluster runs.
 
     Args:
         edit_hosts: Whether to write the host name into /etc/hosts where it is not on loopback.
@@ -104,7 +104,7 @@ def down(*, purge: bool = False) -> None:
     """
     _need_root("down")
     with _lock():
-        if "slurmctld" in _noted() and any(_is_alive(daemon.name) for daemon in DAEMONS):
+        if "slurmctld" in _recorded() and any(_is_alive(daemon.name) for daemon in DAEMONS):
             _cancel_jobs()
         for daemon in reversed(DAEMONS):
             _end(daemon.name)
@@ -126,7 +126,7 @@ def _remove() -> None:
 
 
 def _configure() -> None:
-    """Make the folders, the key, the database and the configuration, where they are not yet."""
+    """Make the folders, the key, the database and the configuration that are missing."""
     _make_folder(BASE, "root")
     _make_folder(CONFIG.parent, "root")
     for daemon in DAEMONS:
@@ -172,9 +172,9 @@ def _make_folder(path: Path, user: str) -> None:
 
 
 def _put_on_loopback(*, edit_hosts: bool) -> None:
-    """Make sure of the host name: Slurm's daemons and srun listen where it resolves to.
+    """Make the host name resolve to 127.0.0.1, where Slurm's daemons and srun then listen.
 
-    Debian's own 127.0.1.1 does not do: srun waits there for answers that go to 127.0.0.1.
+    Debian's own 127.0.1.1 is not enough: srun waits there for answers that go to 127.0.0.1.
     """
     try:
         address = socket.gethostbyname(_NODE)
@@ -196,10 +196,10 @@ class Daemon:
     """A program that runs in the foreground, in a session of its own.
 
     Attributes:
-        name: The program; its state and its logs are in the folder of that name.
-        arguments: What it is started with.
-        user: Whom it runs as.
-        ready: Returns whether it does its work yet.
+        name: The program, and the folder of its state and logs.
+        arguments: Its arguments.
+        user: The user it runs as.
+        ready: Returns whether it serves requests.
     """
 
     name: str
@@ -255,7 +255,7 @@ DAEMONS = (
     Daemon("slurmctld", ("-D",), "slurm", lambda: not _run("scontrol", "ping").returncode),
     Daemon("slurmd", ("-D",), "root", _node_serves),
 )  # fmt: skip
-"""In the order in which they need each other."""
+"""Each needs those before it."""
 
 
 def _start() -> None:
@@ -273,14 +273,14 @@ def _launch(daemon: Daemon) -> None:
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             user=user.pw_uid, group=user.pw_gid, extra_groups=[],
         )  # fmt: skip
-    noted = _noted() | {daemon.name: [process.pid, _start_time(process.pid)]}
-    _write(_PROCESSES, json.dumps(noted).encode(), "root")
+    recorded = _recorded() | {daemon.name: [process.pid, _start_time(process.pid)]}
+    _write(_PROCESSES, json.dumps(recorded).encode(), "root")
 
 
 def _wait_until_ready(daemon: Daemon) -> None:
     _wait(lambda: daemon.ready() or not _is_alive(daemon.name), _PATIENCE_SECONDS)
     if not (_is_alive(daemon.name) and daemon.ready()):
-        raise ClusterError(f"{daemon.name} does not work: {_last_words(daemon.name)}")
+        raise ClusterError(f"{daemon.name} does not serve: {_last_words(daemon.name)}")
 
 
 def _wait(happened: Callable[[], bool], seconds: float) -> bool:
@@ -297,7 +297,7 @@ def _last_words(name: str) -> str:
 
 
 def _cancel_jobs() -> None:
-    """Cancel while Slurm works: the processes of a job outlive slurmd."""
+    """Cancel all jobs while Slurm runs: the processes of a job outlive slurmd."""
     try:
         _start()
     except ClusterError as error:
@@ -305,7 +305,7 @@ def _cancel_jobs() -> None:
         return
     _run("scancel", *_jobs())
     if not _wait(lambda: not _jobs(), _PATIENCE_SECONDS):
-        _say(f"jobs that do not end: {' '.join(_jobs())}")
+        _say(f"these jobs do not end: {' '.join(_jobs())}")
 
 
 def _jobs() -> list[str]:
@@ -315,22 +315,24 @@ def _jobs() -> list[str]:
 def _end(name: str) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         if _is_alive(name):
-            os.kill(_noted()[name][0], number)
+            os.kill(_recorded()[name][0], number)
         _wait(lambda: not _is_alive(name), 10)
 
 
 def _is_alive(name: str) -> bool:
-    pid, start = _noted().get(name, (0, 0))
+    pid, start = _recorded().get(name, (0, 0))
     return bool(start) and _start_time(pid) == start
 
 
-def _noted() -> dict[str, list[int]]:
-    noted: dict[str, list[int]] = json.loads(_PROCESSES.read_text()) if _PROCESSES.exists() else {}
-    return noted
+def _recorded() -> dict[str, list[int]]:
+    if not _PROCESSES.exists():
+        return {}
+    processes: dict[str, list[int]] = json.loads(_PROCESSES.read_text())
+    return processes
 
 
 def _start_time(pid: int) -> int:
-    """Return when a process started, in ticks; 0 if it has ended. It tells recycled ids apart."""
+    """Return when a process started, in ticks, which identifies it; 0 if it has ended."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -341,7 +343,7 @@ def _start_time(pid: int) -> int:
 def _run(
     *words: str, user: str | None = None, timeout: float = 20
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command with the cluster's settings; one that hangs has failed."""
+    """Run a command with the cluster's settings; one that hangs counts as failed."""
     try:
         return subprocess.run(
             words, env=_ENVIRONMENT, user=user, group=user, cwd="/", stdin=subprocess.DEVNULL,
@@ -357,7 +359,7 @@ def _missing_packages() -> list[str]:
 
 @contextmanager
 def _lock() -> Iterator[None]:
-    """Let one `up` or `down` work at a time; beside the folder, which may be removed."""
+    """Let one `up` or `down` work at a time; the lock is beside the folder, which may go."""
     with BASE.with_name(f"{BASE.name}.lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
@@ -365,7 +367,7 @@ def _lock() -> Iterator[None]:
 
 def _need_root(command: str) -> None:
     if os.geteuid():
-        raise ClusterError(f"only root can do it; run `sudo {_COMMAND} {command}`")
+        raise ClusterError(f"this needs root; run `sudo {_COMMAND} {command}`")
 
 
 def _say(line: str) -> None:
@@ -373,20 +375,20 @@ def _say(line: str) -> None:
 
 
 def main() -> None:
-    """Carry out the command line."""
+    """Execute the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="install the packages")
     starting = commands.add_parser("up", help="start it; prints the line that sets SLURM_CONF")
-    hosts = "put the host name on loopback in /etc/hosts if it is not there"
+    hosts = "map the host name to 127.0.0.1 in /etc/hosts"
     starting.add_argument("--edit-hosts", action="store_true", help=hosts)
-    ending = commands.add_parser("down", help="cancel all jobs and end it")
-    ending.add_argument("--purge", action="store_true", help="remove its files and the line, too")
-    asked = vars(parser.parse_args())
+    ending = commands.add_parser("down", help="cancel all jobs and end the daemons")
+    ending.add_argument("--purge", action="store_true", help="remove its files and the line too")
+    options = vars(parser.parse_args())
     began = time.monotonic()
-    command = asked.pop("command")
+    command = options.pop("command")
     try:
-        {"install": install, "up": up, "down": down}[command](**asked)
+        {"install": install, "up": up, "down": down}[command](**options)
     except ClusterError as error:
         sys.exit(f"slurm: error: {error}")
     _say(f"{command} took {time.monotonic() - began:.1f} s")
