@@ -1,4 +1,4 @@
-"""Augmentation in two halves: uint8 in the processes that decode, normalisation on the device."""
+"""Augmentation in two halves: uint8 images in the data workers, normalisation on the device."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Augment:
     """A training transform, cut where its uint8 ends; the halves together equal it to the bit.
 
     Attributes:
-        crop: PIL image to an augmented PIL image in RGB; draws from torch's generator.
-        mean: What is taken from each channel, of values from 0 to 1.
-        std: What each channel is then divided by.
-        small: What crops small images instead, a batch at a time, where that can be had.
+        crop: PIL image to an augmented PIL image in RGB; samples from torch's generator.
+        mean: Subtracted from each channel, whose values are 0 to 1.
+        std: Each channel is then divided by it.
+        small: Crops small images a batch at a time; None if the transform does more than that.
     """
 
     crop: Callable[[Image], Image]
@@ -31,10 +31,10 @@ class Augment:
 
     @classmethod
     def of(cls, transform: Compose) -> "Augment":
-        """Cut a transform that ends in ToTensor and Normalize, or open_clip's likes of them.
+        """Cut a transform that ends in ToTensor and Normalize, or open_clip's versions of them.
 
         Raises:
-            BenchError: If it ends otherwise.
+            BenchError: If it ends in anything else.
         """
         *crop, _, last = transform.transforms
         if not isinstance(last, Normalize):
@@ -44,14 +44,14 @@ class Augment:
         whole = Compose(crop)
         return cls(whole, tuple(last.mean), tuple(last.std), SmallCrops.of(whole))
 
-    def draw(self, image: Image) -> Tensor:
-        """Return an augmented image, uint8 ``[h, w, 3]``: a quarter of what floats would move."""
+    def sample(self, image: Image) -> Tensor:
+        """Return an augmented image, uint8 ``[h, w, 3]``: a quarter of the bytes of floats."""
         cropped = self.crop(image)
         pixels = torch.frombuffer(bytearray(cropped.tobytes()), dtype=torch.uint8)
         return pixels.view(cropped.height, cropped.width, 3)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Return what the model takes, float32 ``[b, 3, h, w]``, of images ``[b, h, w, 3]``."""
+        """Return images ``[b, h, w, 3]`` as the model takes them, float32 ``[b, 3, h, w]``."""
         scaled = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
         normal: Tensor = normalize(scaled, self.mean, self.std, inplace=True)
         return normal

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the last state, from which it continues, and the best weights."""
+"""Checkpoints of a training: the latest state, to continue from, and the best weights."""
 
 import pickle
 import shutil
@@ -22,14 +22,14 @@ State = dict[str, Tensor]
 
 _DONE = "-done"
 
-FORMAT = 2
-"""Of what a checkpoint says about its training; 1 had no place within an epoch."""
+FORMAT = 3
+"""Version of `training.json`: 1 had no place within an epoch, 2 had other names."""
 
 _DAMAGE = (
     *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RuntimeError),
     *(pickle.UnpicklingError, SafetensorError, msgspec.MsgspecError),
 )
-"""What reading a file that is not whole, or not ours, ends in."""
+"""What reading a file may raise that is cut, or not ours."""
 
 
 class Epoch(Config, frozen=True, kw_only=True):
@@ -42,15 +42,15 @@ class Epoch(Config, frozen=True, kw_only=True):
     lr: float
     """Learning rate of the last step."""
     score: float
-    """What selects the epoch, on validation data."""
+    """Validation score, by which the epoch is chosen."""
     train_seconds: float
     validate_seconds: float
     micro_batch: int | None = None
-    """Images in one forward pass, where memory was too short for what was asked; else None."""
+    """Images per forward pass, if memory was too short for what was asked; else None."""
 
 
 class EpochProgress(Config, frozen=True, kw_only=True):
-    """What is done of the epoch after the last that was judged."""
+    """What is done of the epoch after the latest in the history."""
 
     step: Natural = 0
     """Optimiser steps taken."""
@@ -58,7 +58,7 @@ class EpochProgress(Config, frozen=True, kw_only=True):
     """Sum of their losses."""
     seconds: float = 0.0
     micro_batch: Positive | None = None
-    """As in `Epoch`, at the latest step."""
+    """The same as in `Epoch`, at the latest step."""
 
 
 class _Format(msgspec.Struct):
@@ -70,47 +70,47 @@ class _Written(Config, frozen=True, kw_only=True):
 
     format: int = FORMAT
     history: list[Epoch]
-    underway: EpochProgress
+    progress: EpochProgress
 
 
 def best_of(history: list[Epoch]) -> Epoch:
-    """Return the epoch with the best score; of equal ones, the earliest."""
+    """Return the epoch with the best score, the earliest of equal ones."""
     return max(history, key=lambda epoch: (epoch.score, -epoch.epoch))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a training needs to go on, between two steps.
+    """Everything a training needs to continue, between two steps.
 
     Attributes:
         history: The epochs so far, from 0.
-        underway: What is done of the epoch after them.
+        progress: What is done of the epoch after them.
         last: The latest weights.
         best: The weights of the best epoch so far.
-        optimiser: States of the optimiser and loss scaler; empty when the training has ended.
+        optimiser: States of the optimiser and the loss scaler; empty when the training has ended.
     """
 
     history: list[Epoch]
-    underway: EpochProgress
+    progress: EpochProgress
     last: State
     best: State
     optimiser: dict[str, Any]
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint as a folder of its own, and remove what it replaces."""
+        """Write the checkpoint as a folder of its own, and remove the ones that it replaces."""
         with atomic_folder(folder / self.name, durable=True) as new:
             safetensors.torch.save_file(self.last, new / "last.safetensors")
             safetensors.torch.save_file(self.best, new / "best.safetensors")
             if self.optimiser:
-                # Given a name instead, torch does not say that the disk is full.
+                # With a path instead of a stream, torch does not say that the disk is full.
                 with (new / "optimiser.pt").open("wb") as stream:
                     torch.save(self.optimiser, stream)
-            written = _Written(history=self.history, underway=self.underway)
+            written = _Written(history=self.history, progress=self.progress)
             (new / "training.json").write_bytes(msgspec.json.encode(written))
         self.remove_others(folder)
 
     def remove_others(self, folder: Path) -> None:
-        """Remove every other checkpoint, and what a kill left of one."""
+        """Remove all other checkpoints, half-written ones included."""
         for path in [*folder.glob("epoch-*"), *folder.glob(".epoch-*")]:
             if path.is_dir() and path.name != self.name:
                 shutil.rmtree(path)
@@ -118,7 +118,7 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """The folder's name; the newest checkpoint's comes last in the alphabet."""
-        step = f"-{self.underway.step:08d}" if self.underway.step else ""
+        step = f"-{self.progress.step:08d}" if self.progress.step else ""
         return f"epoch-{len(self.history) - 1:05d}{step}{'' if self.optimiser else _DONE}"
 
     @classmethod
@@ -126,14 +126,14 @@ class Checkpoint:
         """Return the newest checkpoint below a folder, or None.
 
         Raises:
-            BenchError: If it is unreadable, or another version's.
+            BenchError: If it is damaged, or of another version.
         """
-        found = sorted(path for path in folder.glob("epoch-*") if path.is_dir())
-        if not found:
+        newest = max((path for path in folder.glob("epoch-*") if path.is_dir()), default=None)
+        if newest is None:
             return None
         with damage_reported(folder):
-            _check_format(found[-1])
-            return cls._read(found[-1])
+            _check_format(newest)
+            return cls._read(newest)
 
     @classmethod
     def _read(cls, folder: Path) -> "Checkpoint":
@@ -142,7 +142,7 @@ class Checkpoint:
         written = msgspec.json.decode((folder / "training.json").read_bytes(), type=_Written)
         checkpoint = cls(
             history=written.history,
-            underway=written.underway,
+            progress=written.progress,
             last=_weights(folder / "last.safetensors"),
             best=_weights(folder / "best.safetensors"),
             optimiser={} if done else torch.load(optimiser, map_location="cpu", weights_only=True),
@@ -155,10 +155,10 @@ class Checkpoint:
 
 @contextmanager
 def damage_reported(folder: Path) -> Iterator[None]:
-    """Turn whatever a damaged checkpoint raises into one line.
+    """Replace whatever a damaged checkpoint raises.
 
     Raises:
-        BenchError: Instead.
+        BenchError: In its place.
     """
     try:
         yield
@@ -169,7 +169,7 @@ def damage_reported(folder: Path) -> Iterator[None]:
 
 
 def damaged(folder: Path) -> BenchError:
-    """Return the error that a checkpoint below a folder is damaged."""
+    """Return the error for a damaged checkpoint below a folder."""
     return BenchError(f"the checkpoint in {folder} is damaged", f"delete {folder} and run again")
 
 
@@ -184,6 +184,6 @@ def _check_format(folder: Path) -> None:
 
 
 def _weights(path: Path) -> State:
-    # A file that is mapped instead of read cannot be removed from a network file system.
+    # A memory-mapped file cannot be removed from a network file system.
     weights: State = safetensors.torch.load(path.read_bytes())
     return weights

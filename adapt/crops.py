@@ -1,9 +1,9 @@
 """Random crops of small images, a batch at a time: Pillow's bicubic as two matrix products.
 
-Cropped one by one with Pillow, an image of 32 pixels costs a sixth of a training step of the
-miniature CLIP, most of it calls. A resized crop is linear along each axis but for its rounding, so
-a batch takes two products. Weights are multiples of 2**-15: every sum is then exact in float32, and
-an image comes out the same to the bit in any batch, process and processor.
+Cropped one by one with Pillow, images of 32 pixels cost a sixth of a training step of the miniature
+CLIP, mostly in calls. Apart from its rounding, a resized crop is linear along each axis, so a batch
+takes two matrix products. Weights are multiples of 2**-15, which makes every sum exact in float32:
+an image comes out the same to the bit in any batch, in any process and on any processor.
 """
 
 import math
@@ -19,13 +19,13 @@ from torch import Tensor
 from torchvision.transforms import Compose, InterpolationMode, RandomResizedCrop
 
 SMALL = 64
-"""The largest side, in pixels, of images that are cropped so, before and after. Products of larger
-matrices cost more than Pillow, and there the network costs more than either."""
+"""The largest side, in pixels, of images that are cropped this way, before and after. Products of
+larger matrices cost more than Pillow, and there the network costs more than either."""
 
-_TRIES = 10
-"""As RandomResizedCrop has them, before it takes the middle."""
+_ATTEMPTS = 10
+"""RandomResizedCrop makes as many before it takes the middle."""
 
-NUMBERS = 2 * _TRIES + 2
+NUMBERS = 2 * _ATTEMPTS + 2
 """Random numbers, uniform from 0 to 1, that a crop takes."""
 
 _UNIT = 2.0**15
@@ -38,7 +38,7 @@ class SmallCrops:
     """RandomResizedCrop with bicubic interpolation, of small RGB images.
 
     Args:
-        crop: The transform that this stands for.
+        crop: The transform to replace.
     """
 
     def __init__(self, crop: Any) -> None:  # noqa: ANN401 (torchvision has no types)
@@ -48,56 +48,57 @@ class SmallCrops:
 
     @classmethod
     def of(cls, crop: Compose) -> "SmallCrops | None":
-        """Return what stands for a transform of PIL images; None if it does anything else too."""
+        """Return what replaces a transform of PIL images; None if it does anything else too."""
         first, *others = crop.transforms
         bicubic = (
             type(first) is RandomResizedCrop
             and first.interpolation == InterpolationMode.BICUBIC
             and max(first.size) <= SMALL
         )
-        plain = all(type(one) is MaybeConvertMode and one.mode == "RGB" for one in others)
-        return cls(first) if bicubic and plain else None
+        only_rgb = all(type(step) is MaybeConvertMode and step.mode == "RGB" for step in others)
+        return cls(first) if bicubic and only_rgb else None
 
-    def draw(self, images: Sequence[Tensor], numbers: Sequence[Sequence[float]]) -> Tensor:
-        """Return a crop of each of some images.
+    def sample(self, images: Sequence[Tensor], numbers: Sequence[Sequence[float]]) -> Tensor:
+        """Return a random crop of each image.
 
         Args:
             images: uint8 ``[3, h, w]``, of any small sizes.
-            numbers: For each image `NUMBERS` random ones from 0 to 1.
+            numbers: `NUMBERS` random numbers from 0 to 1 for each image.
 
         Returns:
             uint8 ``[b, h, w, 3]``.
         """
         sizes = [(image.shape[1], image.shape[2]) for image in images]
-        boxes = [self.box(size, drawn) for size, drawn in zip(sizes, numbers, strict=True)]
-        high, wide = max(high for high, _ in sizes), max(wide for _, wide in sizes)
+        boxes = [self.box(size, random) for size, random in zip(sizes, numbers, strict=True)]
+        height, width = max(height for height, _ in sizes), max(width for _, width in sizes)
         pixels = torch.stack(
             [
-                image if size == (high, wide) else _padded(image, high, wide)
+                image if size == (height, width) else _padded(image, height, width)
                 for image, size in zip(images, sizes, strict=True)
             ]
         ).float()
-        rows = torch.stack([_weights(y, h, high, self._size[0]) for y, _, h, _ in boxes])
-        columns = torch.stack([_weights(x, w, wide, self._size[1]) for _, x, _, w in boxes])
-        # Along rows first, and rounded between, as Pillow does.
-        halfway = _rounded(pixels.flatten(1, 2) @ columns.mT).view(len(images), 3, high, -1)
+        rows = torch.stack([_weights(y, h, height, self._size[0]) for y, _, h, _ in boxes])
+        columns = torch.stack([_weights(x, w, width, self._size[1]) for _, x, _, w in boxes])
+        # Along rows first, and rounded in between, as Pillow does.
+        halfway = _rounded(pixels.flatten(1, 2) @ columns.mT).view(len(images), 3, height, -1)
         cropped = _rounded(rows[:, None] @ halfway)
         return cropped.permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format)
 
     def box(self, size: tuple[int, int], numbers: Sequence[float]) -> Box:
-        """Return a random crop of an image, height and width given: RandomResizedCrop's rule."""
-        high, wide = size
+        """Return a random crop of an image of some height and width, as RandomResizedCrop does."""
+        height, width = size
         low, top = math.log(self._ratio[0]), math.log(self._ratio[1])
         least, most = self._scale
-        for place in range(0, 2 * _TRIES, 2):
-            area = high * wide * (least + (most - least) * numbers[place])
+        for place in range(0, 2 * _ATTEMPTS, 2):
+            area = height * width * (least + (most - least) * numbers[place])
             ratio = math.exp(low + (top - low) * numbers[place + 1])
             w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-            if 0 < w <= wide and 0 < h <= high:
-                return int((high - h + 1) * numbers[-2]), int((wide - w + 1) * numbers[-1]), h, w
-        w = min(wide, round(high * self._ratio[1]))
-        h = min(high, round(wide / self._ratio[0]))
-        return (high - h) // 2, (wide - w) // 2, h, w
+            if 0 < w <= width and 0 < h <= height:
+                y, x = (height - h + 1) * numbers[-2], (width - w + 1) * numbers[-1]
+                return int(y), int(x), h, w
+        w = min(width, round(height * self._ratio[1]))
+        h = min(height, round(width / self._ratio[0]))
+        return (height - h) // 2, (width - w) // 2, h, w
 
 
 def planar(image: Image) -> Tensor:
@@ -107,12 +108,12 @@ def planar(image: Image) -> Tensor:
 
 
 def is_small(width: int, height: int) -> bool:
-    """Return whether an image is."""
+    """Return whether an image is small enough to be cropped this way."""
     return max(width, height) <= SMALL
 
 
-def _padded(image: Tensor, high: int, wide: int) -> Tensor:
-    padded = image.new_zeros(3, high, wide)
+def _padded(image: Tensor, height: int, width: int) -> Tensor:
+    padded = image.new_zeros(3, height, width)
     padded[:, : image.shape[1], : image.shape[2]] = image
     return padded
 
@@ -122,26 +123,26 @@ def _rounded(values: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=4096)
-def _weights(start: int, length: int, size: int, wanted: int) -> Tensor:
-    """Return what resizes a stretch of an axis, float32 ``[wanted, size]``, times `_UNIT`.
+def _weights(start: int, length: int, size: int, new_size: int) -> Tensor:
+    """Return the weights that resize a stretch of an axis, ``[new_size, size]``, times `_UNIT`.
 
-    Pillow's ``precompute_coeffs``; where an axis shrinks, the kernel is as much wider.
+    They are Pillow's ``precompute_coeffs``: where an axis shrinks, the kernel is that much wider.
     """
-    scale = length / wanted
+    scale = length / new_size
     wider = max(scale, 1.0)
-    centres = (np.arange(wanted)[:, None] + 0.5) * scale
+    centres = (np.arange(new_size)[:, None] + 0.5) * scale
     places = np.arange(length)[None]
-    # As Pillow cuts the kernel's support, to whole pixels.
+    # Pillow cuts the kernel's support to whole pixels.
     first = np.maximum(np.floor(centres - 2 * wider + 0.5), 0)
     last = np.minimum(np.floor(centres + 2 * wider + 0.5), length)
     kernel = _bicubic((places - centres + 0.5) / wider) * ((places >= first) & (places < last))
-    found = np.zeros((wanted, size), np.float32)
-    found[:, start : start + length] = np.round(kernel / kernel.sum(1, keepdims=True) * _UNIT)
-    return torch.from_numpy(found)
+    weights = np.zeros((new_size, size), np.float32)
+    weights[:, start : start + length] = np.round(kernel / kernel.sum(1, keepdims=True) * _UNIT)
+    return torch.from_numpy(weights)
 
 
 def _bicubic(x: Any) -> Any:  # noqa: ANN401
-    """Return Keys's kernel with a = -0.5, which is 0 from 2 on."""
+    """Return Keys's kernel with a = -0.5, which is 0 beyond 2."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2

@@ -1,4 +1,4 @@
-"""The training images: read from tar shards, augmented the same way wherever they are read."""
+"""The training images: read from tar shards, augmented alike in every worker and process."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from torch.utils.data import DataLoader, Dataset
 
 from adapt.augment import Augment
 from adapt.crops import NUMBERS, is_small, planar
-from adapt.order import Draw, stable_numbers, stable_seed
+from adapt.order import SampledImage, stable_numbers, stable_seed
 from bench.runtime import signals
 from bench.storage.image_set import read_image
 
 DECODED_BYTES = 2**30
-"""Sets that take no more memory than this, decoded, are decoded once and kept."""
+"""Image sets that take no more memory than this are decoded once and kept."""
 
 
 class TrainingImages(Dataset[tuple[Tensor, int]]):
-    """The images of one run, augmented; an item is named by a `Draw`.
+    """The images of one run, augmented; a `SampledImage` is the index of an item.
 
-    What augmentation does to an image depends on the seed, the draw and the image's key, so it is
+    How an image is augmented depends on the seed, the sample and the image's key alone, so it is
     the same in any batch, worker and process.
 
     Args:
         data: The folder that the rows' shard paths are relative to.
         rows: Rows of an image set's index, as `ImageSet.select` returns them.
-        augment: What to do to an image.
+        augment: How to augment an image.
         seed: The run's seed.
     """
 
@@ -56,38 +56,37 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self._keys)
 
-    def __getitem__(self, draw: Draw) -> tuple[Tensor, int]:
-        return self.__getitems__([draw])[0]
+    def __getitem__(self, sample: SampledImage) -> tuple[Tensor, int]:
+        return self.__getitems__([sample])[0]
 
-    def __getitems__(self, draws: Sequence[Draw]) -> list[tuple[Tensor, int]]:
+    def __getitems__(self, samples: Sequence[SampledImage]) -> list[tuple[Tensor, int]]:
         """Return several images, uint8 ``[h, w, 3]``, with their labels."""
-        small = [draw for draw in draws if self._small[draw.row]]
+        small = [sample for sample in samples if self._small[sample.row]]
         with torch.random.fork_rng(devices=()):
-            others = iter([self._draw(draw) for draw in draws if not self._small[draw.row]])
-        together = iter(self._draw_small(small))
-        pixels = (next(together if self._small[draw.row] else others) for draw in draws)
-        return [(image, self.labels[draw.row]) for image, draw in zip(pixels, draws, strict=True)]
+            pixels = {s: self._augment(s) for s in samples if not self._small[s.row]}
+        pixels.update(zip(small, self._augment_small(small), strict=True))
+        return [(pixels[sample], self.labels[sample.row]) for sample in samples]
 
-    def _draw(self, draw: Draw) -> Tensor:
-        torch.default_generator.manual_seed(stable_seed(*self._parts(draw)))
-        image = self._decoded.get(draw.row) or self._read(draw.row)
-        return self.augment.draw(image)
+    def _augment(self, sample: SampledImage) -> Tensor:
+        torch.default_generator.manual_seed(stable_seed(*self._identity(sample)))
+        image = self._decoded.get(sample.row) or self._read(sample.row)
+        return self.augment.sample(image)
 
-    def _draw_small(self, draws: Sequence[Draw]) -> Iterable[Tensor]:
-        """Return crops of small images; they take their numbers from no generator."""
-        if not draws or self.augment.small is None:
+    def _augment_small(self, samples: Sequence[SampledImage]) -> Iterable[Tensor]:
+        """Return crops of small images; no generator is involved."""
+        if not samples or self.augment.small is None:
             return ()
         images = []
-        for draw in draws:
-            kept = self._planar.get(draw.row)
-            images.append(planar(self._read(draw.row)) if kept is None else kept)
-        numbers = [stable_numbers(NUMBERS, *self._parts(draw)) for draw in draws]
-        return self.augment.small.draw(images, numbers)
+        for sample in samples:
+            kept = self._planar.get(sample.row)
+            images.append(planar(self._read(sample.row)) if kept is None else kept)
+        numbers = [stable_numbers(NUMBERS, *self._identity(sample)) for sample in samples]
+        return self.augment.small.sample(images, numbers)
 
-    def _parts(self, draw: Draw) -> tuple[object, ...]:
-        """Return all that decides what augmentation does to an image."""
-        again = (draw.copy,) if draw.copy else ()
-        return (self.seed, draw.pass_index, self._keys[draw.row], *again)
+    def _identity(self, sample: SampledImage) -> tuple[object, ...]:
+        """Return all that the augmentation of an image depends on."""
+        again = (sample.copy,) if sample.copy else ()
+        return (self.seed, sample.pass_index, self._keys[sample.row], *again)
 
     def _read(self, row: int) -> Image:
         return read_image(self._data, *self._places[row])
@@ -95,61 +94,63 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
 
 @dataclass(frozen=True)
 class RankBatch:
-    """What one process takes of one batch.
+    """The share of one process (rank) of a batch.
 
     Attributes:
-        draws: Its images.
-        batch: Images in the batch, over all processes.
-        idle: Whether there were fewer images than processes; the one image then counts for nothing.
+        samples: Its images.
+        total: Images in the batch, over all processes.
+        idle: Whether none is left for this process; the one image then has no weight.
     """
 
-    draws: list[Draw]
-    batch: int
+    samples: list[SampledImage]
+    total: int
     idle: bool = False
 
     def weight(self, count: int) -> float:
-        """Return the share of the batch that some of these images have."""
-        return 0.0 if self.idle else count / self.batch
+        """Return the share of the batch that this many of the images make up."""
+        return 0.0 if self.idle else count / self.total
 
 
 Batch = tuple[RankBatch, Tensor, Tensor]
-"""A part, its images, uint8 ``[b, h, w, 3]``, and their labels, int64 ``[b]``."""
+"""A rank's share, its images, uint8 ``[b, h, w, 3]``, and their labels, int64 ``[b]``."""
 
 
-def rank_batches(batches: Iterable[list[Draw]], rank: int, ranks: int) -> Iterator[RankBatch]:
-    """Yield the share that process number ``rank`` of ``ranks`` takes of each batch."""
+def rank_batches(
+    batches: Iterable[list[SampledImage]], rank: int, ranks: int
+) -> Iterator[RankBatch]:
+    """Yield the share of each batch that process ``rank`` of ``ranks`` takes."""
     for batch in batches:
-        mine = batch[rank::ranks]
+        share = batch[rank::ranks]
         # Every process must join each step's all-reduce, if only with a zero.
-        yield RankBatch(mine or batch[:1], len(batch), idle=not mine)
+        yield RankBatch(share or batch[:1], len(batch), idle=not share)
 
 
 def load(
     images: TrainingImages,
-    wanted: Callable[[], Iterable[RankBatch]],
+    shares: Callable[[], Iterable[RankBatch]],
     workers: int,
     device: torch.device,
 ) -> Iterator[Batch]:
-    """Yield the parts, their images and labels on the device.
+    """Yield batches, images and labels being on the device.
 
-    Workers prepare the next ones meanwhile, be they of another epoch.
+    Workers prepare the next ones meanwhile, those of the next epoch included.
 
     Args:
-        images: Where the parts' images are.
-        wanted: Returns the parts, which are asked for in the order that they are needed in.
-        workers: Processes that decode and augment; 0 for this one.
-        device: Where to.
+        images: The images to take them from.
+        shares: Returns this process's share of each batch, in order; called twice.
+        workers: Processes that decode and augment; 0 means in this one.
+        device: Where the batches are needed.
     """
     loader = DataLoader(
         images,
-        batch_sampler=(part.draws for part in wanted()),
+        batch_sampler=(share.samples for share in shares()),
         num_workers=workers,
         pin_memory=device.type == "cuda",
-        # It would else draw from the generator that a tower drops by, in a process's first epoch.
+        # The default is the generator that a tower drops patches with, in the first epoch.
         generator=torch.Generator(),
         worker_init_fn=signals.exit_on_parents_sigterm,
     )
     with signals.blocked_in_workers():
         batches = iter(loader)
-    for part, (batch, labels) in zip(wanted(), batches, strict=True):
-        yield part, batch.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    for share, (pixels, labels) in zip(shares(), batches, strict=True):
+        yield share, *(tensor.to(device, non_blocking=True) for tensor in (pixels, labels))

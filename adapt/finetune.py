@@ -1,4 +1,4 @@
-"""Fine-tuning: end to end, the epoch chosen on validation data, continued after a kill."""
+"""Fine-tuning end to end: the epoch is chosen on validation data, a killed run continues."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,13 @@ from bench.plugins.objective import Objective
 
 @dataclass(frozen=True)
 class Adapted:
-    """What fine-tuning leaves behind.
+    """The result of fine-tuning.
 
     Attributes:
         classifier: The classifier of the chosen epoch, in evaluation mode.
-        history: Every epoch, the unadapted model being epoch 0.
-        chosen: The epoch with the best validation score; of equal ones, the earliest.
-        images_per_second: Training speed, validation apart; None where nothing was trained.
+        history: Every epoch; epoch 0 is the unadapted model.
+        chosen: The epoch with the best validation score, the earliest of equal ones.
+        images_per_second: Training speed without validation; None if nothing was trained.
         timings: Seconds spent in ``train`` and ``validate``, interrupted runs included.
     """
 
@@ -33,7 +33,7 @@ class Adapted:
     timings: dict[str, float]
 
 
-def finetune(  # noqa: PLR0913 (each is one thing that the run alone knows)
+def finetune(  # noqa: PLR0913 (only the run knows each of these)
     classifier: Classifier,
     images: TrainingImages | None,
     objective: Objective,
@@ -45,33 +45,33 @@ def finetune(  # noqa: PLR0913 (each is one thing that the run alone knows)
 ) -> Adapted:
     """Adapt a classifier to images, in place, and return its best epoch.
 
-    Under torchrun every process calls this; the first one judges and writes.
+    Under torchrun every process calls this; the first one validates and writes.
 
     Args:
         classifier: The unadapted classifier.
-        images: What to train on; None leaves the classifier as it is.
+        images: The images to train on; None leaves the classifier as it is.
         objective: What to minimise.
-        spec: How; its batch size holds over all processes and whatever the memory.
-        folder: Where checkpoints are kept; a training found there is continued.
-        validate: Judges the classifier of an epoch, 0 being the unadapted one, on validation data.
+        spec: The training; its batch size counts all processes, and memory does not change it.
+        folder: Where checkpoints are kept; a training there is continued.
+        validate: Returns the validation score of the classifier after an epoch; 0 is unadapted.
         progress: Where to report.
 
     Raises:
-        RequestError: If the precision is not to be had here.
+        RequestError: If the device does not support the precision.
         BenchError: If the loss is no longer a number (the last checkpoint is kept), or memory is
             too short.
     """
-    stepper = TrainStep(classifier, objective, spec, progress.say)
-    training = Training(classifier, stepper, spec, folder, validate)
+    train_step = TrainStep(classifier, objective, spec, progress.say)
+    training = Training(classifier, train_step, spec, folder, validate)
     training.resume()
-    taken = 0
+    total = 0
     if images is not None:
-        plan, epoch = BatchSchedule(spec, images.labels, images.seed), len(training.history)
-        taken = plan.images_before(spec.epochs + 1)
-        done = plan.images_before(epoch, training.underway.step)
-        work = Work("fine-tune", taken, "image", done, min(epoch, spec.epochs), spec.epochs)
+        schedule, epoch = BatchSchedule(spec, images.labels, images.seed), len(training.history)
+        total = schedule.images_before(spec.epochs + 1)
+        done = schedule.images_before(epoch, training.progress.step)
+        work = Work("fine-tune", total, "image", done, min(epoch, spec.epochs), spec.epochs)
         with progress.counted(work) as bar:
-            training.run(images, plan, bar)
+            training.run(images, schedule, bar)
     training.finish()
     history = training.history
     seconds = sum(epoch.train_seconds for epoch in history)
@@ -79,9 +79,6 @@ def finetune(  # noqa: PLR0913 (each is one thing that the run alone knows)
         classifier=classifier,
         history=history,
         chosen=best_of(history),
-        images_per_second=taken / seconds if seconds else None,
-        timings={
-            "train": seconds,
-            "validate": sum(epoch.validate_seconds for epoch in history),
-        },
+        images_per_second=total / seconds if seconds else None,
+        timings={"train": seconds, "validate": sum(epoch.validate_seconds for epoch in history)},
     )

@@ -1,7 +1,8 @@
-"""CLIP from a weights folder, and the classifier that is made of its image tower."""
+"""CLIP from a weights folder, and the classifier made from its image tower."""
 
 import copy
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +30,7 @@ CONFIG_FILE = "open_clip_config.json"
 
 @dataclass(frozen=True)
 class Clip:
-    """An open_clip model with all that belongs to it.
+    """An open_clip model with everything that belongs to it.
 
     Attributes:
         model: The model, in evaluation mode.
@@ -37,7 +38,7 @@ class Clip:
         preprocess_val: PIL image to float32 ``[3, h, w]``.
         tokenizer: Texts to token ids, int64 ``[n, context]``.
         weights_hash: SHA-256 of the weights file.
-        model_hash: SHA-256 of the configuration and the weights: what an embedding depends on.
+        model_hash: SHA-256 of the configuration and the weights, which embeddings depend on.
         dim: Length of an embedding.
         device: Where the model is.
     """
@@ -70,6 +71,7 @@ def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
             f"local-dir:{folder}", device=device
         )
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+        config = json.loads((folder / CONFIG_FILE).read_bytes())["model_cfg"]
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise BenchError(
             f"the model in {folder} does not load: {error}", "fetch it again"
@@ -86,13 +88,14 @@ def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
         model_hash=hashlib.sha256(
             (folder / CONFIG_FILE).read_bytes() + weights_hash.encode()
         ).hexdigest(),
-        dim=int(model.visual.output_dim),
+        # Not `model.visual.output_dim`, which timm towers do not have.
+        dim=int(config["embed_dim"]),
         device=torch.device(device),
     )
 
 
 def text_head(clip: Clip, task: Task) -> Tensor:
-    """Return the zero-shot head that a task's prompts give, as the paper initialises it.
+    """Return the zero-shot head of a task's prompts, which the paper's heads start from.
 
     Per class: embed every prompt, normalise, average, normalise, and multiply by the model's
     logit scale (PROTOCOL section 4).
@@ -105,7 +108,7 @@ def text_head(clip: Clip, task: Task) -> Tensor:
 
 @lru_cache(maxsize=4)  # The runs of a study start from one head.
 def _text_head(clip: Clip, prompts: tuple[tuple[str, ...], ...]) -> Tensor:
-    rows = [_mean_embedding(clip, of_class) for of_class in prompts]
+    rows = [_mean_embedding(clip, class_prompts) for class_prompts in prompts]
     scale: Tensor = clip.model.logit_scale.detach().float().exp()
     return torch.stack(rows) * scale
 
@@ -143,7 +146,7 @@ class Classifier(nn.Module):
     def from_clip(
         cls, clip: Clip, task: Task, init: Literal["text", "random"] = "text", seed: int = 0
     ) -> "Classifier":
-        """Return the unadapted classifier; the model it is made from is left as it is."""
+        """Return the unadapted classifier; the model itself stays unchanged."""
         weight = text_head(clip, task) if init == "text" else random_head(clip, task, seed)
         return cls(copy.deepcopy(clip.model.visual), weight).eval()
 
@@ -162,9 +165,9 @@ class Classifier(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Switch between training and evaluation; batch statistics stay frozen in both.
+        """Switch between training and evaluation; batch statistics are frozen in both.
 
-        Batch norm in training mode takes accuracy below the unadapted model's for small n.
+        At small n, training them makes accuracy worse than the unadapted model's.
         """
         super().train(mode)
         for module in self.modules():
@@ -195,7 +198,7 @@ class ClipEmbedder:
         self._batch_size = batch_size
 
     def images(self, images: Iterable[Image]) -> FloatArray:
-        """Embed images, float32 ``[n, dim]``, rows L2-normalised."""
+        """Return embeddings of images, float32 ``[n, dim]``, rows L2-normalised."""
         return self._embed(
             images,
             lambda batch: torch.stack([self._clip.preprocess_val(image) for image in batch]),
@@ -203,20 +206,20 @@ class ClipEmbedder:
         )
 
     def texts(self, texts: Sequence[str]) -> FloatArray:
-        """Embed texts, float32 ``[n, dim]``, rows L2-normalised."""
+        """Return embeddings of texts, float32 ``[n, dim]``, rows L2-normalised."""
         return self._embed(texts, self._clip.tokenizer, self._clip.model.encode_text)
 
     def _embed(
         self,
-        things: Iterable[T],
+        inputs: Iterable[T],
         prepare: Callable[[list[T]], Tensor],
         encode: Callable[..., Tensor],
     ) -> FloatArray:
         rows = [np.empty((0, self.dim), np.float32)]
         with torch.inference_mode():
-            for batch in _batches(things, self._batch_size):
-                inputs = prepare(batch).to(self._clip.device)
-                rows.append(encode(inputs, normalize=True).float().cpu().numpy())
+            for batch in _batches(inputs, self._batch_size):
+                tensor = prepare(batch).to(self._clip.device)
+                rows.append(encode(tensor, normalize=True).float().cpu().numpy())
         return np.concatenate(rows)
 
 
@@ -227,7 +230,7 @@ def _mean_embedding(clip: Clip, prompts: Sequence[str]) -> Tensor:
     return functional.normalize(embeddings.mean(dim=0), dim=0)
 
 
-def _batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(things)
+def _batches(inputs: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(inputs)
     while batch := list(islice(iterator, size)):
         yield batch

@@ -1,17 +1,16 @@
 """The optimiser and its learning rate: AdamW, a linear warm-up, then half a cosine to zero."""
 
-import math
-
 import torch
 from torch import nn
 
+from bench.core.schedules import warmup_cosine
 from bench.core.specs import TrainSpec
 
 
 def make_optimiser(model: nn.Module, spec: TrainSpec) -> torch.optim.AdamW:
-    """Return AdamW on every parameter that is trained, with the spec's weight decay."""
+    """Return AdamW over all parameters that are trained, with the spec's weight decay."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # Biases, norms and other vectors are what has fewer than two dimensions.
+    # Biases, norms and other vectors have fewer than two dimensions.
     spared = [] if spec.decay_norm_and_bias else [p for p in parameters if p.ndim < 2]
     spared_ids = {id(parameter) for parameter in spared}
     decayed = [parameter for parameter in parameters if id(parameter) not in spared_ids]
@@ -25,7 +24,7 @@ def make_optimiser(model: nn.Module, spec: TrainSpec) -> torch.optim.AdamW:
 
 
 def warmup_steps(spec: TrainSpec, steps: int) -> int:
-    """Return the length of the warm-up in a training of so many steps."""
+    """Return the length of the warm-up of a training of so many steps."""
     if spec.warmup_fraction is not None:
         return round(spec.warmup_fraction * steps)
     return spec.warmup_steps
@@ -34,15 +33,12 @@ def warmup_steps(spec: TrainSpec, steps: int) -> int:
 def learning_rate(spec: TrainSpec, step: int, steps: int) -> float:
     """Return the learning rate of a step, the first being 0 (PROTOCOL section 4).
 
-    A warm-up that is longer than the training is never left, as in the paper at small n.
+    At small n, as in the paper, the warm-up may be longer than the training.
     """
-    warm = warmup_steps(spec, steps)
-    if step < warm:
-        return spec.lr * (step + 1) / warm
-    return spec.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+    return warmup_cosine(spec.lr, step, warmup_steps(spec, steps), steps)
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter group one learning rate."""
+    """Set one learning rate for all parameter groups."""
     for group in optimiser.param_groups:
         group["lr"] = rate

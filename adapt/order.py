@@ -11,21 +11,21 @@ import numpy as np
 from bench.core.specs import TrainSpec
 
 
-class Draw(NamedTuple):
-    """One image, as one step takes it."""
+class SampledImage(NamedTuple):
+    """One image of one batch."""
 
     pass_index: int
     """Which pass over the images this is, from 1; an epoch, unless `TrainSpec.steps` is set."""
     row: int
     copy: int = 0
-    """How often the pass took the image before, which only balanced sampling does."""
+    """How often the pass took the image before; above 0 only in balanced sampling."""
 
 
 class BatchSchedule:
     """The batches of a training, epoch by epoch.
 
-    Without `TrainSpec.steps` an epoch is one pass, and its last batch may be short. With it, passes
-    follow each other without a seam, every batch is full, and an epoch is a share of the steps.
+    Without `TrainSpec.steps` an epoch is one pass, and its last batch may be short. With it every
+    batch is full, may reach from one pass into the next, and an epoch is a share of the steps.
 
     Args:
         spec: The training.
@@ -37,7 +37,7 @@ class BatchSchedule:
         self._spec = spec
         self._labels = labels
         self._seed = seed
-        # Two, for a batch that reaches from one pass into the next.
+        # A batch may reach from one pass into the next.
         self._pass = lru_cache(maxsize=2)(self._sample_pass)
 
     @property
@@ -46,50 +46,51 @@ class BatchSchedule:
         return self.steps_before(self._spec.epochs + 1)
 
     def steps_before(self, epoch: int) -> int:
-        """Return how many steps are done when an epoch, from 1, begins."""
+        """Return how many steps are done when an epoch, counted from 1, begins."""
         if self._spec.steps is not None:
             return (epoch - 1) * self._spec.steps // self._spec.epochs
         return (epoch - 1) * -(-len(self._labels) // self._spec.batch_size)
 
     def images_before(self, epoch: int, step: int = 0) -> int:
-        """Return how many images have been taken when a step of an epoch, from 0, begins."""
+        """Return how many images were used when a step of an epoch, counted from 0, begins."""
         size = self._spec.batch_size
         if self._spec.steps is not None:
             return (self.steps_before(epoch) + step) * size
         return (epoch - 1) * len(self._labels) + min(step * size, len(self._labels))
 
-    def batches(self, epoch: int) -> list[list[Draw]]:
-        """Return what each step of an epoch takes."""
+    def batches(self, epoch: int) -> list[list[SampledImage]]:
+        """Return the images of each step of an epoch."""
         size = self._spec.batch_size
         if self._spec.steps is None:
-            pass_index = self._pass(epoch)
-            return [pass_index[start : start + size] for start in range(0, len(pass_index), size)]
+            samples = self._pass(epoch)
+            return [samples[start : start + size] for start in range(0, len(samples), size)]
         steps = range(self.steps_before(epoch), self.steps_before(epoch + 1))
         return [[self._at(place) for place in range(s * size, (s + 1) * size)] for s in steps]
 
-    def _at(self, place: int) -> Draw:
+    def _at(self, place: int) -> SampledImage:
         pass_index, index = divmod(place, len(self._labels))
         return self._pass(pass_index + 1)[index]
 
-    def _sample_pass(self, pass_index: int) -> list[Draw]:
+    def _sample_pass(self, pass_index: int) -> list[SampledImage]:
         if self._spec.sampling == "balanced":
             return balanced_pass(self._seed, pass_index, self._labels)
         return [
-            Draw(pass_index, row) for row in epoch_order(self._seed, pass_index, len(self._labels))
+            SampledImage(pass_index, row)
+            for row in epoch_order(self._seed, pass_index, len(self._labels))
         ]
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> list[int]:
-    """Return the order in which an epoch visits n images: a function of seed and epoch alone."""
+    """Return the order of n images in an epoch; seed and epoch alone decide it."""
     generator = np.random.default_rng(stable_seed(seed, epoch, "order"))
     rows: list[int] = generator.permutation(n).tolist()
     return rows
 
 
-def balanced_pass(seed: int, pass_index: int, labels: Sequence[int]) -> list[Draw]:
-    """Return as many draws as there are images, in which the classes that have any take turns.
+def balanced_pass(seed: int, pass_index: int, labels: Sequence[int]) -> list[SampledImage]:
+    """Return as many samples as there are images; the classes that have any take turns.
 
-    A class goes through its images in a new order each pass, and begins again where they run out.
+    A class goes through its images in a new order each pass, and starts again when they run out.
     """
     generator = np.random.default_rng(stable_seed(seed, pass_index, "balanced"))
     of_class = np.asarray(labels)
@@ -98,12 +99,12 @@ def balanced_pass(seed: int, pass_index: int, labels: Sequence[int]) -> list[Dra
         label: generator.permutation(np.flatnonzero(of_class == label)).tolist()
         for label in classes
     }
-    draws = []
+    samples = []
     for turn in range(-(-n // len(classes))):
         for label in generator.permutation(classes).tolist():
             copy, index = divmod(turn, len(rows[label]))
-            draws.append(Draw(pass_index, rows[label][index], copy))
-    return draws[:n]
+            samples.append(SampledImage(pass_index, rows[label][index], copy))
+    return samples[:n]
 
 
 def stable_seed(*parts: object) -> int:

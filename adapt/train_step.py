@@ -1,6 +1,6 @@
-"""One optimiser step at a time: precision, processes and memory, so that no loop has to know."""
+"""One optimiser step: hides precision, processes and short memory from the training loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -19,7 +19,7 @@ from bench.plugins.objective import Objective
 
 
 class _Loss(nn.Module):
-    """The loss as a module, so that wrappers for precision and processes see one forward pass."""
+    """The loss as a module, for the wrappers of precision and processes to see one forward pass."""
 
     def __init__(self, classifier: Classifier, objective: Objective) -> None:
         super().__init__()
@@ -35,17 +35,17 @@ class TrainStep:
     """A classifier with its optimiser; every process holds the same.
 
     Args:
-        classifier: What to train, in place.
+        classifier: The classifier, trained in place.
         objective: What to minimise.
-        spec: How.
-        say: Where to say that the memory was short.
+        spec: The training.
+        say: Called with a message when memory is short.
 
     Attributes:
         accelerator: The processes and the device.
         micro_batch: Images in one forward pass, once memory was too short for more; else None.
 
     Raises:
-        RequestError: If the precision is not to be had here.
+        RequestError: If the device does not support the precision.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class TrainStep:
         loss = _Loss(classifier, objective)
         self._loss, self._optimiser = self.accelerator.prepare(loss, make_optimiser(loss, spec))
 
-    def backward(self, part: RankBatch, pixels: Tensor, labels: Tensor) -> Tensor:
-        """Add a part's share of the batch's gradient; return its share of the loss.
+    def backward(self, rank_batch: RankBatch, pixels: Tensor, labels: Tensor) -> Tensor:
+        """Add this process's share of a batch's gradient; return its share of the loss.
 
-        When memory is short the part is done again in halves: the batch stays what it is.
+        When memory is short, it is computed again in halves; the batch stays the same.
 
         Args:
-            part: What this process takes of the batch.
+            rank_batch: This process's share of the batch.
             pixels: Normalised images, float32 ``[b, 3, h, w]``.
             labels: Classes, int64 ``[b]``.
 
@@ -79,22 +79,23 @@ class TrainStep:
         while True:
             size = self.micro_batch or self._spec.micro_batch or len(labels)
             try:
-                return self._accumulate(part, torch.split(pixels, size), torch.split(labels, size))
+                parts = torch.split(pixels, size), torch.split(labels, size)
+                return self._accumulate(rank_batch, *parts)
             except torch.OutOfMemoryError as error:
                 self._may_halve(min(size, len(labels)), error)
-            # Here the error has let go of what it held.
+            # Out of the handler, where the error still holds its tensors.
             self._optimiser.zero_grad()
             if self.accelerator.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def step(self, rate: float) -> Tensor:
+    def update(self, rate: float) -> Tensor:
         """Clip the gradient and take a step; return the norm that the gradient had."""
         set_learning_rate(self._optimiser, rate)
         norm = self.accelerator.clip_grad_norm_(self._loss.parameters(), self._spec.clip_norm)
         self._optimiser.step()
         self._optimiser.zero_grad()
         scaled = self.accelerator.scaler is not None
-        # A loss scaler tries steps whose gradient overflows, and leaves them out.
+        # A loss scaler skips steps whose gradient overflows.
         return torch.zeros_like(norm) if scaled else norm.detach()
 
     def state(self) -> dict[str, Any]:
@@ -106,10 +107,10 @@ class TrainStep:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take on states that `state` returned.
+        """Restore what `state` returned.
 
         Raises:
-            LookupError, TypeError, ValueError, RuntimeError: If they are of something else.
+            LookupError, TypeError, ValueError, RuntimeError: If it is something else.
         """
         self._optimiser.load_state_dict(state["optimiser"])
         for parameter, moments in self._optimiser.state.items():
@@ -120,14 +121,14 @@ class TrainStep:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _accumulate(
-        self, part: RankBatch, pixels: tuple[Tensor, ...], labels: tuple[Tensor, ...]
+        self, rank_batch: RankBatch, pixels: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> Tensor:
         total = torch.zeros((), device=self.accelerator.device)
         for index, (images, classes) in enumerate(zip(pixels, labels, strict=True)):
             last = index == len(labels) - 1
             with nullcontext() if last else self.accelerator.no_sync(self._loss):
-                loss = self._loss(images, classes) * part.weight(len(classes))
-                # Gradients are averaged over processes; the shares of a batch are to be added.
+                loss = self._loss(images, classes) * rank_batch.weight(len(classes))
+                # Gradients are averaged over processes, but a batch's shares must be added up.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             total += loss.detach()
         return total
@@ -135,7 +136,7 @@ class TrainStep:
     def _may_halve(self, size: int, error: torch.OutOfMemoryError) -> None:
         """Halve the images of a forward pass, if that can help."""
         half = max(size // 2, 1)
-        # An all-reduce that some processes have begun cannot be begun again.
+        # Processes that have begun an all-reduce cannot begin it again.
         if size == 1 or self.accelerator.num_processes > 1:
             raise BenchError(
                 f"memory is too short for {size} images in one forward pass of a process",
@@ -150,21 +151,21 @@ class TrainStep:
 
 def _accelerator(device: torch.device, precision: str) -> Accelerator:
     check_precision(precision, device)
-    # A process would otherwise keep the precision of its first training.
+    # Else a process keeps the precision of its first training.
     AcceleratorState._reset_state()
     return Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="no" if precision == "fp32" else precision,
-        # An environment variable would otherwise scale every gradient.
+        # Else an environment variable may scale every gradient.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Make sure that a device can train in a precision; on a CPU accelerate ignores fp16.
+    """Check that a device supports a precision; on a CPU, accelerate ignores fp16.
 
     Raises:
-        RequestError: If it cannot.
+        RequestError: If it does not.
     """
     cuda = device.type == "cuda"
     if precision == "fp16" and not cuda:
@@ -173,6 +174,6 @@ def check_precision(precision: str, device: torch.device) -> None:
         )
     if precision == "bf16" and cuda and not torch.cuda.is_bf16_supported():
         raise RequestError(
-            f"train.precision=bf16 is not to be had on {torch.cuda.get_device_name(device)}",
+            f"train.precision=bf16 is not supported on {torch.cuda.get_device_name(device)}",
             "use train.precision=fp16 or fp32",
         )

@@ -10,18 +10,22 @@ from bench.core.errors import RequestError
 
 
 def penultimate(visual: Any, images: Tensor) -> Tensor:  # noqa: ANN401 (open_clip's towers)
-    """Return pooled features, float ``[b, width]``, with the tower's projection left out.
+    """Return pooled features, float ``[b, width]``, without the tower's projection.
+
+    A timm tower without one, as SigLIP's, returns the features that it embeds images as.
 
     Args:
         visual: An image tower of open_clip: a ViT, a ModifiedResNet, or one of timm's.
         images: Normalised images, float ``[b, 3, h, w]``.
 
     Raises:
-        RequestError: If the tower is of a kind whose projection is not known.
+        RequestError: If the tower's projection is not known, or is part of its pooling.
     """
-    if hasattr(visual, "trunk"):
-        features: Tensor = visual.trunk(images)
-        return features
+    if hasattr(visual, "trunk") and not hasattr(visual.head, "pool"):
+        # The trunk's own head is a projection, too, if open_clip's `timm_proj` is empty.
+        features = visual.trunk.forward_features(images)
+        pooled: Tensor = visual.trunk.forward_head(features, pre_logits=True)
+        return pooled
     if isinstance(getattr(visual, "proj", None), Tensor):
         identity = {"proj": _eye(visual.proj, visual.proj.shape[0])}
     elif hasattr(getattr(visual, "attnpool", None), "c_proj"):
@@ -32,10 +36,10 @@ def penultimate(visual: Any, images: Tensor) -> Tensor:  # noqa: ANN401 (open_cl
         }
     else:
         raise RequestError(
-            f"the image tower {type(visual).__name__} has no projection to leave out",
+            f"the image tower {type(visual).__name__} has no projection that can be left out",
             "use features=projection",
         )
-    # The projection is replaced for this call alone: others may hold the tower.
+    # Replaced for this call only: others may hold the tower.
     unprojected: Tensor = functional_call(visual, identity, (images,))
     return unprojected
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.core.schedules import warmup_cosine
 from eval.probe.logistic import Linear
 
 EPOCHS = 200
@@ -44,7 +45,7 @@ def epochs(
         features: float32 ``[n, dim]``.
         labels: int64 ``[n]``.
         seed: Fixes the order of images.
-        count: Epochs, which the learning rate falls to zero over.
+        count: Epochs; the learning rate ends at zero.
         weight_decay: AdamW's, of weights and bias alike.
     """
     weight = nn.Parameter(start.weight.to(features.device, copy=True))
@@ -58,7 +59,7 @@ def epochs(
     for _ in range(count):
         order = torch.randperm(len(features), generator=generator).to(features.device)
         for rows in torch.split(order, BATCH_SIZE):
-            optimiser.param_groups[0]["lr"] = rate(step, steps)
+            optimiser.param_groups[0]["lr"] = learning_rate(step, steps)
             loss = functional.cross_entropy(
                 functional.linear(features[rows], weight, bias), labels[rows]
             )
@@ -70,9 +71,6 @@ def epochs(
         yield Linear(weight.detach().clone(), bias.detach().clone())
 
 
-def rate(step: int, steps: int) -> float:
+def learning_rate(step: int, steps: int) -> float:
     """Return the learning rate of a step: linear warm-up, then half a cosine to zero."""
-    if step < WARMUP_STEPS:
-        return LEARNING_RATE * (step + 1) / WARMUP_STEPS
-    share = (step - WARMUP_STEPS) / max(1, steps - WARMUP_STEPS)
-    return LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * share))
+    return warmup_cosine(LEARNING_RATE, step, WARMUP_STEPS, steps)

@@ -1,4 +1,4 @@
-"""Crops of small images in a batch: Pillow's, and the same in any batch."""
+"""Crops of small images: equal to Pillow's, and the same in any batch."""
 
 import numpy as np
 import open_clip
@@ -29,36 +29,34 @@ def noise(width: int, height: int, seed: int) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "wanted"), [(32, 32, 32), (48, 40, 32), (20, 23, 32), (64, 64, 24)]
+    ("width", "height", "size"), [(32, 32, 32), (48, 40, 32), (20, 23, 32), (64, 64, 24)]
 )
-def test_a_crop_is_pillows(width: int, height: int, wanted: int) -> None:
-    crop, found = crops(wanted), []
+def test_a_crop_is_pillows(width: int, height: int, size: int) -> None:
+    crop, differences = crops(size), []
     for seed in range(100):
         image, numbers = noise(width, height, seed), stable_numbers(NUMBERS, seed)
         y, x, h, w = crop.box((height, width), numbers)
-        expected = image.crop((x, y, x + w, y + h)).resize(
-            (wanted, wanted), Image.Resampling.BICUBIC
-        )
-        (pixels,) = crop.draw([planar(image)], [numbers])
-        found.append(np.abs(pixels.numpy().astype(int) - np.asarray(expected, int)))
-    # Of 255 levels: its weights have 22 bits, ours 15, so that a pixel rarely rounds otherwise.
-    assert np.mean(found) < 0.02
-    assert np.max(found) <= 2
+        expected = image.crop((x, y, x + w, y + h)).resize((size, size), Image.Resampling.BICUBIC)
+        (pixels,) = crop.sample([planar(image)], [numbers])
+        differences.append(np.abs(pixels.numpy().astype(int) - np.asarray(expected, int)))
+    # Of 255 levels: its weights have 22 bits, ours 15, so few pixels round differently.
+    assert np.mean(differences) < 0.02
+    assert np.max(differences) <= 2
 
 
 def test_a_crop_is_the_same_to_the_bit_in_any_batch() -> None:
     images = [planar(noise(20 + 4 * k % 30, 32, k)) for k in range(40)]
     numbers = [stable_numbers(NUMBERS, k) for k in range(40)]
-    together = crops().draw(images, numbers)
+    together = crops().sample(images, numbers)
     assert together.shape == (40, 32, 32, 3)
     assert together.dtype == torch.uint8
-    for image, drawn, pixels in zip(images, numbers, together, strict=True):
-        assert torch.equal(crops().draw([image], [drawn])[0], pixels)
+    for image, random, pixels in zip(images, numbers, together, strict=True):
+        assert torch.equal(crops().sample([image], [random])[0], pixels)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 24)])
 def test_boxes_are_as_random_as_torchvisions(size: tuple[int, int]) -> None:
-    """Each side of a box, and where it is: mean and deviation over 4,000 draws."""
+    """Each side of a box, and where it is: mean and deviation over 4,000 samples."""
     torch.manual_seed(0)
     theirs = RandomResizedCrop(32, scale=(0.9, 1.0))
     blank = torch.zeros(3, *size)
@@ -78,7 +76,7 @@ def test_numbers_are_uniform_and_stay() -> None:
     assert stable_numbers(2, 0, 1, "key") == pytest.approx([0.7652275047730654, 0.3465461996383965])
 
 
-def test_what_is_not_that_transform_is_left_to_pillow() -> None:
+def test_any_other_transform_is_left_to_pillow() -> None:
     assert Augment.of(open_clip.image_transform(224, is_train=True)).small is None
     bilinear = RandomResizedCrop(32)
     bicubic = RandomResizedCrop(32, interpolation=InterpolationMode.BICUBIC)

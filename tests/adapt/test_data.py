@@ -1,4 +1,4 @@
-"""The training images: what is done to each, wherever it is read."""
+"""The training images: augmented alike wherever they are read."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from adapt import data as data_module
 from adapt.augment import Augment
 from adapt.data import RankBatch, TrainingImages, load, rank_batches
 from adapt.models import load_clip
-from adapt.order import BatchSchedule, Draw
+from adapt.order import BatchSchedule, SampledImage
 from bench.core.errors import BenchError
 from bench.core.specs import TrainSpec
 from bench.storage.image_set import ImageSet
@@ -31,7 +31,7 @@ def image_set(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 @pytest.fixture(autouse=True, params=["one by one", "together"])
 def augment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images are cropped by Pillow, or, being small, many at a time."""
+    """Crop by Pillow, or, as the images are small, many at a time."""
     if request.param == "together":
         transform = open_clip.image_transform(16, is_train=True)
         monkeypatch.setitem(globals(), "AUGMENT", Augment.of(transform))
@@ -44,20 +44,22 @@ def training_images(image_set: ImageSet, seed: int = 0) -> TrainingImages:
 
 def test_augmentation_depends_on_seed_epoch_and_key_alone(image_set: ImageSet) -> None:
     images = training_images(image_set)
-    first, label = images[Draw(1, 4)]
+    first, label = images[SampledImage(1, 4)]
     torch.rand(7)
-    again, _ = images[Draw(1, 4)]
+    again, _ = images[SampledImage(1, 4)]
     assert torch.equal(first, again)
     assert label == image_set.select(None, 0, "random")["label"][4]
-    assert not torch.equal(first, images[Draw(2, 4)][0])
-    assert not torch.equal(first, images[Draw(1, 4, copy=1)][0])
-    assert not torch.equal(first, training_images(image_set, seed=1)[Draw(1, 4)][0])
+    assert not torch.equal(first, images[SampledImage(2, 4)][0])
+    assert not torch.equal(first, images[SampledImage(1, 4, copy=1)][0])
+    assert not torch.equal(first, training_images(image_set, seed=1)[SampledImage(1, 4)][0])
 
 
 def test_augmentation_follows_the_key_into_another_subset(image_set: ImageSet) -> None:
     rows = image_set.select(None, 0, "random")
     few = TrainingImages(image_set.data, rows[4:6], AUGMENT, 0)
-    assert torch.equal(few[Draw(1, 0)][0], training_images(image_set)[Draw(1, 4)][0])
+    assert torch.equal(
+        few[SampledImage(1, 0)][0], training_images(image_set)[SampledImage(1, 4)][0]
+    )
 
 
 def test_augmentation_leaves_the_global_generator_alone(image_set: ImageSet) -> None:
@@ -65,7 +67,7 @@ def test_augmentation_leaves_the_global_generator_alone(image_set: ImageSet) -> 
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    images[Draw(1, 0)]
+    images[SampledImage(1, 0)]
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -74,12 +76,12 @@ def test_workers_and_memory_change_nothing(
 ) -> None:
     batches = BatchSchedule(TrainSpec(batch_size=5), [0] * 12, 0).batches(1)
 
-    def wanted() -> Iterator[RankBatch]:
+    def shares() -> Iterator[RankBatch]:
         return rank_batches(batches, 0, 1)
 
-    kept = [pixels for _, pixels, _ in load(training_images(image_set), wanted, 0, CPU)]
+    kept = [pixels for _, pixels, _ in load(training_images(image_set), shares, 0, CPU)]
     monkeypatch.setattr(data_module, "DECODED_BYTES", 0)
-    read = [pixels for _, pixels, _ in load(training_images(image_set), wanted, 2, CPU)]
+    read = [pixels for _, pixels, _ in load(training_images(image_set), shares, 2, CPU)]
     assert [len(pixels) for pixels in kept] == [5, 5, 2]
     assert all(torch.equal(*pair) for pair in zip(kept, read, strict=True))
 
@@ -100,9 +102,9 @@ def test_halves_of_the_transform_equal_open_clips_to_the_bit(tmp_path: Path) -> 
     torch.manual_seed(3)
     expected = transform(image)
     torch.manual_seed(3)
-    drawn = halves.draw(image)
-    assert drawn.dtype == torch.uint8
-    assert torch.equal(halves.normalise(drawn[None])[0], expected)
+    augmented = halves.sample(image)
+    assert augmented.dtype == torch.uint8
+    assert torch.equal(halves.normalise(augmented[None])[0], expected)
 
 
 def test_transform_of_another_shape_is_refused() -> None:

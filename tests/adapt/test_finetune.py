@@ -1,4 +1,4 @@
-"""Fine-tuning against a plain loop, in pieces, in processes, and through kills."""
+"""Fine-tuning against a plain loop, in short memory, and when a loss is not a number."""
 
 import copy
 import math
@@ -17,7 +17,7 @@ from adapt.data import TrainingImages
 from adapt.finetune import finetune
 from adapt.models import Classifier
 from adapt.objectives.ce import CrossEntropy
-from adapt.order import BatchSchedule, Draw, epoch_order
+from adapt.order import BatchSchedule, SampledImage, epoch_order
 from bench.core.errors import BenchError, RequestError
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
@@ -28,13 +28,13 @@ torch.set_num_threads(1)
 
 
 def plain_loop(
-    model: Classifier, images: TrainingImages, batches: list[list[Draw]], rates: list[float]
+    model: Classifier, images: TrainingImages, batches: list[list[SampledImage]], rates: list[float]
 ) -> list[float]:
     """Train as anyone would; return the losses."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=0, betas=(0.9, 0.95), weight_decay=0.1)
     losses = []
-    for draws, rate in zip(batches, rates, strict=True):
-        batch = [images[draw] for draw in draws]
+    for samples, rate in zip(batches, rates, strict=True):
+        batch = [images[sample] for sample in samples]
         pixels = images.augment.normalise(torch.stack([image for image, _ in batch]))
         labels = torch.tensor([label for _, label in batch])
         optimiser.param_groups[0]["lr"] = rate
@@ -50,7 +50,7 @@ def plain_loop(
 def test_three_steps_equal_a_plain_loop(tmp_path: Path) -> None:
     adapted = adapt(tmp_path, msgspec.structs.replace(SPEC, epochs=1))
     model, images = world(tmp_path)
-    order = [Draw(1, row) for row in epoch_order(0, 1, N)]
+    order = [SampledImage(1, row) for row in epoch_order(0, 1, N)]
     batches = [order[:16], order[16:32], order[32:]]
     losses = plain_loop(model, images, batches, [0.5e-3, 1e-3, 1e-3])
     assert_same(adapted.classifier.state(), model.state(), 1e-6)
@@ -62,9 +62,9 @@ def test_fixed_steps_are_taken_whatever_n_is(tmp_path: Path) -> None:
     spec = msgspec.structs.replace(SPEC, steps=7, epochs=2, sampling="balanced", warmup_steps=7)
     adapted = adapt(tmp_path, spec)
     model, images = world(tmp_path)
-    plan = BatchSchedule(spec, images.labels, 0)
+    schedule = BatchSchedule(spec, images.labels, 0)
     rates = [1e-3 * step / 7 for step in range(1, 8)]
-    losses = plain_loop(model, images, plan.batches(1) + plan.batches(2), rates)
+    losses = plain_loop(model, images, schedule.batches(1) + schedule.batches(2), rates)
     assert_same(adapted.classifier.state(), model.state(), 2e-6)
     assert [epoch.loss for epoch in adapted.history[1:]] == pytest.approx(
         [sum(losses[:3]) / 3, sum(losses[3:]) / 4], rel=1e-6
@@ -72,8 +72,8 @@ def test_fixed_steps_are_taken_whatever_n_is(tmp_path: Path) -> None:
     assert adapted.history[2].lr == 1e-3
 
 
-class Noting(CrossEntropy):
-    """Cross-entropy that notes its value at every step."""
+class RecordingLoss(CrossEntropy):
+    """Cross-entropy that records its value at every step."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -99,7 +99,7 @@ def test_vit_b_16_equals_a_plain_loop(tmp_path: Path) -> None:
     finetune(
         classifier := Classifier(tower, head),
         images,
-        noting := Noting(),
+        recording := RecordingLoss(),
         spec,
         folder=tmp_path / "run",
         validate=rising(),
@@ -108,7 +108,7 @@ def test_vit_b_16_equals_a_plain_loop(tmp_path: Path) -> None:
     batches = BatchSchedule(spec, images.labels, 0).batches(1)
     # Half a cosine: cos² of 0, 30 and 60 degrees.
     losses = plain_loop(model, images, batches, [1e-4, 0.75e-4, 0.25e-4])
-    assert noting.losses == pytest.approx(losses, rel=1e-6)
+    assert recording.losses == pytest.approx(losses, rel=1e-6)
     after = classifier.state()
     assert_same(after, model.state(), 2e-6)
     assert min((after[name] - value).abs().max() for name, value in before.items()) > 1e-4
@@ -238,7 +238,7 @@ def test_finished_training_is_not_repeated_and_keeps_no_optimiser(tmp_path: Path
 
 
 class Poison:
-    """Cross-entropy that is no number from some call on."""
+    """Cross-entropy that is not a number from some call on."""
 
     def __init__(self, calls: int) -> None:
         self.calls = calls
@@ -269,17 +269,17 @@ def test_loss_that_is_no_number_stops_within_the_epoch(
 ) -> None:
     save_always(monkeypatch, check_steps=2)
     poison = Poison(calls=8)
-    with pytest.raises(BenchError, match="no number at step 9 of 20 of epoch 1 "):
+    with pytest.raises(BenchError, match="not a number at step 9 of 20 of epoch 1 "):
         adapt(tmp_path, msgspec.structs.replace(SPEC, batch_size=2), objective=poison)
-    assert poison.calls == -2  # It goes no further than to the next look.
+    assert poison.calls == -2  # It stops at the next look at the losses.
     kept = Checkpoint.load(tmp_path / "run")
     assert kept is not None
-    assert (len(kept.history), kept.underway.step) == (1, 8)
+    assert (len(kept.history), kept.progress.step) == (1, 8)
     assert all(value.isfinite().all() for value in kept.last.values())
 
 
 class Steep(Poison):
-    """Cross-entropy whose value is a number, and whose gradient is not, from some call on."""
+    """Cross-entropy whose gradient is not a number from some call on; its value is."""
 
     def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
         self.calls -= 1
@@ -293,7 +293,7 @@ def test_gradient_that_is_no_number_is_never_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_always(monkeypatch)
-    with pytest.raises(BenchError, match="no number at step 3 of 3 of epoch 1"):
+    with pytest.raises(BenchError, match="not a number at step 3 of 3 of epoch 1"):
         adapt(tmp_path, objective=Steep(calls=2))
     kept = Checkpoint.load(tmp_path / "run")
     assert kept is not None

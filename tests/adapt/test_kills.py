@@ -1,4 +1,4 @@
-"""Fine-tuning through kills: what is continued ends as what was left alone."""
+"""Fine-tuning through kills: a continued training ends as an undisturbed one."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from adapt.checkpoint import Checkpoint
 from adapt.data import TrainingImages
 from adapt.finetune import Adapted, finetune
 from adapt.models import Classifier
-from adapt.order import BatchSchedule, Draw
+from adapt.order import BatchSchedule, SampledImage
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
 from tests.support.tiny_training import SPEC, N, adapt, assert_same, rising, save_always, world
@@ -76,7 +76,7 @@ def kept(folder: Path) -> Checkpoint:
 
 def place(folder: Path) -> tuple[int, int]:
     """Return the epoch that a checkpoint continues in, and the step in it."""
-    return len(kept(folder).history), kept(folder).underway.step
+    return len(kept(folder).history), kept(folder).progress.step
 
 
 def last_weights(folder: Path) -> dict[str, Tensor]:
@@ -130,7 +130,7 @@ def interrupted(folder: Path, spec: TrainSpec, calls: int) -> None:
     steps=st.none() | st.integers(3, 12),
     cuts=st.lists(st.integers(0, 20), min_size=1, max_size=3),
 )
-def test_training_cut_anywhere_ends_as_one_left_alone(
+def test_training_cut_anywhere_ends_as_an_undisturbed_one(
     check_steps: int, batch_size: int, steps: int | None, cuts: list[int]
 ) -> None:
     spec = msgspec.structs.replace(SPEC, batch_size=batch_size, steps=steps, epochs=2)
@@ -148,14 +148,14 @@ def test_training_cut_anywhere_ends_as_one_left_alone(
         assert_same(last_weights(folder), undisturbed.classifier.state(), 0)
 
 
-class Noted(TrainingImages):
-    """Training images that note which were asked for."""
+class RecordingImages(TrainingImages):
+    """Training images that record which were asked for."""
 
-    asked: list[Draw]
+    asked: list[SampledImage]
 
-    def __getitems__(self, draws: Sequence[Draw]) -> list[tuple[Tensor, int]]:
-        self.asked.extend(draws)
-        return super().__getitems__(draws)
+    def __getitems__(self, samples: Sequence[SampledImage]) -> list[tuple[Tensor, int]]:
+        self.asked.extend(samples)
+        return super().__getitems__(samples)
 
 
 def test_what_was_trained_on_is_not_read_again(
@@ -165,8 +165,8 @@ def test_what_was_trained_on_is_not_read_again(
     interrupted(tmp_path, SPEC, calls=5)
     assert place(tmp_path) == (2, 2)
     classifier, images = world(tmp_path)
-    images.__class__ = Noted
-    assert isinstance(images, Noted)
+    images.__class__ = RecordingImages
+    assert isinstance(images, RecordingImages)
     images.asked = []
     finetune(
         classifier,
@@ -177,12 +177,12 @@ def test_what_was_trained_on_is_not_read_again(
         validate=rising(),
         progress=Progress(quiet=True),
     )
-    plan = BatchSchedule(SPEC, images.labels, 0)
-    left = [*plan.batches(2)[2:], *plan.batches(3)]
-    assert images.asked == [draw for batch in left for draw in batch]
+    schedule = BatchSchedule(SPEC, images.labels, 0)
+    remaining = [*schedule.batches(2)[2:], *schedule.batches(3)]
+    assert images.asked == [sample for batch in remaining for sample in batch]
 
 
-def test_how_a_training_is_carried_out_may_change_on_the_way(
+def test_workers_and_nodes_may_change_between_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_always(monkeypatch, check_steps=2)

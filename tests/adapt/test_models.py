@@ -1,6 +1,7 @@
 """The classifier: its heads, its frozen batch statistics, its files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -9,7 +10,9 @@ import torch
 
 from adapt.models import Classifier, Clip, ClipEmbedder, load_clip, random_head, text_head
 from bench.core.errors import BenchError, RequestError
-from tests.support.tiny_clip import SIZE, colour_task, square, write_tiny_clip
+from bench.core.specs import TrainSpec
+from tests.support.tiny_clip import SIGLIP, SIZE, colour_task, square, write_tiny_clip
+from tests.support.tiny_training import N, adapt, world
 
 torch.set_num_threads(1)
 
@@ -82,6 +85,21 @@ def test_weights_hash_names_the_weights(folder: Path, clip: Clip, tmp_path: Path
     assert load_clip(folder).weights_hash == clip.weights_hash
     other = load_clip(write_tiny_clip(tmp_path, seed=1))
     assert other.weights_hash != clip.weights_hash
+
+
+@pytest.mark.parametrize("timm", [SIGLIP, {"timm_model_name": "test_resnet"}])
+def test_a_timm_tower_embeds_and_trains(tmp_path: Path, timm: dict[str, Any]) -> None:
+    adapted = adapt(tmp_path, TrainSpec(epochs=1, batch_size=N, lr=1e-3, warmup_steps=0), timm=timm)
+    (epoch,) = adapted.history[1:]
+    assert epoch.loss is not None
+    before = world(tmp_path, timm=timm)[0].state()
+    after = adapted.classifier.state()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert {name.partition(".")[0] for name in changed} == {"visual", "head"}
+    clip = load_clip(tmp_path / "clip")
+    assert clip.dim == timm.get("embed_dim", 16)
+    assert ClipEmbedder(clip).images([square(0, 1)]).shape == (1, clip.dim)
+    assert random_head(clip, colour_task(), seed=0).shape == text_head(clip, colour_task()).shape
 
 
 def test_folder_without_weights_is_refused(tmp_path: Path) -> None:

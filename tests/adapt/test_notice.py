@@ -62,7 +62,7 @@ def place(folder: Path) -> tuple[int, int]:
     (_,) = (folder / "run").iterdir()
     found = Checkpoint.load(folder / "run")
     assert found is not None
-    return len(found.history), found.underway.step
+    return len(found.history), found.progress.step
 
 
 @pytest.mark.parametrize("step", [1, 7, STEPS])

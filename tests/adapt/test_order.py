@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapt.data import rank_batches
-from adapt.order import BatchSchedule, Draw, balanced_pass, epoch_order
+from adapt.order import BatchSchedule, SampledImage, balanced_pass, epoch_order
 from bench.core.specs import TrainSpec
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=40)
@@ -23,14 +23,14 @@ def test_order_is_a_permutation_that_seed_and_epoch_fix() -> None:
 
 @given(labels=LABELS, batch=st.integers(1, 17), epochs=st.integers(1, 4))
 def test_an_epoch_takes_each_image_once(labels: list[int], batch: int, epochs: int) -> None:
-    plan = BatchSchedule(TrainSpec(epochs=epochs, batch_size=batch), labels, seed=3)
+    schedule = BatchSchedule(TrainSpec(epochs=epochs, batch_size=batch), labels, seed=3)
     for epoch in range(1, epochs + 1):
-        batches = plan.batches(epoch)
-        flat = [draw for taken in batches for draw in taken]
-        assert sorted(flat) == [Draw(epoch, row) for row in range(len(labels))]
-        assert [len(taken) for taken in batches[:-1]] == [batch] * (len(batches) - 1)
-        assert plan.steps_before(epoch + 1) - plan.steps_before(epoch) == len(batches)
-        assert plan.images_before(epoch + 1) - plan.images_before(epoch) == len(flat)
+        batches = schedule.batches(epoch)
+        flat = [sample for batch_samples in batches for sample in batch_samples]
+        assert sorted(flat) == [SampledImage(epoch, row) for row in range(len(labels))]
+        assert [len(samples) for samples in batches[:-1]] == [batch] * (len(batches) - 1)
+        assert schedule.steps_before(epoch + 1) - schedule.steps_before(epoch) == len(batches)
+        assert schedule.images_before(epoch + 1) - schedule.images_before(epoch) == len(flat)
 
 
 @given(
@@ -40,61 +40,61 @@ def test_an_epoch_takes_each_image_once(labels: list[int], batch: int, epochs: i
     more=st.integers(0, 9),
     sampling=st.sampled_from(["uniform", "balanced"]),
 )
-def test_fixed_steps_are_full_batches_of_whole_laps(
+def test_fixed_steps_are_full_batches_of_whole_passes(
     labels: list[int], batch: int, epochs: int, more: int, sampling: str
 ) -> None:
     steps = epochs + more
     spec = TrainSpec(epochs=epochs, steps=steps, batch_size=batch, sampling=sampling)  # type: ignore[arg-type]
-    plan = BatchSchedule(spec, labels, seed=3)
-    assert plan.steps == steps
-    per_epoch = [plan.batches(epoch) for epoch in range(1, epochs + 1)]
+    schedule = BatchSchedule(spec, labels, seed=3)
+    assert schedule.steps == steps
+    per_epoch = [schedule.batches(epoch) for epoch in range(1, epochs + 1)]
     assert [len(batches) for batches in per_epoch] == [
-        plan.steps_before(epoch + 1) - plan.steps_before(epoch) for epoch in range(1, epochs + 1)
+        schedule.steps_before(epoch + 1) - schedule.steps_before(epoch)
+        for epoch in range(1, epochs + 1)
     ]
     assert min(len(batches) for batches in per_epoch) >= 1
-    taken = [draws for batches in per_epoch for draws in batches]
-    assert [len(draws) for draws in taken] == [batch] * steps
-    passes = Counter(draw.pass_index for draws in taken for draw in draws)
+    taken = [samples for batches in per_epoch for samples in batches]
+    assert [len(samples) for samples in taken] == [batch] * steps
+    passes = Counter(sample.pass_index for samples in taken for sample in samples)
     assert list(passes) == list(range(1, len(passes) + 1))
     assert all(passes[pass_index] == len(labels) for pass_index in list(passes)[:-1])
-    assert plan.images_before(epochs + 1) == passes.total() == steps * batch
+    assert schedule.images_before(epochs + 1) == passes.total() == steps * batch
 
 
 @given(labels=LABELS)
-def test_balanced_lap_takes_as_many_of_each_class(labels: list[int]) -> None:
-    draws = balanced_pass(0, 1, labels)
-    assert len(draws) == len(set(draws)) == len(labels)
+def test_balanced_pass_takes_as_many_of_each_class(labels: list[int]) -> None:
+    samples = balanced_pass(0, 1, labels)
+    assert len(samples) == len(set(samples)) == len(labels)
     counts = Counter(dict.fromkeys(labels, 0))
-    counts.update(labels[draw.row] for draw in draws)
+    counts.update(labels[sample.row] for sample in samples)
     assert max(counts.values()) - min(counts.values()) <= 1
     for label in counts:
-        times = Counter(draw.row for draw in draws if labels[draw.row] == label)
+        times = Counter(sample.row for sample in samples if labels[sample.row] == label)
         # Before a class's images run out, none comes again.
         assert max(times.values(), default=0) == -(-counts[label] // labels.count(label))
 
 
-def test_balanced_laps_of_a_long_tail_reach_every_image() -> None:
+def test_balanced_passes_of_a_long_tail_reach_every_image() -> None:
     labels = [0] * 90 + [1] * 10
     passes = [balanced_pass(0, pass_index, labels) for pass_index in range(1, 21)]
-    assert all(sum(labels[draw.row] for draw in pass_index) == 50 for pass_index in passes)
-    assert {draw.row for pass_index in passes for draw in pass_index} == set(range(100))
+    assert all(sum(labels[sample.row] for sample in samples) == 50 for samples in passes)
+    assert {sample.row for samples in passes for sample in samples} == set(range(100))
     assert passes[0] == balanced_pass(0, 1, labels)
     assert passes[0] != balanced_pass(1, 1, labels)
 
 
 @given(labels=LABELS, batch=st.integers(1, 17), ranks=st.integers(1, 4))
-def test_parts_of_all_processes_make_up_each_batch(
+def test_the_shares_of_all_processes_make_up_each_batch(
     labels: list[int], batch: int, ranks: int
 ) -> None:
     batches = BatchSchedule(TrainSpec(batch_size=batch), labels, seed=0).batches(5)
     shares = [list(rank_batches(batches, rank, ranks)) for rank in range(ranks)]
     assert {len(share) for share in shares} == {len(batches)}
-    for whole, taken in zip(batches, zip(*shares, strict=True), strict=True):
-        assert all(part.draws for part in taken)
-        assert {part.batch for part in taken} == {len(whole)}
-        assert sorted(draw for part in taken if not part.idle for draw in part.draws) == sorted(
-            whole
-        )
-        assert sum(part.weight(len(part.draws)) for part in taken) == pytest.approx(1.0)
-        sizes = [0 if part.idle else len(part.draws) for part in taken]
+    for samples, of_ranks in zip(batches, zip(*shares, strict=True), strict=True):
+        assert all(share.samples for share in of_ranks)
+        assert {share.total for share in of_ranks} == {len(samples)}
+        busy = [share for share in of_ranks if not share.idle]
+        assert sorted(sample for share in busy for sample in share.samples) == sorted(samples)
+        assert sum(share.weight(len(share.samples)) for share in of_ranks) == pytest.approx(1.0)
+        sizes = [0 if share.idle else len(share.samples) for share in of_ranks]
         assert max(sizes) - min(sizes) <= 1

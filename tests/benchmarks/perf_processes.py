@@ -37,22 +37,22 @@ def train(seconds: float) -> int:
 
     spec = TrainSpec(batch_size=32, lr=1e-4)
     model, size = classifier("miniature")
-    stepper = TrainStep(model.train(), CrossEntropy(), spec, print)
+    train_step = TrainStep(model.train(), CrossEntropy(), spec, print)
     augment = Augment.of(open_clip.image_transform(size, is_train=True))
     with tempfile.TemporaryDirectory() as folder:
         image_set = write_pictures(Path(folder) / "data", IMAGES, size, ".png")
         rows = image_set.select(None, 0, "random")
         images = TrainingImages(image_set.data, rows, augment, 0)
         taken, end = 0, float("inf")
-        for part, pixels, labels in load(images, lambda: batches(32), 0, torch.device("cpu")):
-            stepper.backward(part, augment.normalise(pixels), labels)
-            stepper.step(spec.lr)
+        for share, pixels, labels in load(images, lambda: batches(32), 0, torch.device("cpu")):
+            train_step.backward(share, augment.normalise(pixels), labels)
+            train_step.update(spec.lr)
             if end == float("inf"):  # The first step warms up.
                 print("ready", flush=True)
                 sys.stdin.readline()
                 end = time.monotonic() + seconds
                 continue
-            taken += part.batch
+            taken += share.total
             if time.monotonic() >= end:
                 break
     return taken
@@ -97,20 +97,20 @@ def main() -> None:
         print(train(given.seconds))
         return
     n = given.count
-    ways = {
+    cases = {
         "1 process of 1 thread": (1, 1, False),
         f"{n} processes of 1 thread": (n, 1, False),
         f"{n} processes of 1 thread, a core taken": (n, 1, True),
         f"1 process of {n} threads": (1, n, False),
         f"1 process of {n} threads, a core taken": (1, n, True),
     }
-    found: dict[str, list[float]] = {way: [] for way in ways}
+    speeds: dict[str, list[float]] = {case: [] for case in cases}
     for _ in range(given.turns):
-        for way, (processes, threads, busy) in ways.items():
-            found[way].append(speed(processes, threads, given.seconds, busy=busy))
-    medians = {way: statistics.median(speeds) for way, speeds in found.items()}
-    for way, images in medians.items():
-        print(f"{way}: {images:.0f} images/s")
+        for case, (processes, threads, busy) in cases.items():
+            speeds[case].append(speed(processes, threads, given.seconds, busy=busy))
+    medians = {case: statistics.median(values) for case, values in speeds.items()}
+    for case, images in medians.items():
+        print(f"{case}: {images:.0f} images/s")
     one, together, taken, _, threads_taken = medians.values()
     print(f"load of the machine beside this: {os.getloadavg()[2]:.1f} in 15 minutes")
     print(f"{n} processes to one: {together / one:.2f}")

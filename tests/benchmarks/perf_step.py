@@ -23,7 +23,7 @@ from adapt.augment import Augment
 from adapt.data import RankBatch, TrainingImages, load
 from adapt.objectives.ce import CrossEntropy
 from adapt.optimise import make_optimiser
-from adapt.order import Draw
+from adapt.order import SampledImage
 from adapt.train_step import TrainStep
 from bench.core.specs import TrainSpec
 from tests.benchmarks.perf_train import classifier, write_pictures
@@ -32,11 +32,11 @@ IMAGES = 1280
 
 
 def batches(size: int) -> Iterator[RankBatch]:
-    """Yield parts without end."""
+    """Yield batches without end."""
     first = 0
     while True:
-        draws = [Draw(*divmod(place, IMAGES)) for place in range(first, first + size)]
-        yield RankBatch(draws, size)
+        samples = [SampledImage(*divmod(place, IMAGES)) for place in range(first, first + size)]
+        yield RankBatch(samples, size)
         first += size
 
 
@@ -45,46 +45,46 @@ def measure(folder: Path, spec: TrainSpec, steps: int) -> dict[str, float]:
     (bare, size), (model, _) = classifier("miniature"), classifier("miniature")
     bare.train(), model.train()
     optimiser = make_optimiser(bare, spec)
-    stepper = TrainStep(model, CrossEntropy(), spec, print)
+    train_step = TrainStep(model, CrossEntropy(), spec, print)
     image_set = write_pictures(folder / "data", IMAGES, size, ".png")
     rows = image_set.select(None, 0, "random")
     augment = Augment.of(open_clip.image_transform(size, is_train=True))
     together, one_by_one = (
         load(
-            TrainingImages(image_set.data, rows, which, 0),
+            TrainingImages(image_set.data, rows, each, 0),
             lambda: batches(spec.batch_size),
             0,
             torch.device("cpu"),
         )
-        for which in (augment, replace(augment, small=None))
+        for each in (augment, replace(augment, small=None))
     )
     pixels, labels = torch.randn(spec.batch_size, 3, size, size), torch.arange(spec.batch_size) % 3
     times: dict[str, list[float]] = defaultdict(list)
     last = time.process_time()
 
-    def lap(name: str) -> None:
+    def note(name: str) -> None:
         nonlocal last
         now = time.process_time()
         times[name].append(1000 * (now - last))
         last = time.process_time()
 
     for _ in range(steps):
-        lap("other")
+        note("other")
         next(one_by_one)
-        lap("draw, by Pillow")
-        part, drawn, targets = next(together)
-        lap("draw")
-        normal = augment.normalise(drawn)
-        lap("normalise")
-        stepper.backward(part, normal, targets)
-        stepper.step(spec.lr)
-        lap("step")
+        note("augment, by Pillow")
+        share, augmented, targets = next(together)
+        note("augment")
+        normal = augment.normalise(augmented)
+        note("normalise")
+        train_step.backward(share, normal, targets)
+        train_step.update(spec.lr)
+        note("step")
         CrossEntropy().loss(bare, pixels, labels).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(bare.parameters(), spec.clip_norm)
         optimiser.step()
         optimiser.zero_grad()
-        lap("bare step")
-    return {name: statistics.median(found[5:]) for name, found in times.items()}
+        note("bare step")
+    return {name: statistics.median(values[5:]) for name, values in times.items()}
 
 
 def main() -> None:
@@ -95,14 +95,14 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Path(folder), TrainSpec(batch_size=given.batch, lr=1e-4), given.steps)
-    del found["other"]
-    print(", ".join(f"{name} {milliseconds:.2f} ms" for name, milliseconds in found.items()))
-    rest = found["normalise"] + found["step"]
-    for name in ("draw, by Pillow", "draw"):
-        whole = found[name] + rest
-        print(f"{name}: {found[name] / whole:.3f} of a step, ", end="")
-        print(f"ratio to the bare step {found['bare step'] / whole:.3f}")
+        medians = measure(Path(folder), TrainSpec(batch_size=given.batch, lr=1e-4), given.steps)
+    del medians["other"]
+    print(", ".join(f"{name} {milliseconds:.2f} ms" for name, milliseconds in medians.items()))
+    rest = medians["normalise"] + medians["step"]
+    for name in ("augment, by Pillow", "augment"):
+        whole = medians[name] + rest
+        print(f"{name}: {medians[name] / whole:.3f} of a step, ", end="")
+        print(f"ratio to the bare step {medians['bare step'] / whole:.3f}")
 
 
 if __name__ == "__main__":

@@ -222,12 +222,12 @@ def test_finetuning_never_does_worse_on_val_than_the_head_does() -> None:
 def test_the_authors_schedule(warmup: bool) -> None:
     """Linear to 0.01 over 200 steps, then half a cosine to nothing."""
     if warmup:
-        assert [adamw.rate(step, 2800) for step in (0, 99, 199)] == pytest.approx(
+        assert [adamw.learning_rate(step, 2800) for step in (0, 99, 199)] == pytest.approx(
             [5e-5, 5e-3, 1e-2]
         )
     else:
-        assert adamw.rate(1500, 2800) == pytest.approx(5e-3)
-        assert adamw.rate(2799, 2800) < 1e-7
+        assert adamw.learning_rate(1500, 2800) == pytest.approx(5e-3)
+        assert adamw.learning_rate(2799, 2800) < 1e-7
 
 
 def test_the_authors_probe_learns_and_repeats_itself() -> None:

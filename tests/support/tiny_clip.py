@@ -23,8 +23,23 @@ COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (40, 50, 210)}
 SIZE = 32
 
 
+SIGLIP = {
+    "timm_model_name": "test_vit",
+    "timm_pool": "map",
+    "timm_proj": "none",
+    "image_size": 160,
+    "embed_dim": 64,
+}
+"""A timm tower that pools as SigLIP's do, and has no projection either."""
+
+
 def write_tiny_clip(
-    folder: Path, seed: int = 0, *, batch_norm: bool = False, patch_dropout: float = 0.0
+    folder: Path,
+    seed: int = 0,
+    *,
+    batch_norm: bool = False,
+    patch_dropout: float = 0.0,
+    timm: dict[str, Any] | None = None,
 ) -> Path:
     """Write a weights folder in open_clip's local-dir layout.
 
@@ -33,15 +48,17 @@ def write_tiny_clip(
         seed: Fixes the weights.
         batch_norm: A convolutional tower with batch norm instead of a small ViT.
         patch_dropout: The share of patches that the small ViT leaves out in training.
+        timm: What open_clip's `vision_cfg` says of a timm tower instead, with its `embed_dim`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     words = _write_tokenizer(folder)
     layers: dict[str, object] = {"layers": 2, "patch_size": 8, "patch_dropout": patch_dropout}
     if batch_norm:
         layers = {"layers": [1, 1, 1, 1]}
+    vision = {"image_size": SIZE, "width": 32, "head_width": 16, **layers, **(timm or {})}
     config: dict[str, Any] = {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": SIZE, "width": 32, "head_width": 16, **layers},
+        "embed_dim": vision.pop("embed_dim", 16),
+        "vision_cfg": vision,
         "text_cfg": {
             "context_length": 12,
             "vocab_size": words,

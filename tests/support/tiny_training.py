@@ -3,11 +3,13 @@
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from adapt import save_policy
 from adapt import training as training_module
 from adapt.augment import Augment
 from adapt.data import TrainingImages
@@ -30,9 +32,9 @@ def rising() -> Validate:
     return lambda *_: float(next(counter))
 
 
-def world(folder: Path, patch_dropout: float = 0.0) -> tuple[Classifier, TrainingImages]:
-    """Return the unadapted classifier, whose tower drops a share of patches, and its images."""
-    clip = load_clip(write_tiny_clip(folder / "clip", patch_dropout=patch_dropout))
+def world(folder: Path, **clip_options: Any) -> tuple[Classifier, TrainingImages]:
+    """Return an unadapted classifier and its images; options are `write_tiny_clip`'s."""
+    clip = load_clip(write_tiny_clip(folder / "clip", **clip_options))
     image_set = write_colours(folder / "data", N, colour_task())
     rows = image_set.select(None, 0, "random")
     images = TrainingImages(image_set.data, rows, Augment.of(clip.preprocess_train), seed=0)
@@ -45,10 +47,10 @@ def adapt(
     validate: Validate | None = None,
     objective: Objective | None = None,
     run: str = "run",
-    patch_dropout: float = 0.0,
+    **clip_options: Any,
 ) -> Adapted:
     """Fine-tune that classifier."""
-    classifier, images = world(folder, patch_dropout)
+    classifier, images = world(folder, **clip_options)
     return finetune(
         classifier,
         images,
@@ -61,16 +63,16 @@ def adapt(
 
 
 def save_always(patch: pytest.MonkeyPatch, check_steps: int = 50) -> None:
-    """Save whenever a training may, every so many steps of an epoch: a user's take minutes."""
+    """Save at every look at the losses, which come every so many steps of an epoch."""
     patch.setattr(training_module, "CHECK_STEPS", check_steps)
-    patch.setattr(training_module, "SAVE_SECONDS", 0.0)
-    patch.setattr(training_module, "SAVE_SHARE", math.inf)
+    patch.setattr(save_policy, "SAVE_SECONDS", 0.0)
+    patch.setattr(save_policy, "SAVE_SHARE", math.inf)
 
 
 def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: float) -> None:
-    """Compare weights, but for the attention keys' biases where anything may differ.
+    """Compare weights; with a tolerance, leave out the biases of the attention keys.
 
-    Softmax ignores those biases, so their gradient is rounding alone, which Adam makes a full step.
+    Softmax ignores those biases, so their gradient is rounding, which Adam makes a full step of.
     """
     assert left.keys() == right.keys()
     for name, value in left.items():

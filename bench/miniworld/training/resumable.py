@@ -18,6 +18,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.core.errors import BenchError
+from bench.core.schedules import half_cosine
 
 CHECKPOINT_SECONDS = 120.0
 CURVE_FILE = "curve.jsonl"
@@ -111,8 +112,7 @@ def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
 
 def warm_cosine(step: int, steps: int, warm_steps: int) -> float:
     """Return the factor of the learning rate: a linear rise, then half a cosine to zero."""
-    warm = min(1.0, (step + 1) / warm_steps)
-    return warm * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+    return min(1.0, (step + 1) / warm_steps) * half_cosine(step, steps)
 
 
 def half_precision() -> torch.autocast:

@@ -22,11 +22,11 @@ from tests.conftest import Bench, environment
 # The command line with a heartbeat and a checkpoint at every step: a user's steps take seconds.
 PROGRAM = """
 import sys
-from adapt import training
+from adapt import save_policy, training
 from bench import cli
 from bench.storage import heartbeat
-heartbeat.INTERVAL_SECONDS = training.SAVE_SECONDS = 0
-training.CHECK_STEPS, training.SAVE_SHARE = 2, float("inf")
+heartbeat.INTERVAL_SECONDS = save_policy.SAVE_SECONDS = 0
+training.CHECK_STEPS, save_policy.SAVE_SHARE = 2, float("inf")
 cli.main(sys.argv[1:])
 """
 

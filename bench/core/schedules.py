@@ -1,0 +1,24 @@
+"""Learning rate schedules: half a cosine to zero, alone or after a linear warm-up."""
+
+import math
+
+
+def half_cosine(step: int, steps: int) -> float:
+    """Return the factor at a step, from 0, of a fall from 1 to 0 over so many steps."""
+    return 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def warmup_cosine(peak: float, step: int, warmup: int, steps: int) -> float:
+    """Return the learning rate of a step, the first being 0.
+
+    A warm-up that is longer than the training is never left.
+
+    Args:
+        peak: The rate at the end of the warm-up.
+        step: The step.
+        warmup: Steps over which the rate rises linearly.
+        steps: Steps of the whole training.
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * half_cosine(step - warmup, steps - warmup)
