@@ -18,7 +18,7 @@ from bench.tasks import find_task
 if TYPE_CHECKING:
     from adapt.finetune import Adapted
     from adapt.models import Classifier
-    from eval.features.features import ModelFeatures
+    from eval.features.model_features import ModelFeatures
 
 
 class Verdict(NamedTuple):
@@ -51,7 +51,7 @@ class Judge:
 
     def validate(self, classifier: "Classifier", epoch: int) -> float:
         """Return the score on val by which epochs are compared."""
-        from eval.features.features import KEPT_BYTES
+        from eval.features.model_features import KEPT_BYTES
         from eval.metrics.intervals import value
 
         features = self._features(classifier, epoch)
@@ -94,7 +94,7 @@ class Judge:
         write_parquet(path, pl.concat(tables))
 
     def _features(self, classifier: "Classifier", epoch: int) -> "ModelFeatures":
-        from eval.features.features import ModelFeatures
+        from eval.features.model_features import ModelFeatures
 
         return ModelFeatures(
             classifier,

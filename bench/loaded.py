@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from adapt.models import Clip
-    from eval.features.features import TaskImages
+    from eval.features.task_images import TaskImages
 
 
 @lru_cache(maxsize=4)
@@ -34,7 +34,7 @@ def device() -> str:
 @lru_cache(maxsize=4)
 def task_images_of(name: str, home: Home, model: str) -> "TaskImages":
     """Return a task's images, preprocessed for a model."""
-    from eval.features.features import TaskImages
+    from eval.features.task_images import TaskImages
 
     return TaskImages(find_task(name), home, clip_of(model).preprocess_val)
 

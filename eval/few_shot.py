@@ -1,6 +1,6 @@
-"""Few-shot accuracy: a linear probe on so many training images per class, over several draws.
+"""Few-shot accuracy: a linear probe on a few training images per class, in several trials.
 
-The penalty is chosen on the validation split for every draw; the probe is not refitted with it.
+Each trial samples images and chooses its penalty on the validation split. It is not refitted.
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from bench.core.arrays import LabelArray
 from bench.core.config import Config, Natural, Positive
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
-from eval.linear_probe import PENALTIES, GridFit, fit_grid
+from eval.probe.grid import PENALTIES, GridFit, fit_grid
 
 _GRID = PENALTIES[::4]
-"""Of so few images, every fourth penalty tells as much."""
+"""For so few images, every fourth penalty is enough."""
 
 
 @dataclass(frozen=True)
 class _Fits:
-    """A model's probes by number of shots, one per draw."""
+    """A model's probes by number of shots, one per trial."""
 
     model: ModelView
     by_shots: dict[int, list[GridFit]]
@@ -29,14 +29,15 @@ class _Fits:
 
 @evaluators.register("few-shot")
 class FewShot:
-    """Judges features by linear probes on few images per class."""
+    """Evaluates features by linear probes on few images per class."""
 
     class Options(Config, frozen=True, kw_only=True):
-        """How many images, and how often they are drawn."""
+        """How many images, and how often they are sampled."""
 
         shots: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (1, 2, 4, 8, 16)
-        """Images per class; a class with fewer gives all it has."""
-        draws: Positive = 5
+        """Images per class, or all of a class that has fewer."""
+        trials: Positive = 5
+        """How often images are sampled."""
         seed: Natural = 0
 
     def __init__(self, options: Options) -> None:
@@ -44,22 +45,22 @@ class FewShot:
         self._fits: _Fits | None = None
 
     def validate(self, model: ModelView) -> Evaluation:
-        """Judge every draw's best probe."""
-        return self._judge(model, "val")
+        """Evaluate the best probe of every trial."""
+        return self._evaluate(model, "val")
 
     def test(self, model: ModelView) -> Evaluation:
-        """Judge the same probes."""
-        return self._judge(model, "test")
+        """Evaluate the same probes."""
+        return self._evaluate(model, "test")
 
-    def _judge(self, model: ModelView, split: str) -> Evaluation:
+    def _evaluate(self, model: ModelView, split: str) -> Evaluation:
         features, labels = model.features(split), model.labels(split)
         parts = {}
         for shots, grids in self._fitted(model).items():
             predicted = np.stack([grid.predict(features) for grid in grids])
             chosen = {"l2": [float(grid.l2[grid.chosen]) for grid in grids]}
             parts[str(shots)] = Evaluation(predicted, labels, chosen)
-        every = np.concatenate([part.predicted for part in parts.values()])
-        return Evaluation(every, labels, chosen={}, parts=parts)
+        predicted = np.concatenate([part.predicted for part in parts.values()])
+        return Evaluation(predicted, labels, chosen={}, parts=parts)
 
     def _fitted(self, model: ModelView) -> dict[int, list[GridFit]]:
         if self._fits is None or self._fits.model is not model:
@@ -71,22 +72,22 @@ class FewShot:
 
     def _fit(self, model: ModelView, shots: int) -> list[GridFit]:
         features, labels = model.features("train"), model.labels("train")
-        val, val_labels = model.features("val"), model.labels("val")
+        val, metric = (model.features("val"), model.labels("val")), model.task.metric
         grids = []
-        for index in range(self._options.draws):
-            rows = draw(labels, shots, (self._options.seed, index))
-            shown, metric = (features[rows], labels[rows]), model.task.metric
-            grids.append(fit_grid(*shown, val, val_labels, _GRID, metric=metric, rule="best"))
+        for trial in range(self._options.trials):
+            rows = sample(labels, shots, (self._options.seed, trial))
+            shown = features[rows], labels[rows]
+            grids.append(fit_grid(*shown, *val, _GRID, metric=metric, rule="best"))
         return grids
 
 
-def draw(labels: LabelArray, shots: int, seed: tuple[int, ...]) -> LabelArray:
-    """Return the rows of so many images per class; more shots keep those of fewer.
+def sample(labels: LabelArray, shots: int, seed: tuple[int, ...]) -> LabelArray:
+    """Return the rows of so many images per class; more shots include those of fewer.
 
     Args:
         labels: int64 ``[n]``.
         shots: Images per class.
-        seed: Fixes the draw.
+        seed: Fixes the sample.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     chosen = [order[labels[order] == label][:shots] for label in np.unique(labels)]

@@ -1,7 +1,7 @@
-"""k nearest neighbours among the training images, their number chosen on validation data.
+"""k nearest neighbours among the training images; k is chosen on validation data.
 
-The vote is weighted by exp(similarity / 0.07), as DINO and Wu et al. (2018) do; the neighbours of
-test images are sought among train and val together, as the linear probe is refitted on both.
+Votes are weighted by exp(similarity / 0.07), as in DINO and Wu et al. (2018). Test images have
+their neighbours in train and val together, as the linear probe is refitted on both.
 """
 
 from typing import Annotated
@@ -13,45 +13,49 @@ from bench.core.arrays import FloatArray, LabelArray
 from bench.core.config import Config, Positive
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
-from eval.metrics.intervals import score
+from eval._shared import best, joined
 
 TEMPERATURE = 0.07
-"""Wu et al. 2018, and DINO's evaluation."""
+"""The value of Wu et al. 2018 and of DINO's evaluation."""
 
 _ROWS = 1024
-"""Images whose similarities are held at once."""
+"""Images whose similarities are in memory at a time."""
 
 
 @evaluators.register("knn")
 class NearestNeighbours:
-    """Judges features by the classes of their nearest neighbours."""
+    """Evaluates features by the classes of their nearest neighbours."""
 
     class Options(Config, frozen=True, kw_only=True):
         """How many neighbours vote."""
 
         k: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (1, 2, 5, 10, 20, 50, 100)
-        """Candidates; more than there are images means all."""
+        """Candidates; a number above that of the images means all of them."""
 
     def __init__(self, options: Options) -> None:
         self._ks = sorted(set(options.k))
 
     def validate(self, model: ModelView) -> Evaluation:
-        """Judge the best number of neighbours among train; of equal ones, the smallest."""
-        bank, labels = model.features("train"), model.labels("train")
-        votes = neighbours(bank, labels, model.features("val"), self._ks, _classes(model))
-        truth = model.labels("val")
-        found = [score(predicted, truth, model.task.metric) for predicted in votes]
-        best = int(np.argmax(found))
-        chosen = {"k": self._ks[best], "val_score": found[best]}
-        return Evaluation(votes[best], truth, chosen)
+        """Evaluate the best number of neighbours in train, the smallest of equal ones."""
+        votes, labels = _votes(model, ["train"], "val", self._ks), model.labels("val")
+        index, score = best(votes, labels, model.task.metric)
+        return Evaluation(votes[index], labels, {"k": self._ks[index], "val_score": score})
 
     def test(self, model: ModelView) -> Evaluation:
-        """Judge the chosen number of neighbours among train and val."""
+        """Evaluate the chosen number of neighbours in train and val."""
         chosen = self.validate(model).chosen
-        bank = np.concatenate([model.features("train"), model.features("val")])
-        labels = np.concatenate([model.labels("train"), model.labels("val")])
-        votes = neighbours(bank, labels, model.features("test"), [chosen["k"]], _classes(model))
+        votes = _votes(model, ["train", "val"], "test", [chosen["k"]])
         return Evaluation(votes[0], model.labels("test"), chosen)
+
+
+def _votes(model: ModelView, bank: list[str], queries: str, ks: list[int]) -> LabelArray:
+    return neighbours(
+        joined(model.features, bank),
+        joined(model.labels, bank),
+        model.features(queries),
+        ks,
+        len(model.task.class_names),
+    )
 
 
 def neighbours(
@@ -63,14 +67,14 @@ def neighbours(
         bank: L2-normalised features, float32 ``[n, dim]``.
         labels: Their classes, int64 ``[n]``.
         queries: L2-normalised features, float32 ``[m, dim]``.
-        ks: Numbers of neighbours, rising.
+        ks: Numbers of neighbours, in ascending order.
         classes: Number of classes.
 
     Returns:
         int64 ``[len(ks), m]``.
     """
     most = min(ks[-1], len(bank))
-    found = np.empty((len(ks), len(queries)), np.int64)
+    voted = np.empty((len(ks), len(queries)), np.int64)
     for start in range(0, len(queries), _ROWS):
         similarity = queries[start : start + _ROWS] @ bank.T
         nearest = np.argpartition(-similarity, most - 1, axis=1)[:, :most]
@@ -82,9 +86,5 @@ def neighbours(
         for place, k in enumerate(ks):
             votes = np.zeros((len(similarity), classes))
             np.add.at(votes, (rows, labels[nearest[:, :k]]), weights[:, :k])
-            found[place, start : start + _ROWS] = votes.argmax(axis=1)
-    return found
-
-
-def _classes(model: ModelView) -> int:
-    return len(model.task.class_names)
+            voted[place, start : start + _ROWS] = votes.argmax(axis=1)
+    return voted

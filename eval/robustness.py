@@ -1,30 +1,29 @@
-"""Robustness: the trained head on test images of another kind, where the task has some.
+"""Robustness: the trained head on the task's shifted test images, if it has any.
 
-`results` puts them beside the `zero-shot` score on the test split itself.
+`results` compares them with the `zero-shot` score on the test split itself.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
-from bench.core.config import Config
 from bench.core.errors import RequestError
 from bench.core.task import Task
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
-from eval._head import classify
+from eval._shared import NothingChosen
 
 
 @evaluators.register("robustness")
-class Robustness:
-    """Judges a classifier by its own head on each of the task's shifted splits."""
-
-    class Options(Config, frozen=True, kw_only=True):
-        """There is nothing to choose."""
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
+class Robustness(NothingChosen):
+    """Evaluates a classifier by its own head on each of the task's shifted splits."""
 
     def check(self, task: Task) -> None:
-        """Make sure that the task has a shifted split."""
+        """Check that the task has a shifted split.
+
+        Raises:
+            RequestError: If it has none.
+        """
         if not task.shifted:
             raise RequestError(
                 f"task {task.name} has no shifted split for the evaluator robustness",
@@ -32,21 +31,18 @@ class Robustness:
             )
 
     def validate(self, model: ModelView) -> Evaluation:
-        """Judge on the validation split, which every shifted split is selected by."""
-        found = classify(model.head_logits("val"), model.labels("val"))
-        parts = dict.fromkeys(model.task.shifted, found)
-        return Evaluation(found.predicted, found.labels, chosen={}, parts=parts)
+        """Evaluate on the validation split, by which the epoch is chosen for all shifted splits."""
+        evaluation = self._evaluate(model, "val")
+        return replace(evaluation, parts=dict.fromkeys(model.task.shifted, evaluation))
 
     def test(self, model: ModelView) -> Evaluation:
-        """Judge on every shifted split."""
-        parts = {name: self._on(model, name) for name in model.task.shifted}
+        """Evaluate on every shifted split."""
+        parts = {
+            name: replace(self._evaluate(model, name), split=name) for name in model.task.shifted
+        }
         return Evaluation(
             np.concatenate([part.predicted for part in parts.values()]),
             np.concatenate([part.labels for part in parts.values()]),
             chosen={},
             parts=parts,
         )
-
-    def _on(self, model: ModelView, split: str) -> Evaluation:
-        found = classify(model.head_logits(split), model.labels(split))
-        return Evaluation(found.predicted, found.labels, chosen={}, split=split)

@@ -22,8 +22,8 @@ class Score(Config, frozen=True, kw_only=True):
     ci_high: float
     chosen: Json = {}
     """What was selected on validation data to get here (regularisation, epoch, …)."""
-    draws: list[float] = []
-    """The value of each draw, where an evaluator made several; the value is then their mean."""
+    trials: list[float] = []
+    """The value of each trial, if an evaluator made several; the value is then their mean."""
 
 
 class Counts(Config, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ class Counts(Config, frozen=True, kw_only=True):
 class RunRecord(Config, frozen=True, kw_only=True):
     """What a run leaves behind: enough to plot it, to trust it and to repeat it."""
 
-    schema_version: int = 1
+    schema_version: int = 2
     run_id: str
     status: Literal["done", "failed"]
     spec: RunSpec

@@ -43,7 +43,7 @@ class Evaluation:
     """An evaluator's result on one split.
 
     Attributes:
-        predicted: Class indices, int64 ``[n]``, or ``[draws, n]`` where it made several draws.
+        predicted: Class indices, int64 ``[n]``, or ``[trials, n]`` where it made several trials.
         labels: True class indices, int64 ``[n]``.
         chosen: Hyper-parameters selected on validation data.
         details: Results beyond scores, for the record.
@@ -61,7 +61,7 @@ class Evaluation:
 
     @property
     def hits(self) -> NDArray[np.float64]:
-        """Per image, the share of draws that were right, float64 ``[n]``."""
+        """Per image, the share of trials that were right, float64 ``[n]``."""
         share: NDArray[np.float64] = np.atleast_2d(self.predicted == self.labels).mean(axis=0)
         return share
 

@@ -1,1 +1,1 @@
-"""What evaluators see of a model: its features on a task's splits."""
+"""Features of a model on a task's splits."""

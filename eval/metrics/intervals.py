@@ -1,7 +1,7 @@
 """Accuracy and mean accuracy per class, with 95 % intervals for the sampling of test images.
 
-Ambiguous draws (of few shots, say) are averaged image by image: the interval is for the choice of
-test images alone, and the draws' own values stand beside it.
+Several trials, as of few shots, are averaged image by image. The interval is for the choice of test
+images alone; the value of each trial is kept beside it.
 """
 
 from collections.abc import Callable
@@ -20,18 +20,18 @@ Interval = tuple[float, float, float]
 
 
 def accuracy(evaluation: Evaluation) -> Interval:
-    """Return the share of images that are classified right."""
+    """Return the share of images that are classified correctly."""
     right = float(evaluation.hits.sum())
     n = len(evaluation.labels)
     return right / n, *wilson(right, n)
 
 
 def mean_per_class(evaluation: Evaluation) -> Interval:
-    """Return the unweighted mean of the classes' accuracies, over classes that have images.
+    """Return the unweighted mean of the accuracies of all classes that have images.
 
-    Images are sampled within their class, so the variance is the sum of the classes'; it sets the
-    sample size of a Wilson interval. For the variance alone, each class is given one more image,
-    as often right as the others: five out of five is not certainty.
+    Images are sampled within their class, so variances add up over classes. The sum sets the sample
+    size of a Wilson interval. For the variance alone, each class gets one more image, right about
+    as often as the others: five out of five is not certainty.
     """
     _, index = np.unique(evaluation.labels, return_inverse=True)
     n = np.bincount(index)
@@ -56,16 +56,16 @@ def value(evaluation: Evaluation, task: Task) -> float:
 
 
 def score(predicted: LabelArray, labels: LabelArray, metric: str) -> float:
-    """Return a metric of answers and truth, int64 ``[n]``: what choices are made by."""
+    """Return a metric of predictions and labels, int64 ``[n]``, by which to choose."""
     return METRICS[metric](Evaluation(predicted, labels, chosen={}))[0]
 
 
 def scores(evaluator: str, split: str, evaluation: Evaluation) -> list[Score]:
     """Return every metric of an evaluation, with its interval."""
-    found = []
+    rows = []
     for metric, measure in METRICS.items():
         estimate, low, high = measure(evaluation)
-        found.append(
+        rows.append(
             Score(
                 evaluator=evaluator,
                 split=split,
@@ -75,14 +75,14 @@ def scores(evaluator: str, split: str, evaluation: Evaluation) -> list[Score]:
                 ci_low=low,
                 ci_high=high,
                 chosen=evaluation.chosen,
-                draws=[measure(draw)[0] for draw in _draws(evaluation)],
+                trials=[measure(trial)[0] for trial in _trials(evaluation)],
             )
         )
-    return found
+    return rows
 
 
-def _draws(evaluation: Evaluation) -> list[Evaluation]:
-    """Return an evaluation of several draws as one of each; nothing, where there is but one."""
+def _trials(evaluation: Evaluation) -> list[Evaluation]:
+    """Return one evaluation per trial; none, if there was but one."""
     if evaluation.predicted.ndim == 1:
         return []
-    return [replace(evaluation, predicted=draw) for draw in evaluation.predicted]
+    return [replace(evaluation, predicted=predicted) for predicted in evaluation.predicted]

@@ -87,7 +87,7 @@ def score_rows(record: RunRecord, by_evaluator: Mapping[ScoredAs, str]) -> Itera
             **row,
             "evaluator": by_evaluator.get((record.run_id, score.evaluator), score.evaluator),
             "chosen": _json(score.chosen),
-            "draws": _json(score.draws),
+            "trials": _json(score.trials),
         }
 
 

@@ -14,7 +14,7 @@ CREATE TABLE runs (
 
 CREATE TABLE scores (
     run_id VARCHAR, evaluator VARCHAR, split VARCHAR, metric VARCHAR, value DOUBLE, n BIGINT,
-    ci_low DOUBLE, ci_high DOUBLE, chosen JSON, draws JSON);
+    ci_low DOUBLE, ci_high DOUBLE, chosen JSON, trials JSON);
 
 CREATE TABLE stage_counts (run_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBLE);
 

@@ -16,7 +16,8 @@ import torch
 from adapt.models import Classifier, load_clip, text_head
 from bench.core.paths import Home
 from bench.tasks import find_task
-from eval.features.features import ModelFeatures, TaskImages
+from eval.features.model_features import ModelFeatures
+from eval.features.task_images import TaskImages
 
 TURNS = 5
 

@@ -17,7 +17,7 @@ import torch
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from eval.linear_probe import PENALTIES, fit_grid
+from eval.probe.grid import PENALTIES, fit_grid
 
 NOISE = 4.0
 """Puts the best validation accuracy of the aircraft size near the 65 % of the paper's baseline."""

@@ -24,7 +24,7 @@ from bench.core.records import RunRecord
 from bench.plugins import evaluator_of
 from bench.plugins.evaluation import Evaluation, ModelView
 from eval.features.penultimate import penultimate
-from eval.few_shot import draw
+from eval.few_shot import sample
 from eval.knn import TEMPERATURE, neighbours
 from eval.metrics.intervals import mean_per_class, scores
 from eval.per_class import per_class
@@ -40,7 +40,7 @@ EVERY: dict[str, Json] = {
     "zero-shot-text": {},
     "linear-probe": {},
     "knn": {},
-    "few-shot": {"shots": [1, 2], "draws": 2},
+    "few-shot": {"shots": [1, 2], "trials": 2},
     "per-class": {},
     "finetuned-head": {"epochs": 3},
 }
@@ -163,40 +163,40 @@ def test_choices_are_made_by_the_tasks_metric(name: str) -> None:
 
 
 def test_few_shots_penalties_are_chosen_by_the_tasks_metric() -> None:
-    few = evaluator_of("few-shot", {"shots": [4], "draws": 2})
+    few = evaluator_of("few-shot", {"shots": [4], "trials": 2})
     left, right = (few.validate(unbalanced(metric)) for metric in ("accuracy", "mean-per-class"))
     assert left.parts["4"].chosen != right.parts["4"].chosen
 
 
 def test_more_shots_keep_the_images_of_fewer() -> None:
     labels = np.random.default_rng(0).integers(0, 5, 200)
-    few, many = draw(labels, 2, (0, 1)), draw(labels, 8, (0, 1))
+    few, many = sample(labels, 2, (0, 1)), sample(labels, 8, (0, 1))
     assert set(few) < set(many)
     assert np.bincount(labels[few]).tolist() == [2] * 5
-    assert set(draw(labels, 2, (0, 2))) != set(few)
-    assert len(draw(labels, 1000, (0, 1))) == 200
+    assert set(sample(labels, 2, (0, 2))) != set(few)
+    assert len(sample(labels, 1000, (0, 1))) == 200
 
 
-def test_few_shots_are_scored_by_size_with_their_draws_apart() -> None:
+def test_few_shots_are_scored_by_size_with_their_trials_apart() -> None:
     model = view(spread=0.8)
-    found = evaluator_of("few-shot", {"shots": [1, 16], "draws": 4}).test(model)
+    found = evaluator_of("few-shot", {"shots": [1, 16], "trials": 4}).test(model)
     parts = found.scored("few-shot")
     assert list(parts) == ["few-shot-1", "few-shot-16"]
     assert accuracy(parts["few-shot-1"]) < accuracy(parts["few-shot-16"])
     for name, part in parts.items():
         score = scores(name, "test", part)[0]
-        assert len(score.draws) == 4
-        assert len(set(score.draws)) > 1
-        assert score.value == pytest.approx(np.mean(score.draws))
+        assert len(score.trials) == 4
+        assert len(set(score.trials)) > 1
+        assert score.value == pytest.approx(np.mean(score.trials))
         assert score.n == 90
         assert score.ci_low < score.value < score.ci_high
 
 
 def test_one_shot_is_the_probe_of_those_images() -> None:
     model = view(spread=0.5)
-    (part,) = evaluator_of("few-shot", {"shots": [4], "draws": 1}).test(model).parts.values()
+    (part,) = evaluator_of("few-shot", {"shots": [4], "trials": 1}).test(model).parts.values()
     features, labels = model.splits["train"]
-    rows = draw(labels, 4, (0, 0))
+    rows = sample(labels, 4, (0, 0))
     reference = LogisticRegression(C=1 / part.chosen["l2"][0], tol=1e-9, max_iter=10_000)
     reference.fit(features[rows].astype(np.float64), labels[rows])
     expected = reference.predict(model.features("test").astype(np.float64))
@@ -275,7 +275,7 @@ def test_penultimate_features_are_what_the_projection_is_applied_to(
 
 
 def test_a_tower_of_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(RequestError, match="no projection to leave out"):
+    with pytest.raises(RequestError, match="features=projection"):
         penultimate(nn.Flatten(), torch.zeros(1, 3, 4, 4))
 
 

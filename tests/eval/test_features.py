@@ -12,7 +12,8 @@ from torch import Tensor
 from adapt.models import Classifier, Clip, ClipEmbedder, load_clip
 from bench.core.arrays import FloatArray
 from bench.core.paths import Home
-from eval.features.features import ModelFeatures, TaskImages
+from eval.features.model_features import ModelFeatures
+from eval.features.task_images import TaskImages
 from eval.zero_shot import ZeroShot
 from tests.support.tiny_clip import colour_task, write_tiny_clip
 

@@ -16,14 +16,8 @@ from torch.overrides import TorchFunctionMode
 
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation
-from eval.linear_probe import (
-    PENALTIES,
-    GridFit,
-    LinearProbe,
-    Rule,
-    _within_one_error,
-    fit_grid,
-)
+from eval.linear_probe import LinearProbe
+from eval.probe.grid import PENALTIES, GridFit, Rule, fit_grid, within_one_error
 from tests.support.views import Data, View, blobs
 
 torch.set_num_threads(1)
@@ -403,7 +397,7 @@ def test_one_validation_image_does_not_decide() -> None:
     labels = np.zeros(400, dtype=np.int64)
     hits = np.ones((3, 400), dtype=bool)
     hits[1, :1] = hits[2, :2] = False
-    assert _within_one_error(hits, 0, labels, "accuracy").tolist() == [True, True, False]
+    assert within_one_error(hits, 0, labels, "accuracy").tolist() == [True, True, False]
 
 
 def test_test_refits_on_train_and_val_with_the_chosen_penalty() -> None:
