@@ -15,40 +15,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn import functional
 
-from adapt.checkpoint import Checkpoint
 from adapt.data import TrainingImages
-from adapt.finetune import Adapted, finetune
-from adapt.models import Classifier
 from adapt.order import BatchSchedule, SampledImage
-from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
-from tests.support.tiny_training import SPEC, N, adapt, assert_same, rising, save_always, world
+from tests.support.tiny_training import (
+    SPEC,
+    EndedError,
+    N,
+    WatchedLoss,
+    adapt,
+    assert_same,
+    kept,
+    losses,
+    position,
+    save_always,
+    train,
+    world,
+)
 
 torch.set_num_threads(1)
 
 PAIR = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-
-
-class EndedError(Exception):
-    """What ends a training before it is done."""
-
-
-class Ending:
-    """Cross-entropy that ends the training at some call: as the kernel would, or with an error."""
-
-    def __init__(self, calls: int, error: Exception | None = None) -> None:
-        self.calls = calls
-        self.error = error
-
-    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
-        self.calls -= 1
-        if self.calls < 0:
-            if self.error is not None:
-                raise self.error
-            os.kill(os.getpid(), signal.SIGKILL)
-        return functional.cross_entropy(model(images), labels)
 
 
 def start(
@@ -64,28 +52,8 @@ def start(
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     words = [folder, kill_at, msgspec.json.encode(spec).decode(), patch_dropout, check_steps]
     command = [sys.executable, *launcher, __file__, *map(str, words)]
-    # Its end is that of its workers, too: they hold the pipes.
+    # Returns only when its workers have ended too, as they hold the pipes.
     return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
-
-
-def kept(folder: Path) -> Checkpoint:
-    found = Checkpoint.load(folder / "run")
-    assert found is not None
-    return found
-
-
-def place(folder: Path) -> tuple[int, int]:
-    """Return the epoch that a checkpoint continues in, and the step in it."""
-    return len(kept(folder).history), kept(folder).progress.step
-
-
-def last_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the weights that the last epoch left."""
-    return kept(folder).last
-
-
-def losses(adapted: Adapted) -> list[float | None]:
-    return [epoch.loss for epoch in adapted.history]
 
 
 # Epochs have 3 steps; with forward passes of 5 images, each of the full batches is 4 calls.
@@ -111,16 +79,16 @@ def test_killed_training_continues_bit_for_bit(
     undisturbed = adapt(tmp_path, spec, run="undisturbed", patch_dropout=patch_dropout)
     code = start(tmp_path, spec, kill_at, patch_dropout=patch_dropout, check_steps=check_steps)
     assert code == -signal.SIGKILL
-    assert place(tmp_path) == expected
+    assert position(tmp_path) == expected
     resumed = adapt(tmp_path, spec, validate=lambda *_: 9.0, patch_dropout=patch_dropout)
     assert losses(resumed) == losses(undisturbed)
-    assert_same(last_weights(tmp_path), undisturbed.classifier.state(), 0)
+    assert_same(kept(tmp_path).last, undisturbed.classifier.state(), 0)
     assert resumed.chosen.epoch == 2
 
 
 def interrupted(folder: Path, spec: TrainSpec, calls: int) -> None:
     with pytest.raises(EndedError):
-        adapt(folder, spec, objective=Ending(calls, EndedError()))
+        adapt(folder, spec, objective=WatchedLoss(at=calls + 1))
 
 
 @settings(max_examples=8, deadline=None)
@@ -140,12 +108,12 @@ def test_training_cut_anywhere_ends_as_an_undisturbed_one(
         undisturbed = adapt(folder, spec, run="undisturbed", patch_dropout=0.5)
         for cut in cuts:
             try:
-                adapt(folder, spec, objective=Ending(cut, EndedError()), patch_dropout=0.5)
+                adapt(folder, spec, objective=WatchedLoss(at=cut + 1), patch_dropout=0.5)
             except EndedError:
-                assert place(folder)[1] % check_steps == 0
+                assert position(folder)[1] % check_steps == 0
         resumed = adapt(folder, spec, validate=lambda *_: 9.0, patch_dropout=0.5)
         assert losses(resumed) == losses(undisturbed)
-        assert_same(last_weights(folder), undisturbed.classifier.state(), 0)
+        assert_same(kept(folder).last, undisturbed.classifier.state(), 0)
 
 
 class RecordingImages(TrainingImages):
@@ -163,20 +131,12 @@ def test_what_was_trained_on_is_not_read_again(
 ) -> None:
     save_always(monkeypatch, check_steps=1)
     interrupted(tmp_path, SPEC, calls=5)
-    assert place(tmp_path) == (2, 2)
+    assert position(tmp_path) == (2, 2)
     classifier, images = world(tmp_path)
     images.__class__ = RecordingImages
     assert isinstance(images, RecordingImages)
     images.asked = []
-    finetune(
-        classifier,
-        images,
-        Ending(1000),
-        SPEC,
-        folder=tmp_path / "run",
-        validate=rising(),
-        progress=Progress(quiet=True),
-    )
+    train(classifier, images, tmp_path / "run")
     schedule = BatchSchedule(SPEC, images.labels, 0)
     remaining = [*schedule.batches(2)[2:], *schedule.batches(3)]
     assert images.asked == [sample for batch in remaining for sample in batch]
@@ -189,7 +149,7 @@ def test_workers_and_nodes_may_change_between_runs(
     undisturbed = adapt(tmp_path, run="undisturbed")
     interrupted(tmp_path, SPEC, calls=5)
     adapt(tmp_path, msgspec.structs.replace(SPEC, workers=1, nodes=2))
-    assert_same(last_weights(tmp_path), undisturbed.classifier.state(), 0)
+    assert_same(kept(tmp_path).last, undisturbed.classifier.state(), 0)
 
 
 def test_smaller_forward_passes_continue_what_ran_out_of_memory(
@@ -198,17 +158,10 @@ def test_smaller_forward_passes_continue_what_ran_out_of_memory(
     save_always(monkeypatch, check_steps=2)
     undisturbed = adapt(tmp_path, run="undisturbed")
     interrupted(tmp_path, SPEC, calls=5)
-    seen: list[int] = []
-
-    class Watched(Ending):
-        def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
-            seen.append(len(images))
-            return super().loss(model, images, labels)
-
-    spec = msgspec.structs.replace(SPEC, micro_batch=4)
-    adapt(tmp_path, spec, objective=Watched(1000))
-    assert seen == [4] * 12
-    assert_same(last_weights(tmp_path), undisturbed.classifier.state(), 2e-6)
+    loss = WatchedLoss()
+    adapt(tmp_path, msgspec.structs.replace(SPEC, micro_batch=4), objective=loss)
+    assert loss.sizes == [4] * 12
+    assert_same(kept(tmp_path).last, undisturbed.classifier.state(), 2e-6)
 
 
 @pytest.mark.slow
@@ -221,16 +174,12 @@ def test_two_processes_equal_one_and_continue_bit_for_bit(tmp_path: Path) -> Non
     assert start(left, spec, 1000, *PAIR) == 0
     together = kept(left)
     assert_same(together.last, alone.classifier.state(), 2e-6)
-    assert [epoch.loss for epoch in together.history[1:]] == pytest.approx(
-        losses(alone)[1:], abs=1e-6
-    )
+    assert losses(together) == pytest.approx(losses(alone), abs=1e-6)
     assert start(cut, spec, 6, *PAIR, check_steps=2) != 0
-    assert place(cut) == (2, 2)
+    assert position(cut) == (2, 2)
     assert start(cut, spec, 1000, *PAIR, check_steps=2) == 0
     assert_same(kept(cut).last, together.last, 0)
-    assert [epoch.loss for epoch in kept(cut).history[1:]] == pytest.approx(
-        [epoch.loss for epoch in together.history[1:]], rel=1e-12
-    )
+    assert losses(kept(cut)) == pytest.approx(losses(together), rel=1e-12)
 
 
 def main() -> None:
@@ -241,15 +190,8 @@ def main() -> None:
     classifier, images = world(
         folder / f"rank-{os.environ.get('RANK', '0')}", patch_dropout=float(sys.argv[4])
     )
-    finetune(
-        classifier,
-        images,
-        Ending(kill_at),
-        spec,
-        folder=folder / "run",
-        validate=rising(),
-        progress=Progress(quiet=True),
-    )
+    killed = WatchedLoss(kill_at + 1, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    train(classifier, images, folder / "run", spec, objective=killed)
 
 
 if __name__ == "__main__":

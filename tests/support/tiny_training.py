@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from adapt import save_policy
 from adapt import training as training_module
 from adapt.augment import Augment
+from adapt.checkpoint import Checkpoint
 from adapt.data import TrainingImages
 from adapt.finetune import Adapted, finetune
 from adapt.models import Classifier, load_clip
@@ -41,6 +43,26 @@ def world(folder: Path, **clip_options: Any) -> tuple[Classifier, TrainingImages
     return Classifier.from_clip(clip, colour_task()), images
 
 
+def train(
+    classifier: Classifier,
+    images: TrainingImages | None,
+    folder: Path,
+    spec: TrainSpec = SPEC,
+    validate: Validate | None = None,
+    objective: Objective | None = None,
+) -> Adapted:
+    """Fine-tune a classifier."""
+    return finetune(
+        classifier,
+        images,
+        objective or CrossEntropy(),
+        spec,
+        folder=folder,
+        validate=validate or rising(),
+        progress=Progress(quiet=True),
+    )
+
+
 def adapt(
     folder: Path,
     spec: TrainSpec = SPEC,
@@ -49,17 +71,56 @@ def adapt(
     run: str = "run",
     **clip_options: Any,
 ) -> Adapted:
-    """Fine-tune that classifier."""
-    classifier, images = world(folder, **clip_options)
-    return finetune(
-        classifier,
-        images,
-        objective or CrossEntropy(),
-        spec,
-        folder=folder / run,
-        validate=validate or rising(),
-        progress=Progress(quiet=True),
-    )
+    """Fine-tune the unadapted classifier of `world`."""
+    return train(*world(folder, **clip_options), folder / run, spec, validate, objective)
+
+
+class EndedError(Exception):
+    """What ends a training before it is done."""
+
+
+def end() -> None:
+    raise EndedError
+
+
+class WatchedLoss(CrossEntropy):
+    """Cross-entropy that records its calls, and does something at one of them.
+
+    Args:
+        at: The call, from 1.
+        action: What to do before it; by default, to end the training.
+    """
+
+    def __init__(self, at: int = 0, action: Callable[[], None] = end) -> None:
+        self._at = at
+        self._action = action
+        self.sizes: list[int] = []
+        self.values: list[float] = []
+
+    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+        self.sizes.append(len(images))
+        if len(self.sizes) == self._at:
+            self._action()
+        loss = super().loss(model, images, labels)
+        self.values.append(loss.item())
+        return loss
+
+
+def kept(folder: Path) -> Checkpoint:
+    """Return the checkpoint that a run left."""
+    checkpoint = Checkpoint.load(folder / "run")
+    assert checkpoint is not None
+    return checkpoint
+
+
+def position(folder: Path) -> tuple[int, int]:
+    """Return the epoch that a checkpoint continues in, and the step in it."""
+    return len(kept(folder).history), kept(folder).progress.step
+
+
+def losses(training: Adapted | Checkpoint) -> list[float | None]:
+    """Return the losses of all epochs but the unadapted one."""
+    return [epoch.loss for epoch in training.history[1:]]
 
 
 def save_always(patch: pytest.MonkeyPatch, check_steps: int = 50) -> None:
