@@ -17,12 +17,12 @@ WEIGHT_DECAY = 0.1
 BATCH_SIZE = 256
 WARMUP_STEPS = 200
 CLIP_NORM = 1.0
-"""All seven are those of the authors' linear_probe.py. Their schedule counted its steps with
-another batch size by mistake; here it ends where the training does."""
+"""All seven are from the authors' linear_probe.py. By mistake, their schedule counts its steps with
+another batch size. Here it ends with the training."""
 
 
 def fresh(classes: int, dim: int, seed: int) -> Linear:
-    """Return a classifier as `torch.nn.Linear` starts one, its bias at zero."""
+    """Return a classifier with the initial weights of `torch.nn.Linear` and no bias."""
     generator = torch.Generator().manual_seed(seed)
     bound = 1 / math.sqrt(dim)
     weight = (2 * torch.rand(classes, dim, generator=generator) - 1) * bound
@@ -41,7 +41,7 @@ def epochs(
     """Yield the classifier after each epoch.
 
     Args:
-        start: Where training starts; left as it is.
+        start: Where training starts; it is not changed.
         features: float32 ``[n, dim]``.
         labels: int64 ``[n]``.
         seed: Fixes the order of images.

@@ -1,4 +1,4 @@
-"""Labelled features as researchers hand them over: any array or tensor, checked before any work."""
+"""Labelled features in any array or tensor, checked before any work."""
 
 import numpy as np
 import torch
@@ -10,9 +10,9 @@ LARGEST = 1e15
 
 
 def tensor(features: ArrayLike | Tensor) -> Tensor:
-    """Return features as float32, or float64 if they are, without history.
+    """Return features as a float32 or float64 tensor without gradients.
 
-    Those that are not a tensor yet go where they are fast.
+    Arrays are moved to the GPU if there is one; tensors stay on their device.
     """
     if not isinstance(features, Tensor):
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -29,10 +29,10 @@ def labelled(
     Args:
         features: float ``[n, dim]``, at least one of each.
         labels: int ``[n]``.
-        name: What they are called in a message.
+        name: What to call them in a message.
 
     Raises:
-        ValueError: They have another shape, or a feature is not finite or beyond `LARGEST`.
+        ValueError: If they have another shape, or a feature is not finite or beyond `LARGEST`.
     """
     inputs = tensor(features)
     targets = torch.as_tensor(labels, device=inputs.device)
@@ -42,7 +42,7 @@ def labelled(
         raise ValueError(
             f"{name} labels must be [{len(inputs)}] like their features, not {list(targets.shape)}"
         )
-    # Not the other way round: nothing compares with NaN.
+    # Not `if max > LARGEST`, which is false for NaN.
     if not inputs.abs().max() <= LARGEST:
         raise ValueError(f"{name} features must be finite and no larger than {LARGEST:g}")
     return inputs, targets
@@ -52,7 +52,7 @@ def positive(l2: ArrayLike) -> NDArray[np.float64]:
     """Return penalties, float64 ``[g]``.
 
     Raises:
-        ValueError: There are none, or one is not above zero and finite.
+        ValueError: If there are none, or one is not above zero and finite.
     """
     penalties = np.asarray(l2, dtype=np.float64)
     if penalties.ndim != 1 or not penalties.size:

@@ -6,47 +6,47 @@ import torch
 from torch import Tensor
 
 PAIRS = 10
-"""Steps that are remembered."""
+"""How many steps are remembered."""
 
 
 class Memory:
-    """Steps and what they did to the gradient, and the diagonal Hessian to begin with.
+    """Steps with their changes of the gradient, and the diagonal Hessian to start from.
 
-    It outlives a change of the quadratic penalty: that adds a known multiple of each step to what
-    the step did to the gradient without penalty, which is remembered.
+    It survives a change of the quadratic penalty. Changes are remembered without penalty, which
+    adds a known multiple of the step.
     """
 
     def __init__(self) -> None:
-        self._learnt: deque[tuple[Tensor, Tensor]] = deque(maxlen=PAIRS)
+        self._steps: deque[tuple[Tensor, Tensor]] = deque(maxlen=PAIRS)
         self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=PAIRS)
         self._inverse = torch.empty(0)
         self._shrinkage = torch.empty(0)
         self._scale = 1.0
 
     def start(self, curvature: Tensor, penalised: Tensor, penalty: float) -> None:
-        """Go over to another penalty.
+        """Change to another penalty.
 
         Args:
             curvature: Diagonal of the Hessian without penalty, shaped like the gradient.
             penalised: 1 for coefficients that are penalised, 0 for others; broadcast.
-            penalty: Added to the Hessian's diagonal for those that are.
+            penalty: Added to the Hessian's diagonal for penalised coefficients.
         """
         self._shrinkage = penalty * penalised
-        # A floor for intercepts that no image pulls at any more; weights may be of any scale.
+        # A floor for intercepts without any gradient left; weights may be of any scale.
         floor = 1e-12 * (1 - penalised) + torch.finfo(torch.float32).tiny
         self._inverse = 1 / torch.maximum(curvature + self._shrinkage, floor)
         self._pairs.clear()
-        for step, change in self._learnt:
+        for step, change in self._steps:
             self._append(step, change)
 
     def add(self, step: Tensor, change: Tensor) -> None:
-        """Remember a step and the change along it of the gradient without penalty."""
-        self._learnt.append((step, change))
+        """Remember a step and its change of the gradient without penalty."""
+        self._steps.append((step, change))
         if curvature := self._append(step, change):
-            # How far the diagonal is off along the latest step (7.20).
+            # The scale that fits the diagonal to the latest step (7.20).
             latest = self._pairs[-1][1]
             expected = dot(latest, self._inverse * latest)
-            # At losses near float32's least, squares vanish.
+            # Of losses near float32's smallest, squares vanish.
             self._scale = curvature / expected if expected else self._scale
 
     def times_inverse_hessian(self, gradient: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class Memory:
         return result
 
     def _append(self, step: Tensor, change: Tensor) -> float:
-        """Keep a pair under the penalty if its curvature is above zero, and return that, else 0."""
+        """Keep a pair under the penalty if its curvature is above zero; return that, else 0."""
         penalised = torch.addcmul(change, self._shrinkage, step)
         curvature = max(0.0, dot(step, penalised))
         if curvature:
@@ -71,5 +71,5 @@ class Memory:
 
 
 def dot(left: Tensor, right: Tensor) -> float:
-    """Return the sum of products of two tensors of one shape."""
+    """Return the scalar product of two tensors of one shape."""
     return float(torch.dot(left.flatten(), right.flatten()))

