@@ -3,8 +3,8 @@
 The objective is the summed cross-entropy plus half of lambda times the squared weights. Intercepts
 are not penalised. Three things make it fast without changing the optimum:
 
-- Features are centred and rotated to their principal axes. There the Hessian, which L-BFGS starts
-  from, is nearly diagonal.
+- Features are centred and rotated to their principal axes. There the Hessian is close to its
+  diagonal, and L-BFGS starts from that.
 - Penalties are taken in descending order. Each starts at the best point of the line through the two
   solutions before it, with L-BFGS's memory of those, corrected for the change of penalty.
 - Scores are linear in the coefficients, so a line search needs no product of matrices.
@@ -121,10 +121,8 @@ class Regression:
             if before is not None:
                 ahead = last.coefficients - before.coefficients, last.scores - before.scores
                 if nearer := self._search(solution, *ahead, penalty):
-                    solution, data_gradient = (
-                        nearer,
-                        self._learn(memory, solution, data_gradient, nearer),
-                    )
+                    data_gradient = self._learn(memory, solution, data_gradient, nearer)
+                    solution = nearer
             solution, data_gradient = self._minimise(solution, data_gradient, memory, penalty)
             before = last
             yield self._to_linear(solution.coefficients)
