@@ -3,7 +3,7 @@
     BenchError            exit code 1: the run failed; what happened, and what to do
     └── RequestError      exit code 2: the request was wrong; it says what to ask for instead
 
-Every message is one line. Anything else that escapes is a defect of ours and keeps its traceback.
+Every message is one line. Any other exception is a bug and keeps its traceback.
 """
 
 import difflib

@@ -89,7 +89,7 @@ def _sync(path: Path) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return a name beside a path that nobody else uses; the parent folder is made."""
+    """Return an unused name beside a path; the parent folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
 

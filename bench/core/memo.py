@@ -1,4 +1,4 @@
-"""Memoise what is read from outside, within a block only.
+"""Memoise reads of files and packages, within a block only.
 
 A study of many runs asks for the same weights, pool and task again and again. Nothing is remembered
 beyond the block, so the next request sees what changed on disk.

@@ -44,7 +44,7 @@ Observer = Callable[[Work], None]
 """Called when a piece of work begins and at every advance, so it has to be quick."""
 
 
-def _nobody(work: Work) -> None:
+def _ignore(work: Work) -> None:
     """Observe nothing."""
 
 
@@ -138,7 +138,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._prefix = ""
-        self._observe: Observer = _nobody
+        self._observe: Observer = _ignore
 
     def say(self, text: str) -> None:
         """Write one line."""

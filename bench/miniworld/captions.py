@@ -1,7 +1,7 @@
 """Web-like captions of the miniature world.
 
 The phrases live in `captions.yaml`; this module samples from them. Every caption that names a class
-contains the class's query, whatever the noise, because retrieval finds images by that substring.
+contains the class's query, noise or not, because retrieval finds images by that substring.
 """
 
 from functools import cache

@@ -45,12 +45,12 @@ SPLITS: dict[str, tuple[int, int]] = {
     "oracle": (500, 3_000_300_000),
     "clean": (640, 3_000_400_000),
 }
-# Of each class's test images, so many are ones that the pool may hold an altered copy of.
+# The pool may hold altered copies of this many test images of each class.
 LEAKED = 100
 
 
 class Draft(NamedTuple):
-    """A row before it gets its place in the pool: the image, the kind and what is named."""
+    """A row without an id: the image, its kind, and the class that its caption names."""
 
     domain: str
     name: str

@@ -45,7 +45,7 @@ def retrieval_curve(
         .sort("clip_score", descending=True)
         .select("clip_score", in_domain, right=in_domain & (pl.col("name") == pl.col("class_name")))
     )
-    # What is kept at a tau is the first so many rows, so that running sums answer for all taus.
+    # The rows kept at a tau come first, so that running sums give the counts at all taus.
     kept = np.searchsorted(-judged["clip_score"].to_numpy(), -np.asarray(taus), side="left")
     domain_sums, right_sums = (
         np.concatenate([[0], judged[column].cast(pl.Int64).to_numpy().cumsum()])[kept]

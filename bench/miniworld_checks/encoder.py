@@ -89,7 +89,7 @@ def unadapted_spec(domain: str, clip: str) -> RunSpec:
 
 
 def clean_spec(domain: str, clip: str, n: int) -> RunSpec:
-    """Return the spec of a run on so many clean renders."""
+    """Return the spec of a run on n clean renders."""
     return resolve("mini", task=domain, source="rendered", n=n, settings={"model": clip})
 
 

@@ -93,7 +93,7 @@ class Verdict:
 
     @property
     def row(self) -> tuple[str, str, str, str]:
-        """Gate, figures, what is wanted, and pass or MISSED."""
+        """Gate, figures, bounds, and pass or MISSED."""
         texts = [
             f"{name} {'not measured' if value is None else self.gate.form(value)}".strip()
             for name, value in self.values.items()

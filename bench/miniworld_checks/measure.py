@@ -101,7 +101,7 @@ def _measure_domain(inputs: DomainInputs) -> Measurements:
     matrices = (inputs.fidelity[kind]["confusion"] for kind in ("real", "generated"))
     unseen = torch.from_numpy(split_arrays(domain, "val")[0])
     pairs = torch.from_numpy(np.load(inputs.work / "pairs.npy"))
-    # In a home of its own: no report may show these runs.
+    # In a separate home, so that no report shows these runs.
     home, clip = Home(inputs.work), inputs.clips["shipped"]
     tested = {
         "unadapted": unadapted_spec(domain, clip),

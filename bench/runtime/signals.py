@@ -81,7 +81,7 @@ class Notice:
             handler(signal.SIGUSR2, None)
 
     def defer(self, handler: Handler, seconds: float) -> None:
-        """Keep a handler for `leave`, which a timer calls after so many seconds at the latest.
+        """Keep a handler for `leave`, which a timer calls after these seconds at the latest.
 
         A second notice changes nothing.
         """

@@ -37,7 +37,7 @@ def cores() -> int:
         available = len(os.sched_getaffinity(0))
     else:
         available = os.cpu_count() or 1
-    match _limit("cpu.max"):  # Microseconds of processor time, in so many of the clock.
+    match _limit("cpu.max"):  # Microseconds of processor time per period of wall time.
         case [quota, period]:
             return max(1, min(available, quota // period))
     return available

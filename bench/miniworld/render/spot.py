@@ -1,4 +1,4 @@
-"""A place in the picture whose own unit is the size of the thing drawn there."""
+"""A place in the picture whose unit of length is the size of the thing drawn there."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ class Spot:
 
     Attributes:
         canvas: the whole picture.
-        rng: source of the random choices of what is drawn.
+        rng: source of the random choices.
         radius: the unit of length, in fractions of the frame.
     """
 

@@ -2,7 +2,7 @@
 
 An autoencoder that is trained only on pixel differences blurs wherever it is unsure. Stable
 Diffusion's was trained with a perceptual loss and against a discriminator that sees patches
-(Rombach et al. 2022, section 3.1 and appendix G); so is this one, in a training of its own.
+(Rombach et al. 2022, section 3.1 and appendix G); so is this one, in a separate training.
 """
 
 from pathlib import Path

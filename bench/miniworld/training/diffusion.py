@@ -47,7 +47,7 @@ def new_unet() -> UNet2DConditionModel:
 
 
 def new_scheduler() -> DDIMScheduler:
-    """Return Stable Diffusion's noise schedule, with the velocity as what is predicted."""
+    """Return Stable Diffusion's noise schedule, with the velocity as the prediction target."""
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,

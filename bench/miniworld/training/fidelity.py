@@ -45,7 +45,7 @@ WRONG_IMAGES_PER_CLASS = 20
 SEED = 7
 SAMPLING_BATCH = 80
 WRONG_BY = (3, 5)
-"""A wrong class is the one so many places on, within the domain."""
+"""A wrong class is this many places after the right one, within the domain."""
 
 Measurements = dict[str, Any]
 
