@@ -16,17 +16,18 @@ import msgspec
 from bench.core.config import Config, Natural, Positive, assign, parse_assignment, parse_config
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
+from bench.core.stage_names import CAPTIONS, DENOISE, DOWNLOAD, EMBED, GENERATE, KNN, SCAN
 from bench.core.yaml_files import read_yaml
 
 DEFAULT = "default"
 
 KINDS = (
-    *("scan", "knn", "download", "captions", "generate", "embed"),
+    *(SCAN, KNN, DOWNLOAD, CAPTIONS, GENERATE, DENOISE, EMBED),
     *("build", "run", "report"),
 )
 """Kinds of job: the stages that have jobs of their own, the rest of a source, a run, the report."""
 
-_WITHOUT_GPU = ("scan", "download", "report")
+_WITHOUT_GPU = (SCAN, DOWNLOAD, "report")
 
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d)")
 _UNIT = re.compile(r"(\d+) ?(m|h|d)")

@@ -4,6 +4,8 @@ images → noise of a given strength → denoise with a prompt → embed → sco
 de-duplicate. What the generator changes is all that sets them apart from the images they began as.
 """
 
+from fractions import Fraction
+from math import ceil
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,6 +17,7 @@ from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
+from bench.core.stage_names import DENOISE
 from bench.plugins import source_of, sources
 from bench.plugins.optional import SupportsEstimate
 from bench.plugins.source import Context
@@ -24,15 +27,8 @@ from sources.generation.checkpoint import check_generator
 from sources.generation.cost import Workload, estimate
 from sources.generation.generate import Generator
 from sources.generation.options import GeneratorOptions
-from sources.screening.embed import embed
 from sources.screening.rules import OptionalRule
-from sources.screening.screen import (
-    Screened,
-    check_cap,
-    screen,
-    write_evidence,
-    yields_of,
-)
+from sources.screening.screen import check_cap, collect_until, counts_of, write_audit
 
 
 @sources.register("denoised")
@@ -50,7 +46,7 @@ class Denoised:
         """Share of the noise schedule that is laid over an image and taken off again; so many of
         the steps are done (the authors' code: img2img_noise_denoise.py, 0.1)."""
         prompt: Literal["class", "caption"] = "class"
-        """What the generator is told: the template with the class name, or the image's caption."""
+        """The prompt: the template with the class name, or the image's caption."""
         template: str = "{}"
         """Has one ``{}`` for the class name (the authors' code: the name alone)."""
         generation: GeneratorOptions
@@ -79,12 +75,13 @@ class Denoised:
     @property
     def job_stages(self) -> tuple[tuple[str, ...], ...]:
         """Names of the stages that take long."""
-        return (("denoise",),)
+        return ((DENOISE,),)
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of generator and scoring weights, and the inner source's."""
         inner = {
-            f"{self.options.of}.{key}": pin for key, pin in self.inner.fingerprints(home).items()
+            f"{self.options.of}.{key}": value
+            for key, value in self.inner.fingerprints(home).items()
         }
         filter_model = home.find_weights(self.options.filter.model)
         return {
@@ -107,14 +104,14 @@ class Denoised:
                 "how many images there are is known when they are there",
                 "give --n or --set source.size=NUMBER",
             )
-        prompts = [self._named(name) for name in context.task.class_names]
+        prompts = [self._prompt(name) for name in context.task.class_names]
         height = options.generation.height
         grey = Image.new("RGB", (height, height), "grey")
         work = Workload(images, options.generation.steps, prompts, grey, options.strength)
-        told = estimate(self._generator(context), options.generation, work)
+        cost = estimate(self._generator(context), options.generation, work)
         if isinstance(self.inner, SupportsEstimate):
-            told[options.of] = self.inner.estimate(context.with_n(images))
-        return told
+            cost[options.of] = self.inner.estimate(context.with_n(images))
+        return cost
 
     def collect(self, context: Context) -> ImageSet:
         """Return as many denoised images as are needed, or all that are no copies.
@@ -124,56 +121,25 @@ class Denoised:
                 prompts and images have none.
             BenchError: As the inner source, or if the images are no good.
         """
-        options, data = self.options, context.home.data
-        needed = self._needed(context)
+        options, needed = self.options, self._needed(context)
         generator = self._generator(context)
         generator.try_out(context)
-        found, taken, drawn, screened = self._enough(needed, generator, context)
-        facts = taken.select("key", "label", "class_name", "caption", "caption_id", "url", "seed")
+        inner = self.inner.collect(context.with_n(needed))
+        generation = _Images(self, generator, context, inner, needed)
+        screened = collect_until(needed, generation, options.filter, context)
+        facts = ("key", "label", "class_name", "caption", "caption_id", "url", "seed")
         rows = screened.unique.rows.drop("label").join(
-            facts, on="key", how="left", maintain_order="left"
+            generation.requested.select(facts), on="key", how="left", maintain_order="left"
         )
-        counts = {
-            **yields_of(taken, drawn, screened, context),
-            options.of: found.manifest.stage_counts,
-        }
+        counts = counts_of(generation, screened, context)
+        counts[options.of] = generation.inner.manifest.stage_counts
         summary = {name: getattr(options, name) for name in ("of", "strength", "prompt")}
         summary["generation"] = options.generation.summary
         summary["filter"] = msgspec.to_builtins(options.filter)
         rows = rows.with_columns(origin=pl.lit("denoised"))
-        made = ImageSet.write(data, rows, context.task, "denoised", summary, counts)
-        write_evidence(made, screened, options.filter, context)
-        return made
-
-    def _enough(
-        self, needed: int | None, generator: Generator, context: Context
-    ) -> tuple[ImageSet, pl.DataFrame, list[Stage], Screened]:
-        """Denoise images until so many are kept, or there are no more.
-
-        Returns:
-            The inner source's images, those of them that were taken, the stages that denoised them,
-            and what screening left.
-        """
-        found = self.inner.collect(context.with_n(needed))
-        seed, more = self.options.seed, 0
-        new = self._prompted(found.select(needed, seed, "random"))
-        taken, drawn = new, [self._draw(new, generator, context)]
-        screened = self._screen(drawn, taken, context)
-        while needed and (missing := needed - screened.unique.rows.height) > 0:
-            # As many more as would do, if as many of them were kept; and ever more, so that it ends
-            # soon.
-            kept = screened.unique.rows.height
-            more = max(2 * more, -(-missing * taken.height // kept))
-            if len(found) < taken.height + more:
-                found = self.inner.collect(context.with_n(taken.height + more))
-            rest = found.select(None, seed, "random")
-            rest = rest.join(taken, on="key", how="anti", maintain_order="left")
-            if rest.is_empty():
-                break
-            new = self._prompted(rest.head(more))
-            taken, drawn = pl.concat([taken, new]), [*drawn, self._draw(new, generator, context)]
-            screened = self._screen(drawn, taken, context)
-        return found, taken, drawn, screened
+        images = ImageSet.write(context.home.data, rows, context.task, "denoised", summary, counts)
+        write_audit(images, screened, options.filter, context)
+        return images
 
     def _generator(self, context: Context) -> Generator:
         return Generator(self.options.generation, context.home, self.options.strength)
@@ -191,33 +157,16 @@ class Denoised:
             check_cap(self.options.filter, needed, context)
         return needed
 
-    def _draw(self, rows: pl.DataFrame, generator: Generator, context: Context) -> Stage:
-        """Return the finished stage that denoised some images."""
-        data = context.home.data
-        rows = rows.sort("key")
-        prompts = digest(rows.select("key", "caption", "sha256", "seed").to_dict(as_series=False))
-        stage = context.stage("denoise", generator.config, [prompts])
-
-        def image_of(row: dict[str, Any]) -> Image.Image:
-            return read_image(data, row["shard"], row["offset"], row["size"], row["sha256"])
-
-        generator.draw(stage, rows, context, image_of=image_of)
-        return stage
-
-    def _screen(self, drawn: list[Stage], taken: pl.DataFrame, context: Context) -> Screened:
-        embedded = [embed(stage, self.options.filter.model, context) for stage in drawn]
-        return screen(embedded, self.options.filter, context, taken.select("key", "label"))
-
-    def _named(self, class_name: str) -> str:
+    def _prompt(self, class_name: str) -> str:
         return self.options.template.replace("{}", class_name)
 
-    def _prompted(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def with_prompts(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return images with the prompt as caption, and seeds of their own."""
         options = self.options
         seeds = [int(digest([options.seed, key], 15), 16) for key in rows["key"]]
         rows = rows.with_columns(pl.Series("seed", seeds, pl.Int64))
         if options.prompt == "class":
-            named = [self._named(name) for name in rows["class_name"]]
+            named = [self._prompt(name) for name in rows["class_name"]]
             return rows.with_columns(pl.Series("caption", named, pl.String))
         if rows["caption"].null_count():
             raise RequestError(
@@ -225,3 +174,59 @@ class Denoised:
                 "take --set source.prompt=class",
             )
         return rows
+
+
+class _Images:
+    """Images of the inner source, and what denoising made of them.
+
+    Args:
+        source: What they are images of.
+        generator: What denoises them.
+        context: What the source was given.
+        inner: Images of the inner source, as many as are needed.
+        needed: How many of them are taken first; None for all.
+    """
+
+    def __init__(
+        self,
+        source: Denoised,
+        generator: Generator,
+        context: Context,
+        inner: ImageSet,
+        needed: int | None,
+    ) -> None:
+        self._source = source
+        self._generator = generator
+        self._context = context
+        self._last_count = 0
+        self.inner = inner
+        self.requested = source.with_prompts(inner.select(needed, source.options.seed, "random"))
+        self.stages = [self._denoise(self.requested)]
+
+    def extend(self, share: Fraction) -> bool:
+        """Denoise more images, ever more so that it ends soon; return whether there were any."""
+        taken = self.requested.height
+        self._last_count = count = max(2 * self._last_count, ceil(taken * share))
+        if len(self.inner) < taken + count:
+            self.inner = self._source.inner.collect(self._context.with_n(taken + count))
+        rest = self.inner.select(None, self._source.options.seed, "random")
+        rest = rest.join(self.requested, on="key", how="anti", maintain_order="left")
+        if rest.is_empty():
+            return False
+        more = self._source.with_prompts(rest.head(count))
+        self.requested = pl.concat([self.requested, more])
+        self.stages.append(self._denoise(more))
+        return True
+
+    def _denoise(self, rows: pl.DataFrame) -> Stage:
+        """Return the finished stage that denoised some images."""
+        data = self._context.home.data
+        rows = rows.sort("key")
+        prompts = digest(rows.select("key", "caption", "sha256", "seed").to_dict(as_series=False))
+        stage = self._context.stage(DENOISE, self._generator.config, [prompts])
+
+        def image_of(row: dict[str, Any]) -> Image.Image:
+            return read_image(data, row["shard"], row["offset"], row["size"], row["sha256"])
+
+        self._generator.generate(stage, rows, self._context, image_of=image_of)
+        return stage

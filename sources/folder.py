@@ -71,14 +71,14 @@ class Folder:
     def collect(self, context: Context) -> ImageSet:
         """Return every readable image that is not a validation or test image."""
         options, root = self.options, Path(self.options.path)
-        found = _labelled_tars(root, context.task) or _labelled_files(root, context.task)
+        items = _labelled_tars(root, context.task) or _labelled_files(root, context.task)
         config: Json = {"folder": fingerprint(root), "classes": context.task.class_names}
         config |= {"image_size": options.image_size, "suffix": options.suffix, "pixels": True}
         stage = context.stage("folder", config)
 
         def images(wanted: range) -> Iterator[EncodedImage]:
             for index in wanted:
-                item = found[index]
+                item = items[index]
                 try:
                     whole = decode(item.read())
                 except (ValueError, OSError):
@@ -88,7 +88,7 @@ class Folder:
                 key, pixels = f"{index:08d}", pixel_hash(whole)
                 yield EncodedImage(key, content, options.suffix, item.label, image.size, pixels)
 
-        pack_images(stage, len(found), images)
+        pack_images(stage, len(items), images)
         embedded = embed(stage, options.filter.model, context)
         readable = domain_scored([embedded], options.filter.model, context)
         unique = drop_duplicates(readable, context, options.max_distance)
@@ -100,14 +100,14 @@ class Folder:
             url=pl.lit(None, pl.String),
             seed=pl.lit(None, pl.Int64),
         )
-        counts: Json = {"matched": len(found), "fetched": readable.height}
-        counts |= {"unreadable": len(found) - readable.height, "duplicates": unique.counts}
+        counts: Json = {"matched": len(items), "fetched": readable.height}
+        counts |= {"unreadable": len(items) - readable.height, "duplicates": unique.counts}
         counts |= {"kept": rows.height}
-        own = ImageSet.write(
+        image_set = ImageSet.write(
             context.home.data, rows, context.task, "folder", {"path": options.path}, counts
         )
-        write_removed(own, readable, unique.removed, context)
-        return own
+        write_removed(image_set, readable, unique.removed, context)
+        return image_set
 
 
 class _Item(msgspec.Struct, frozen=True):

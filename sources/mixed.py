@@ -17,7 +17,7 @@ from bench.storage.image_set import ImageSet
 
 @sources.register("mixed")
 class Mixed:
-    """So many images of each of its parts, drawn as each part alone would draw them."""
+    """So many images of each of its parts, chosen as each part alone would choose them."""
 
     class Options(Config, frozen=True, kw_only=True):
         """The parts."""

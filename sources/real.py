@@ -29,7 +29,7 @@ class Real:
         self.options = options
 
     def fingerprints(self, home: Home) -> dict[str, str]:
-        """Return nothing beyond the task, which the run pins."""
+        """Return nothing beyond the task, whose fingerprint the run has."""
         return {}
 
     def collect(self, context: Context) -> ImageSet:

@@ -37,7 +37,7 @@ class Rendered:
         self.options = options
 
     def fingerprints(self, home: Home) -> dict[str, str]:
-        """Return nothing beyond the task, which the run pins."""
+        """Return nothing beyond the task, whose fingerprint the run has."""
         return {}
 
     def check(self, task: Task) -> None:
@@ -72,7 +72,7 @@ class Rendered:
 def _miniature(task: Task) -> MiniTask:
     if not isinstance(task, MiniTask):
         raise RequestError(
-            f"the source rendered draws miniature classes, not those of {task.name}",
+            f"the source rendered renders miniature classes, not those of {task.name}",
             "take one of aircraft, cars and flowers with --preset mini, or --source real",
         )
     return task

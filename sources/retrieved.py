@@ -1,7 +1,7 @@
 """Real images retrieved from the generator's own upstream pool (002, section 3).
 
 scan → download → embed → filter by similarity with the domain → de-duplicate. Before the
-download, an index's nearest images may join or replace what the scan found.
+download, an index's nearest images may join or replace the scan's candidates.
 """
 
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from bench.core.config import Config
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
 from bench.core.paths import Home
+from bench.core.stage_names import DOWNLOAD, EMBED, KNN, MERGE, PREFLIGHT, SCAN
 from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
@@ -81,17 +82,18 @@ class Retrieved:
     @property
     def job_stages(self) -> tuple[tuple[str, ...], ...]:
         """Names of the stages that take long."""
-        found = {"captions": ["scan"], "knn": ["knn"]}.get(self.options.retrieval, ["scan", "knn"])
-        return (*((name,) for name in found), ("merge", "preflight", "download"), ("embed",))
+        by_retrieval = {"captions": [(SCAN,)], "knn": [(KNN,)], "both": [(SCAN,), (KNN,)]}
+        search = by_retrieval[self.options.retrieval]
+        return (*search, (MERGE, PREFLIGHT, DOWNLOAD), (EMBED,))
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the pool, of the index and of the weights."""
-        found = {"filter_model": fingerprint(home.find_weights(self.options.filter.model))}
+        fingerprints = {"filter_model": fingerprint(home.find_weights(self.options.filter.model))}
         if self.options.retrieval != "knn":
-            found |= {"pool": Pool.find(self.options.pool, home).fingerprint}
+            fingerprints |= {"pool": Pool.find(self.options.pool, home).fingerprint}
         if self.options.knn is not None:
-            found |= knn_fingerprints(self.options.knn, home)
-        return found
+            fingerprints |= knn_fingerprints(self.options.knn, home)
+        return fingerprints
 
     def scan(self, context: Context) -> Stage:
         """Return the finished scan of the pool, complete or not."""
@@ -130,10 +132,12 @@ class Retrieved:
         }
         options = {name: getattr(self.options, name) for name in ("pool", "retrieval")}
         options["filter"] = msgspec.to_builtins(rule)
-        found = ImageSet.write(context.home.data, rows, context.task, "retrieved", options, counts)
-        write_filtering(found, images, passing)
-        write_removed(found, images, unique.removed, context)
-        return found
+        kept_set = ImageSet.write(
+            context.home.data, rows, context.task, "retrieved", options, counts
+        )
+        write_filtering(kept_set, images, passing)
+        write_removed(kept_set, images, unique.removed, context)
+        return kept_set
 
     def _pool(self, home: Home) -> Pool:
         name = self.options.pool

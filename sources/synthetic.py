@@ -6,6 +6,8 @@ n adds blocks and changes none.
 
 import os
 from collections.abc import Sequence
+from fractions import Fraction
+from math import ceil, inf
 
 import msgspec
 import polars as pl
@@ -15,6 +17,7 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
+from bench.core.stage_names import CAPTIONS, DRAFTS, EMBED, GENERATE, LOAD
 from bench.plugins import sources, writer_of
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
@@ -22,15 +25,14 @@ from bench.storage.stage import Stage, UnfinishedError
 from sources.captions.generate import captions
 from sources.captions.options import CaptionOptions
 from sources.captions.phrase_lists import read_phrases
-from sources.captions.table import caption_rows, caption_yields
+from sources.captions.table import caption_counts, caption_rows
 from sources.generation.checkpoint import check_generator
 from sources.generation.cost import Workload, estimate
 from sources.generation.fidelity import fidelity
 from sources.generation.generate import Generator, image_rows
 from sources.generation.options import GeneratorOptions
-from sources.screening.embed import embed
 from sources.screening.rules import OptionalRule
-from sources.screening.screen import check_cap, screen, write_evidence, yields_of
+from sources.screening.screen import check_cap, collect_until, counts_of, write_audit
 
 
 @sources.register("synthetic")
@@ -58,14 +60,14 @@ class Synthetic:
     @property
     def job_stages(self) -> tuple[tuple[str, ...], ...]:
         """Names of the stages that take long."""
-        return (("load", "drafts", "captions"), ("generate",), ("embed",))
+        return ((LOAD, DRAFTS, CAPTIONS), (GENERATE,), (EMBED,))
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return fingerprints of the captions' origin, the generator and the scoring weights."""
-        told = [self.writer.config(home), read_phrases(self.options.captions.phrases)]
+        texts = [self.writer.config(home), read_phrases(self.options.captions.phrases)]
         filter_model = home.find_weights(self.options.filter.model)
         return {
-            "captions": digest(told),
+            "captions": digest(texts),
             "generator": fingerprint(check_generator(self.options.generation, home)),
             "filter_model": fingerprint(filter_model),
         }
@@ -88,49 +90,27 @@ class Synthetic:
             RequestError: If it is not said how many, or the generator does not load.
             BenchError: If the generator's images are no good, or copies of each other.
         """
-        options = self.options
-        needed = self._needed(context)
+        options, needed = self.options, self._needed(context)
         generator = Generator(options.generation, context.home)
         generator.try_out(context)
-        blocks = self._blocks(needed)
-        kept = pl.DataFrame()
-        written: list[Stage] = []
-        drawn: list[Stage] = []
-        embedded: list[Stage] = []
-        while True:
-            while len(written) < blocks:
-                written.append(
-                    captions(options.captions, options.seed, self.writer, context, written)
-                )
-            stages = self._draw(written[len(drawn) :], generator, context)
-            drawn += stages
-            embedded += [embed(stage, options.filter.model, context) for stage in stages]
-            asked = self._rows(pl.concat(map(caption_rows, written)))
-            screened = screen(embedded, options.filter, context, asked.select("key", "label"))
-            before, kept = kept, screened.unique.rows
-            if kept.height >= needed:
-                break
-            if kept.height <= before.height:
-                raise BenchError(
-                    f"{kept.height} images are left of {asked.height}, and more add none",
-                    "ask for fewer, or look at source.filter.cap",
-                )
-            # As many more as would do, if as many of them were kept.
-            blocks += -(-(needed - kept.height) * blocks // kept.height)
-        rows = kept.drop("label").join(asked, on="key", how="left", maintain_order="left")
+        blocks = _Blocks(self, generator, context, self._blocks(needed))
+        screened = collect_until(needed, blocks, options.filter, context)
+        rows = screened.unique.rows.drop("label").join(
+            blocks.requested, on="key", how="left", maintain_order="left"
+        )
         rows = rows.with_columns(origin=pl.lit("synthetic"), url=pl.lit(None, pl.String))
         counts: Json = {
-            **yields_of(asked, drawn, screened, context),
-            "captions": {"writer": options.captions.writer, **caption_yields(written)},
+            **counts_of(blocks, screened, context),
+            "captions": {"writer": options.captions.writer, **caption_counts(blocks.captions)},
             "fidelity": fidelity(generator.folder, options.generation),
         }
         summary = {
             "generation": options.generation.summary,
             "filter": msgspec.to_builtins(options.filter),
         }
-        made = ImageSet.write(context.home.data, rows, context.task, "synthetic", summary, counts)
-        write_evidence(made, screened, options.filter, context)
-        return made
+        images = ImageSet.write(context.home.data, rows, context.task, "synthetic", summary, counts)
+        write_audit(images, screened, options.filter, context)
+        return images
 
     def _needed(self, context: Context) -> int:
         if context.n is None and self.options.size is None:
@@ -148,47 +128,95 @@ class Synthetic:
             1, -(-images // (self.options.captions.block_size * self.options.images_per_caption))
         )
 
+
+class _Blocks:
+    """Blocks of captions, and the images of each.
+
+    Args:
+        source: What they are blocks of.
+        generator: What generates the images.
+        context: What the source was given.
+        count: Blocks to begin with.
+    """
+
+    def __init__(
+        self, source: Synthetic, generator: Generator, context: Context, count: int
+    ) -> None:
+        self._options = source.options
+        self._writer = source.writer
+        self._generator = generator
+        self._context = context
+        self.captions: list[Stage] = []
+        self.stages: list[Stage] = []
+        self._last_share: Fraction | float = inf
+        self._add(count)
+
+    @property
+    def requested(self) -> pl.DataFrame:
+        """Caption, key, label and seed of every image that was to be generated."""
+        return self._rows(pl.concat(map(caption_rows, self.captions)))
+
+    def extend(self, share: Fraction) -> bool:
+        """Add blocks; there are always more.
+
+        Raises:
+            BenchError: If the last ones added nothing to what is kept.
+        """
+        if share >= self._last_share:
+            raise BenchError(
+                f"too few images are left of {self.requested.height}, and more add none",
+                "ask for fewer, or look at source.filter",
+            )
+        self._last_share = share
+        self._add(ceil(len(self.captions) * share))
+        return True
+
+    def _add(self, count: int) -> None:
+        options = self._options
+        for _ in range(count):
+            block = captions(
+                options.captions, options.seed, self._writer, self._context, self.captions
+            )
+            self.captions.append(block)
+        self.stages += self._generate(self.captions[-count:])
+
     def _rows(self, captioned: pl.DataFrame) -> pl.DataFrame:
-        per_caption = self.options.images_per_caption
+        per_caption = self._options.images_per_caption
         # With one image each, a caption that was written twice by chance is two.
-        shared = self.writer.fixed or per_caption > 1
+        shared = self._writer.fixed or per_caption > 1
         return image_rows(captioned, per_caption, shared=shared)
 
-    def _draw(
-        self, written: Sequence[Stage], generator: Generator, context: Context
-    ) -> list[Stage]:
-        """Return the finished stages that drew the images of some blocks."""
-        config = generator.config | {"images_per_caption": self.options.images_per_caption}
-        rows = [self._rows(caption_rows(block)) for block in written]
-        stages = [context.stage("generate", config, [one.output]) for one in written]
-        # First whatever nobody is at, each worker from a block of its own; then wait for the rest.
+    def _generate(self, blocks: Sequence[Stage]) -> list[Stage]:
+        """Return the finished stages of the images of some blocks."""
+        config = self._generator.config
+        config = config | {"images_per_caption": self._options.images_per_caption}
+        rows = [self._rows(caption_rows(block)) for block in blocks]
+        stages = [self._context.stage(GENERATE, config, [block.output]) for block in blocks]
+        # First shards that nobody works on, each worker from a block of its own; then the others'.
         unfinished = _rotated(range(len(stages)), os.getpid())
         for wait in (False, True):
             unfinished = [
                 place
                 for place in unfinished
-                if not _finished(generator, stages[place], rows[place], context, wait=wait)
+                if not self._finish(stages[place], rows[place], wait=wait)
             ]
         if unfinished:
             raise UnfinishedError(
                 f"{stages[unfinished[0]].key} and {len(unfinished) - 1} other stages: some shards "
                 "are still to be made",
-                "generate",
+                GENERATE,
             )
         return stages
+
+    def _finish(self, stage: Stage, rows: pl.DataFrame, *, wait: bool) -> bool:
+        """Generate what is missing of a stage; return whether nothing is."""
+        try:
+            self._generator.generate(stage, rows, self._context, wait=wait)
+        except UnfinishedError:
+            return False
+        return True
 
 
 def _rotated(places: Sequence[int], by: int) -> list[int]:
     start = by % max(1, len(places))
     return [*places[start:], *places[:start]]
-
-
-def _finished(
-    generator: Generator, stage: Stage, rows: pl.DataFrame, context: Context, *, wait: bool
-) -> bool:
-    """Draw what is missing of a stage; return whether nothing is."""
-    try:
-        generator.draw(stage, rows, context, wait=wait)
-    except UnfinishedError:
-        return False
-    return True

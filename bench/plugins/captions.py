@@ -21,13 +21,13 @@ class CaptionOrder:
         key: The item's name, unique in an image set.
         number: Its place among all items.
         seed: The item's seed, derived from the source's seed and the key.
-        draw: 0, or how many earlier texts for this item were refused.
+        attempt: 0, or how many earlier texts for this item were refused.
     """
 
     key: str
     number: int
     seed: int
-    draw: int = 0
+    attempt: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class CaptionWriter(Protocol):
     """Writes captions for a generator: one file in ``sources/writers/``, one class."""
 
     fixed: bool
-    """Whether an item's text is given: another draw of it brings the same, and copies are meant."""
+    """Whether an item's text is given: another attempt brings the same, and copies are meant."""
 
     @property
     def Options(self) -> type[Any]:  # noqa: N802 (a class nested in the plug-in's class)

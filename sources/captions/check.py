@@ -2,7 +2,7 @@
 
 A caption names its class if one of the class's spellings (the class name, or a text of the task's
 query for it) is in it word by word: whatever lies between words counts as one space, and case,
-accents and typographic variants are folded, as in retrieval by ``matcher=phrase``. Texts that a
+accents and typographic variants are normalized, as in retrieval by ``matcher=phrase``. Texts that a
 query asks for besides (flower, for the class rose) are not asked for: a caption that was written
 to order does not mean something else by the name.
 """
@@ -32,12 +32,14 @@ class CaptionCheck:
 
     def __init__(self, task: Task) -> None:
         spellings = {name: Query(any=(*task.query(name).any, name)) for name in task.class_names}
-        self._rule = CaptionMatcher(msgspec.structs.replace(task, queries=spellings), "phrase")
+        self._matcher = CaptionMatcher(msgspec.structs.replace(task, queries=spellings), "phrase")
 
     def faults(self, captions: Sequence[Caption]) -> list[str | None]:
         """Return what is wrong with each caption; None for nothing."""
-        found = self._rule.find(pl.Series([caption.text for caption in captions], dtype=pl.String))
-        named = set(found.select("row", "label").iter_rows())
+        matches = self._matcher.find(
+            pl.Series([caption.text for caption in captions], dtype=pl.String)
+        )
+        named = set(matches.select("row", "label").iter_rows())
         return [
             form_fault(caption.text) or (None if (row, caption.label) in named else "class unnamed")
             for row, caption in enumerate(captions)

@@ -38,21 +38,21 @@ def read_captions(path: Path, task: Task) -> list[Caption]:
     """
     if path.suffix not in _READERS:
         raise RequestError(f"{path} is no file of captions", f"give {', '.join(_READERS)}")
-    found = []
+    captions = []
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RequestError(f"{path} is larger than {MAX_BYTES >> 30} GiB", "split it")
         for line, row in _READERS[path.suffix](path):
-            found.append(_caption(row, task, f"{path} line {line}"))
-            if len(found) > MAX_ROWS:
+            captions.append(_caption(row, task, f"{path} line {line}"))
+            if len(captions) > MAX_ROWS:
                 raise RequestError(f"{path} has more than {MAX_ROWS:,} captions", "split it")
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise RequestError(f"{path} line {len(found) + 1} or later is not UTF-8") from error
-    if not found:
+        raise RequestError(f"{path} line {len(captions) + 1} or later is not UTF-8") from error
+    if not captions:
         raise RequestError(f"{path} has no captions", "give it a line for each")
-    return found
+    return captions
 
 
 def _caption(row: _Row, task: Task, where: str) -> Caption:

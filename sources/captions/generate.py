@@ -1,10 +1,10 @@
-"""Captions are written in two stages: drafts, in shards; then copies are drawn anew.
+"""Write captions in two stages: drafts, in shards; then other captions for copies.
 
-An item's draft depends on its seed and key alone: it is drawn until it is fit, at most
+An item's draft depends on its seed and key alone: it is written until it is fit, at most
 ``1 + retries`` times, and given up after that. Then, in at most ``retries`` rounds, every caption
-that equals one of an earlier item, of its own or of an earlier block, is drawn anew; what is a copy
-after that is kept and counted. So an item depends on those before it and on nothing else: neither
-on the workers, nor on the batch or shard size, nor on how many items come after it.
+that equals one of an earlier item, of its own or of an earlier block, is written anew. What is a
+copy after that is kept and counted. So an item depends on those before it and on nothing else:
+neither on the workers, nor on the batch or shard size, nor on how many items come after it.
 """
 
 from collections import Counter
@@ -15,6 +15,7 @@ import polars as pl
 
 from bench.core.errors import BenchError
 from bench.core.json_values import Json, digest
+from bench.core.stage_names import CAPTIONS, DRAFTS
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder, CaptionWriter
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
@@ -49,7 +50,7 @@ def captions(
     generator = CaptionGenerator(options, seed, writer, context)
     drafts = _drafts(options, generator, context, len(earlier))
     inputs = [drafts.output, *(stage.output for stage in earlier)]
-    stage = context.stage("captions", {"version": 1}, inputs)
+    stage = context.stage(CAPTIONS, {"version": 1}, inputs)
 
     def make(_: int, folder: Path) -> None:
         rows = pl.concat(pl.read_parquet(part / "drafts.parquet") for part in drafts.shards())
@@ -69,7 +70,7 @@ def _drafts(
 ) -> Stage:
     config = {"version": 1, "block": block, "size": options.block_size}
     config |= {"shard_size": options.shard_size, **generator.config}
-    stage = context.stage("drafts", config)
+    stage = context.stage(DRAFTS, config)
 
     def make(shard: int, folder: Path) -> None:
         first = shard * options.shard_size
@@ -83,7 +84,7 @@ def _drafts(
 
 
 class CaptionGenerator:
-    """A writer at work: its texts are checked, and drawn anew where they are unfit."""
+    """A writer at work: its texts are checked, and written anew where they are unfit."""
 
     def __init__(
         self, options: CaptionOptions, seed: int, writer: CaptionWriter, context: Context
@@ -107,11 +108,11 @@ class CaptionGenerator:
             "classes": [[name, task.query(name).any] for name in task.class_names],
             "noun": task.noun,
             "seed": self._seed,
-            "redraws": self._retries,
+            "retries": self._retries,
         }
 
     def drafts(self, keys: Sequence[str]) -> pl.DataFrame:
-        """Return one row per key, drawn anew while it is unfit.
+        """Return one row per key, written anew while it is unfit.
 
         Raises:
             BenchError: If most of them stay unfit.
@@ -119,8 +120,9 @@ class CaptionGenerator:
         rows = self._rows([self._order(key) for key in keys])
         for _ in range(self._retries):
             unfit = [place for place, row in enumerate(rows) if row["fault"]]
-            for place, drawn in zip(unfit, self._anew([rows[at] for at in unfit]), strict=True):
-                rows[place] = {**drawn, "refused": [*rows[place]["refused"], rows[place]["fault"]]}
+            retried = self._retry([rows[place] for place in unfit])
+            for place, row in zip(unfit, retried, strict=True):
+                rows[place] = {**row, "refused": [*rows[place]["refused"], rows[place]["fault"]]}
         faults = [row["fault"] for row in rows if row["fault"]]
         if len(faults) > len(rows) / 2:
             reasons = ", ".join(f"{count} {fault}" for fault, count in Counter(faults).items())
@@ -132,7 +134,7 @@ class CaptionGenerator:
         return pl.DataFrame(rows, schema=SCHEMA)
 
     def without_copies(self, rows: pl.DataFrame, before: pl.Series) -> pl.DataFrame:
-        """Return rows, those that are copies of earlier ones drawn anew.
+        """Return rows, those that are copies of earlier ones written anew.
 
         Args:
             rows: Fit captions, in the order of their keys.
@@ -143,19 +145,19 @@ class CaptionGenerator:
             if not copied.any():
                 break
             old = rows.filter(copied).to_dicts()
-            new = [_better(row, drawn) for row, drawn in zip(old, self._anew(old), strict=True)]
+            new = [_better(*pair) for pair in zip(old, self._retry(old), strict=True)]
             changed = pl.DataFrame(new, schema=SCHEMA)
             rows = pl.concat([rows.filter(~copied), changed]).sort("key")
         fault = pl.when(_copied(rows["caption"], before)).then(pl.lit(COPY))
         return rows.with_columns(fault.alias("fault"))
 
-    def _anew(self, rows: list[Json]) -> list[Json]:
-        return self._rows([self._order(row["key"], row["draw"] + 1) for row in rows])
+    def _retry(self, rows: list[Json]) -> list[Json]:
+        return self._rows([self._order(row["key"], row["attempt"] + 1) for row in rows])
 
-    def _order(self, key: str, draw: int = 0) -> CaptionOrder:
+    def _order(self, key: str, attempt: int = 0) -> CaptionOrder:
         block, item = key.removeprefix("b").split("-")
         seed = int(digest([self._seed, key], 15), 16)
-        return CaptionOrder(key, int(block) * self._options.block_size + int(item), seed, draw)
+        return CaptionOrder(key, int(block) * self._options.block_size + int(item), seed, attempt)
 
     def _rows(self, orders: list[CaptionOrder]) -> list[Json]:
         if not orders:
@@ -180,7 +182,7 @@ class CaptionGenerator:
             "pair": caption.pair,
             "writer": self._options.writer,
             "seed": order.seed,
-            "draw": order.draw,
+            "attempt": order.attempt,
             "refused": [],
             "fault": fault,
         }
@@ -190,8 +192,8 @@ def _copied(captions: pl.Series, before: pl.Series) -> pl.Series:
     return captions.is_in(before.implode()) | ~captions.is_first_distinct()
 
 
-def _better(copy: Json, drawn: Json) -> Json:
-    """Return another draw of a copy, or the copy for as long as the draw is unfit."""
-    if drawn["fault"]:
-        return {**copy, "draw": drawn["draw"], "refused": [*copy["refused"], drawn["fault"]]}
-    return {**drawn, "refused": [*copy["refused"], COPY]}
+def _better(copy: Json, retry: Json) -> Json:
+    """Return the next attempt for a copy, or the copy for as long as the attempt is unfit."""
+    if retry["fault"]:
+        return {**copy, "attempt": retry["attempt"], "refused": [*copy["refused"], retry["fault"]]}
+    return {**retry, "refused": [*copy["refused"], COPY]}

@@ -1,4 +1,4 @@
-"""A causal language model that draws each row of a batch by that row's own seed."""
+"""A causal language model that samples each row of a batch by that row's own seed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,8 +43,8 @@ class CausalModel:
     ) -> list[str]:
         """Continue each prompt to the end of its line.
 
-        A row's draws depend on its seed alone; its probabilities are those of a batch of one up to
-        rounding, which a batch of another size may do otherwise.
+        A row's samples depend on its seed alone. Its probabilities are those of a batch of one up
+        to rounding, which a batch of another size may do otherwise.
 
         Raises:
             RequestError: If the model cannot read so much.
@@ -58,7 +58,7 @@ class CausalModel:
             output = self._model.generate(
                 **inputs.to(self._model.device),
                 generation_config=self._generation(sampling.max_tokens),
-                logits_processor=[OwnDraws(seeds, sampling)],
+                logits_processor=[PerRowSampling(seeds, sampling)],
                 stopping_criteria=[self._ended],
             )
         texts: list[str] = self._tokenizer.batch_decode(
@@ -69,8 +69,8 @@ class CausalModel:
     def _generation(self, max_tokens: int) -> Any:  # noqa: ANN401 (a GenerationConfig)
         from transformers import GenerationConfig
 
-        # Not the model's own, which may add to the paper's sampling. `OwnDraws` leaves one token a
-        # row, so that the search for the best one finds the drawn one.
+        # Not the model's own, which may add to the paper's sampling. `PerRowSampling` leaves one
+        # token a row, so that the search for the best one finds the sampled one.
         return GenerationConfig(
             max_new_tokens=max_tokens,
             do_sample=False,
@@ -90,8 +90,8 @@ class CausalModel:
             )
 
 
-class OwnDraws:
-    """Temperature and nucleus sampling, one generator a row: all but the drawn token are ruled out.
+class PerRowSampling:
+    """Temperature and nucleus sampling, a generator for each row; rules out all other tokens.
 
     Args:
         seeds: One a row.
@@ -109,7 +109,9 @@ class OwnDraws:
         """Return scores that leave one token a row."""
         import torch
 
-        uniform = torch.stack([torch.rand(1, generator=own) for own in self._generators])
+        uniform = torch.stack(
+            [torch.rand(1, generator=generator) for generator in self._generators]
+        )
         logits = scores.float() / self._sampling.temperature
         mass, order = logits.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
         # The most probable tokens that together have the nucleus's mass; the first is always one.
@@ -118,8 +120,8 @@ class OwnDraws:
         wanted = uniform.to(scores.device) * reached[:, -1:]
         last = inside.sum(dim=-1, keepdim=True) - 1
         place = torch.searchsorted(reached, wanted, right=True).minimum(last)
-        drawn = order.gather(-1, place)
-        return torch.full_like(scores, -torch.inf).scatter(-1, drawn, 0.0)
+        sampled = order.gather(-1, place)
+        return torch.full_like(scores, -torch.inf).scatter(-1, sampled, 0.0)
 
 
 def _load(folder: Path, dtype: str) -> tuple[Any, Any]:
@@ -130,14 +132,14 @@ def _load(folder: Path, dtype: str) -> tuple[Any, Any]:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     kinds = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    own = {"local_files_only": True, "trust_remote_code": False}
+    local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **own)
-        model, found = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=kinds[dtype], use_safetensors=True, output_loading_info=True, **own
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **local)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=kinds[dtype], use_safetensors=True, output_loading_info=True, **local
         )
-        if found["missing_keys"]:  # They would be random, and nobody would know.
-            raise ValueError(f"{len(found['missing_keys'])} of its weights are missing")
+        if report["missing_keys"]:  # They would be random, and nobody would know.
+            raise ValueError(f"{len(report['missing_keys'])} of its weights are missing")
     except _UNFIT as error:
         raise RequestError(
             f"the language model {folder} does not load: {error}",

@@ -50,14 +50,14 @@ def read_phrases(name: str) -> Json:
     path = _FOLDER / f"{name}.yaml" if name in names else Path(name)
     if path.suffix != ".yaml" or not path.is_file():
         raise unknown_name("list of phrases", name, names)
-    found: Json = msgspec.to_builtins(parse_config(_Phrases, read_yaml(path), str(path)))
+    phrases: Json = msgspec.to_builtins(parse_config(_Phrases, read_yaml(path), str(path)))
     for kind, slots in _SLOTS.items():
-        for template in found[kind]:
+        for template in phrases[kind]:
             _check(template, slots, f"{path}: {kind}")
     for lists in ("things", "backgrounds"):
-        if "object" not in found[lists]:
+        if "object" not in phrases[lists]:
             raise RequestError(f"{path}: {lists} has no list for object", "add one")
-    return found
+    return phrases
 
 
 def of_noun(lists: dict[str, list[str]], noun: str) -> list[str]:
@@ -68,14 +68,14 @@ def of_noun(lists: dict[str, list[str]], noun: str) -> list[str]:
 def _check(template: str, slots: set[str], where: str) -> None:
     try:
         # A format or a conversion could fail, or fill a disk.
-        found = {
+        used = {
             "{" if form or conversion else slot
             for _, slot, form, conversion in Formatter().parse(template)
             if slot is not None
         }
     except ValueError:
-        found = {"{"}
-    if found - slots or not found & _NAMES:
+        used = {"{"}
+    if used - slots or not used & _NAMES:
         raise RequestError(
             f"{where}: {template!r} cannot be filled in",
             f"it needs one of {', '.join(sorted(_NAMES))}; it may hold {', '.join(sorted(slots))}",

@@ -1,7 +1,7 @@
-"""Ideas: what a caption is to be about, drawn for each order alone.
+"""Plan what a caption is to be about, for each order alone.
 
-The class is uniform, the kind follows the paper's mixture, and a redraw keeps both, so that no
-class or kind loses images by being hard to write about. All else is drawn anew.
+The class is uniform and the kind follows the paper's mixture. A further attempt keeps both, so that
+no class or kind loses images by being hard to write about. All else is sampled anew.
 """
 
 import random
@@ -17,7 +17,7 @@ KINDS = {"class": 0.44, "relation": 0.11, "background": 0.45}
 
 
 @dataclass(frozen=True)
-class Idea:
+class CaptionPlan:
     """What one caption is to be about.
 
     Attributes:
@@ -30,7 +30,7 @@ class Idea:
         background: One of the backgrounds of the task's noun.
         quality: What the picture is like.
         view: What is seen of the thing.
-        rng: For whatever else is to be drawn.
+        rng: For whatever else is sampled.
     """
 
     label: int
@@ -45,7 +45,7 @@ class Idea:
     rng: random.Random
 
     def caption(self, text: str, examples: tuple[str, ...] = ()) -> Caption:
-        """Return a text written for this idea, with what its kind asked for."""
+        """Return a text written for this plan, with what its kind asked for."""
         return Caption(
             label=self.label,
             kind=self.kind,
@@ -56,15 +56,15 @@ class Idea:
         )
 
 
-def imagine(order: CaptionOrder, brief: CaptionBrief) -> Idea:
-    """Return the idea for one order; it depends on the order's seed and draw alone."""
+def plan_caption(order: CaptionOrder, brief: CaptionBrief) -> CaptionPlan:
+    """Return the plan for one order; it depends on the order's seed and attempt alone."""
     task, phrases = brief.task, brief.phrases
     rng = random.Random(order.seed)  # noqa: S311
     label = rng.randrange(len(task.class_names))
     kind = rng.choices(list(KINDS), weights=list(KINDS.values()))[0]
-    if order.draw:
+    if order.attempt:
         rng = random.Random(seed_of(order))  # noqa: S311
-    return Idea(
+    return CaptionPlan(
         label=label,
         kind=kind,
         template=rng.choice(phrases[kind]),
@@ -79,8 +79,8 @@ def imagine(order: CaptionOrder, brief: CaptionBrief) -> Idea:
 
 
 def seed_of(order: CaptionOrder) -> int:
-    """Return the seed of one draw, a number below 2**31, which every server takes."""
-    return int(digest([order.seed, order.draw], 8), 16) >> 1
+    """Return the seed of one attempt, a number below 2**31, which every server takes."""
+    return int(digest([order.seed, order.attempt], 8), 16) >> 1
 
 
 def subject(task: Task, label: int, say_noun: list[str]) -> str:

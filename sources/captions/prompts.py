@@ -7,10 +7,10 @@ from pathlib import Path
 from bench.core.json_values import Json, digest
 from bench.core.yaml_files import read_yaml
 from bench.plugins.captions import CaptionBrief, CaptionOrder
-from sources.captions.plan import Idea, imagine
+from sources.captions.plan import CaptionPlan, plan_caption
 
 SHOTS = 3
-"""Examples in a prompt, drawn anew for each (001, section 3.1; 002, appendix A.1)."""
+"""Examples in a prompt, sampled anew for each (001, section 3.1; 002, appendix A.1)."""
 
 INSTRUCTIONS = {
     "class": "Write a short caption of a picture that shows the given thing.",
@@ -23,12 +23,14 @@ INSTRUCTIONS = {
 _EXAMPLES = Path(__file__).with_name("examples.yaml")
 
 
-def prompted(order: CaptionOrder, brief: CaptionBrief) -> tuple[Idea, str, tuple[str, ...]]:
-    """Return the idea for one order, its prompt, and the examples in that prompt."""
-    idea = imagine(order, brief)
-    examples = shots(idea.kind, idea.rng)
-    beginning = f"{_input(idea.kind, idea.subject, idea.relation, idea.background)} =>"
-    return idea, "\n".join([INSTRUCTIONS[idea.kind], *examples, beginning]), examples
+def prompt_for(
+    order: CaptionOrder, brief: CaptionBrief
+) -> tuple[CaptionPlan, str, tuple[str, ...]]:
+    """Return the plan for one order, its prompt, and the examples in that prompt."""
+    plan = plan_caption(order, brief)
+    examples = shots(plan.kind, plan.rng)
+    beginning = f"{_input(plan.kind, plan.subject, plan.relation, plan.background)} =>"
+    return plan, "\n".join([INSTRUCTIONS[plan.kind], *examples, beginning]), examples
 
 
 def shots(kind: str, rng: random.Random) -> tuple[str, ...]:

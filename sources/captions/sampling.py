@@ -1,4 +1,4 @@
-"""How a language model's words are drawn; the figures are the paper's (002, appendix A.1)."""
+"""How a language model's words are sampled; the figures are the paper's (002, appendix A.1)."""
 
 from typing import Annotated
 

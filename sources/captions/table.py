@@ -20,13 +20,13 @@ SCHEMA = pl.Schema(
         "pair": pl.String(),
         "writer": pl.String(),
         "seed": pl.Int64(),
-        "draw": pl.Int64(),
+        "attempt": pl.Int64(),
         "refused": pl.List(pl.String()),
         "fault": pl.String(),
     }
 )
-"""One row per item: why earlier draws of it were refused (``refused``), and what is wrong with the
-last one (``fault``; null for nothing)."""
+"""One row per item: its last attempt's number from 0, why earlier attempts were refused
+(``refused``), and what is wrong with the last one (``fault``; null for nothing)."""
 
 COPY = "copy"
 """The fault of a caption that an earlier item has, word by word."""
@@ -43,13 +43,13 @@ def caption_texts(stage: Stage) -> pl.Series:
     return pl.read_parquet(path, columns=["caption"]).to_series()
 
 
-def caption_yields(stages: Sequence[Stage]) -> Json:
+def caption_counts(stages: Sequence[Stage]) -> Json:
     """Return what became of the captions of some blocks, kind by kind.
 
     Returns:
-        Kind to ``asked``, ``refused`` (reason to number of draws that were refused for it and drawn
-        anew), ``given up`` (reason to number of items whose last draw was refused too; they are
-        left out) and ``copies kept``.
+        Kind to ``asked``, ``refused`` (reason to number of attempts that were refused and followed
+        by another), ``given up`` (reason to number of items whose last attempt was refused too;
+        they are left out) and ``copies kept``.
     """
     kept = pl.concat(caption_rows(stage) for stage in stages)
     lost = pl.concat(pl.read_parquet(stage.shard(0) / "given-up.parquet") for stage in stages)

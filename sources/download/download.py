@@ -8,6 +8,7 @@ import polars as pl
 
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
+from bench.core.stage_names import DOWNLOAD
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from sources.download.failures import count_kinds
@@ -36,7 +37,7 @@ def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Cont
         )
     names = ("image_size", "resize_mode", "suffix", "quality", "shard_size", "opt_outs")
     config = {name: getattr(options, name) for name in names}
-    stage = context.stage("download", config, [scanned.output])
+    stage = context.stage(DOWNLOAD, config, [scanned.output])
     if stage.done:
         return stage
     shards = -(-rows.height // options.shard_size)

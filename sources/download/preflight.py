@@ -13,6 +13,7 @@ from bench.core.duration import format_durations
 from bench.core.errors import BenchError
 from bench.core.intervals import wilson
 from bench.core.json_values import Json, readable_json
+from bench.core.stage_names import PREFLIGHT
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from sources.download.failures import count_kinds
@@ -48,7 +49,7 @@ def preflight(
     if not size or rows.height < LONG * size:
         return
     config = {"version": 2, "sample": size, "seed": SEED, "opt_outs": options.opt_outs}
-    stage = context.stage("preflight", config, [scanned.output])
+    stage = context.stage(PREFLIGHT, config, [scanned.output])
     threads = max(1, min(options.threads, size // IMAGES_PER_THREAD))
     sample_options = msgspec.structs.replace(options, threads=threads, processes=1)
 

@@ -38,7 +38,7 @@ def check_generator(options: GeneratorOptions, home: Home) -> Path:
 
     Raises:
         RequestError: If it is not here, is no such pipeline, has no safety checker to ask, or
-            cannot draw that height or in so many steps.
+            cannot generate that height or in so many steps.
     """
     folder = generator_folder(options.model, home)
     index = pipeline_index(folder)
@@ -68,7 +68,7 @@ def _check_height(folder: Path, options: GeneratorOptions) -> None:
     factor = 2 ** min(max(halvings, 3), _MOST_HALVINGS)
     if options.height % factor:
         raise RequestError(
-            f"{options.model!r} cannot draw images {options.height} pixels high",
+            f"{options.model!r} cannot generate images {options.height} pixels high",
             f"give a height that {factor} divides",
         )
 

@@ -14,7 +14,7 @@ from bench.storage.tar_shards import encode
 from sources.generation.generate import Generator
 from sources.generation.options import GeneratorOptions
 from sources.generation.sampler import Frame, Item
-from sources.generation.shard import draw_seed
+from sources.generation.shard import attempt_seed
 
 SHORT, LONG = 4, 8
 """Steps of the timed batches. Their difference gives the time of a step, what remains that of all
@@ -23,7 +23,7 @@ else; a sampler of no more than `LONG` steps is timed as it is."""
 
 @dataclass(frozen=True)
 class Workload:
-    """What is to be drawn.
+    """What is to be generated.
 
     Attributes:
         images: How many.
@@ -46,12 +46,12 @@ class Workload:
 
 
 def estimate(generator: Generator, options: GeneratorOptions, work: Workload) -> Json:
-    """Return what drawing will cost on one worker like this one.
+    """Return what generating will cost on one worker like this one.
 
     Args:
-        generator: Who draws.
-        options: How it draws.
-        work: What it is to draw.
+        generator: The loaded model.
+        options: How it samples.
+        work: What is to be generated.
 
     Returns:
         ``images``; ``forwards`` of the denoiser, one per image, step and prompt; ``seconds per
@@ -74,14 +74,14 @@ def estimate(generator: Generator, options: GeneratorOptions, work: Workload) ->
 
 
 class _Timer:
-    """Draws batches and notes what they take."""
+    """Generates batches and notes what they take."""
 
     def __init__(self, generator: Generator, options: GeneratorOptions, work: Workload) -> None:
-        self._painter = generator.sampler
+        self._sampler = generator.sampler
         self._options = options
         prompts = [work.prompts[i % len(work.prompts)] for i in range(options.batch_size)]
         self._work = work
-        self._items = [Item(text, draw_seed(i, 0), work.image) for i, text in enumerate(prompts)]
+        self._items = [Item(text, attempt_seed(i, 0), work.image) for i, text in enumerate(prompts)]
         self.forwards_per_step = 0.0
         self.bytes_per_image = 0.0
 
@@ -94,11 +94,11 @@ class _Timer:
             nonlocal evaluated
             evaluated += len(next(iter((*given, *named.values()))))
 
-        pipeline = self._painter.pipeline
+        pipeline = self._sampler.pipeline
         denoiser = getattr(pipeline, "unet", None) or pipeline.transformer
         hook = denoiser.register_forward_hook(count, with_kwargs=True)
         start = time.perf_counter()
-        frames = self._painter.finish(self._painter.denoise(self._items, steps))
+        frames = self._sampler.finish(self._sampler.denoise(self._items, steps))
         sizes = [len(self._encoded(frame)) for frame in frames]
         taken = time.perf_counter() - start
         hook.remove()

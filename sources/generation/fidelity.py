@@ -31,7 +31,7 @@ def fidelity(folder: Path, options: GeneratorOptions) -> Json:
 
     Args:
         folder: The generator's folder.
-        options: How it draws.
+        options: How it samples.
     """
     if folder.name != "stable-diffusion" or not folder.with_name("oracle.safetensors").is_file():
         return {}

@@ -1,4 +1,4 @@
-"""Generate: a diffusion model draws images, in shards that any number of workers share."""
+"""Generate images with a diffusion model, in shards that any number of workers share."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -12,6 +12,7 @@ from PIL import Image
 from bench.core.files import fingerprint
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
+from bench.core.stage_names import LOAD
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import ShardWriter
@@ -22,10 +23,10 @@ from sources.generation.shard import Row, ShardGenerator
 
 
 class Generator:
-    """A generator and how it is to draw; its weights are loaded when the first image is.
+    """A diffusion model and its options; the weights are loaded for the first image.
 
     Args:
-        options: Which generator, and how it draws.
+        options: Which model, and how images are sampled.
         home: Where weights are.
         strength: Of the noise laid over images that it starts from; None to start from noise.
 
@@ -63,9 +64,9 @@ class Generator:
             kind = type(self.sampler.pipeline).__name__
             (folder / "pipeline.json").write_bytes(msgspec.json.encode(kind))
 
-        context.stage("load", self.config).run(1, make, sharded=False)
+        context.stage(LOAD, self.config).run(1, make, sharded=False)
 
-    def draw(
+    def generate(
         self,
         stage: Stage,
         rows: pl.DataFrame,
@@ -74,17 +75,17 @@ class Generator:
         image_of: Callable[[Row], Image.Image] | None = None,
         wait: bool = True,
     ) -> None:
-        """Run a stage that draws one image per row.
+        """Run a stage that generates one image per row.
 
-        Each shard holds ``images.tar``, ``index.parquet`` (`sources.generation.shard.DRAWN_SCHEMA`)
-        and ``memory.json``: how often the batch was halved.
+        Each shard holds ``images.tar``, ``index.parquet`` (columns of `GENERATED_SCHEMA` in
+        `sources.generation.shard`) and ``memory.json``: how often the batch was halved.
 
         Args:
             stage: Named by `config` and by what the rows depend on.
             rows: Key, caption and seed of each image, and what `image_of` needs.
             context: What the source was given.
             image_of: What an image starts from; None for noise.
-            wait: Whether to wait for shards that other workers are drawing.
+            wait: Whether to wait for shards that other workers are generating.
         """
         size = self._options.shard_size
 
@@ -95,19 +96,14 @@ class Generator:
                 ShardWriter(folder / "images.tar") as writer,
                 context.progress.bar(stage.name, part.height, "image") as bar,
             ):
-                drawing = ShardGenerator(sampler, self._options, writer)
-                drawn = drawing.draw(part.to_dicts(), bar, image_of)
-            drawn.write_parquet(folder / "index.parquet")
+                shard = ShardGenerator(sampler, self._options, writer)
+                outcomes = shard.generate(part.to_dicts(), bar, image_of)
+            outcomes.write_parquet(folder / "index.parquet")
             halved = {"halved": sampler.halved - before}
             (folder / "memory.json").write_bytes(msgspec.json.encode(halved))
 
         shards = -(-rows.height // size)
-        stage.run(
-            shards,
-            make,
-            wait=wait,
-            summarise=_halved,
-        )
+        stage.run(shards, make, wait=wait, summarise=_halved)
 
 
 def image_rows(captions: pl.DataFrame, per_caption: int, *, shared: bool) -> pl.DataFrame:
@@ -133,7 +129,7 @@ def image_rows(captions: pl.DataFrame, per_caption: int, *, shared: bool) -> pl.
     return rows.with_columns(key.alias("key"), pl.Series("seed", seeds, pl.Int64)).drop("copy")
 
 
-def drawn_rows(stages: Sequence[Stage]) -> pl.DataFrame:
+def generated_rows(stages: Sequence[Stage]) -> pl.DataFrame:
     """Return what became of every image of finished stages."""
     return pl.concat(
         pl.read_parquet(shard / "index.parquet") for stage in stages for shard in stage.shards()

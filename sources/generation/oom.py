@@ -55,7 +55,7 @@ class Halving:
 
         if failed == 1:
             raise BenchError(
-                f"there is not enough memory to draw a single image: {why}",
+                f"there is not enough memory to generate a single image: {why}",
                 "try --set source.generation.dtype=fp16, a smaller height, or a larger GPU",
             )
         self.batch = failed // 2

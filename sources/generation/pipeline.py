@@ -78,13 +78,14 @@ def _assembled(folder: Path, options: GeneratorOptions, *, of_images: bool) -> A
     }
     if options.scheduler in samplers:
         kind, more = samplers[options.scheduler]
-        own = pipeline.scheduler
-        if kind not in own.compatibles:
+        original = pipeline.scheduler
+        if kind not in original.compatibles:
             raise RequestError(
-                f"the sampler {options.scheduler} does not fit {folder}'s {type(own).__name__}",
+                f"the scheduler {options.scheduler} does not fit {folder}'s "
+                f"{type(original).__name__}",
                 "add --set source.generation.scheduler=pipeline",
             )
-        pipeline.scheduler = kind.from_config(own.config, **more)
+        pipeline.scheduler = kind.from_config(original.config, **more)
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -98,9 +99,11 @@ def _transformers_parts(folder: Path, index: Json, how: Json) -> dict[str, Any]:
     for name, part in index.items():
         kind = _transformers_class(part)
         if kind is not None:
-            parts[name], told = kind.from_pretrained(folder / name, output_loading_info=True, **how)
-            if told["missing_keys"]:
-                raise ValueError(f"{len(told['missing_keys'])} weights of {name} are missing")
+            parts[name], report = kind.from_pretrained(
+                folder / name, output_loading_info=True, **how
+            )
+            if report["missing_keys"]:
+                raise ValueError(f"{len(report['missing_keys'])} weights of {name} are missing")
     return parts
 
 

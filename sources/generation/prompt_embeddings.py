@@ -1,4 +1,4 @@
-"""Prompts: what a pipeline is told of captions, each embedded once however many images it gets."""
+"""Embed prompts: each caption once, however many images it gets."""
 
 import inspect
 from collections.abc import Sequence
@@ -73,10 +73,10 @@ class Prompts:
             "do_classifier_free_guidance": self._guided,
         }
         taken = inspect.signature(self._pipeline.encode_prompt).parameters
-        found = self._pipeline.encode_prompt(
+        embeddings = self._pipeline.encode_prompt(
             **{name: value for name, value in settings.items() if name in taken}
         )[: len(self._names or ())]
         return {
-            caption: [None if rows is None else rows[place] for rows in found]
+            caption: [None if rows is None else rows[place] for rows in embeddings]
             for place, caption in enumerate(captions)
         }

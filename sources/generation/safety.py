@@ -1,4 +1,4 @@
-"""Safety: what a pipeline's own checker says of images; what follows from it is the user's."""
+"""Ask a pipeline's own safety checker about images; the user decides what follows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,4 +27,4 @@ class SafetyChecker:
         with torch.inference_mode():
             # It blackens what it is given, so it is given nothing of value.
             _, unsafe = self._checker(images=np.zeros((len(images), 1)), clip_input=pixels)
-        return [bool(found) for found in unsafe]
+        return [bool(flag) for flag in unsafe]

@@ -28,7 +28,7 @@ Frame = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Item:
-    """One image to be drawn.
+    """One image to be sampled.
 
     Attributes:
         prompt: Its caption.
@@ -42,11 +42,11 @@ class Item:
 
 
 class DiffusionSampler:
-    """A pipeline, loaded once, that draws every image from its own seed.
+    """A pipeline, loaded once, that samples every image from its own seed.
 
     Args:
         folder: The pipeline's folder.
-        options: How to draw.
+        options: How to sample.
         strength: Of the noise that is laid over images, from 0 to 1; None to start from noise.
 
     Attributes:
@@ -81,7 +81,7 @@ class DiffusionSampler:
         """Do the long first step: latents or pixels, as `finish` takes them.
 
         Args:
-            items: Images to draw.
+            items: Images to sample.
             steps: Steps of the sampler; None for the options'.
 
         Raises:
@@ -111,9 +111,9 @@ class DiffusionSampler:
             ).images
         if not self._latent and made[0].shape[:2] != (self._options.height,) * 2:
             raise RequestError(
-                f"{self._options.model!r} draws {made[0].shape[1]} by {made[0].shape[0]} "
+                f"{self._options.model!r} generates {made[0].shape[1]} by {made[0].shape[0]} "
                 f"pixels where {self._options.height} are asked for",
-                "give a source.generation.height that it can draw",
+                "give a source.generation.height that it can generate",
             )
         return made
 
@@ -122,7 +122,7 @@ class DiffusionSampler:
         import torch
 
         height = self._options.height
-        # Drawn on the CPU, image by image: the same on any device, in any batch, on any shard.
+        # Seeded on the CPU, image by image: the same on any device, in any batch, on any shard.
         generators = [torch.Generator().manual_seed(item.seed) for item in items]
         start: dict[str, Any] = {"generator": generators}
         if "height" in self._taken:

@@ -1,4 +1,4 @@
-"""Generating a shard: every image drawn, checked, drawn anew where it is bad, encoded and written.
+"""Generate a shard: sample, check, try again where an image is bad, encode and write.
 
 Decoding, checking, encoding and writing run in a thread while the next batch is denoised.
 """
@@ -23,19 +23,19 @@ M = TypeVar("M")
 R = TypeVar("R")
 Row = dict[str, Any]
 
-MAX_DRAWS = 3
-"""Times an image is drawn, each with the next seed, until one is fit to be seen."""
+MAX_ATTEMPTS = 3
+"""Attempts at an image, each with its own seed, until one has no defect."""
 
 DEFECTS = ("black", "constant", "not finite")
-"""What is wrong with an image that is drawn anew."""
+"""What makes another attempt necessary."""
 
 UNSAFE = "unsafe"
 
-DRAWN_SCHEMA = pl.Schema(
+GENERATED_SCHEMA = pl.Schema(
     {
         "key": pl.String,
         "failure": pl.String,
-        "draws": pl.Int64,
+        "attempts": pl.Int64,
         **dict.fromkeys(DEFECTS, pl.Int64),
         "truncated": pl.Boolean,
         "flagged": pl.Boolean,
@@ -44,16 +44,16 @@ DRAWN_SCHEMA = pl.Schema(
         "sha256": pl.String,
     }
 )
-"""What became of an image: why it is missing (null if it is there), how often it was drawn and how
-often each defect was found, whether its caption was cut and the safety checker objected, and where
-it is in the tar."""
+"""What became of an image: why it is missing (null if it is there), the attempts and how many had
+each defect, whether its caption was truncated and the safety checker objected, and where it is in
+the tar."""
 
 
 class ShardGenerator:
     """The images of one shard.
 
     Args:
-        sampler: Who draws.
+        sampler: What samples them.
         options: How images are kept.
         writer: Where they go.
     """
@@ -61,15 +61,15 @@ class ShardGenerator:
     def __init__(
         self, sampler: DiffusionSampler, options: GeneratorOptions, writer: ShardWriter
     ) -> None:
-        self._painter = sampler
+        self._sampler = sampler
         self._options = options
         self._writer = writer
-        self._drawn: dict[str, Row] = {}
+        self._outcomes: dict[str, Row] = {}
 
-    def draw(
+    def generate(
         self, rows: list[Row], bar: Bar, image_of: Callable[[Row], Image.Image] | None = None
     ) -> pl.DataFrame:
-        """Draw images and return what became of each, with the columns of `DRAWN_SCHEMA`.
+        """Generate images and return what became of each, with the columns of `GENERATED_SCHEMA`.
 
         Args:
             rows: Key, caption and seed of each.
@@ -77,49 +77,49 @@ class ShardGenerator:
             image_of: What an image starts from; None for noise.
         """
         for row in rows:
-            counts = dict.fromkeys(("draws", *DEFECTS), 0)
-            truncated = self._painter.prompts.truncated(row["caption"])
-            self._drawn[row["key"]] = {"key": row["key"], **counts, "truncated": truncated}
+            counts = dict.fromkeys(("attempts", *DEFECTS), 0)
+            truncated = self._sampler.prompts.truncated(row["caption"])
+            self._outcomes[row["key"]] = {"key": row["key"], **counts, "truncated": truncated}
         missing = rows
-        for attempt in range(MAX_DRAWS):
+        for attempt in range(MAX_ATTEMPTS):
 
             def denoise(batch: list[Row], attempt: int = attempt) -> tuple[list[Row], list[Any]]:
-                seeds = [draw_seed(row["seed"], attempt) for row in batch]
-                begun = [image_of(row) if image_of else None for row in batch]
+                seeds = [attempt_seed(row["seed"], attempt) for row in batch]
+                starts = [image_of(row) if image_of else None for row in batch]
                 captions = [row["caption"] for row in batch]
-                return batch, self._painter.denoise(list(map(Item, captions, seeds, begun)))
+                return batch, self._sampler.denoise(list(map(Item, captions, seeds, starts)))
 
             size = self._options.batch_size
             batches = [missing[start : start + size] for start in range(0, len(missing), size)]
             for count in overlapped(denoise, self._finish, batches):
                 bar.advance(count if attempt == 0 else 0)
-            missing = [row for row in missing if self._drawn[row["key"]]["failure"] in DEFECTS]
-        return pl.DataFrame(list(self._drawn.values()), schema=DRAWN_SCHEMA, orient="row")
+            missing = [row for row in missing if self._outcomes[row["key"]]["failure"] in DEFECTS]
+        return pl.DataFrame(list(self._outcomes.values()), schema=GENERATED_SCHEMA, orient="row")
 
     def _finish(self, made: tuple[list[Row], list[Any]]) -> int:
         """Check, encode and write a batch; return how many images it has."""
         batch, chunks = made
         fit: list[tuple[Row, Image.Image]] = []
-        for row, frame in zip(batch, self._painter.finish(chunks), strict=True):
-            drawn = self._drawn[row["key"]]
-            drawn["draws"] += 1
-            drawn["failure"] = defect(frame)
-            if drawn["failure"] is None:
-                fit.append((drawn, Image.fromarray((frame * 255).round().astype(np.uint8))))
+        for row, frame in zip(batch, self._sampler.finish(chunks), strict=True):
+            outcome = self._outcomes[row["key"]]
+            outcome["attempts"] += 1
+            outcome["failure"] = defect(frame)
+            if outcome["failure"] is None:
+                fit.append((outcome, Image.fromarray((frame * 255).round().astype(np.uint8))))
             else:
-                drawn[drawn["failure"]] += 1
-        for (drawn, image), unsafe in zip(fit, self._unsafe([i for _, i in fit]), strict=True):
-            drawn["flagged"] = unsafe
+                outcome[outcome["failure"]] += 1
+        for (outcome, image), unsafe in zip(fit, self._unsafe([i for _, i in fit]), strict=True):
+            outcome["flagged"] = unsafe
             if unsafe and self._options.safety == "drop":
-                drawn["failure"] = UNSAFE
+                outcome["failure"] = UNSAFE
             else:
-                drawn.update(self._write(drawn["key"], image))
+                outcome.update(self._write(outcome["key"], image))
         return len(batch)
 
     def _unsafe(self, images: list[Image.Image]) -> Sequence[bool | None]:
-        if self._painter.safety is None or not images:
+        if self._sampler.safety is None or not images:
             return [None] * len(images)
-        return self._painter.safety.unsafe(images)
+        return self._sampler.safety.unsafe(images)
 
     def _write(self, key: str, image: Image.Image) -> Row:
         options = self._options
@@ -127,8 +127,8 @@ class ShardGenerator:
         return self._writer.add(key, content, options.suffix)
 
 
-def draw_seed(seed: int, attempt: int) -> int:
-    """Return the seed of an image's noise when it is drawn for the n-th time, from 0."""
+def attempt_seed(seed: int, attempt: int) -> int:
+    """Return the seed of the noise of an image's n-th attempt, from 0."""
     return int(digest([seed, attempt], 15), 16)
 
 

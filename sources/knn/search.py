@@ -16,6 +16,7 @@ from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json, readable_json
 from bench.core.paths import Home
+from bench.core.stage_names import KNN, MERGE
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from sources.knn.index_folder import IndexFolder
@@ -70,7 +71,7 @@ def search(options: KnnOptions, context: Context) -> Stage:
         "prompts": [[name, task.prompts(name)] for name in names],  # Their order makes the labels.
         "k": k,
     }
-    stage = context.stage("knn", config)
+    stage = context.stage(KNN, config)
 
     def make(shard: int, folder: Path) -> None:
         start = shard * CLASSES_PER_SHARD
@@ -114,7 +115,7 @@ def merge_candidates(
     """
     searched = search(options, context)
     inputs = [stage.output for stage in (scanned, searched) if stage is not None]
-    stage = context.stage("merge", {"version": 2, "ambiguous": ambiguous}, inputs)
+    stage = context.stage(MERGE, {"version": 2, "ambiguous": ambiguous}, inputs)
     names = context.task.class_names
 
     def make(_: int, folder: Path) -> None:

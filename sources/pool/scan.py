@@ -14,6 +14,7 @@ import polars as pl
 from bench.core.errors import BenchError
 from bench.core.json_values import Json
 from bench.core.progress import printable
+from bench.core.stage_names import SCAN
 from bench.core.task import Task
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
@@ -51,7 +52,7 @@ def scan(
     caption_matcher = CaptionMatcher(task, matcher)
     files = pool.files()
     stage = context.stage(
-        "scan",
+        SCAN,
         {
             "version": 4,
             "pool": pool.fingerprint,

@@ -1,4 +1,4 @@
-"""Evidence of what filter and de-duplication did, beside the image set, for the report to show.
+"""Audit filter and de-duplication: what they did, beside the image set, for the report to show.
 
 Next to ``manifest.json``: ``scores.parquet`` (key, label, clip_score, passed) and ``filtered.png``;
 ``removed.parquet`` and ``removed.png``, whose columns are the rows of ``pairs.parquet``.
@@ -33,11 +33,11 @@ def write_filtering(images: ImageSet, scored: pl.DataFrame, passed: pl.Series) -
         return
     rows = scored.with_columns(passed=passed).sort("key")
     _write_table(rows.select("key", "label", "clip_score", "passed"), images, "scores")
-    drawn = [
-        own.sample(min(ACROSS, own.height), seed=0, shuffle=True)
-        for own in (rows.filter(pl.col("passed")), rows.filter(~pl.col("passed")))
+    samples = [
+        group.sample(min(ACROSS, group.height), seed=0, shuffle=True)
+        for group in (rows.filter(pl.col("passed")), rows.filter(~pl.col("passed")))
     ]
-    _write_sheet([_read(own, images) for own in drawn], images, "filtered")
+    _write_sheet([_read(sample, images) for sample in samples], images, "filtered")
 
 
 def write_removed(

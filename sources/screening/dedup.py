@@ -1,4 +1,4 @@
-"""De-duplicate: no image twice, and none of the benchmark's validation or test images at all."""
+"""De-duplicate: keep no image twice, and no validation or test image of the benchmark at all."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from bench.core.json_values import Json
+from bench.core.stage_names import DEDUP, REFERENCE
 from bench.plugins.source import Context
 from bench.storage.packing import shrink
 from bench.storage.stage import Stage
@@ -72,7 +73,7 @@ def drop_duplicates(
     """Remove copies of benchmark images and second copies of an image; done once for equal rows.
 
     Args:
-        rows: Described rows; those of images that were reduced have the hash of their `pixels`.
+        rows: Embedded rows; those of images that were reduced have the hash of their `pixels`.
         context: What the source was given; its task's val and test splits are the references.
         max_distance: Bits within which an image counts as a copy of a benchmark image; images of
             the set within as many, but at most `POOL_DISTANCE`.
@@ -81,7 +82,7 @@ def drop_duplicates(
     references = _references(context)
     distances = (max_distance, min(max_distance, POOL_DISTANCE))
     config: Json = {"images": _fingerprint(rows), "distances": distances}
-    stage = context.stage("dedup", config, [references.output])
+    stage = context.stage(DEDUP, config, [references.output])
 
     def make(_: int, folder: Path) -> None:
         table = pl.concat(
@@ -111,20 +112,20 @@ def drop_duplicates(
 
 def _leaked(rows: pl.DataFrame, references: pl.DataFrame, max_distance: int) -> pl.DataFrame:
     """Return the images that are copies of benchmark images, by their pixels or their look."""
-    found = []
+    leaked = []
     if "pixels" in rows.columns:
         # The perceptual hash of an image that was reduced is not that of the image as it was.
         whole = references.drop_nulls("pixels").unique("pixels", keep="first", maintain_order=True)
         exact = rows.join(whole, on="pixels").with_columns(distance=pl.lit(0))
-        found.append(_removed(exact, LEAKED))
+        leaked.append(_removed(exact, LEAKED))
         rows = rows.join(exact, on="key", how="anti", maintain_order="left")
     rows, references = rows.drop_nulls(HASH_WORDS), references.drop_nulls(HASH_WORDS)
     if rows.height and references.height:
         places, apart = nearest(hash_words(rows), hash_words(references))
         against = references.select("split", "index", "framing")[places]
         judged = rows.select("key").hstack(against).with_columns(distance=pl.Series(apart))
-        found.append(_removed(judged.filter(pl.col("distance") <= max_distance), LEAKED))
-    return pl.concat([REMOVED_SCHEMA.to_frame(), *found])
+        leaked.append(_removed(judged.filter(pl.col("distance") <= max_distance), LEAKED))
+    return pl.concat([REMOVED_SCHEMA.to_frame(), *leaked])
 
 
 def _equal(rows: pl.DataFrame) -> pl.DataFrame:
@@ -178,7 +179,7 @@ def _references(context: Context) -> Stage:
     task, splits = context.task, ("val", "test")
     config: Json = {"task": task.fingerprint, "sizes": task.split_sizes, "hash": HASH_SIDE}
     config |= {"longest side": _REDUCED, "framings": FRAMINGS}
-    stage = context.stage("reference", config)
+    stage = context.stage(REFERENCE, config)
     schema: dict[str, type[pl.DataType]] = {"split": pl.String, "index": pl.Int64}
     schema |= {"framing": pl.String, "pixels": pl.String} | HASH_SCHEMA
 

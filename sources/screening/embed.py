@@ -1,4 +1,4 @@
-"""Describe: decode every image once, and keep what later steps need to know about it.
+"""Embed: decode every image once, and keep what later steps need to know about it.
 
 Per image: size in pixels, a perceptual hash and the embedding of one CLIP. It depends on the
 images and that CLIP alone, its weights and its configuration, so that other texts, thresholds and
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.core.errors import BenchError
 from bench.core.files import fingerprint
+from bench.core.stage_names import EMBED
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import decode, read_bytes
@@ -21,7 +22,7 @@ from sources.screening.phash import HASH_SCHEMA, HASH_SIDE, LEAST_SIDE, perceptu
 
 
 def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
-    """Return the finished description of a stage's tars.
+    """Return the finished embeddings of a stage's images.
 
     Args:
         stage: A finished stage whose shards hold ``images.tar`` and ``index.parquet`` with the
@@ -41,7 +42,7 @@ def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
         "hash": f"phash {HASH_SIDE}",
         "least side": LEAST_SIDE,
     }
-    embedded = context.stage("embed", config, [stage.output])
+    embedded = context.stage(EMBED, config, [stage.output])
     if embedded.done:
         return embedded
 
@@ -65,7 +66,7 @@ def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
 
 
 def embedded_rows(stages: Sequence[Stage]) -> pl.DataFrame:
-    """Return the rows of finished descriptions."""
+    """Return the rows of finished embeddings."""
     return pl.concat(
         pl.read_parquet(shard / "embedded.parquet") for stage in stages for shard in stage.shards()
     )

@@ -11,6 +11,7 @@ import polars as pl
 
 from bench.core.arrays import FloatArray
 from bench.core.json_values import Json
+from bench.core.stage_names import SCORE
 from bench.plugins.source import Context, Embedder
 from bench.storage.stage import Stage
 from sources.screening.embed import embedded_rows, embeddings
@@ -36,8 +37,8 @@ def scored(
 
         def of_own_class(rows: pl.DataFrame, images: FloatArray) -> FloatArray:
             directions = class_directions(load(rule.model), prompts)
-            own = rows.select("key").join(labels, on="key", how="left", maintain_order="left")
-            own_class = directions[own["label"].to_numpy()]
+            labelled = rows.select("key").join(labels, on="key", how="left", maintain_order="left")
+            own_class = directions[labelled["label"].to_numpy()]
             return np.asarray(np.einsum("ij,ij->i", images, own_class), np.float32)
 
         rows = _scored(embedded, {"classes": prompts}, of_own_class, context)
@@ -48,7 +49,7 @@ def domain_scored(embedded: Sequence[Stage], filter_model: str, context: Context
     """Return embedded rows with ``clip_score``, the largest cosine with a domain text.
 
     Args:
-        embedded: Finished descriptions by the CLIP that scores.
+        embedded: Finished embeddings by the CLIP that scores.
         filter_model: Weights of that CLIP.
         context: What the source was given.
     """
@@ -66,7 +67,7 @@ def class_directions(embedder: Embedder, prompts: Sequence[Sequence[str]]) -> Fl
 
     Averaged before normalising, as the authors' filter does (PROTOCOL, section 2).
     """
-    means = np.stack([embedder.texts(own).mean(axis=0) for own in prompts])
+    means = np.stack([embedder.texts(texts).mean(axis=0) for texts in prompts])
     return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
 
 
@@ -79,13 +80,13 @@ def _scored(
     """Return embedded rows with a score of their embeddings, float32 ``[n, dim]``, done once."""
     scores = [np.empty(0, np.float32)]
     for source in embedded:
-        stage = context.stage("score", config, [source.output])
+        stage = context.stage(SCORE, config, [source.output])
 
         def make(index: int, folder: Path, source: Stage = source) -> None:
             rows, images = embeddings(source.shard(index))
             np.save(folder / "scores.npy", score(rows, images.astype(np.float32)))
 
-        # All shards: they cost seconds, and the description they read is complete.
+        # All shards: they cost seconds, and the embeddings they read is complete.
         stage.run(len(source.shards()), make, sharded=False)
         scores += [np.load(shard / "scores.npy") for shard in stage.shards()]
     return embedded_rows(embedded).with_columns(

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
 
 import polars as pl
 
@@ -10,11 +12,12 @@ from bench.core.json_values import Json
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage
-from sources.generation.generate import drawn_rows
+from sources.generation.generate import generated_rows
 from sources.generation.shard import DEFECTS
 from sources.screening.audit import write_filtering, write_removed
 from sources.screening.counts import by_class
 from sources.screening.dedup import Deduplicated, drop_duplicates
+from sources.screening.embed import embed
 from sources.screening.filter import scored
 from sources.screening.rules import Filter, NoFilter, TopFraction
 
@@ -50,13 +53,51 @@ def check_cap(rule: Filter, needed: int, context: Context) -> None:
         )
 
 
+class Generation(Protocol):
+    """Images that a source has generated so far, and how it generates more."""
+
+    @property
+    def requested(self) -> pl.DataFrame:
+        """Key, label, class_name and more of every image that was to be generated."""
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The finished stages that generated them."""
+
+    def extend(self, share: Fraction) -> bool:
+        """Generate more, as a share of what there is; return whether there was more to take."""
+
+
+def collect_until(
+    needed: int | None, generation: Generation, rule: Filter, context: Context
+) -> Screened:
+    """Generate and screen images until enough are kept, or there are no more.
+
+    Args:
+        needed: Images to keep; None for those that there are.
+        generation: What generates them; it is extended by as many as would do, if as large a share
+            of them was kept.
+        rule: Which images are kept.
+        context: What the source was given.
+
+    Raises:
+        BenchError: As `screen` and the generation do.
+    """
+    while True:
+        embedded = [embed(stage, rule.model, context) for stage in generation.stages]
+        screened = screen(embedded, rule, context, generation.requested.select("key", "label"))
+        kept = screened.unique.rows.height
+        if not needed or kept >= needed or not generation.extend(Fraction(needed - kept, kept)):
+            return screened
+
+
 def screen(
     embedded: Sequence[Stage], rule: Filter, context: Context, labels: pl.DataFrame
 ) -> Screened:
-    """Score drawn images, keep those that pass, and remove copies.
+    """Score generated images, keep those that pass, and remove copies.
 
     Args:
-        embedded: Finished descriptions.
+        embedded: Finished embeddings.
         rule: Which images are kept.
         context: What the source was given.
         labels: Key and label of every image.
@@ -70,7 +111,7 @@ def screen(
     kept, passed = unique.rows.height, int(passing.sum())
     if not passed:
         raise BenchError(
-            f"none of {labels.height} generated images is left: {images.height} could be drawn",
+            f"none of {labels.height} generated images is left: {images.height} could be generated",
             "look at the generator's images, and at source.filter",
         )
     if kept < passed / 2:
@@ -81,36 +122,35 @@ def screen(
     return Screened(images, passing, unique)
 
 
-def yields_of(
-    asked: pl.DataFrame, drawn: Sequence[Stage], screened: Screened, context: Context
-) -> Json:
+def counts_of(generation: Generation, screened: Screened, context: Context) -> Json:
     """Return what each step left, in all and by class, and why the rest is not there.
 
     Args:
-        asked: Key, label and class_name of every image that was to be drawn.
-        drawn: Finished stages that drew them.
+        generation: What generated the images.
         screened: What was left of them.
         context: What the source was given.
     """
-    outcomes = drawn_rows(drawn).join(asked.select("key", "class_name"), on="key")
+    requested, stages = generation.requested, generation.stages
+    outcomes = generated_rows(stages).join(requested.select("key", "class_name"), on="key")
     kept = screened.unique.rows
     classes = by_class(
-        context.task.class_names, asked, outcomes.select("key", "failure"), kept=kept
+        context.task.class_names, requested, outcomes.select("key", "failure"), kept=kept
     )
-    counts = {**{name: pl.col(name).sum() for name in DEFECTS}}
-    counts |= {name: pl.col(name).sum() for name in ("truncated", "flagged")}
-    for row in outcomes.group_by("class_name").agg(**counts).iter_rows(named=True):
-        found = classes[row["class_name"]]
-        found |= {"truncated": row["truncated"], "flagged": row["flagged"]}
-        found["bad draws"] = {name: row[name] for name in DEFECTS if row[name]}
+    sums = {name: pl.col(name).sum() for name in (*DEFECTS, "truncated", "flagged")}
+    for row in outcomes.group_by("class_name").agg(**sums).iter_rows(named=True):
+        classes[row["class_name"]] |= {
+            "truncated": row["truncated"],
+            "flagged": row["flagged"],
+            "failed attempts": {name: row[name] for name in DEFECTS if row[name]},
+        }
     return {
-        "matched": asked.height,
+        "matched": requested.height,
         "fetched": screened.images.height,
         "failed": dict(outcomes.drop_nulls("failure").group_by("failure").len().iter_rows()),
-        "bad draws": {name: int(outcomes[name].sum()) for name in DEFECTS},
-        "captions cut": int(outcomes["truncated"].sum()),
+        "failed attempts": {name: int(outcomes[name].sum()) for name in DEFECTS},
+        "captions truncated": int(outcomes["truncated"].sum()),
         "flagged": int(outcomes["flagged"].sum()),
-        "batch halved": sum(stage.info()["halved"] for stage in drawn),
+        "batch halved": sum(stage.info()["halved"] for stage in stages),
         "filtered": int((~screened.passing).sum()),
         "duplicates": screened.unique.counts,
         "kept": kept.height,
@@ -118,9 +158,9 @@ def yields_of(
     }
 
 
-def write_evidence(made: ImageSet, screened: Screened, rule: Filter, context: Context) -> None:
+def write_audit(images: ImageSet, screened: Screened, rule: Filter, context: Context) -> None:
     """Write, beside an image set, what the filter and de-duplication removed."""
     if not isinstance(rule, NoFilter):
-        write_filtering(made, screened.images, screened.passing)
+        write_filtering(images, screened.images, screened.passing)
     passed = screened.images.filter(screened.passing)
-    write_removed(made, passed, screened.unique.removed, context)
+    write_removed(images, passed, screened.unique.removed, context)

@@ -8,7 +8,7 @@ from bench.core.paths import Home
 from bench.plugins import writers
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
 from sources.captions.article import with_article
-from sources.captions.plan import Idea, imagine
+from sources.captions.plan import CaptionPlan, plan_caption
 
 
 @writers.register("grammar")
@@ -29,18 +29,18 @@ class Grammar:
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
         """Fill in one template per order."""
-        return [_filled(imagine(order, brief), brief) for order in orders]
+        return [_filled(plan_caption(order, brief), brief) for order in orders]
 
 
-def _filled(idea: Idea, brief: CaptionBrief) -> Caption:
-    text = idea.template.format(
-        name=brief.task.class_names[idea.label],
-        subject=idea.subject,
-        a_subject=with_article(idea.subject),
-        relation=idea.relation,
-        thing=idea.thing,
-        background=idea.background,
-        quality=idea.quality,
-        view=idea.view,
+def _filled(plan: CaptionPlan, brief: CaptionBrief) -> Caption:
+    text = plan.template.format(
+        name=brief.task.class_names[plan.label],
+        subject=plan.subject,
+        a_subject=with_article(plan.subject),
+        relation=plan.relation,
+        thing=plan.thing,
+        background=plan.background,
+        quality=plan.quality,
+        view=plan.view,
     )
-    return idea.caption(text)
+    return plan.caption(text)

@@ -18,7 +18,7 @@ from bench.core.paths import Home
 from bench.plugins import writers
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
 from sources.captions.plan import seed_of
-from sources.captions.prompts import first_line, prompted, prompts_digest
+from sources.captions.prompts import first_line, prompt_for, prompts_digest
 from sources.captions.sampling import Sampling
 
 MAX_BYTES = 2**20
@@ -90,10 +90,10 @@ class OpenAI:
                 return list(pool.map(lambda order: self._caption(client, order, brief), orders))
 
     def _caption(self, client: Client, order: CaptionOrder, brief: CaptionBrief) -> Caption:
-        idea, prompt, examples = prompted(order, brief)
+        plan, prompt, examples = prompt_for(order, brief)
         question = self._question(prompt, seed_of(order), self._options.max_tokens)
         text = self._text(request_json(client, self._url, question, self._limits))
-        return idea.caption(first_line(text), examples)
+        return plan.caption(first_line(text), examples)
 
     def _meet(self, client: Client) -> None:
         """Ask for one token, so that a wrong address, model or key ends it here.

@@ -14,7 +14,7 @@ from bench.plugins import writers
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
 from sources.captions.language_model import CausalModel
 from sources.captions.plan import seed_of
-from sources.captions.prompts import first_line, prompted, prompts_digest
+from sources.captions.prompts import first_line, prompt_for, prompts_digest
 from sources.captions.sampling import Sampling
 
 _FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.txt"]
@@ -51,20 +51,20 @@ class Transformers:
         return config | {"model": weights, "prompts": prompts_digest()}
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
-        """Write one caption per order, each drawn by its own seed."""
+        """Write one caption per order, each sampled by its own seed."""
         if self._model is None:
             self._model = CausalModel(self._folder(brief.home), self._options.dtype)
-        found = []
+        captions = []
         for start in range(0, len(orders), self._options.batch_size):
             batch = orders[start : start + self._options.batch_size]
-            asked = [prompted(order, brief) for order in batch]
+            asked = [prompt_for(order, brief) for order in batch]
             prompts, seeds = [prompt for _, prompt, _ in asked], [seed_of(order) for order in batch]
             texts = self._model.complete(prompts, seeds, self._options)
-            found += [
-                idea.caption(first_line(text), examples)
-                for (idea, _, examples), text in zip(asked, texts, strict=True)
+            captions += [
+                plan.caption(first_line(text), examples)
+                for (plan, _, examples), text in zip(asked, texts, strict=True)
             ]
-        return found
+        return captions
 
     def _folder(self, home: Home) -> Path:
         name = self._options.model

@@ -76,7 +76,7 @@ def decoding(sampler: DiffusionSampler, batch: int, height: int) -> None:
 def staged(generator: Generator, rows: pl.DataFrame, context: Context, turn: int) -> None:
     """Run the stage for all rows."""
     stage = context.stage("generate", {"turn": turn})
-    generator.draw(stage, rows, context)
+    generator.generate(stage, rows, context)
 
 
 def plain(

@@ -1,4 +1,4 @@
-"""Denoised images: those of another source, redrawn from noise of a given strength."""
+"""Denoised images: those of another source, sampled again from noise of a given strength."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def real(world: World) -> ImageSet:
     return source_of("real", INNER["real"]).collect(world.context(None))
 
 
-def test_each_image_is_redrawn_from_its_own_noise(world: World, tmp_path: Path) -> None:
+def test_each_image_is_denoised_from_its_own_noise(world: World, tmp_path: Path) -> None:
     before = real(world)
     after = denoised(world, size=10, template="a photo of a {}")
     rows = after.index()

@@ -173,27 +173,27 @@ def test_captions_and_labels_stay_with_their_images(
     assert rows["key"].n_unique() == rows.height
 
 
-def test_the_yields_add_up(retrieved: tuple[Home, ImageSet]) -> None:
-    yields = retrieved[1].manifest.stage_counts
-    assert yields["rows"] == 600
-    assert yields["matched"] - sum(yields["failed"].values()) == yields["fetched"]
-    duplicates = yields["duplicates"]
+def test_the_counts_add_up(retrieved: tuple[Home, ImageSet]) -> None:
+    stage_counts = retrieved[1].manifest.stage_counts
+    assert stage_counts["rows"] == 600
+    assert stage_counts["matched"] - sum(stage_counts["failed"].values()) == stage_counts["fetched"]
+    duplicates = stage_counts["duplicates"]
     dropped = sum(count for count in duplicates.values() if isinstance(count, int))
-    assert yields["fetched"] - yields["below tau"] - dropped == yields["kept"]
-    assert len(retrieved[1]) == yields["kept"]
+    assert stage_counts["fetched"] - stage_counts["below tau"] - dropped == stage_counts["kept"]
+    assert len(retrieved[1]) == stage_counts["kept"]
 
 
 def test_what_was_dropped_is_written_beside_the_images(retrieved: tuple[Home, ImageSet]) -> None:
     images = retrieved[1]
-    yields = images.manifest.stage_counts
+    stage_counts = images.manifest.stage_counts
     names = {path.name for path in images.folder.iterdir()}
     assert {"scores.parquet", "filtered.png", "removed.parquet", "removed.png"} <= names
     scores = pl.read_parquet(images.folder / "scores.parquet")
-    assert scores.height == yields["decodable"]
-    assert scores.height - scores["passed"].sum() == yields["below tau"]
+    assert scores.height == stage_counts["decodable"]
+    assert scores.height - scores["passed"].sum() == stage_counts["below tau"]
     removed = pl.read_parquet(images.folder / "removed.parquet")
-    counts = dict(removed.group_by("reason").len().iter_rows())
-    assert counts == {name: n for name, n in yields["duplicates"].items() if name in counts}
+    reasons = dict(removed.group_by("reason").len().iter_rows())
+    assert reasons == {name: n for name, n in stage_counts["duplicates"].items() if name in reasons}
     assert scores["passed"].sum() - removed.height == len(images)
 
 
@@ -497,9 +497,10 @@ def test_unreadable_images_are_skipped_and_counted(
     (root / "red" / "folder.png").mkdir()
     (root / "red" / "notes.txt").write_text("not an image, and not said to be one")
     images = from_folder(home, root, tiny_clip, colour_task())
-    yields = images.manifest.stage_counts
-    assert (yields["matched"], yields["fetched"], yields["unreadable"]) == (11, 9, 2)
-    assert len(images) == yields["kept"] == 9
+    stage_counts = images.manifest.stage_counts
+    steps = ("matched", "fetched", "unreadable")
+    assert [stage_counts[step] for step in steps] == [11, 9, 2]
+    assert len(images) == stage_counts["kept"] == 9
 
 
 def test_other_images_in_the_same_folder_are_another_set(

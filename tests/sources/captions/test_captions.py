@@ -29,7 +29,7 @@ from sources.captions.options import CaptionOptions
 from sources.captions.phrase_lists import read_phrases
 from sources.captions.plan import KINDS
 from sources.captions.prompts import example_lines
-from sources.captions.table import COPY, caption_rows, caption_yields
+from sources.captions.table import COPY, caption_counts, caption_rows
 from tests.conftest import Bench
 
 MINI = find_task("mini-aircraft")
@@ -63,7 +63,7 @@ def test_captions_name_their_class_and_keep_the_shares_of_their_kinds(home: Home
         assert name in caption
         assert MINI.class_names[label] == name
     for kind, share in KINDS.items():
-        # Four standard deviations of a binomial with 4000 draws.
+        # Four standard deviations of a binomial of 4000 trials.
         assert abs((found["kind"] == kind).mean() - share) < 4 * (share * (1 - share) / 4000) ** 0.5
     assert found.group_by("label").len()["len"].min() > 400
 
@@ -139,23 +139,23 @@ def test_the_article_is_the_one_that_is_spoken(name: str, spoken: str) -> None:
 # ---------------------------------------------------------------- copies
 
 
-def test_copies_are_drawn_anew_across_shards_and_blocks(home: Home) -> None:
+def test_copies_are_generated_anew_across_shards_and_blocks(home: Home) -> None:
     options: Any = {"block_size": 300, "shard_size": 70, "phrases": "paper"}
     first = written(home, FLOWERS, **options)
     second = written(home, FLOWERS, earlier=[first], **options)
     found = pl.concat([caption_rows(first), caption_rows(second)])
     assert found["caption"].is_unique().all()
-    again = found.filter(pl.col("draw") > 0)
+    again = found.filter(pl.col("attempt") > 0)
     assert again.height > 0
     assert set(again["refused"].explode()) == {COPY}
-    assert (again["refused"].list.len() == again["draw"]).all()
-    # The first to say something keeps it, and a redraw keeps class and kind.
-    undrawn = rows(home, FLOWERS, **options, retries=0)
-    both = caption_rows(first).join(undrawn, on="key")
+    assert (again["refused"].list.len() == again["attempt"]).all()
+    # The first to say something keeps it, and another attempt keeps class and kind.
+    first_attempts = rows(home, FLOWERS, **options, retries=0)
+    both = caption_rows(first).join(first_attempts, on="key")
     assert both.select("label", "kind").equals(
         both.select(pl.col("label_right").alias("label"), pl.col("kind_right").alias("kind"))
     )
-    kept = both.filter(pl.col("draw") == 0)
+    kept = both.filter(pl.col("attempt") == 0)
     assert kept["caption"].equals(kept["caption_right"])
 
 
@@ -168,14 +168,14 @@ def test_copies_that_cannot_be_helped_are_kept_and_counted(home: Home, tmp_path:
     path = tmp_path / "few.yaml"
     path.write_text(yaml.safe_dump(few))
     stage = written(home, phrases=str(path), block_size=100, retries=2)
-    yields = caption_yields([stage])
+    counts = caption_counts([stage])
     found = caption_rows(stage)
-    assert found.height == sum(kind["asked"] for kind in yields.values()) == 100
+    assert found.height == sum(kind["asked"] for kind in counts.values()) == 100
     different = found["caption"].n_unique()
     assert different <= 3 * len(MINI.class_names)
-    assert sum(kind["copies kept"] for kind in yields.values()) == 100 - different
-    # Each copy was drawn anew twice, in vain.
-    assert sum(kind["refused"][COPY] for kind in yields.values()) == 2 * (100 - different)
+    assert sum(kind["copies kept"] for kind in counts.values()) == 100 - different
+    # Each copy was written anew twice, in vain.
+    assert sum(kind["refused"][COPY] for kind in counts.values()) == 2 * (100 - different)
 
 
 # ---------------------------------------------------------------- the check
@@ -253,8 +253,8 @@ def test_minimal_pairs_differ_in_the_class_alone(home: Home) -> None:
     sizes = Counter(found["pair"])
     assert Counter(sizes.values()) == {classes: 150 // classes, 150 % classes: 1}
     assert found.group_by("pair").agg(pl.col("label").is_unique().all())["label"].all()
-    assert found["draw"].sum() == 0
-    again = caption_yields(stages)["minimal-pair"]
+    assert found["attempt"].sum() == 0
+    again = caption_counts(stages)["minimal-pair"]
     assert again["copies kept"] == 150 - 10 * classes
 
 

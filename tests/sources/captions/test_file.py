@@ -22,7 +22,7 @@ from bench.storage.stage import Stage
 from sources.captions.file_reader import MAX_LINE, read_captions
 from sources.captions.generate import captions
 from sources.captions.options import CaptionOptions
-from sources.captions.table import caption_rows, caption_yields
+from sources.captions.table import caption_counts, caption_rows
 from tests.conftest import Bench
 from tests.support.language_models import SHAPES
 
@@ -90,7 +90,7 @@ def test_every_caption_is_used_once_before_any_comes_back(home: Home, tmp_path: 
     assert set(found[:25]["caption"]) == {row["caption"] for row in own}
     assert Counter(Counter(found["caption"]).values()) == {1: 20, 2: 5}
     assert found["fault"].drop_nulls().to_list() == ["copy"] * 5
-    assert caption_yields(stages)["own"]["copies kept"] == 5
+    assert caption_counts(stages)["own"]["copies kept"] == 5
     # The classes are mixed, whatever the order of the file.
     assert found[:10]["label"].n_unique() == 3
 
@@ -113,7 +113,7 @@ def test_a_caption_that_does_not_name_its_class_is_left_out_and_counted(
     own += [{"class": "star", "caption": "a comet"}, {"class": "circle", "caption": "a star"}]
     [stage] = by_file(home, as_jsonl(tmp_path / "own", own))
     assert caption_rows(stage).height == 8
-    assert caption_yields([stage])["own"]["given up"] == {"class unnamed": 2}
+    assert caption_counts([stage])["own"]["given up"] == {"class unnamed": 2}
     foreign = [{"class": "star", "caption": f"ein Stern {at}"} for at in range(10)]
     with pytest.raises(BenchError, match="writer file are unfit: of 10, 10 class unnamed"):
         by_file(home, as_jsonl(tmp_path / "foreign", foreign))

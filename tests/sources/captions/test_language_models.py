@@ -25,7 +25,7 @@ from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from sources.captions.generate import captions
 from sources.captions.options import CaptionOptions
-from sources.captions.table import caption_rows, caption_yields
+from sources.captions.table import caption_counts, caption_rows
 from tests.conftest import Bench, environment
 from tests.support.language_models import (
     SHAPES,
@@ -71,18 +71,18 @@ def test_a_model_s_captions_are_its_own_lines_and_name_their_class(
     home: Home, tiny_llm: Path
 ) -> None:
     stage = by_model(home, tiny_llm, block_size=40)
-    found, yields = caption_rows(stage), caption_yields([stage])
+    found, counts = caption_rows(stage), caption_counts([stage])
     assert found.height > 25
     for row in found.iter_rows(named=True):
         assert row["class_name"] in row["caption"].split()
         assert len(row["caption"].split()) <= 12
         assert len(set(row["examples"])) == 3
         assert all(" => " in example for example in row["examples"])
-        assert len(row["refused"]) == row["draw"]
+        assert len(row["refused"]) == row["attempt"]
     assert found["examples"].n_unique() > 20
-    # Nothing but luck makes it name the class: many draws are refused, and some items given up.
-    assert sum(kind["refused"]["class unnamed"] for kind in yields.values()) > 20
-    given_up = sum(sum(kind["given up"].values()) for kind in yields.values())
+    # Nothing but luck makes it name the class: many attempts are refused, and some items given up.
+    assert sum(kind["refused"]["class unnamed"] for kind in counts.values()) > 20
+    given_up = sum(sum(kind["given up"].values()) for kind in counts.values())
     assert given_up == 40 - found.height
 
 
@@ -98,23 +98,23 @@ def test_a_caption_of_a_model_depends_on_its_own_seed_and_not_on_its_batch(
     assert not again["caption"].equals(whole["caption"])
 
 
-def test_words_are_drawn_from_the_nucleus_by_their_shares() -> None:
+def test_words_are_generated_from_the_nucleus_by_their_shares() -> None:
     import torch
 
-    from sources.captions.language_model import OwnDraws
+    from sources.captions.language_model import PerRowSampling
     from sources.captions.sampling import Sampling
 
     shares = torch.tensor([0.05, 0.5, 0.15, 0.3])
     rows = 4000
-    draws = OwnDraws(range(rows), Sampling(temperature=2.0, top_p=0.9))
+    sampling = PerRowSampling(range(rows), Sampling(temperature=2.0, top_p=0.9))
     # At a temperature of 2, the logarithms of the squares are those of the shares.
-    scores = draws(torch.zeros(rows, 1), (2 * shares.log()).repeat(rows, 1))
+    scores = sampling(torch.zeros(rows, 1), (2 * shares.log()).repeat(rows, 1))
     assert (scores.isfinite().sum(dim=1) == 1).all()
-    drawn = scores.argmax(dim=1).bincount(minlength=4) / rows
-    assert drawn[0] == 0  # 0.5, 0.3 and 0.15 have the mass of 0.9 together.
+    shares_found = scores.argmax(dim=1).bincount(minlength=4) / rows
+    assert shares_found[0] == 0  # 0.5, 0.3 and 0.15 have the mass of 0.9 together.
     for word in (1, 2, 3):
         share = float(shares[word]) / 0.95
-        assert abs(float(drawn[word]) - share) < 4 * (share * (1 - share) / rows) ** 0.5
+        assert abs(float(shares_found[word]) - share) < 4 * (share * (1 - share) / rows) ** 0.5
 
 
 def test_a_model_that_never_names_a_class_ends_in_one_line(home: Home, tiny_llm: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_chat_is_asked_in_a_message(home: Home, server: FakeServer) -> None:
     found = caption_rows(stage)
     assert found.height == found["caption"].n_unique() == 24
     assert {"empty"} == {
-        why for kind in caption_yields([stage]).values() for why in kind["refused"]
+        why for kind in caption_counts([stage]).values() for why in kind["refused"]
     }
 
 
@@ -321,7 +321,7 @@ def test_what_a_server_says_is_checked_like_anything_else(home: Home, server: Fa
 
     server.reply = reply
     stage = by_server(home, server, block_size=60, retries=8)
-    reasons = {reason for kind in caption_yields([stage]).values() for reason in kind["refused"]}
+    reasons = {reason for kind in caption_counts([stage]).values() for reason in kind["refused"]}
     assert {"empty", "class unnamed", "too long", "not one printable line"} <= reasons
     assert caption_rows(stage)["caption"].str.contains("of mood").all()
 
@@ -336,7 +336,7 @@ def test_a_server_that_dies_midway_is_continued_elsewhere(
     with FakeServer().running() as other:
         stage = by_server(home, other, {"concurrency": 1}, retries=2)
         first_shard = caption_rows(stage).head(10)
-        again = sum(row["draw"] + 1 for row in first_shard.iter_rows(named=True))
+        again = sum(row["attempt"] + 1 for row in first_shard.iter_rows(named=True))
         assert len(other.asked) <= 1 + 14 + again  # Its preflight, two shards, the copies.
     assert caption_rows(stage).equals(caption_rows(calm))
 

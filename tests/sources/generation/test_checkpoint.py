@@ -94,7 +94,7 @@ def test_what_a_generator_cannot_do_is_known_before_any_work(
 
 
 @pytest.mark.parametrize("family", ["xl", "lcm"])
-def test_another_family_is_drawn_with_its_own_pipeline(world: World, family: str) -> None:
+def test_another_family_is_generated_with_its_own_pipeline(world: World, family: str) -> None:
     source = source_of("synthetic", world.settings(generator=family))
     with pytest.raises(RequestError, match=r"add --set source.generation.pipeline=auto"):
         source.fingerprints(world.home)
@@ -131,7 +131,7 @@ def test_pickled_weights_are_not_loaded(world: World, tmp_path: Path) -> None:
         world.collect(generator=str(tmp_path / "pickled"))
 
 
-def test_a_height_that_the_generator_cannot_draw_is_named(world: World) -> None:
+def test_a_height_that_the_generator_cannot_generate_is_named(world: World) -> None:
     with pytest.raises(RequestError, match="36 pixels high; give a height that 8 divides"):
         world.collect(height=36)
 

@@ -15,7 +15,7 @@ from bench.plugins import source_of
 from sources.generation.generate import image_rows
 from sources.generation.oom import Halving
 from sources.generation.sampler import Item
-from sources.generation.shard import MAX_DRAWS, draw_seed
+from sources.generation.shard import MAX_ATTEMPTS, attempt_seed
 from tests.conftest import Bench
 from tests.support.tiny_clip import colour_task
 from tests.support.tiny_generation import BLOCK, FAMILIES, World, pixels, sampler
@@ -50,7 +50,7 @@ def test_an_image_depends_on_its_seed_and_not_on_its_batch(
 def test_an_image_can_be_made_again_alone(world: World) -> None:
     images = world.collect()
     row = images.index().row(3, named=True)
-    item = Item(row["caption"], draw_seed(row["seed"], 0))
+    item = Item(row["caption"], attempt_seed(row["seed"], 0))
     alone = sampler(world)
     again = (alone.finish(alone.denoise([item]))[0] * 255).round().astype(int)
     assert abs(again - pixels(world, images)[row["key"]]).max() <= 1
@@ -58,7 +58,7 @@ def test_an_image_can_be_made_again_alone(world: World) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("strength", [None, 0.9])
-def test_any_pipeline_draws_an_image_from_its_own_seed(
+def test_any_pipeline_generates_an_image_from_its_own_seed(
     world: World, family: str, strength: float | None
 ) -> None:
     from PIL import Image
@@ -163,37 +163,37 @@ def test_more_generated_images_change_none(world: World) -> None:
 # ---------------------------------------------------------------- what goes wrong
 
 
-def test_bad_frames_are_drawn_again_and_counted(world: World, tmp_path: Path) -> None:
+def test_bad_frames_are_tried_again_and_counted(world: World, tmp_path: Path) -> None:
     write_pipeline("sd", tmp_path / "flaky")
     with_part(tmp_path / "flaky", "vae", FlakyVAE)
     images = world.collect(
         generator=str(tmp_path / "flaky"), block_size=40, generation__shard_size=20, n=9
     )
-    yields, classes = images.manifest.stage_counts, images.manifest.stage_counts["classes"]
-    bad = yields["bad draws"]
+    counts, classes = images.manifest.stage_counts, images.manifest.stage_counts["classes"]
+    bad = counts["failed attempts"]
     assert min(bad.values()) > 0
     for kind, times in bad.items():
-        assert sum(found["bad draws"].get(kind, 0) for found in classes.values()) == times
-    failed = sum(yields["failed"].values())
-    assert yields["fetched"] + failed == yields["matched"] == 40
-    # Every bad draw led to another, but the last of those that failed.
-    drawn = pl.concat(map(pl.read_parquet, world.home.data.glob("generate-*/*/index.parquet")))
-    assert drawn["draws"].sum() == 40 + sum(bad.values()) - failed
-    assert set(drawn["draws"]) <= set(range(1, MAX_DRAWS + 1))
-    assert drawn.filter(pl.col("offset").is_null())["failure"].null_count() == 0
-    # A redrawn image is the one of the next seed.
-    row = images.index().join(drawn.filter(draws=2), on="key", how="semi").row(0, named=True)
+        assert sum(found["failed attempts"].get(kind, 0) for found in classes.values()) == times
+    failed = sum(counts["failed"].values())
+    assert counts["fetched"] + failed == counts["matched"] == 40
+    # Every failed attempt led to another, but the last of those that failed.
+    outcomes = pl.concat(map(pl.read_parquet, world.home.data.glob("generate-*/*/index.parquet")))
+    assert outcomes["attempts"].sum() == 40 + sum(bad.values()) - failed
+    assert set(outcomes["attempts"]) <= set(range(1, MAX_ATTEMPTS + 1))
+    assert outcomes.filter(pl.col("offset").is_null())["failure"].null_count() == 0
+    # A second attempt is the image of the next seed.
+    row = images.index().join(outcomes.filter(attempts=2), on="key", how="semi").row(0, named=True)
     able = sampler(world, generator=str(tmp_path / "flaky"))
-    again = able.finish(able.denoise([Item(row["caption"], draw_seed(row["seed"], 1))]))[0]
+    again = able.finish(able.denoise([Item(row["caption"], attempt_seed(row["seed"], 1))]))[0]
     shown = pixels(world, images)[row["key"]]
     assert abs((again * 255).round().astype(int) - shown).max() <= 1
 
 
-def test_a_generator_that_draws_nothing_ends_the_run(world: World, tmp_path: Path) -> None:
+def test_a_generator_that_generates_nothing_ends_the_run(world: World, tmp_path: Path) -> None:
     folder = write_pipeline("sd", tmp_path / "broken")
     name = "decoder.conv_out.weight"
     change_weights(folder / "vae", lambda old: old | {name: old[name] * float("nan")})
-    with pytest.raises(BenchError, match="none of 8 generated images is left: 0 could be drawn"):
+    with pytest.raises(BenchError, match=r"none of 8 .* is left: 0 could be generated"):
         world.collect(generator=str(folder))
 
 
@@ -226,7 +226,7 @@ def test_memory_for_not_even_one_image_is_an_error_that_says_so() -> None:
     def work(_: Any) -> None:
         raise MemoryError
 
-    with pytest.raises(BenchError, match="not enough memory to draw a single image"):
+    with pytest.raises(BenchError, match="not enough memory to generate a single image"):
         Halving(8)(work, range(8))
 
 
@@ -246,9 +246,9 @@ def test_unsafe_images_are_dropped_and_counted_by_class(world: World, tmp_path: 
     folder = forced(write_pipeline("checked", tmp_path / "strict"), -2)
     with pytest.raises(BenchError, match="none of 8 generated images is left"):
         world.collect(generator=str(folder), safety="drop")
-    drawn = pl.concat(map(pl.read_parquet, world.home.data.glob("generate-*/*/index.parquet")))
-    assert set(drawn["failure"]) == {"unsafe"}
-    assert drawn["draws"].to_list() == [1] * 8
+    outcomes = pl.concat(map(pl.read_parquet, world.home.data.glob("generate-*/*/index.parquet")))
+    assert set(outcomes["failure"]) == {"unsafe"}
+    assert outcomes["attempts"].to_list() == [1] * 8
     lenient = forced(write_pipeline("checked", tmp_path / "lenient"), 2)
     kept = world.collect(generator=str(lenient), safety="drop")
     assert kept.manifest.stage_counts["failed"] == {}
@@ -259,9 +259,9 @@ def test_captions_that_are_cut_are_counted(world: World) -> None:
     long = " ".join(["very"] * 20)
     names = ("red", "green", f"{long} blue")
     task = msgspec.structs.replace(colour_task(), class_names=names)
-    yields = world.collect(task=task, phrases="mini").manifest.stage_counts
-    classes = yields["classes"]
-    assert yields["captions cut"] == sum(found["truncated"] for found in classes.values())
+    counts = world.collect(task=task, phrases="mini").manifest.stage_counts
+    classes = counts["classes"]
+    assert counts["captions truncated"] == sum(found["truncated"] for found in classes.values())
     assert classes[names[2]]["truncated"] == classes[names[2]]["matched"] > 0
 
 
@@ -277,17 +277,19 @@ def test_the_rules_for_retrieved_images_are_there_and_off(world: World) -> None:
     assert 0 < half.manifest.stage_counts["kept"] < everything.manifest.stage_counts["kept"]
     assert half.manifest.options["filter"]["fraction"] == 0.5
     assert (half.folder / "scores.parquet").is_file()
-    with pytest.raises(BenchError, match=r"none of 8 generated images is left: 8 could be drawn"):
+    with pytest.raises(
+        BenchError, match=r"none of 8 generated images is left: 8 could be generated"
+    ):
         world.collect(rule="threshold", tau=1.0)
 
 
-def test_more_blocks_are_drawn_for_what_the_filter_takes(world: World) -> None:
+def test_more_blocks_are_generated_for_what_the_filter_takes(world: World) -> None:
     all_scores = world.collect(rule="class-threshold", tau=-1, n=10).index()["clip_score"]
     images = world.collect(rule="class-threshold", tau=all_scores.median(), n=10)
     assert len(images) >= 10
-    yields = images.manifest.stage_counts
-    assert yields["filtered"] > 0
-    assert yields["matched"] > 2 * BLOCK
+    counts = images.manifest.stage_counts
+    assert counts["filtered"] > 0
+    assert counts["matched"] > 2 * BLOCK
 
 
 @pytest.mark.parametrize(

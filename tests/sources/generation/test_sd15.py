@@ -101,7 +101,7 @@ def sd15(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def drawn(world: World, sd15: Path, dtype: str) -> ImageSet:
+def outcomes(world: World, sd15: Path, dtype: str) -> ImageSet:
     settings = world.settings(
         generator=str(sd15), dtype=dtype, height=64, image_size=64, block_size=2, batch_size=2
     )
@@ -111,7 +111,7 @@ def drawn(world: World, sd15: Path, dtype: str) -> ImageSet:
 def test_the_source_runs_with_the_true_module_sizes(world: World, sd15: Path) -> None:
     from resource import RUSAGE_SELF, getrusage
 
-    images = drawn(world, sd15, "bf16")
+    images = outcomes(world, sd15, "bf16")
     assert 1 <= len(images) <= 2
     assert all(array.shape == (64, 64, 3) for array in pixels(world, images).values())
     # Measured: 3.7 GB, of which 2.1 GB are weights; a copy of twice the width would be 4.3 more.

@@ -1,4 +1,4 @@
-"""Workers that draw together: none waits for nothing, and any may be killed at any moment."""
+"""Workers that generate together: none waits for nothing, and any may be killed at any moment."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def test_the_second_step_runs_while_the_next_first_step_does() -> None:
     assert list(overlapped(first, second, range(3))) == [True] * 3
 
 
-def test_an_array_task_draws_its_shards_of_every_block(world: World) -> None:
+def test_an_array_task_generates_its_shards_of_every_block(world: World) -> None:
     source = source_of("synthetic", world.settings(size=3 * BLOCK))
     with pytest.raises(UnfinishedError):
         source.collect(replace(world.context(), selection=WorkSelection(shards=range(1, 2))))
@@ -81,8 +81,8 @@ def test_killed_workers_are_continued_by_others_with_another_batch_size(
     same = ("key", "label", "caption", "caption_id", "seed")
     assert resumed.index().select(same).equals(undisturbed.index().select(same))
     stages = sorted(world.home.data.glob("generate-*"))
-    drawn = pl.concat(pl.read_parquet(path / "index.parquet") for path in shards(world))
-    assert drawn["key"].n_unique() == drawn.height == len(stages) * BLOCK
+    outcomes = pl.concat(pl.read_parquet(path / "index.parquet") for path in shards(world))
+    assert outcomes["key"].n_unique() == outcomes.height == len(stages) * BLOCK
     expected, found = pixels(other, undisturbed), pixels(world, resumed)
     assert max(abs(found[key] - expected[key]).max() for key in found) <= 1
 
