@@ -10,7 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from bench.core.json_values import Json
+from bench.core.paths import Home
 from bench.core.task import Task
+from bench.storage.stage import Stage
+from tests.support.captions import write_block
 
 SHAPES = Task(
     name="shapes",
@@ -174,3 +178,9 @@ def by_turns(*replies: Reply) -> Reply:
         replies[at % len(replies)](handler, question)
 
     return reply
+
+
+def by_writer(home: Home, writer: str, options: Json, **more: Any) -> Stage:
+    """Return a block of 24 captions about the shapes."""
+    sizes = {"block_size": 24, "shard_size": 10}
+    return write_block(home, SHAPES, writer=writer, options=options, **{**sizes, **more})

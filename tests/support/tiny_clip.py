@@ -162,3 +162,8 @@ def _labelled(name: str, n: int) -> list[tuple[int, int]]:
     """Return n labels and seeds."""
     start = sum(name.encode()) * 1000
     return [(index % len(COLOURS), start + index) for index in range(n)]
+
+
+def texture(seed: int) -> Image.Image:
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    return Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)

@@ -6,26 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from adapt.models import ClipEmbedder, load_clip
 from bench.core.config import parse_config
 from bench.core.json_values import Json
 from bench.core.paths import Home
-from bench.core.progress import Progress
 from bench.core.task import Task
 from bench.plugins import source_of
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet, read_image
 from sources.generation.options import GeneratorOptions
 from sources.generation.sampler import DiffusionSampler
+from tests.support.contexts import context
 from tests.support.source_options import options_of
 from tests.support.tiny_clip import colour_task
 
 BLOCK = 8
 FAMILIES = ("xl", "sd3", "flux", "lcm")
-
-
-def embedder(name: str) -> ClipEmbedder:
-    return ClipEmbedder(load_clip(Path(name)))
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class World:
 
     def context(self, n: int | None = BLOCK - 2, task: Task | None = None) -> Context:
         """Return what a source is given."""
-        return Context(self.home, task or colour_task(), n, 0, embedder, Progress(quiet=True))
+        return context(self.home, task or colour_task(), n)
 
     def collect(self, n: int | None = BLOCK - 2, task: Task | None = None, **more: Any) -> ImageSet:
         """Return generated images."""

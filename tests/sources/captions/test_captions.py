@@ -10,43 +10,30 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.core.config import parse_config
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.paths import Home
-from bench.core.progress import Progress
 from bench.core.task import Query, Task
-from bench.plugins import writer_of
 from bench.plugins.captions import Caption
 from bench.plugins.registry import load_plugin
-from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from bench.tasks import find_task
 from sources.captions.article import with_article
 from sources.captions.check import MAX_LENGTH, CaptionCheck
-from sources.captions.generate import captions
-from sources.captions.options import CaptionOptions
 from sources.captions.phrase_lists import read_phrases
 from sources.captions.plan import KINDS
 from sources.captions.prompts import example_lines
 from sources.captions.table import COPY, caption_counts, caption_rows
 from tests.conftest import Bench
+from tests.support.captions import write_block
 
 MINI = find_task("mini-aircraft")
 FLOWERS = find_task("flowers")
 
 
-def written(home: Home, task: Task = MINI, earlier: Any = (), seed: int = 0, **more: Any) -> Stage:
-    """Return the next block of captions."""
-    given_ = {
-        "block_size": 40,
-        "shard_size": 40,
-        "phrases": "mini",
-    }
-    options = parse_config(CaptionOptions, {**given_, **more}, "captions")
-    writer = writer_of(options.writer, options.options)
-    context = Context(home, task, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
-    return captions(options, seed, writer, context, earlier)
+def written(home: Home, task: Task = MINI, **more: Any) -> Stage:
+    small = {"block_size": 40, "shard_size": 40, "phrases": "mini"}
+    return write_block(home, task, **{**small, **more})
 
 
 def rows(home: Home, *args: Any, **more: Any) -> Any:

@@ -12,18 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.core.config import parse_config
 from bench.core.errors import BenchError, RequestError
+from bench.core.json_values import Json
 from bench.core.paths import Home
-from bench.core.progress import Progress
 from bench.plugins import writer_of
-from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from sources.captions.file_reader import MAX_LINE, read_captions
-from sources.captions.generate import captions
-from sources.captions.options import CaptionOptions
 from sources.captions.table import caption_counts, caption_rows
 from tests.conftest import Bench
+from tests.support.captions import write_block
 from tests.support.language_models import SHAPES
 
 OWN = [
@@ -70,17 +67,11 @@ def test_each_format_holds_the_same_captions(tmp_path: Path, write: Write) -> No
 
 
 def by_file(home: Home, path: Path, size: int = 10, blocks: int = 1) -> list[Stage]:
-    values = {
-        "writer": "file",
-        "options": {"path": str(path)},
-    }
-    options = parse_config(CaptionOptions, {**values, "block_size": size}, "captions")
-    context = Context(home, SHAPES, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
-    written: list[Stage] = []
+    options: Json = {"writer": "file", "options": {"path": str(path)}, "block_size": size}
+    stages: list[Stage] = []
     for _ in range(blocks):
-        writer = writer_of(options.writer, options.options)
-        written.append(captions(options, 0, writer, context, written))
-    return written
+        stages.append(write_block(home, SHAPES, earlier=stages, **options))
+    return stages
 
 
 def test_every_caption_is_used_once_before_any_comes_back(home: Home, tmp_path: Path) -> None:

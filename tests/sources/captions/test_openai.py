@@ -1,4 +1,4 @@
-"""Captions by language models: on this machine, and behind OpenAI's interface."""
+"""Captions by a server with OpenAI's interface."""
 
 import importlib.util
 import json
@@ -9,185 +9,30 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from bench.core.config import parse_config
 from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
-from bench.core.progress import Progress
-from bench.plugins import writer_of
-from bench.plugins.source import Context
 from bench.storage.stage import Stage
-from sources.captions.generate import captions
-from sources.captions.options import CaptionOptions
 from sources.captions.table import caption_counts, caption_rows
 from tests.conftest import Bench, environment
 from tests.support.language_models import (
-    SHAPES,
     WORDS,
     FakeServer,
     Handler,
     by_turns,
+    by_writer,
     obliging,
     slowly,
-    write_tiny_llm,
 )
 
 KEY = "sk-a-very-secret-key"
-
-
-@pytest.fixture(scope="session")
-def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_llm(tmp_path_factory.mktemp("llm") / "tiny")
-
-
-def written(home: Home, writer: str, writing: dict[str, Any], seed: int = 0, **more: Any) -> Stage:
-    sizes = {"block_size": 24, "shard_size": 10}
-    given = {
-        **sizes,
-        "writer": writer,
-        "options": writing,
-        **more,
-    }
-    options = parse_config(CaptionOptions, given, "captions")
-    context = Context(home, SHAPES, None, 0, lambda _: None, Progress(quiet=True))  # type: ignore[arg-type, return-value]
-    return captions(options, seed, writer_of(options.writer, options.options), context)
-
-
-# ---------------------------------------------------------------- transformers
-
-
-def by_model(home: Home, model: Path, writing: Any = (), **more: Any) -> Stage:
-    given = {"model": str(model), "max_tokens": 12, **dict(writing)}
-    return written(home, "transformers", given, **{"retries": 9, **more})
-
-
-def test_a_model_s_captions_are_its_own_lines_and_name_their_class(
-    home: Home, tiny_llm: Path
-) -> None:
-    stage = by_model(home, tiny_llm, block_size=40)
-    found, counts = caption_rows(stage), caption_counts([stage])
-    assert found.height > 25
-    for row in found.iter_rows(named=True):
-        assert row["class_name"] in row["caption"].split()
-        assert len(row["caption"].split()) <= 12
-        assert len(set(row["examples"])) == 3
-        assert all(" => " in example for example in row["examples"])
-        assert len(row["refused"]) == row["attempt"]
-    assert found["examples"].n_unique() > 20
-    # Nothing but luck makes it name the class: many attempts are refused, and some items given up.
-    assert sum(kind["refused"]["class unnamed"] for kind in counts.values()) > 20
-    given_up = sum(sum(kind["given up"].values()) for kind in counts.values())
-    assert given_up == 40 - found.height
-
-
-def test_a_caption_of_a_model_depends_on_its_own_seed_and_not_on_its_batch(
-    home: Home, tmp_path: Path, tiny_llm: Path
-) -> None:
-    whole = caption_rows(by_model(home, tiny_llm, block_size=12))
-    for batch, shard in ((1, 12), (5, 7)):
-        other = Home(tmp_path / f"batches-of-{batch}")
-        cut = by_model(other, tiny_llm, {"batch_size": batch}, block_size=12, shard_size=shard)
-        assert caption_rows(cut).equals(whole)
-    again = caption_rows(by_model(Home(tmp_path / "seed"), tiny_llm, block_size=12, seed=1))
-    assert not again["caption"].equals(whole["caption"])
-
-
-def test_words_are_generated_from_the_nucleus_by_their_shares() -> None:
-    import torch
-
-    from sources.captions.language_model import PerRowSampling
-    from sources.captions.sampling import Sampling
-
-    shares = torch.tensor([0.05, 0.5, 0.15, 0.3])
-    rows = 4000
-    sampling = PerRowSampling(range(rows), Sampling(temperature=2.0, top_p=0.9))
-    # At a temperature of 2, the logarithms of the squares are those of the shares.
-    scores = sampling(torch.zeros(rows, 1), (2 * shares.log()).repeat(rows, 1))
-    assert (scores.isfinite().sum(dim=1) == 1).all()
-    shares_found = scores.argmax(dim=1).bincount(minlength=4) / rows
-    assert shares_found[0] == 0  # 0.5, 0.3 and 0.15 have the mass of 0.9 together.
-    for word in (1, 2, 3):
-        share = float(shares[word]) / 0.95
-        assert abs(float(shares_found[word]) - share) < 4 * (share * (1 - share) / rows) ** 0.5
-
-
-def test_a_model_that_never_names_a_class_ends_in_one_line(home: Home, tiny_llm: Path) -> None:
-    with pytest.raises(BenchError, match="captions of the writer transformers are unfit: of 4"):
-        by_model(home, tiny_llm, {"max_tokens": 1}, retries=1, block_size=4)
-    assert not list(home.data.glob("captions-*"))
-
-
-def unpickled(folder: Path) -> None:
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-
-
-def cut_short(folder: Path) -> None:
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:500])
-
-
-def without_tokenizer(folder: Path) -> None:
-    (folder / "tokenizer.json").write_text("{}")
-
-
-def configured(**changes: Any) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        path = folder / "config.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("spoil", "complaint"),
-    [
-        (unpickled, "no file named model.safetensors"),
-        (cut_short, "deserializing"),
-        (without_tokenizer, ""),
-        (configured(model_type="nobody's"), "nobody's"),
-        (configured(hidden_size=32), ""),
-        (configured(num_hidden_layers=3), "9 of its weights are missing"),
-    ],
-)
-def test_a_folder_that_holds_no_whole_model_is_a_wrong_request(
-    home: Home, tmp_path: Path, spoil: Callable[[Path], None], complaint: str
-) -> None:
-    folder = write_tiny_llm(tmp_path / "llm")
-    spoil(folder)
-    with pytest.raises(RequestError, match=f"llm does not load: .*{complaint}.* as safetensors"):
-        by_model(home, folder)
-
-
-def test_a_model_that_reads_too_little_is_a_wrong_request(home: Home, tmp_path: Path) -> None:
-    folder = write_tiny_llm(tmp_path / "llm", reads=64)
-    with pytest.raises(RequestError, match="reads 64 tokens; a prompt and its caption have"):
-        by_model(home, folder)
-
-
 RUN = ["run", "--preset", "mini", "--source", "synthetic", "--task", "aircraft", "--n", "8"]
-
-
-def test_a_model_that_is_not_here_ends_before_any_work(bench: Bench, home: Home) -> None:
-    for name in ("nobody/nothing", "../no/such/folder"):
-        outcome = bench(
-            *RUN,
-            "--set",
-            "source.captions.writer=transformers",
-            "--set",
-            f"source.captions.options.model={name}",
-        )
-        assert outcome.code == 2
-        assert f"the language model '{name}' is not here" in outcome.complaint
-        assert not home.runs.exists()
-
-
-# ---------------------------------------------------------------- openai
 
 
 @pytest.fixture
@@ -198,7 +43,7 @@ def server() -> Iterator[FakeServer]:
 
 def by_server(home: Home, server: FakeServer, writing: Any = (), **more: Any) -> Stage:
     given = {"url": server.url, "model": "m", "timeout_s": 1, "tries": 4, **dict(writing)}
-    return written(home, "openai", given, **more)
+    return by_writer(home, "openai", given, **more)
 
 
 def test_a_server_is_asked_as_the_paper_asks(home: Home, server: FakeServer) -> None:
@@ -427,7 +272,7 @@ import sys
 from pathlib import Path
 from bench.core.paths import Home
 from tests.support.language_models import FakeServer
-from tests.sources.captions.test_language_models import by_server
+from tests.sources.captions.test_openai import by_server
 home, url, concurrency = sys.argv[1:]
 server = FakeServer(url=url)
 by_server(Home(Path(home)), server, {"concurrency": int(concurrency)}, block_size=80)
