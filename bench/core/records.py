@@ -8,6 +8,9 @@ from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.core.specs import RunSpec
 
+SchemaVersion = Literal[2]
+"""What this program writes and reads; a record of another version is refused."""
+
 
 class Score(Config, frozen=True, kw_only=True):
     """One number about one model on one split, with its test-sampling interval (95 %)."""
@@ -39,7 +42,7 @@ class Counts(Config, frozen=True, kw_only=True):
 class RunRecord(Config, frozen=True, kw_only=True):
     """What a run leaves behind: enough to plot it, to trust it and to repeat it."""
 
-    schema_version: int = 2
+    schema_version: SchemaVersion = 2
     run_id: str
     status: Literal["done", "failed"]
     spec: RunSpec

@@ -15,7 +15,7 @@ from bench.core.files import atomic_file, write_json
 from bench.core.json_values import readable_json
 from bench.core.paths import Home
 from bench.core.progress import Progress
-from bench.core.records import Counts, RunRecord
+from bench.core.records import Counts, RunRecord, SchemaVersion
 from bench.core.specs import RunSpec
 from bench.runtime import provenance
 from bench.storage.source_locks import is_locked
@@ -53,6 +53,7 @@ class CountsSummary(msgspec.Struct, frozen=True):
 class Summary(msgspec.Struct, frozen=True):
     """The part of a run's record that its progress and its price need, read in microseconds."""
 
+    schema_version: SchemaVersion
     run_id: str
     status: Literal["done", "failed"]
     spec: SpecSummary

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import duckdb
 import msgspec
 import polars as pl
-from msgspec.structs import fields
 
 from bench.core.errors import BenchError
 from bench.core.paths import Home
-from bench.core.records import RunRecord
+from bench.core.records import RunRecord, SchemaVersion
 from results.database.rows import run_row, score_rows, stage_count_rows
 from results.database.statements import schema, statement
 from results.labels import ScoredAs, evaluator_labels, labels
@@ -23,7 +22,7 @@ from results.labels import ScoredAs, evaluator_labels, labels
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
 
-_SCHEMA_VERSION = {field.name: field for field in fields(RunRecord)}["schema_version"].default
+(_SCHEMA_VERSION,) = get_args(SchemaVersion)
 _EVALUATOR_LABELS = {"run_id": pl.String, "evaluator": pl.String, "label": pl.String}
 
 

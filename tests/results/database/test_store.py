@@ -7,6 +7,7 @@ import pytest
 
 from bench.core.errors import BenchError
 from bench.core.paths import Home
+from bench.storage.run_folder import read_record, summaries
 from results.database import store
 from tests.support.records import collected, write_run
 
@@ -55,13 +56,16 @@ def test_unreadable_files_are_skipped_with_a_reason(home: Home) -> None:
 
 @pytest.mark.parametrize(("newer", "advice"), [(-1, "repeat its run"), (1, "update")])
 def test_records_of_another_schema_are_skipped(home: Home, newer: int, advice: str) -> None:
-    content = msgspec.to_builtins(write_run(home, "retrieved", 100))
+    run = write_run(home, "retrieved", 100)
+    content = msgspec.to_builtins(run)
     version = content["schema_version"] + newer
-    other = content | {"run_id": "other", "schema_version": version, "unknown": 1}
+    other = content | {"run_id": "other", "schema_version": version}
     write_record(home, "other", json.dumps(other).encode())
     reason = skipped(home)["other"]
     assert f"schema {version}" in reason
     assert advice in reason
+    assert read_record(home, "other") is None
+    assert set(summaries(home)) == {run.run_id}
 
 
 def test_old_field_names_are_never_misread(home: Home) -> None:
