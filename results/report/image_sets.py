@@ -90,9 +90,13 @@ def _audited(home: Home) -> dict[tuple[str, str], ImageSet]:
 
 
 def _rule(images: ImageSet) -> str:
-    rule = images.manifest.options.get("filter", {"rule": "none"})
-    settings = [f"{key} {rule[key]:g}" for key in ("tau", "fraction", "cap") if key in rule]
-    return "" if rule["rule"] == "none" else ", ".join([f"filter {rule['rule']}", *settings])
+    """Return the filter's rule in words; nothing where there was none."""
+    rule = value_at(images.manifest.options, "filter.rule")
+    if rule in (None, "none"):
+        return ""
+    options = images.manifest.options["filter"]
+    settings = [f"{key} {options[key]:g}" for key in ("tau", "fraction", "cap") if key in options]
+    return ", ".join([f"filter {rule}", *settings])
 
 
 def _steps(images: ImageSet) -> list[list[str]]:
