@@ -12,16 +12,35 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 
 def _project() -> dict[str, Any]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+    tool: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+    return tool
+
+
+def _layers() -> list[list[str]]:
+    """Return the layers of every import contract that has some, the packages' own first."""
+    contracts = _project()["importlinter"]["contracts"]
+    return [
+        [layer.replace(" : ", ", ").replace(" | ", " · ") for layer in contract["layers"]]
+        for contract in contracts
+        if contract["type"] == "layers"
+    ]
 
 
 def layers() -> str:
-    """Return the import contract's layers as a Mermaid diagram, top to bottom."""
-    contract = _project()["importlinter"]["contracts"][0]
-    names = [layer.replace(" : ", ", ").replace(" | ", " · ") for layer in contract["layers"]]
+    """Return the packages' layers as a Mermaid diagram, top to bottom."""
+    names = _layers()[0]
     nodes = [f'    L{index}["{name}"]' for index, name in enumerate(names)]
     arrows = [f"    L{index} --> L{index + 1}" for index in range(len(names) - 1)]
     return "\n".join(["```mermaid", "flowchart TD", *nodes, *arrows, "```"])
+
+
+def inside() -> str:
+    """Return the layers within each package as a list, top to bottom."""
+    lines = []
+    for names in _layers()[1:]:
+        package = names[0].split(".")[0]
+        lines.append(f"- `{package}`: " + " → ".join(names).replace(f"{package}.", ""))
+    return "\n".join(lines)
 
 
 def rooms() -> str:
@@ -37,7 +56,7 @@ def rooms() -> str:
 
 def rendered(text: str) -> str:
     """Return a page with its generated parts made anew."""
-    for part in (layers, rooms):
+    for part in (rooms, layers, inside):
         begin, end = f"<!-- generated: {part.__name__} -->", "<!-- end -->"
         text = re.sub(f"{begin}.*?{end}", f"{begin}\n{part()}\n{end}", text, flags=re.DOTALL)
     return text
