@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -21,16 +22,20 @@ torch.set_num_threads(1)
 
 
 def digits() -> tuple[Data, Data]:
-    """Real features, of unit length as the probe gets them; 400 to fit and 400 to judge."""
+    """Real features, of unit length as the probe gets them; 400 to fit and 400 to validate."""
     pixels, labels = load_digits(return_X_y=True)
     features = (pixels / np.linalg.norm(pixels, axis=1, keepdims=True)).astype(np.float32)
     return (features[:400], labels[:400]), (features[400:800], labels[400:800])
 
 
+TRAIN, VAL = digits()
+RARE = (VAL[1] != 8) | (np.arange(400) % 8 == 0)
+"""The validation images with few of one class."""
+
+
 @pytest.fixture(scope="module")
 def grid() -> GridFit:
-    (x, y), (val_x, val_y) = digits()
-    return fit_grid(x, y, val_x, val_y)
+    return fit_grid(*TRAIN, *VAL)
 
 
 def objective(
@@ -53,7 +58,7 @@ def assert_optimal(grid: GridFit, index: int, model: LogisticRegression, train: 
 @lru_cache
 def reference(l2: float) -> LogisticRegression:
     """scikit-learn's optimum, with a tolerance that lets it get there."""
-    (x, y), _ = digits()
+    x, y = TRAIN
     model = LogisticRegression(C=1 / l2, tol=1e-9, max_iter=20_000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # At the smallest penalties it gives up near the optimum.
@@ -62,13 +67,7 @@ def reference(l2: float) -> LogisticRegression:
 
 @pytest.mark.parametrize("index", [0, 9, 18, 24, 30, 36, 44])
 def test_objective_is_scikit_learns_optimum(grid: GridFit, index: int) -> None:
-    assert_optimal(grid, index, reference(grid.l2[index]), digits()[0])
-
-
-def test_weights_are_scikit_learns(grid: GridFit) -> None:
-    index = 30
-    model = reference(grid.l2[index])
-    np.testing.assert_allclose(grid.weights[index], model.coef_, atol=2e-3)
+    assert_optimal(grid, index, reference(grid.l2[index]), TRAIN)
 
 
 def decrement(weight: np.ndarray, bias: np.ndarray, data: Data, l2: float) -> float:
@@ -90,17 +89,15 @@ def decrement(weight: np.ndarray, bias: np.ndarray, data: Data, l2: float) -> fl
 
 
 def test_next_to_nothing_is_left_to_gain_at_any_penalty(grid: GridFit) -> None:
-    train, _ = digits()
-    nothing = len(train[1]) * np.log(10)
+    nothing = len(TRAIN[1]) * np.log(10)
     for index in range(0, 45, 4):
-        fit = grid.weights[index], grid.biases[index], train, grid.l2[index]
+        fit = grid.weights[index], grid.biases[index], TRAIN, grid.l2[index]
         value = objective(*fit)
         assert decrement(*fit) <= 1e-4 * min(value, nothing - value)
 
 
 def test_chosen_accuracy_is_scikit_learns_or_better(grid: GridFit) -> None:
-    _, (val_x, val_y) = digits()
-    theirs = max(reference(l2).score(val_x, val_y) for l2 in grid.l2[::4])
+    theirs = max(reference(l2).score(*VAL) for l2 in grid.l2[::4])
     assert grid.val_score.max() >= theirs - 1e-3
 
 
@@ -131,32 +128,28 @@ def test_any_problem_is_solved(
 
 
 def test_accuracies_are_those_of_the_weights(grid: GridFit) -> None:
-    _, (val_x, val_y) = digits()
     for index in (0, 20, 40):
-        scores = val_x @ grid.weights[index].T + grid.biases[index]
-        accuracy = (grid.classes[scores.argmax(axis=1)] == val_y).mean()
+        scores = VAL[0] @ grid.weights[index].T + grid.biases[index]
+        accuracy = (grid.classes[scores.argmax(axis=1)] == VAL[1]).mean()
         assert grid.val_accuracy[index] == pytest.approx(accuracy)
 
 
 def test_the_metric_chooses_and_accuracies_are_given_all_the_same() -> None:
-    (x, y), (val_x, val_y) = digits()
-    rare = (val_y != 8) | (np.arange(len(val_y)) % 8 == 0)
-    grids = [
-        fit_grid(x, y, val_x[rare], val_y[rare], metric=metric)
+    by_accuracy, by_mean = (
+        fit_grid(*TRAIN, VAL[0][RARE], VAL[1][RARE], metric=metric)
         for metric in ("accuracy", "mean-per-class")
-    ]
-    np.testing.assert_array_equal(grids[0].val_accuracy, grids[1].val_accuracy)
-    np.testing.assert_array_equal(grids[0].val_accuracy, grids[0].val_score)
-    assert not np.array_equal(grids[1].val_accuracy, grids[1].val_score)
-    assert grids[1].val_score[grids[1].best] == grids[1].val_score.max()
+    )
+    np.testing.assert_array_equal(by_accuracy.val_accuracy, by_mean.val_accuracy)
+    np.testing.assert_array_equal(by_accuracy.val_accuracy, by_accuracy.val_score)
+    assert not np.array_equal(by_mean.val_accuracy, by_mean.val_score)
+    assert by_mean.val_score[by_mean.best] == by_mean.val_score.max()
 
 
 def test_a_path_may_start_from_any_penalty() -> None:
     """Scores of weights that small would be lost beside those of the intercepts."""
-    train, (val_x, val_y) = digits()
-    grid = fit_grid(*train, val_x, val_y, np.logspace(-2, 12, 57))
+    grid = fit_grid(*TRAIN, *VAL, np.logspace(-2, 12, 57))
     for index in (0, 4, 8):
-        assert_optimal(grid, index, reference(grid.l2[index]), train)
+        assert_optimal(grid, index, reference(grid.l2[index]), TRAIN)
 
 
 def test_grid_is_45_penalties_and_ties_go_to_the_largest(grid: GridFit) -> None:
@@ -166,9 +159,9 @@ def test_grid_is_45_penalties_and_ties_go_to_the_largest(grid: GridFit) -> None:
     assert grid.best == ties[-1]
 
 
-def test_grid_may_be_in_any_order_and_repeat_itself(grid: GridFit) -> None:
-    (x, y), (val_x, val_y) = digits()
-    few = fit_grid(torch.from_numpy(x), torch.from_numpy(y), val_x, val_y, [1.0, 1e-2, 1.0, 10.0])
+def test_grid_may_be_in_any_order_and_repeat_itself() -> None:
+    features, labels = map(torch.from_numpy, TRAIN)
+    few = fit_grid(features, labels, *VAL, [1.0, 1e-2, 1.0, 10.0])
     assert few.l2.tolist() == [1.0, 1e-2, 1.0, 10.0]
     assert few.val_score[0] == few.val_score[2]
     np.testing.assert_array_equal(few.weights[0], few.weights[2])
@@ -176,7 +169,7 @@ def test_grid_may_be_in_any_order_and_repeat_itself(grid: GridFit) -> None:
 
 
 def test_classes_without_images_keep_their_numbers() -> None:
-    (x, y), (val_x, val_y) = digits()
+    (x, y), (val_x, val_y) = TRAIN, VAL
     some, val_some = np.isin(y, [2, 7, 9]), np.isin(val_y, [2, 7, 9])
     grid = fit_grid(x[some], y[some], val_x[val_some], val_y[val_some])
     assert grid.classes.tolist() == [2, 7, 9]
@@ -193,10 +186,12 @@ def test_more_dimensions_than_images() -> None:
     assert grid.val_score[0] == 1.0
 
 
-def test_largest_penalty_still_tells_classes_apart() -> None:
-    """There is next to nothing to gain in the objective, yet the direction is the optimum's."""
-    (x, y), (val_x, val_y) = blobs(30, 1, 0.1), blobs(30, 2, 0.1)
-    assert fit_grid(x, y, val_x, val_y, [1e7]).val_score == [1.0]
+@pytest.mark.parametrize("l2", [1e7, 1e-30])
+def test_extreme_penalties_still_tell_classes_apart(l2: float) -> None:
+    """Of the largest there is next to nothing to gain, yet the direction is the optimum's."""
+    grid = fit_grid(*blobs(30, 1, 0.1), *blobs(30, 2, 0.1), [l2])
+    assert np.isfinite(grid.weights).all()
+    assert grid.val_score == [1.0]
 
 
 class Operations(TorchFunctionMode):
@@ -225,9 +220,9 @@ def collapsed(spread: float, seed: int) -> Data:
     return features.astype(np.float32), labels
 
 
-def effort(train: Data, val: Data) -> tuple[GridFit, int]:
+def effort(train: Data, val: Data, l2: NDArray[np.float64] = PENALTIES) -> tuple[GridFit, int]:
     with Operations() as operations:
-        grid = fit_grid(*train, *val)
+        grid = fit_grid(*train, *val, l2)
     return grid, operations.count
 
 
@@ -253,46 +248,45 @@ def test_collapsed_features_take_no_more_work_and_get_their_optimum(spread: floa
 def test_collapsed_features_without_any_signal_take_no_more_work() -> None:
     noise = np.random.default_rng(0).normal(size=(400, 64))
     labels = np.arange(400) % 20
-    data = [((1 / 16 + s * noise).astype(np.float32), labels) for s in (1.0, 1e-4)]
-    (_, usual), (_, needed) = (effort(one, one) for one in data)
+    sets = [((1 / 16 + s * noise).astype(np.float32), labels) for s in (1.0, 1e-4)]
+    (_, usual), (_, needed) = (effort(data, data) for data in sets)
     assert needed <= 1.5 * usual
+
+
+def scaled(data: Data, scale: float) -> Data:
+    return data[0] * np.float32(scale), data[1]
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e-3, 1e3])
 def test_scale_of_features_is_a_change_of_penalty(scale: float) -> None:
-    (x, y), (val_x, val_y) = digits()
-    tall = np.float32(scale)
     l2 = np.array([1e-2, 1.0, 1e2, 1e4])
-    with Operations() as usual:
-        plain = fit_grid(x, y, val_x, val_y, l2)
-    with Operations() as scaled:
-        grid = fit_grid(x * tall, y, val_x * tall, val_y, l2 * scale**2)
-    assert scaled.count <= 1.5 * usual.count
+    plain, usual = effort(TRAIN, VAL, l2)
+    grid, needed = effort(scaled(TRAIN, scale), scaled(VAL, scale), l2 * scale**2)
+    assert needed <= 1.5 * usual
     np.testing.assert_allclose(grid.val_score, plain.val_score, atol=0.006)
     for index in range(len(l2)):
-        best = objective(plain.weights[index], plain.biases[index], (x, y), l2[index])
-        weight = grid.weights[index] * tall
-        assert objective(weight, grid.biases[index], (x, y), l2[index]) <= best * (1 + 1e-4)
+        best = objective(plain.weights[index], plain.biases[index], TRAIN, l2[index])
+        weight = grid.weights[index] * np.float32(scale)
+        assert objective(weight, grid.biases[index], TRAIN, l2[index]) <= best * (1 + 1e-4)
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e-6])
 def test_features_near_zero_are_still_told_apart(scale: float) -> None:
     """All that could be gained is lost in the objective's rounding."""
-    (x, y), (val_x, val_y) = blobs(30, 1, 0.1), blobs(30, 2, 0.1)
-    _, usual = effort((x, y), (val_x, val_y))
-    tall = np.float32(scale)
-    grid, needed = effort((x * tall, y), (val_x * tall, val_y))
+    train, val = blobs(30, 1, 0.1), blobs(30, 2, 0.1)
+    _, usual = effort(train, val)
+    grid, needed = effort(scaled(train, scale), scaled(val, scale))
     assert needed <= 1.5 * usual
     assert grid.val_score.min() == 1.0
 
 
 def test_float64_features_keep_their_digits_far_from_zero() -> None:
-    (x, y), (val_x, val_y) = digits()
+    (x, y), (val_x, val_y) = TRAIN, VAL
     far, val_far = x.astype(np.float64) + 1e6, val_x.astype(np.float64) + 1e6
     grid = fit_grid(far, y, val_far, val_y, [1e-2, 1.0])
     for index, l2 in enumerate(grid.l2):
         model = reference(l2)
-        best = objective(model.coef_, model.intercept_, (x, y), l2)
+        best = objective(model.coef_, model.intercept_, TRAIN, l2)
         ours = objective(grid.weights[index], grid.biases[index], (far, y), l2)
         assert ours <= best * (1 + 1e-4)
         assert grid.val_score[index] == pytest.approx(model.score(val_x, val_y), abs=0.006)
@@ -304,13 +298,6 @@ def test_tensors_with_history_are_features_like_others() -> None:
     live, val_live = (torch.tensor(array, requires_grad=True) for array in (x, val_x))
     grid = fit_grid(live, y, val_live, val_y, [1.0])
     np.testing.assert_array_equal(grid.weights, fit_grid(x, y, val_x, val_y, [1.0]).weights)
-
-
-def test_the_least_penalty_ends_in_numbers() -> None:
-    x, y = blobs(30, 1, 0.1)
-    grid = fit_grid(x, y, x, y, [1e-30])
-    assert np.isfinite(grid.weights).all()
-    assert grid.val_score == [1.0]
 
 
 X, Y = blobs(9, 1, 0.1)
@@ -344,9 +331,7 @@ def test_what_cannot_be_fitted_is_refused(
 
 @pytest.mark.parametrize("metric", ["accuracy", "mean-per-class"])
 def test_the_penalty_is_the_largest_within_one_standard_error_of_the_best(metric: str) -> None:
-    (x, y), (val_x, val_y) = digits()
-    rare = (val_y != 8) | (np.arange(len(val_y)) % 8 == 0)
-    val_x, val_y = val_x[rare], val_y[rare]
+    (x, y), val_x, val_y = TRAIN, VAL[0][RARE], VAL[1][RARE]
     grid = fit_grid(x[:80], y[:80], val_x, val_y, PENALTIES[::-1], metric=metric)
     strata = [val_y == label for label in range(10)] if metric == "mean-per-class" else [val_y >= 0]
     answers = [
