@@ -11,8 +11,9 @@ import polars as pl
 
 from bench.core.duration import format_durations
 from bench.core.errors import BenchError
+from bench.core.files import write_json
 from bench.core.intervals import wilson
-from bench.core.json_values import Json, readable_json
+from bench.core.json_values import Json
 from bench.core.stage_names import PREFLIGHT
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
@@ -66,7 +67,7 @@ def preflight(
         measured = {"sample": size, "fetched": failures.null_count(), "failed": failed}
         measured |= {"seconds": round(seconds, 2), "threads": threads}
         expected = forecast(measured, rows.height, options.threads * options.processes)
-        (folder / "forecast.json").write_bytes(readable_json(measured | expected))
+        write_json(folder / "forecast.json", measured | expected)
 
     stage.run(
         1,

@@ -13,8 +13,8 @@ import polars as pl
 
 from bench.core.arrays import FloatArray
 from bench.core.errors import RequestError
-from bench.core.files import fingerprint
-from bench.core.json_values import Json, readable_json
+from bench.core.files import fingerprint, write_json
+from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.stage_names import KNN, MERGE
 from bench.plugins.source import Context
@@ -133,7 +133,7 @@ def merge_candidates(
         by_class = _read(searched, "counts")
         counts = {**_totals(by_class), **dropped, "also matched by caption": also_matched}
         counts["classes"] = _counts_by_class(by_class, near, names)
-        (folder / "counts.json").write_bytes(readable_json(counts))
+        write_json(folder / "counts.json", counts)
 
     # The one shard takes seconds, and the stages it reads are complete.
     stage.run(
