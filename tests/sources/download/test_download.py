@@ -25,6 +25,7 @@ from sources.download.preflight import forecast
 from tests.conftest import Web
 from tests.support.hostile_web import PNG, ROSES, SMALL, HostileServer, fetch, serving
 from tests.support.pools import context, write_pool
+from tests.support.tiny_clip import colour_task
 
 MINI = find_task("mini-aircraft")
 
@@ -208,7 +209,8 @@ def test_a_pool_whose_links_are_all_dead_gives_an_empty_set_with_its_counts(
         source = source_of(
             "retrieved", retrieved(pool.root, tiny_clip, allow_private=[server.endpoint])
         )
-        images = source.collect(context(home, ROSES, embedder))
+        task = msgspec.structs.replace(colour_task(), class_names=ROSES.class_names)
+        images = source.collect(context(home, task, embedder))
     counts = images.manifest.stage_counts
     assert len(images) == 0
     assert (counts["matched"], counts["fetched"], counts["failed"]) == (3, 0, {"http 410": 3})
