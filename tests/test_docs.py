@@ -1,5 +1,6 @@
-"""The docs are true: their links lead somewhere, their generated parts are fresh."""
+"""The docs are true: links lead somewhere, generated parts are fresh, citations are explained."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.miniworld_checks.gates import judge_gates
+from bench.miniworld_checks.page import page as gates_page
 from docs.generate import ARCHITECTURE, rendered
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +29,22 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_architecture_page_shows_the_import_contract() -> None:
     text = ARCHITECTURE.read_text()
     assert rendered(text) == text, "run `make docs`"
+
+
+def test_the_page_of_the_gates_shows_the_figures_beside_it() -> None:
+    figures = json.loads((ROOT / "docs/miniworld/gates.json").read_text())
+    shown = (ROOT / "docs/miniworld/gates.md").read_text()
+    assert shown == gates_page(figures, judge_gates(figures))
+
+
+def test_what_code_and_docs_cite_is_in_the_references() -> None:
+    references = (ROOT / "docs" / "references.md").read_text()
+    folders = ("adapt", "bench", "docs", "eval", "results", "slurm", "sources", "studies", "tests")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*")]
+    texts = [file.read_text() for file in files if file.suffix in {".md", ".py", ".yaml"}]
+    cited = {key for text in texts for key in re.findall(r"\(([A-Z]\w+ 20\d\d)[,)]", text)}
+    assert {"Geng 2024", "Tian 2023"} <= cited
+    assert all(f"| {key} |" in references for key in cited), cited
 
 
 def test_the_readme_is_short() -> None:
