@@ -1,13 +1,22 @@
-"""File systems that are small or read-only."""
+"""A short run, and file systems that are small or read-only."""
 
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.conftest import Bench, Outcome
+from tests.support.command_line import request
+
+
+@pytest.fixture
+def run(bench: Bench, preset: Path, colours: Path) -> Callable[..., Outcome]:
+    """Return what executes a run on real images in this process, with `--json`."""
+    return lambda *words: bench(*request(preset, colours, *words))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from bench.planning.preset import resolve
 from bench.prepare import with_fingerprints
 from bench.storage.run_folder import write_record
 from bench.tasks import find_task
-from tests.conftest import Bench, command, environment
+from tests.conftest import Bench, Outcome, command, environment
 from tests.support.command_line import files, request
 
+Run = Callable[..., Outcome]
 
-def test_json_is_one_object_with_everything_a_script_needs(
-    bench: Bench, home: Home, preset: Path, colours: Path
-) -> None:
-    done = bench(*request(preset, colours, "--n", "12", "--seed", "3"))
+
+def test_json_is_one_object_with_everything_a_script_needs(run: Run, home: Home) -> None:
+    done = run("--n", "12", "--seed", "3")
     assert done.code == 0
     assert len(done.out.splitlines()) == 1
     record = done.json
@@ -44,21 +45,17 @@ def test_json_is_one_object_with_everything_a_script_needs(
     assert stored == record
 
 
-def test_the_same_command_twice_does_nothing_the_second_time(
-    bench: Bench, home: Home, preset: Path, colours: Path
-) -> None:
-    first = bench(*request(preset, colours, "--n", "9"))
+def test_the_same_command_twice_does_nothing_the_second_time(run: Run, home: Home) -> None:
+    first = run("--n", "9")
     before = files(home.root)
-    second = bench(*request(preset, colours, "--n", "9"))
+    second = run("--n", "9")
     assert second.out == first.out
     assert files(home.root) == before
 
 
-def test_fresh_runs_again_and_comes_to_the_same(
-    bench: Bench, home: Home, preset: Path, colours: Path
-) -> None:
-    first = bench(*request(preset, colours, "--n", "9")).json
-    second = bench(*request(preset, colours, "--n", "9", "--fresh")).json
+def test_fresh_runs_again_and_comes_to_the_same(run: Run, home: Home) -> None:
+    first = run("--n", "9").json
+    second = run("--n", "9", "--fresh").json
     assert second["scores"] == first["scores"]
     assert second["timings"] != first["timings"]
 
@@ -76,11 +73,11 @@ def test_a_miniature_score_stands_beside_the_generators_fidelity(
     assert done.out.count("generator fidelity: ") == shown
 
 
-def test_a_dry_run_writes_nothing(bench: Bench, home: Home, preset: Path, colours: Path) -> None:
-    done = bench(*request(preset, colours, "--n", "9", "--dry-run"))
+def test_a_dry_run_writes_nothing(run: Run, home: Home) -> None:
+    done = run("--n", "9", "--dry-run")
     assert done.code == 0
     assert not home.root.exists()
-    assert bench(*request(preset, colours, "--n", "9")).json["run_id"] == done.json["run_id"]
+    assert run("--n", "9").json["run_id"] == done.json["run_id"]
 
 
 def test_other_images_in_a_task_folder_are_another_run(
@@ -104,10 +101,10 @@ def test_a_folder_that_is_called_like_a_task_does_not_replace_it(
     assert done.json["spec"]["fingerprints"]["task"] == find_task("mini-aircraft").fingerprint
 
 
-def test_runs_share_what_they_share(bench: Bench, home: Home, preset: Path, colours: Path) -> None:
+def test_runs_share_what_they_share(run: Run, home: Home) -> None:
     for n in ("6", "9"):
         for seed in ("0", "1"):
-            assert bench(*request(preset, colours, "--n", n, "--seed", seed)).code == 0
+            assert run("--n", n, "--seed", seed).code == 0
     assert len(list(home.data.glob("real-*"))) == 1
     assert len(list(home.runs.iterdir())) == 4
 
@@ -195,36 +192,32 @@ def history(record: dict[str, Any]) -> list[tuple[int, float | None, float]]:
     return [(epoch["epoch"], epoch["loss"], epoch["score"]) for epoch in epochs]
 
 
-def test_a_corrupt_shard_is_one_line_and_its_advice_helps(
-    bench: Bench, home: Home, preset: Path, colours: Path
-) -> None:
-    undisturbed = bench(*request(preset, colours, "--n", "24")).json
+def test_a_corrupt_shard_is_one_line_and_its_advice_helps(run: Run, home: Home) -> None:
+    undisturbed = run("--n", "24").json
     (tar,) = home.data.glob("real-*/00000/images.tar")
     content = bytearray(tar.read_bytes())
     for position in range(600, len(content), 3000):
         content[position] ^= 0xFF
     tar.write_bytes(content)
-    done = bench(*request(preset, colours, "--n", "24", "--fresh"))
+    done = run("--n", "24", "--fresh")
     assert done.code == 1
     assert f"the shard {tar} is corrupt" in done.complaint
     assert done.out == ""
     advice = done.complaint.partition("; ")[2]
     assert advice.startswith("delete ")
     shutil.rmtree(advice.split()[1])
-    assert bench(*request(preset, colours, "--n", "24")).json["scores"] == undisturbed["scores"]
+    assert run("--n", "24").json["scores"] == undisturbed["scores"]
 
 
-def test_half_written_stages_and_records_are_not_taken_for_whole(
-    bench: Bench, home: Home, preset: Path, colours: Path
-) -> None:
-    undisturbed = bench(*request(preset, colours, "--n", "24")).json
+def test_half_written_stages_and_records_are_not_taken_for_whole(run: Run, home: Home) -> None:
+    undisturbed = run("--n", "24").json
     (stage,) = home.data.glob("real-*")
     (stage / "done.json").unlink()
     (stage / "00000").rename(stage / ".00000-12345678")
     (stage / ".00000-12345678" / "index.parquet").unlink()
     record = home.run(undisturbed["run_id"]) / "record.json"
     record.write_bytes(record.read_bytes()[:100])
-    again = bench(*request(preset, colours, "--n", "24")).json
+    again = run("--n", "24").json
     assert again["scores"] == undisturbed["scores"]
     assert sorted(path.name for path in stage.iterdir() if path.is_dir()) == ["00000"]
 
@@ -232,20 +225,19 @@ def test_half_written_stages_and_records_are_not_taken_for_whole(
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["60k", "150k", "250k", "400k"])
 def test_a_full_disk_is_one_line_and_the_run_continues_when_there_is_room(
-    bench: Bench, home: Home, mounted: Any, preset: Path, colours: Path, size: str
+    run: Run, home: Home, mounted: Any, size: str
 ) -> None:
     mounted(home.root, f"size={size}")
-    words = request(preset, colours, "--n", "24")
-    done = bench(*words)
+    done = run("--n", "24")
     assert done.code == 1
     assert done.complaint.startswith("the disk is full")
     assert done.out == ""
     subprocess.run(["mount", "-o", "remount,size=64m", str(home.root)], check=True)
-    continued = bench(*words)
+    continued = run("--n", "24")
     assert continued.code == 0, continued.err
     subprocess.run(["umount", "--lazy", str(home.root)], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "none", str(home.root)], check=True)
-    assert bench(*words).json["scores"] == continued.json["scores"]
+    assert run("--n", "24").json["scores"] == continued.json["scores"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Wrong requests: one line that says what to do, exit code 2, and nothing left behind."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from bench.core.paths import Home
-from tests.conftest import ROOT, Bench
-from tests.support.command_line import request
+from tests.conftest import ROOT, Bench, Outcome
+
+Run = Callable[..., Outcome]
 
 RUN = "run --source real --task aircraft"
 DEMO = "sweep studies/demo.yaml"
@@ -77,10 +79,8 @@ def test_a_wrong_request_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 is supported here")
-def test_fp16_without_cuda_is_refused_before_any_work(
-    bench: Bench, home: Home, preset: Path, colours: Path
-) -> None:
-    done = bench(*request(preset, colours, "--set", "train.precision=fp16"))
+def test_fp16_without_cuda_is_refused_before_any_work(run: Run, home: Home) -> None:
+    done = run("--set", "train.precision=fp16")
     assert done.code == 2
     assert "train.precision=fp16" in done.complaint
     assert list(home.runs.glob("*")) == []
@@ -106,45 +106,39 @@ def test_the_data_of_a_published_task_is_asked_for(
     assert not home.root.exists()
 
 
-def test_asking_for_too_many_says_how_many_there_are(
-    bench: Bench, home: Home, preset: Path, colours: Path
-) -> None:
-    done = bench(*request(preset, colours, "--n", "25"))
+def test_asking_for_too_many_says_how_many_there_are(run: Run, home: Home) -> None:
+    done = run("--n", "25")
     assert (done.code, done.out) == (2, "")
     assert "ask for --n 24 or fewer, or --n all" in done.complaint
     (record,) = home.runs.glob("*/record.json")
     assert json.loads(record.read_text())["status"] == "failed"
-    assert bench(*request(preset, colours, "--n", "all")).json["n"]["used"] == 24
+    assert run("--n", "all").json["n"]["used"] == 24
 
 
 # ---------------------------------------------------------------- places that cannot be written
 
 
-def test_a_home_that_cannot_be_written_is_a_wrong_request(
-    bench: Bench, home: Home, preset: Path, colours: Path
-) -> None:
+def test_a_home_that_cannot_be_written_is_a_wrong_request(run: Run, home: Home) -> None:
     home.root.write_text("a file where the folder should be")
-    done = bench(*request(preset, colours))
+    done = run()
     assert done.code == 2
     assert str(home.root) in done.complaint
     assert "set BENCH_HOME" in done.complaint
 
 
-def test_a_read_only_home_is_a_wrong_request(
-    bench: Bench, home: Home, mounted: Any, preset: Path, colours: Path
-) -> None:
+def test_a_read_only_home_is_a_wrong_request(run: Run, home: Home, mounted: Any) -> None:
     mounted(home.root, "ro,size=64k")
-    done = bench(*request(preset, colours))
+    done = run()
     assert done.code == 2
     assert "Read-only file system; set BENCH_HOME" in done.complaint
 
 
 def test_a_place_that_cannot_be_written_is_a_wrong_request(
-    bench: Bench, preset: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("not a folder")
-    assert bench(*request(preset, colours)).code == 0
+    assert run().code == 0
     for words, why in (
         ("export --out file/x.csv", "no access to file: File exists"),
         ("export --out file/a/x.csv", "no access to file/a: Not a directory"),
@@ -158,10 +152,10 @@ def test_a_place_that_cannot_be_written_is_a_wrong_request(
 
 
 def test_results_cannot_go_to_a_read_only_place(
-    bench: Bench, mounted: Any, preset: Path, colours: Path, tmp_path: Path
+    run: Run, bench: Bench, mounted: Any, tmp_path: Path
 ) -> None:
     place = mounted(tmp_path / "fixed", "ro,size=64k")
-    assert bench(*request(preset, colours)).code == 0
+    assert run().code == 0
     for words in (["export", "--out", f"{place}/x.csv"], ["report", "--out", f"{place}/a"]):
         done = bench(*words)
         assert (done.code, done.out) == (2, "")

@@ -1,7 +1,6 @@
 """Studies: what a file expands to, and what is refused before any work."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,10 +155,13 @@ def test_what_one_run_of_many_lacks_is_said(home: Home) -> None:
 # ---------------------------------------------------------------- what is refused
 
 
-def block(**axes: Any) -> Callable[[], str]:
+def block(**axes: Any) -> str:
     right = {"task": "cars", "source": "real", "n": 1}
-    content = {"preset": "mini", "grid": [{"product": right}, {"product": right | axes}]}
-    return lambda: json.dumps(content)
+    return json.dumps({"preset": "mini", "grid": [{"product": right}, {"product": right | axes}]})
+
+
+def grid(block: str) -> str:
+    return f"preset: mini\ngrid: [{block}]"
 
 
 ONE = "{task: cars, source: real, n: 1}"
@@ -179,29 +181,29 @@ REFUSED = {
     "a setting unknown": (block(**{"train.lrr": 1}), "block 2: unknown setting of train 'lrr'"),
     "a setting's value": (block(**{"train.lr": [[1]]}), "block 2: train: lr:"),
     "a source unknown": (block(source="reel"), "block 2: unknown source 'reel'"),
-    "a block unknown": (lambda: f"preset: mini\ngrid: [{{sum: {ONE}}}]", "unknown field `sum`"),
-    "a list of axes": (lambda: "preset: mini\ngrid: [{product: [1]}]", "grid[0].product"),
-    "no grid": (lambda: "preset: mini", "grid"),
-    "a field misspelt": (lambda: "preset: mini\ngrid: []\ngird: []", "did you mean grid"),
+    "a block unknown": (grid(f"{{sum: {ONE}}}"), "unknown field `sum`"),
+    "a list of axes": (grid("{product: [1]}"), "grid[0].product"),
+    "no grid": ("preset: mini", "grid"),
+    "a field misspelt": ("preset: mini\ngrid: []\ngird: []", "did you mean grid"),
     "n: x": (block(n="x"), "block 2: n: 'x'"),
     "seed: a": (block(seed="a"), "block 2: seed: 'a' is not a seed"),
-    "no n": (lambda: "preset: mini\ngrid: [{product: {task: a, source: real}}]", "has no n"),
-    "no list of blocks": (lambda: f"preset: mini\ngrid: {{product: {ONE}}}", "grid"),
+    "no n": (grid("{product: {task: a, source: real}}"), "has no n"),
+    "no list of blocks": (f"preset: mini\ngrid: {{product: {ONE}}}", "grid"),
     "an axis twice": (
-        lambda: f"preset: mini\ngrid: [{{product: {ONE}, zip: {{n: [1]}}}}]",
+        grid(f"{{product: {ONE}, zip: {{n: [1]}}}}"),
         "block 1: n is in `product` and in `zip`",
     ),
     "lengths": (
-        lambda: "preset: mini\ngrid: [{product: {task: cars}, zip: {source: [real], n: [1, 2]}}]",
+        grid("{product: {task: cars}, zip: {source: [real], n: [1, 2]}}"),
         "block 1: the lists under `zip` differ in length: source 1, n 2",
     ),
-    "nothing": (lambda: "preset: mini\ngrid: [{}]", "block 1 has no task, source, n"),
+    "nothing": (grid("{}"), "block 1 has no task, source, n"),
     "a source without runs": (
-        lambda: f"preset: mini\nper_source: {{raal: {{}}}}\ngrid: [{{product: {ONE}}}]",
+        f"preset: mini\nper_source: {{raal: {{}}}}\ngrid: [{{product: {ONE}}}]",
         "unknown source in per_source of",
     ),
     "a key twice": (
-        lambda: "preset: mini\ngrid:\n- product: {task: cars, source: real, n: 1, n: 2}",
+        "preset: mini\ngrid:\n- product: {task: cars, source: real, n: 1, n: 2}",
         "there is 'n' a second time (line 3)",
     ),
     "10^12 runs": (
@@ -209,21 +211,21 @@ REFUSED = {
         "has 1000000001 runs; a study has at most 1,000,000",
     ),
     "aliases": (
-        lambda: "a: &a [x]\n" + "b: &b [*a, *a]\n" + f"preset: mini\ngrid: [{{product: {ONE}}}]",
+        "a: &a [x]\n" + "b: &b [*a, *a]\n" + grid(f"{{product: {ONE}}}"),
         "there is an alias, which is not supported: write out its value (line 2)",
     ),
     "no number": (
-        lambda: "preset: mini\nsettings: {train.lr: .nan}\ngrid: []", "'.nan', which is not",
+        "preset: mini\nsettings: {train.lr: .nan}\ngrid: []", "'.nan', which is not",
     ),
     "a huge number": (
-        lambda: f"preset: mini\ngrid: [{{product: {{n: 0x{'f' * 5000}}}}}]", "is not a finite",
+        grid(f"{{product: {{n: 0x{'f' * 5000}}}}}"), "is not a finite",
     ),
-    "deep": (lambda: "[" * 5_000, "is not YAML"),
-    "a tag": (lambda: "preset: !!python/object/apply:os.getcwd []", "is not YAML"),
-    "bytes": (lambda: "\0", "is not YAML"),
-    "a list": (lambda: "[1]", "does not hold a mapping"),
-    "empty": (lambda: "", "does not hold a mapping"),
-    "keys": (lambda: "preset: mini\ngrid: [{product: {1: [2]}}]", "grid[0].product"),
+    "deep": ("[" * 5_000, "is not YAML"),
+    "a tag": ("preset: !!python/object/apply:os.getcwd []", "is not YAML"),
+    "bytes": ("\0", "is not YAML"),
+    "a list": ("[1]", "does not hold a mapping"),
+    "empty": ("", "does not hold a mapping"),
+    "keys": (grid("{product: {1: [2]}}"), "grid[0].product"),
 }  # fmt: skip
 
 
@@ -233,7 +235,7 @@ def test_a_wrong_study_is_one_line_that_names_its_place(
 ) -> None:
     content, why = REFUSED[name]
     path = tmp_path / "study.yaml"
-    path.write_text(content())
+    path.write_text(content)
     for words in ((), ("--dry-run",)):
         done = bench("sweep", str(path), *words)
         assert done.code == 2
