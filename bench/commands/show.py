@@ -1,5 +1,7 @@
 """``bench show``: show everything about one name."""
 
+from typing import Any
+
 import click
 
 
@@ -32,14 +34,13 @@ def command(name: str) -> None:
     if name in plugins.tasks.names():
         click.echo(msgspec.yaml.encode(plugins.tasks.get(name)).decode().rstrip())
         return
-    known = set(preset.names()) | set(plugins.tasks.names())
-    kinds = (plugins.sources, plugins.writers, plugins.objectives, plugins.evaluators)
-    for registry in kinds:
+    known = {*preset.names(), *plugins.tasks.names()}
+    for registry in (plugins.sources, plugins.writers, plugins.objectives, plugins.evaluators):
         known |= set(registry.names())
         if name in registry.names():
-            thing: type = registry.get(name)
-            click.echo(f"{registry.kind} {name}: {inspect.getdoc(thing)}")
-            for line in described(thing.Options) if hasattr(thing, "Options") else ():
+            plugin: Any = registry.get(name)
+            click.echo(f"{registry.kind} {name}: {inspect.getdoc(plugin)}")
+            for line in described(plugin.Options) if hasattr(plugin, "Options") else ():
                 click.echo(f"  {line}")
             return
     raise unknown_name("name", name, known)

@@ -41,7 +41,7 @@ class Lab:
     def call(self, *words: str) -> Outcome:
         """Execute a command."""
         process = self.start(*words)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=900)
         return Outcome(process.returncode, out, err)
 
     def sweep(self, study: Path, *words: str) -> Outcome:
@@ -68,7 +68,7 @@ class Lab:
         return self.call("logs", run_id).out
 
 
-def until(happened: Callable[[], object], seconds: float = 240) -> Any:
+def until(happened: Callable[[], object], seconds: float = 600) -> Any:
     """Wait until something is true, and return it."""
     # Most questions start a command, which takes the jobs' processor time.
     return command_line.until(happened, seconds, poll=2)

@@ -162,7 +162,7 @@ def test_an_array_larger_than_slurm_allows_becomes_several(lab: Lab) -> None:
 def test_two_sweeps_at_once_do_no_run_twice(lab: Lab) -> None:
     study = lab.write("twice", {"source": ["none"], "n": ["all"], "seed": [0, 1, 2]})
     both = [lab.start("sweep", str(study), *JOBS) for _ in range(2)]
-    outs = [process.communicate(timeout=120)[0] for process in both]
+    outs = [process.communicate(timeout=600)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("nothing is missing" in out for out in outs) == 1
     until(lambda: lab.states("twice") == ["done"] * 3)

@@ -34,7 +34,7 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def until(happened: Callable[[], Any], seconds: float = 120, poll: float = 0.05) -> Any:
+def until(happened: Callable[[], Any], seconds: float = 300, poll: float = 0.05) -> Any:
     """Wait until something is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (result := happened()):
