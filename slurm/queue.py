@@ -88,7 +88,9 @@ def max_array_size() -> int:
         name, _, value = line.partition("=")
         if name.strip() == "MaxArraySize":
             return max(1, int(value))
-    raise BenchError("`scontrol show config` does not name MaxArraySize")
+    raise BenchError(
+        "`scontrol show config` does not name MaxArraySize", "check Slurm with `sinfo`"
+    )
 
 
 def cancel(jobs: Collection[str]) -> None:
@@ -114,9 +116,8 @@ def _ask(command: list[str]) -> str:
         ) from error
     except subprocess.CalledProcessError as error:
         lines = (error.stderr or error.stdout).strip().splitlines()
-        raise BenchError(
-            f"{command[0]} failed: {lines[-1] if lines else error.returncode}"
-        ) from error
+        reason = lines[-1] if lines else f"exit code {error.returncode}"
+        raise BenchError(f"{command[0]} failed: {reason}", "check Slurm with `sinfo`") from error
     except subprocess.TimeoutExpired as error:
         raise BenchError(
             f"{command[0]} did not answer within {_TIMEOUT_SECONDS} s", "try again later"
