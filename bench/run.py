@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
-from bench import loaded
-from bench.collect import collect_images
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.records import Counts, RunRecord
 from bench.core.specs import RunSpec
-from bench.judge import Judge, Verdict
 from bench.plugins import objectives
 from bench.runtime import distributed, provenance, threads
+from bench.steps import loaded
+from bench.steps.collect import collect_images
+from bench.steps.judge import Judge, Verdict
 from bench.storage.heartbeat import heartbeat
 from bench.storage.image_set import ImageSet
 from bench.storage.run_folder import (
@@ -50,7 +50,7 @@ def run(
     Under torchrun every process calls this; all but the main one only help to train.
 
     Args:
-        spec: The run, as `bench.prepare.with_fingerprints` returns it.
+        spec: The run, as `bench.steps.prepare.with_fingerprints` returns it.
         home: Where it is kept.
         progress: Where to report.
         fresh: Whether to run it again even if it is done.

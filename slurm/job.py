@@ -11,13 +11,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from bench.collect import collect_images, job_stages_of
 from bench.core.errors import BenchError
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
 from bench.core.work_selection import WorkSelection
 from bench.runtime import distributed
+from bench.steps.collect import collect_images, job_stages_of
 from bench.storage.run_folder import read_spec
 from bench.storage.stage import UnfinishedError
 from bench.storage.study_folder import StudyFolder

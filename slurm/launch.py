@@ -48,7 +48,7 @@ def launch(
     """Execute the missing runs of a study, or submit jobs that do.
 
     Args:
-        specs: The runs to execute unless they are done, `bench.prepare.with_fingerprints`.
+        specs: The runs to execute unless they are done, `bench.steps.prepare.with_fingerprints`.
         titles: Run id to title, for all runs of the study.
         study: The study's folder.
         options: How to execute them.

@@ -6,12 +6,12 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import TypeVar
 
-from bench.collect import first_unfinished_stage, job_stages_of
 from bench.core.errors import BenchError
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
+from bench.steps.collect import first_unfinished_stage, job_stages_of
 from bench.storage.source_locks import parts_of
 from slurm.naming import arm_name, job_name
 from slurm.options import options_of

@@ -12,11 +12,11 @@ from bench.commands._options import run_options, run_spec
 @click.option("--shards", help="Build only these shards of each stage: 3 or 3-7.  [default: all]")
 def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
     """Build the images of a source. Processes that run at once share the shards."""
-    from bench.collect import collect_images
     from bench.core.paths import Home
     from bench.core.progress import Progress
     from bench.core.work_selection import WorkSelection
-    from bench.prepare import with_fingerprints
+    from bench.steps.collect import collect_images
+    from bench.steps.prepare import with_fingerprints
     from bench.storage.stage import UnfinishedError
 
     home = Home.from_environment()

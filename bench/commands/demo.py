@@ -23,7 +23,7 @@ def command() -> None:
     from bench.core.errors import BenchError
     from bench.core.paths import Home
     from bench.planning.study import expand, load_study
-    from bench.prepare import all_with_fingerprints
+    from bench.steps.prepare import all_with_fingerprints
     from bench.storage.study_folder import StudyFolder
     from results.experiment import Experiment
     from results.report.page import write_report

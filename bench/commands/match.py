@@ -42,11 +42,11 @@ def command(
     """
     import json
 
-    from bench.collect import context_of
     from bench.core.config import parse_config
     from bench.core.paths import Home
     from bench.core.progress import Progress
     from bench.plugins.registry import load_plugin
+    from bench.steps.collect import context_of
     from bench.tasks import find_task
     from sources.pool.scan import labelled
     from sources.retrieved import Retrieved

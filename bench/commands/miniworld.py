@@ -112,10 +112,10 @@ def sheet(domain: str, out: Path, each: int) -> None:
 
 
 def _images(domain: str, source: str, n: int | None, settings: dict[str, object]) -> "ImageSet":
-    from bench.collect import collect_images
     from bench.core.paths import Home
     from bench.core.progress import Progress
     from bench.planning.preset import resolve
+    from bench.steps.collect import collect_images
 
     home = Home.from_environment()
     home.make_writable()

@@ -33,14 +33,14 @@ def command(  # noqa: PLR0913 (the command line's options)
     """Collect images, fine-tune CLIP on them, and evaluate it."""
     import msgspec
 
-    from bench.collect import estimate
     from bench.commands._launch import launch_options
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
     from bench.core.progress import Progress
-    from bench.prepare import with_fingerprints
     from bench.run import run
     from bench.runtime import distributed
+    from bench.steps.collect import estimate
+    from bench.steps.prepare import with_fingerprints
     from results.fidelity import describe, recorded
 
     home = Home.from_environment()

@@ -31,7 +31,7 @@ def command(
     from bench.commands._launch import launch_options, launch_study
     from bench.core.paths import Home
     from bench.planning.study import expand, load_study
-    from bench.prepare import all_with_fingerprints
+    from bench.steps.prepare import all_with_fingerprints
     from bench.storage.study_folder import StudyFolder
     from slurm.launch import default_executor, require_running
     from slurm.naming import titles

@@ -26,8 +26,8 @@ from bench.miniworld_checks.gates import EVALUATORS, Measurements
 from bench.miniworld_checks.pairs import build_once
 from bench.planning.preset import resolve
 from bench.plugins import objectives
-from bench.prepare import with_fingerprints
 from bench.run import run
+from bench.steps.prepare import with_fingerprints
 from bench.tasks import find_task
 
 LARGEST_N = 5120

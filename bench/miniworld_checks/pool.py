@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bench.collect import collect_images
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.miniworld.truth import retrieval_curve
 from bench.miniworld_checks.gates import Measurements
 from bench.planning import preset
+from bench.steps.collect import collect_images
 from sources.pool.pool import MINIWORLD, Pool
 
 TAUS = (-1.0, *(round(float(tau), 4) for tau in np.linspace(-0.1, 0.6, 60)))

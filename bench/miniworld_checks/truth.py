@@ -8,7 +8,6 @@ import matplotlib as mpl
 import polars as pl
 from matplotlib.figure import Figure
 
-from bench.collect import collect_images
 from bench.core.files import write_atomic
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -18,6 +17,7 @@ from bench.miniworld_checks.plots import save_png
 from bench.miniworld_checks.pool import TAUS
 from bench.miniworld_checks.processes import map_in_processes
 from bench.planning import preset
+from bench.steps.collect import collect_images
 from bench.storage.image_set import ImageSet
 from results.figures import LOOK
 from sources.pool.matcher import Matcher

@@ -78,7 +78,7 @@ def forecast(specs: Mapping[str, RunSpec], known: dict[str, Summary], home: Home
     """Return the forecast of a study.
 
     Args:
-        specs: Run id to run, `bench.prepare.with_fingerprints`.
+        specs: Run id to run, `bench.steps.prepare.with_fingerprints`.
         known: Run id to the summary of its record, for all runs of this home.
         home: The home they are kept in.
     """

@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from bench.core.paths import Home
 from bench.core.progress import Progress
-from bench.prepare import all_with_fingerprints
+from bench.steps.prepare import all_with_fingerprints
 from bench.run import run
 from bench.planning.study import expand, load_study
 home = Home.from_environment()

@@ -65,7 +65,7 @@ def expansion(folder: Path) -> None:
     from bench.planning.differences import differences
     from bench.planning.forecast import forecast
     from bench.planning.study import expand, load_study
-    from bench.prepare import all_with_fingerprints
+    from bench.steps.prepare import all_with_fingerprints
 
     path, home = folder / "large.yaml", Home(folder / "empty")
     path.write_text(yaml.safe_dump({"preset": "mini", "grid": [{"product": GRID}]}))

@@ -10,8 +10,8 @@ from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
 from bench.planning.preset import resolve
-from bench.prepare import all_with_fingerprints
 from bench.runtime import threads
+from bench.steps.prepare import all_with_fingerprints
 from bench.storage.source_locks import is_collected_elsewhere, marked_as_collecting
 from bench.storage.study_folder import StudyFolder, Submitted
 from slurm.local import in_process

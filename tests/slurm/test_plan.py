@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from bench.collect import collect_images
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
 from bench.core.work_selection import WorkSelection
 from bench.planning.preset import resolve
-from bench.prepare import with_fingerprints
+from bench.steps.collect import collect_images
+from bench.steps.prepare import with_fingerprints
 from bench.storage.run_folder import write_spec
 from bench.storage.stage import UnfinishedError
 from slurm.job import execute

@@ -15,7 +15,7 @@ import pytest
 from bench.core.paths import Home
 from bench.core.records import Counts, RunRecord
 from bench.planning.preset import resolve
-from bench.prepare import with_fingerprints
+from bench.steps.prepare import with_fingerprints
 from bench.storage.run_folder import write_record
 from bench.tasks import find_task
 from tests.conftest import Bench, Outcome, command, environment

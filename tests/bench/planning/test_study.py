@@ -16,7 +16,7 @@ from bench.core.size import parse_size
 from bench.core.specs import RunSpec
 from bench.planning.preset import resolve
 from bench.planning.study import MAX_RUNS, Block, Study, expand, load_study
-from bench.prepare import all_with_fingerprints, with_fingerprints
+from bench.steps.prepare import all_with_fingerprints, with_fingerprints
 from tests.conftest import Bench
 
 

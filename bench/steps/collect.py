@@ -1,6 +1,5 @@
 """Collect the images of a spec's source, and estimate their cost."""
 
-from bench import loaded
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -9,6 +8,7 @@ from bench.core.work_selection import EVERYTHING, NOTHING, WorkSelection
 from bench.plugins import source_of
 from bench.plugins.optional import HasJobStages, SupportsEstimate
 from bench.plugins.source import Context
+from bench.steps import loaded
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import UnfinishedError
 from bench.tasks import find_task

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bench import loaded
 from bench.core.files import fingerprint
 from bench.core.memo import memo_scope
 from bench.core.paths import Home
@@ -12,6 +11,7 @@ from bench.core.specs import RunSpec
 from bench.core.task import Task
 from bench.plugins import evaluator_of, objectives, source_of
 from bench.plugins.optional import ChecksTask
+from bench.steps import loaded
 from bench.tasks import find_task
 
 

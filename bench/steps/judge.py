@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from bench import loaded
 from bench.core.files import write_parquet
 from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from bench.plugins import evaluator_of
 from bench.plugins.evaluation import Evaluation
+from bench.steps import loaded
 from bench.tasks import find_task
 
 if TYPE_CHECKING:
