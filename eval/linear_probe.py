@@ -1,9 +1,9 @@
 """Linear probe: logistic regression on frozen features, its penalty chosen on validation data.
 
-The features are those after the projection, L2-normalised (PROTOCOL section 5). The penalty is
-chosen from 45 that are fitted on train and scored on val: the largest within one standard error of
-the best (docs/decisions/0004-penalty-within-one-standard-error.md). The probe is refitted on train
-and val together, and predicts the test split once. `features=penultimate` with
+The features are those after the projection, L2-normalised (Geng 2024, code, linear_probe.py:9-66).
+The penalty is chosen from 45 that are fitted on train and scored on val: the largest within one
+standard error of the best (docs/decisions/0004-penalty-within-one-standard-error.md). The probe is
+refitted on train and val together, and predicts the test split once. `features=penultimate` with
 `normalise=standardise` and `rule=best` is SynCLR's protocol. `solver=adamw` trains as the paper's
 authors do, with nothing to choose.
 """

@@ -1,4 +1,4 @@
-"""Zero-shot accuracy: the adapted tower with the head it was trained with (002, section 4).
+"""Zero-shot accuracy: the adapted tower with the head it was trained with (Geng 2024, section 4).
 
 No labelled image of the task is used. The unadapted model's head is the text head.
 """

@@ -1,7 +1,7 @@
 """Zero-shot accuracy with the frozen text head: what adaptation did to the tower alone.
 
-The paper reports `zero-shot`, whose head was trained on images that may be mislabelled (PROTOCOL,
-sections 6 and 10).
+The paper reports `zero-shot`, whose head was trained on images that may be mislabelled (Geng 2024,
+code, main.py:63-68).
 """
 
 from bench.plugins import evaluators

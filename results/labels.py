@@ -20,8 +20,7 @@ ScoredAs = tuple[str, str]
 # them.
 _OPTIONS = ("pool", "path", "parts", "generation.model")
 
-# The evaluators of 002 ("Training with Real instead of Synthetic Generated Images Still Performs
-# Better").
+# The evaluators of Geng 2024.
 _FIRST = ("linear-probe", "zero-shot")
 
 

@@ -44,11 +44,11 @@ class Denoised:
         """Options of that source, under its name; the preset's where none are given."""
         strength: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.1
         """Share of the noise schedule that is laid over an image and taken off again; so many of
-        the steps are done (the authors' code: img2img_noise_denoise.py, 0.1)."""
+        the steps are done (Geng 2024, code, img2img_noise_denoise.py: 0.1)."""
         prompt: Literal["class", "caption"] = "class"
         """The prompt: the template with the class name, or the image's caption."""
         template: str = "{}"
-        """Has one ``{}`` for the class name (the authors' code: the name alone)."""
+        """Has one ``{}`` for the class name (Geng 2024, code: the name alone)."""
         generation: GeneratorOptions
         filter: OptionalRule
         size: Positive | None = None

@@ -1,4 +1,4 @@
-"""Real images retrieved from the generator's own upstream pool (002, section 3).
+"""Real images retrieved from the generator's own upstream pool (Geng 2024, section 3).
 
 scan → download → embed → filter by similarity with the domain → de-duplicate. Before the
 download, an index's nearest images may join or replace the scan's candidates.
@@ -44,7 +44,8 @@ class Retrieved:
         pool: str
         """Name, path or URL of a folder of Parquet files; retrieval=knn does not read it."""
         matcher: Matcher = "substring"
-        """How queries are compared with captions; substring is the paper's (002, section 3)."""
+        """How queries are compared with captions; substring is the paper's (Geng 2024, section
+        3)."""
         ambiguous: Ambiguous = "longest"
         """What becomes of a caption that names several classes."""
         allow_incomplete: bool = False

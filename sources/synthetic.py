@@ -1,4 +1,4 @@
-"""Images generated for the task by a model trained on the upstream pool (002, section 3).
+"""Images generated for the task by a model trained on the upstream pool (Geng 2024, section 3).
 
 captions → generate → embed → score, filter and de-duplicate, in blocks of a fixed size: a larger
 n adds blocks and changes none.
@@ -46,7 +46,7 @@ class Synthetic:
         generation: GeneratorOptions
         filter: OptionalRule
         images_per_caption: Positive = 1
-        """Images of each caption: 1 in 002, 4 in SynCLR (001, section 3.2)."""
+        """Images of each caption: 1 in Geng 2024, 4 in SynCLR (Tian 2023, section 3.2)."""
         size: Positive | None = None
         """Images to generate; None for the n of the run. A study sets its largest n, so that all
         its runs take their subsets from one set, as the retrieved arm does."""

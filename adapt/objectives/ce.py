@@ -1,4 +1,4 @@
-"""Cross-entropy on one-hot labels: the paper's objective (002, section 4)."""
+"""Cross-entropy on one-hot labels: the paper's objective (Geng 2024, section 4)."""
 
 from torch import Tensor
 from torch.nn import functional

@@ -12,10 +12,10 @@ from bench.core.json_values import Json, digest
 
 
 class TrainSpec(Config, frozen=True, kw_only=True):
-    """How the image tower is adapted; the defaults are the paper's (002, appendix B.2)."""
+    """How the image tower is adapted; the defaults are the paper's (Geng 2024, appendix B.2)."""
 
     epochs: Natural = 30
-    """Passes over the n images (002, section 4)."""
+    """Passes over the n images (Geng 2024, section 4)."""
     steps: Positive | None = None
     """Optimiser steps in place of passes over the images, so that all n get the same number.
     `epochs` is then the number of parts they are cut into; each part is judged as an epoch."""

@@ -67,7 +67,7 @@ class Task(Config, frozen=True, kw_only=True):
     templates: tuple[str, ...]
     """Prompts with one ``{}`` for the class name; ensembled for the zero-shot head."""
     domain_texts: tuple[str, ...]
-    """Texts for the whole domain, for the threshold filter (002, section 3)."""
+    """Texts for the whole domain, for the threshold filter (Geng 2024, section 3)."""
     queries: Queries = {}
     """Class name to its caption query, where the two differ."""
     noun: str = "object"

@@ -1,4 +1,4 @@
-"""Stanford Cars, 196 models; its train split is cut 80/20 for validation (002, appendix B)."""
+"""Stanford Cars, 196 models; 80/20 for train and validation (Geng 2024, code)."""
 
 from bench.plugins import tasks
 from bench.tasks._published import PublishedTask

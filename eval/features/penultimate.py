@@ -1,4 +1,4 @@
-"""Features before the projection into the joint space: what SynCLR's probe takes (EVALUATE.md)."""
+"""Features before the projection into the joint space: what SynCLR's probe takes."""
 
 from typing import Any
 

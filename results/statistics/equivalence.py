@@ -1,6 +1,6 @@
 """How many images of one arm are worth the images of another: the data-equivalence ratio.
 
-002 ("Training with Real instead of Synthetic Generated Images Still Performs Better"), section 4,
+Geng 2024, section 4,
 in prose: 31.25k retrieved images do what 2.5M synthetic ones do, a ratio of 80.
 """
 
@@ -86,7 +86,7 @@ class _Curve(NamedTuple):
 def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence | None:
     """Return the ratio of the n at which b does best to the n at which a scores as much.
 
-    002, section 4. A curve is the mean score over seeds, its running maximum, linear in log n
+    Geng 2024, section 4. A curve is the mean score over seeds, its running maximum, linear in log n
     between sizes. The score to reach is the maximum of b's curve, n_b the size at which b first
     reaches it: a maximum for either arm, lest noise favour the one that has it. (It still favours
     the arm that was tried at more sizes.)

@@ -36,8 +36,8 @@ class _Phrases(Config, frozen=True, kw_only=True, rename={"class_": "class"}):
     things: dict[str, _Texts]
     backgrounds: dict[str, _Texts]
     say_noun: tuple[_Text, ...] = ()
-    """Nouns that are put behind a class's name, as in "737-200 aircraft" (PROTOCOL: the authors'
-    code does so for cars and aircraft)."""
+    """Nouns that are put behind a class's name, as in "737-200 aircraft" (Geng 2024, code does so
+    for cars and aircraft)."""
 
 
 def read_phrases(name: str) -> Json:

@@ -13,7 +13,7 @@ from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
 from sources.captions.phrase_lists import of_noun
 
 KINDS = {"class": 0.44, "relation": 0.11, "background": 0.45}
-"""Shares of the three kinds, as in the authors' code (PROTOCOL: synthesize_text.py:206-215)."""
+"""Shares of the three kinds, as in (Geng 2024, code, synthesize_text.py:206-215)."""
 
 
 @dataclass(frozen=True)

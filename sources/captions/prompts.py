@@ -10,7 +10,7 @@ from bench.plugins.captions import CaptionBrief, CaptionOrder
 from sources.captions.plan import CaptionPlan, plan_caption
 
 SHOTS = 3
-"""Examples in a prompt, sampled anew for each (001, section 3.1; 002, appendix A.1)."""
+"""Examples in a prompt, sampled anew for each (Tian 2023, section 3.1; Geng 2024, appendix A.1)."""
 
 INSTRUCTIONS = {
     "class": "Write a short caption of a picture that shows the given thing.",

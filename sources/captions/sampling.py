@@ -1,4 +1,4 @@
-"""How a language model's words are sampled; the figures are the paper's (002, appendix A.1)."""
+"""How a language model is sampled, as in (Geng 2024, appendix A.1)."""
 
 from typing import Annotated
 
@@ -13,4 +13,5 @@ class Sampling(Config, frozen=True, kw_only=True):
     temperature: AboveZero = 0.8
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    """Tokens of one caption at most (PROTOCOL, section 3); it ends with its line."""
+    """Tokens of one caption at most (Geng 2024, code, synthesize_text.py:78-93); it ends with its
+    line."""

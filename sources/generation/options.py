@@ -10,7 +10,7 @@ from bench.storage.tar_shards import Suffix
 
 
 class GeneratorOptions(Config, frozen=True, kw_only=True):
-    """How images are generated; the defaults are the paper's (002, appendix A.1)."""
+    """How images are generated; the defaults are the paper's (Geng 2024, appendix A.1)."""
 
     model: str
     """A diffusers pipeline folder by name or path, or ORG/NAME@REVISION of the Hugging Face Hub."""

@@ -13,8 +13,7 @@ class KnnOptions(Config, frozen=True, kw_only=True):
     index: str | None = None
     """Folder that ``clip-retrieval index`` wrote."""
     k: Positive = 500
-    """Images asked for per class and prompt: the example in the authors' README (PROTOCOL, section
-    1)."""
+    """Images asked for per class and prompt: the example in the README of (Geng 2024, code)."""
     model: str
     """Weights of the CLIP that the index was built with; `filter.model` where none are given."""
 

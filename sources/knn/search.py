@@ -1,7 +1,7 @@
 """Search an index for the images whose embeddings are nearest to a class's prompts.
 
-For every class and prompt an index of clip-retrieval returns k images (002, section 3, says
-substrings; the authors' code has this second strategy: PROTOCOL, section 1).
+For every class and prompt an index of clip-retrieval returns k images (Geng 2024, section 3, says
+substrings; this second strategy is in Geng 2024, code).
 """
 
 from pathlib import Path

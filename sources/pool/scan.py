@@ -1,8 +1,8 @@
 """Scan a pool's captions in one pass for every pair that names a class of the task.
 
-The default is the paper's rule (002, section 3): a pair is kept if its caption contains a class
-name as a substring, ignoring case, and takes that class's label. `sources.pool.matcher` has the
-other matchers.
+The default is the paper's rule (Geng 2024, section 3): a pair is kept if its caption contains a
+class name as a substring, ignoring case, and takes that class's label. `sources.pool.matcher` has
+the other matchers.
 """
 
 import hashlib

@@ -65,7 +65,7 @@ def domain_scored(embedded: Sequence[Stage], filter_model: str, context: Context
 def class_directions(embedder: Embedder, prompts: Sequence[Sequence[str]]) -> FloatArray:
     """Return the mean of each class's normalised prompt embeddings, normalised, ``[classes, dim]``.
 
-    Averaged before normalising, as the authors' filter does (PROTOCOL, section 2).
+    Averaged before normalising, as in (Geng 2024, code, clip_filter_and_dedup.py:250-267).
     """
     means = np.stack([embedder.texts(texts).mean(axis=0) for texts in prompts])
     return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)

@@ -26,7 +26,7 @@ class Filter(Config, frozen=True, kw_only=True, tag_field="rule"):
 
 
 class NoFilter(Filter, frozen=True, kw_only=True, tag="none"):
-    """Keep every image: the paper filters no generated ones (002, section 3)."""
+    """Keep every image: the paper filters no generated ones (Geng 2024, section 3)."""
 
     dropped: ClassVar[str] = "filtered"
 
@@ -36,7 +36,7 @@ class NoFilter(Filter, frozen=True, kw_only=True, tag="none"):
 
 
 class Threshold(Filter, frozen=True, kw_only=True, tag="threshold"):
-    """Keep what is similar enough to the domain (002, section 3)."""
+    """Keep what is similar enough to the domain (Geng 2024, section 3)."""
 
     tau: Annotated[float, msgspec.Meta(ge=-1, le=1)] = 0.2
     """Cosine above which an image is kept."""
@@ -55,7 +55,7 @@ class ClassThreshold(Threshold, frozen=True, kw_only=True, tag="class-threshold"
 
 
 class TopFraction(Filter, frozen=True, kw_only=True, tag="top-fraction"):
-    """Keep the top of each class (the authors' code; PROTOCOL: clip_filter_and_dedup.py:33)."""
+    """Keep the top of each class (Geng 2024, code, clip_filter_and_dedup.py:33)."""
 
     fraction: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.3
     """Share of each class that is kept, rounded up."""

@@ -13,7 +13,7 @@ from sources.captions.plan import CaptionPlan, plan_caption
 
 @writers.register("grammar")
 class Grammar:
-    """Templates of the paper's three kinds (002, appendix A.1), filled in at random."""
+    """Templates of the paper's three kinds (Geng 2024, appendix A.1), filled in at random."""
 
     fixed = False
 

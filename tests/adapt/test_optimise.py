@@ -10,7 +10,7 @@ from bench.core.specs import TrainSpec
 
 
 def test_paper_at_a_thousand_images_peaks_at_an_eighth_of_the_rate() -> None:
-    """PROTOCOL section 4: 30 epochs of 2 steps never leave a warm-up of 500."""
+    """(docs/references.md): 30 epochs of 2 steps never leave a warm-up of 500."""
     spec = TrainSpec()
     assert max(learning_rate(spec, step, 60) for step in range(60)) == pytest.approx(0.12e-5)
 

@@ -10,7 +10,7 @@ from bench.core.specs import RunSpec
 from bench.planning.study import expand, load_study
 
 STUDIES = Path(__file__).parents[3] / "studies"
-TAUS = {0.19, 0.20, 0.21}  # 002, appendix A.2
+TAUS = {0.19, 0.20, 0.21}  # Geng 2024, appendix A.2
 
 
 def runs(name: str) -> list[RunSpec]:
@@ -41,14 +41,14 @@ def test_figure_2_has_the_papers_tasks_sizes_and_settings() -> None:
         ("cars", "retrieved"): 3 * 3 * 3, ("cars", "synthetic"): 3 * 3,
         ("flowers", "retrieved"): 3 * 3 * 3, ("flowers", "synthetic"): 3 * 3,
     }  # fmt: skip
-    # 002, section 4.1; None is all 341k.
+    # Geng 2024, section 4.1; None is all 341k.
     assert sizes(specs, "aircraft", "retrieved") == {31_250, 125_000, 250_000, None}
     assert sizes(specs, "aircraft", "synthetic") == {31_250, 125_000, 250_000, 500_000, 2_500_000}
     for task in ("cars", "flowers"):
         assert sizes(specs, task, "synthetic") == {31_250, 125_000, 210_000}
     assert {s.options["filter"]["tau"] for s in specs if s.source == "retrieved"} == TAUS
     for spec in specs:
-        # 002, section 4 and appendix B.2
+        # Geng 2024, section 4 and appendix B.2
         train = spec.train
         assert (train.epochs, train.batch_size, train.lr) == (30, 512, 1e-5)
         assert (train.warmup_steps, train.weight_decay, train.betas) == (500, 0.1, (0.9, 0.95))
