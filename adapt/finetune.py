@@ -45,7 +45,7 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
 ) -> Adapted:
     """Adapt a classifier to images, in place, and return its best epoch.
 
-    Under torchrun every process calls this; the first one validates and writes.
+    Under torchrun every process calls this; the main one validates and writes.
 
     Args:
         classifier: The unadapted classifier.

@@ -33,7 +33,7 @@ def warmup_steps(spec: TrainSpec, steps: int) -> int:
 def learning_rate(spec: TrainSpec, step: int, steps: int) -> float:
     """Return the learning rate of a step, the first being 0 (Geng 2024, code, utils.py:24-43).
 
-    At small n, as in the paper, the warm-up may be longer than the training.
+    At small n, as in the paper, the training may end within the warm-up.
     """
     return warmup_cosine(spec.lr, step, warmup_steps(spec, steps), steps)
 

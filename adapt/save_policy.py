@@ -21,7 +21,7 @@ class SavePolicy:
         return time.monotonic() >= self._due_at
 
     def saved(self, seconds: float = 0.0) -> None:
-        """Wait with the next checkpoint, as a latest one is on disk.
+        """Postpone the next checkpoint, as one is on disk.
 
         Args:
             seconds: How long it took to write.

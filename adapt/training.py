@@ -109,7 +109,7 @@ class Training:
         if names[0] != name:
             raise BenchError(
                 f"process {self._accelerator.process_index} finds another checkpoint in "
-                f"{self._folder} than the first process",
+                f"{self._folder} than the main process",
                 "keep $BENCH_HOME where all processes see the same files",
             )
         self._accelerator.wait_for_everyone()

@@ -1,4 +1,4 @@
-"""The floor plan holds: what `_` promises, and how many entries a room has."""
+"""The floor plan holds: what `_` promises, and what a room says of itself."""
 
 import grimp
 

@@ -83,7 +83,7 @@ def launch_study(
     if options.on == "slurm" and not missing:
         click.echo("nothing is missing: every run is done or in Slurm's queue")
     if options.on == "slurm" and not wait:
-        click.echo(f"submitted; follow it with `bench status {study.name}`")
+        click.echo(f"follow the study with `bench status {study.name}`")
         return
     if options.on == "slurm":
         _follow(study)

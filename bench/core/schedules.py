@@ -11,7 +11,7 @@ def half_cosine(step: int, steps: int) -> float:
 def warmup_cosine(peak: float, step: int, warmup: int, steps: int) -> float:
     """Return the learning rate of a step, the first being 0.
 
-    A warm-up that is longer than the training is never left.
+    The training may end within the warm-up.
 
     Args:
         peak: The rate at the end of the warm-up.

@@ -48,7 +48,7 @@ def differing(variants: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def _key(spec: RunSpec) -> tuple[object, ...]:
-    # Specs of a study share what they have in common; equal parts that are two are looked at twice.
+    # Specs of a study share their equal parts; equal parts that are not one object cost time alone.
     shared = (id(spec.options), id(spec.train), id(spec.evaluators))
     return (spec.source, spec.order, spec.model, spec.objective, *shared)
 

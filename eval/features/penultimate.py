@@ -12,7 +12,7 @@ from bench.core.errors import RequestError
 def penultimate(visual: Any, images: Tensor) -> Tensor:  # noqa: ANN401 (open_clip's towers)
     """Return pooled features, float ``[b, width]``, without the tower's projection.
 
-    A timm tower without one, as SigLIP's, returns the features that it embeds images as.
+    Those of a timm tower without a projection, such as SigLIP's, are the image embeddings.
 
     Args:
         visual: An image tower of open_clip: a ViT, a ModifiedResNet, or one of timm's.

@@ -1,4 +1,4 @@
-"""A linear classifier trained as in (Geng 2024, code, linear_probe.py:9-66)."""
+"""A linear classifier trained as the authors' is (Geng 2024, code, linear_probe.py:9-66)."""
 
 import math
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """How many images of one arm are worth the images of another: the data-equivalence ratio.
 
-Geng 2024, section 4,
-in prose: 31.25k retrieved images do what 2.5M synthetic ones do, a ratio of 80.
+Geng 2024 has one in prose (section 4): 31.25k retrieved images do what 2.5M synthetic ones do, a
+ratio of 80.
 """
 
 from dataclasses import dataclass
@@ -86,10 +86,10 @@ class _Curve(NamedTuple):
 def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence | None:
     """Return the ratio of the n at which b does best to the n at which a scores as much.
 
-    Geng 2024, section 4. A curve is the mean score over seeds, its running maximum, linear in log n
-    between sizes. The score to reach is the maximum of b's curve, n_b the size at which b first
-    reaches it: a maximum for either arm, lest noise favour the one that has it. (It still favours
-    the arm that was tried at more sizes.)
+    The idea is that of Geng 2024, section 4. A curve is the mean score over seeds, its running
+    maximum, linear in log n between sizes. The score to reach is the maximum of b's curve, n_b the
+    size at which b first reaches it: a maximum for either arm, lest noise favour the one that has
+    it. (It still favours the arm that was tried at more sizes.)
 
     The interval is the percentile one of a bootstrap over test images (within classes, the same
     for all runs) and over seeds (the same for all runs). A resample in which b bought nothing needs

@@ -56,12 +56,12 @@ def test_interval_of_the_class_mean_covers_it(
 ) -> None:
     generator = np.random.default_rng(0)
     truth = generator.uniform(*bounds, len(sizes))
-    draws = 400
+    repeats = 400
     covered = 0
-    for _ in range(draws):
+    for _ in range(repeats):
         _, low, high = mean_per_class(evaluation(list(generator.binomial(sizes, truth)), sizes))
         covered += low <= truth.mean() <= high
-    assert covered / draws > 0.915  # 95 % less three standard errors and a little.
+    assert covered / repeats > 0.915  # 95 % less three standard errors and a little.
 
 
 def test_both_metrics_are_scored() -> None:
