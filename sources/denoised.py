@@ -17,7 +17,7 @@ from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
-from bench.core.stage_names import DENOISE
+from bench.core.stage_names import DENOISE, LOAD
 from bench.plugins import source_of, sources
 from bench.plugins.optional import SupportsEstimate
 from bench.plugins.source import Context
@@ -74,8 +74,8 @@ class Denoised:
 
     @property
     def job_stages(self) -> tuple[tuple[str, ...], ...]:
-        """Names of the stages that take long."""
-        return ((DENOISE,),)
+        """Names of the stages that take long, with those that come on the way to them."""
+        return ((LOAD, DENOISE),)
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of generator and scoring weights, and the inner source's."""
