@@ -4,8 +4,6 @@ images → noise of a given strength → denoise with a prompt → embed → sco
 de-duplicate. What the generator changes is all that sets them apart from the images they began as.
 """
 
-from fractions import Fraction
-from math import ceil
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -203,10 +201,11 @@ class _Images:
         self.requested = source.with_prompts(inner.select(needed, source.options.seed, "random"))
         self.stages = [self._denoise(self.requested)]
 
-    def extend(self, share: Fraction) -> bool:
+    def extend(self, kept: int, needed: int) -> bool:
         """Denoise more images, ever more so that it ends soon; return whether there were any."""
         taken = self.requested.height
-        self._last_count = count = max(2 * self._last_count, ceil(taken * share))
+        count = max(2 * self._last_count, -(-(needed - kept) * taken // kept))
+        self._last_count = count
         if len(self.inner) < taken + count:
             self.inner = self._source.inner.collect(self._context.with_n(taken + count))
         rest = self.inner.select(None, self._source.options.seed, "random")
@@ -223,7 +222,8 @@ class _Images:
         data = self._context.home.data
         rows = rows.sort("key")
         prompts = digest(rows.select("key", "caption", "sha256", "seed").to_dict(as_series=False))
-        stage = self._context.stage(DENOISE, self._generator.config, [prompts])
+        config = {"version": 2, **self._generator.config}
+        stage = self._context.stage(DENOISE, config, [prompts])
 
         def image_of(row: dict[str, Any]) -> Image.Image:
             return read_image(data, row["shard"], row["offset"], row["size"], row["sha256"])

@@ -6,8 +6,6 @@ n adds blocks and changes none.
 
 import os
 from collections.abc import Sequence
-from fractions import Fraction
-from math import ceil, inf
 
 import msgspec
 import polars as pl
@@ -137,6 +135,11 @@ class _Blocks:
         generator: What generates the images.
         context: What the source was given.
         count: Blocks to begin with.
+
+    Attributes:
+        captions: The finished captions of each block.
+        requested: Caption, key, label and seed of every image that was to be generated.
+        stages: The finished stages that generated them.
     """
 
     def __init__(
@@ -147,28 +150,24 @@ class _Blocks:
         self._generator = generator
         self._context = context
         self.captions: list[Stage] = []
+        self.requested = pl.DataFrame()
         self.stages: list[Stage] = []
-        self._last_share: Fraction | float = inf
+        self._kept_before = 0
         self._add(count)
 
-    @property
-    def requested(self) -> pl.DataFrame:
-        """Caption, key, label and seed of every image that was to be generated."""
-        return self._rows(pl.concat(map(caption_rows, self.captions)))
-
-    def extend(self, share: Fraction) -> bool:
+    def extend(self, kept: int, needed: int) -> bool:
         """Add blocks; there are always more.
 
         Raises:
             BenchError: If the last ones added nothing to what is kept.
         """
-        if share >= self._last_share:
+        if kept <= self._kept_before:
             raise BenchError(
-                f"too few images are left of {self.requested.height}, and more add none",
+                f"{kept} images are left of {self.requested.height}, and more add none",
                 "ask for fewer, or look at source.filter",
             )
-        self._last_share = share
-        self._add(ceil(len(self.captions) * share))
+        self._kept_before = kept
+        self._add(-(-(needed - kept) * len(self.captions) // kept))
         return True
 
     def _add(self, count: int) -> None:
@@ -179,6 +178,7 @@ class _Blocks:
             )
             self.captions.append(block)
         self.stages += self._generate(self.captions[-count:])
+        self.requested = self._rows(pl.concat(map(caption_rows, self.captions)))
 
     def _rows(self, captioned: pl.DataFrame) -> pl.DataFrame:
         per_caption = self._options.images_per_caption

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Protocol
 
 import polars as pl
@@ -64,8 +63,16 @@ class Generation(Protocol):
     def stages(self) -> Sequence[Stage]:
         """The finished stages that generated them."""
 
-    def extend(self, share: Fraction) -> bool:
-        """Generate more, as a share of what there is; return whether there was more to take."""
+    def extend(self, kept: int, needed: int) -> bool:
+        """Generate as many more as would do, if as large a share of them was kept.
+
+        Args:
+            kept: Images that were kept so far; above zero.
+            needed: Images to keep; more than that.
+
+        Returns:
+            Whether there was more to generate from.
+        """
 
 
 def collect_until(
@@ -75,8 +82,7 @@ def collect_until(
 
     Args:
         needed: Images to keep; None for those that there are.
-        generation: What generates them; it is extended by as many as would do, if as large a share
-            of them was kept.
+        generation: What generates them.
         rule: Which images are kept.
         context: What the source was given.
 
@@ -87,7 +93,7 @@ def collect_until(
         embedded = [embed(stage, rule.model, context) for stage in generation.stages]
         screened = screen(embedded, rule, context, generation.requested.select("key", "label"))
         kept = screened.unique.rows.height
-        if not needed or kept >= needed or not generation.extend(Fraction(needed - kept, kept)):
+        if not needed or kept >= needed or not generation.extend(kept, needed):
             return screened
 
 
@@ -111,7 +117,7 @@ def screen(
     kept, passed = unique.rows.height, int(passing.sum())
     if not passed:
         raise BenchError(
-            f"none of {labels.height} generated images is left: {images.height} could be generated",
+            f"none of {labels.height} images is left: {images.height} could be generated",
             "look at the generator's images, and at source.filter",
         )
     if kept < passed / 2:
