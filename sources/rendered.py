@@ -72,7 +72,7 @@ class Rendered:
 def _miniature(task: Task) -> MiniTask:
     if not isinstance(task, MiniTask):
         raise RequestError(
-            f"the source rendered renders miniature classes, not those of {task.name}",
+            f"the source 'rendered' has miniature classes only, not those of {task.name}",
             "take one of aircraft, cars and flowers with --preset mini, or --source real",
         )
     return task

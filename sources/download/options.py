@@ -34,8 +34,8 @@ class DownloadOptions(Config, frozen=True, kw_only=True):
     opt_outs: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex")
     """``X-Robots-Tag`` directives that are honoured: img2dataset's own defaults."""
     allow_private: tuple[str, ...] = ()
-    """Places, as ADDRESS:PORT, that are contacted though they are not on the public Internet."""
+    """Endpoints, as ADDRESS:PORT, that are contacted though they are not on the public Internet."""
 
     def __post_init__(self) -> None:
-        for place in self.allow_private:
-            parse_endpoint(place)
+        for endpoint in self.allow_private:
+            parse_endpoint(endpoint)

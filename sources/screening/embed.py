@@ -79,7 +79,7 @@ def embeddings(shard: Path) -> tuple[pl.DataFrame, NDArray[np.float16]]:
 
 
 class _Decoded:
-    """Yields the images of a tar that decode, noting key, size and hash of each."""
+    """Yield the images of a tar that decode, noting key, size and hash of each."""
 
     def __init__(self, tar: Path, rows: pl.DataFrame) -> None:
         self._tar = tar

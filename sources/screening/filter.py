@@ -86,7 +86,7 @@ def _scored(
             rows, images = embeddings(source.shard(index))
             np.save(folder / "scores.npy", score(rows, images.astype(np.float32)))
 
-        # All shards: they cost seconds, and the embeddings they read is complete.
+        # All shards: they cost seconds, and the embeddings that they read are complete.
         stage.run(len(source.shards()), make, sharded=False)
         scores += [np.load(shard / "scores.npy") for shard in stage.shards()]
     return embedded_rows(embedded).with_columns(
