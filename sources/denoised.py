@@ -112,12 +112,12 @@ class Denoised:
         return cost
 
     def collect(self, context: Context) -> ImageSet:
-        """Return as many denoised images as are needed, or all that are no copies.
+        """Return as many denoised images as are needed, or all that are not copies.
 
         Raises:
             RequestError: If ``size`` is less than the run asks for, or captions are to be the
                 prompts and images have none.
-            BenchError: As the inner source, or if the images are no good.
+            BenchError: As the inner source, or if no image is fit to be kept, or most are copies.
         """
         options, needed = self.options, self._needed(context)
         generator = self._generator(context)

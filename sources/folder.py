@@ -60,7 +60,7 @@ class Folder:
         path = Path(self.options.path)
         if not path.is_dir():
             raise RequestError(
-                f"the folder {self.options.path!r} is not there",
+                f"the folder {self.options.path!r} does not exist",
                 "give --set source.path=FOLDER with a folder per class",
             )
         return {

@@ -86,7 +86,7 @@ class Synthetic:
 
         Raises:
             RequestError: If it is not said how many, or the generator does not load.
-            BenchError: If the generator's images are no good, or copies of each other.
+            BenchError: If no image is fit to be kept, or most are copies of each other.
         """
         options, needed = self.options, self._needed(context)
         generator = Generator(options.generation, context.home)

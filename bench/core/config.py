@@ -143,7 +143,7 @@ def _completed(kind: type[Config], values: Json, where: str, within: str = "") -
 
 
 def _unknown(kind: type[Config], name: str, where: str, within: str) -> RequestError:
-    """Return the error for a name that is not there; one deeper down is suggested first."""
+    """Return the error for an unknown name; a nested setting of that name is suggested first."""
     what = f"setting of {within.rstrip('.')} of {where}" if within else f"setting of {where}"
     error = unknown_name(what, name, _fields(kind))
     deeper = [path for path in paths(kind, within) if path.endswith(f".{name}")]

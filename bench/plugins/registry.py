@@ -103,7 +103,7 @@ def load_plugin(path: Path) -> None:
     """Import a file, whose decorators register its plug-ins.
 
     Raises:
-        RequestError: If the file is not there or does not import.
+        RequestError: If the file does not exist or does not import.
     """
     name = f"bench_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

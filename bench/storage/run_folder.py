@@ -147,7 +147,7 @@ def read_spec(home: Home, run_id: str) -> RunSpec:
     """Return the spec in a run's folder.
 
     Raises:
-        BenchError: If it is not there or cannot be read.
+        BenchError: If it does not exist or cannot be read.
     """
     path = home.run(run_id) / "spec.json"
     try:

@@ -37,7 +37,7 @@ def read_captions(path: Path, task: Task) -> list[Caption]:
         RequestError: If it cannot be read, is too large or empty, or a line is not as it must be.
     """
     if path.suffix not in _READERS:
-        raise RequestError(f"{path} is no file of captions", f"give {', '.join(_READERS)}")
+        raise RequestError(f"{path} is not a caption file", f"give {', '.join(_READERS)}")
     captions = []
     try:
         if path.stat().st_size > MAX_BYTES:

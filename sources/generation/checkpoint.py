@@ -27,7 +27,7 @@ def generator_folder(name: str, home: Home) -> Path:
         return home.find_weights(name)
     if revision is None or revision.lower() in _MOVING:
         raise RequestError(
-            f"{name!r} is no folder, and as a Hub id it may mean other weights tomorrow",
+            f"{name!r} is not a folder, and as a Hub id it may mean other weights tomorrow",
             f"pin it: {repository}@REVISION, where the revision is a commit or a tag",
         )
     return _cached(repository, revision, home)
@@ -37,7 +37,7 @@ def check_generator(options: GeneratorOptions, home: Home) -> Path:
     """Return the generator's folder, having made sure that it can do what is asked.
 
     Raises:
-        RequestError: If it is not here, is no such pipeline, has no safety checker to ask, or
+        RequestError: If it is missing, is not such a pipeline, has no safety checker, or
             cannot generate that height or in so many steps.
     """
     folder = generator_folder(options.model, home)
@@ -50,7 +50,7 @@ def check_generator(options: GeneratorOptions, home: Home) -> Path:
     kind = index.get("_class_name")
     if options.pipeline == "stable-diffusion" and kind not in _STABLE_DIFFUSION:
         raise RequestError(
-            f"the generator {options.model!r} is no Stable Diffusion 1 or 2, but {kind!r}",
+            f"the generator {options.model!r} is not Stable Diffusion 1 or 2, but {kind!r}",
             "add --set source.generation.pipeline=auto",
         )
     if has_part(index, "vae"):
@@ -124,7 +124,7 @@ def _cached(repository: str, revision: str, home: Home) -> Path:
         return Path(snapshot_download(repository, revision=revision, local_files_only=True))
     except HFValidationError as error:
         raise RequestError(
-            f"{repository!r} is no folder, and no id of the Hub",
+            f"{repository!r} is neither a folder nor an id of the Hub",
             "give a folder or ORG/NAME@REVISION",
         ) from error
     except LocalEntryNotFoundError as error:

@@ -35,7 +35,7 @@ class Generator:
         config: All that decides what an item's image is, rounding apart.
 
     Raises:
-        RequestError: If it is not here or cannot do what is asked.
+        RequestError: If the model is missing or cannot do what is asked.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ class Pool:
                 pool.columns  # noqa: B018 (a wrong declaration is found before any work)
                 return pool
         raise RequestError(
-            f"the pool {name!r} is not here",
+            f"there is no pool {name!r}",
             f"put its Parquet files into {home.root / 'pools' / name} (Re-LAION "
             "is gated: accept its terms, fetch it with your token), or run offline: --preset mini",
         )

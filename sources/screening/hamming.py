@@ -36,10 +36,10 @@ def nearest(hashes: Hashes, references: Hashes) -> tuple[Indices, Indices]:
         right = _signs(references[columns]).T
         for rows in _slices(len(hashes)):
             products = _signs(hashes[rows]) @ right
-            found = products.argmax(axis=1)
-            most = products[np.arange(len(found)), found]
+            best = products.argmax(axis=1)
+            most = products[np.arange(len(best)), best]
             closer = most > alike[rows]
-            places[rows] = np.where(closer, found + columns.start, places[rows])
+            places[rows] = np.where(closer, best + columns.start, places[rows])
             alike[rows] = np.maximum(most, alike[rows])
     return places, ((HASH_BITS - alike) / 2).astype(np.int64)
 
@@ -66,11 +66,11 @@ def pairs_within(hashes: Hashes, max_distance: int) -> tuple[Indices, Indices, I
         order = np.argsort(band, kind="stable")
         starts = np.searchsorted(band[order], np.arange(2**_BAND_BITS + 1))
         for flip in flips:
-            found = [
+            pairs = [
                 _close(hashes, left, right, max_distance)
                 for left, right in _candidates(band ^ np.uint16(flip), starts, order)
             ]
-            codes = np.unique(np.concatenate([codes, *found]))
+            codes = np.unique(np.concatenate([codes, *pairs]))
     left, right = np.divmod(codes, len(hashes))
     return left, right, _distances(hashes, left, right)
 

@@ -129,7 +129,7 @@ def screen(
 
 
 def counts_of(generation: Generation, screened: Screened, context: Context) -> Json:
-    """Return what each step left, in all and by class, and why the rest is not there.
+    """Return what each step left, in all and by class, and why the rest is missing.
 
     Args:
         generation: What generated the images.

@@ -34,7 +34,7 @@ class Transformers:
         revision: str | None = None
         """A commit of the Hub's model; None for the one at hand."""
         download: bool = False
-        """Whether the Hub may be asked for what is not here."""
+        """Whether a missing model may be downloaded from the Hub."""
         dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
         batch_size: Positive = 16
         """Captions written at once; changes speed, not seeds."""
@@ -88,6 +88,6 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
         )
     except (OSError, HfHubHTTPError, HFValidationError, httpx.HTTPError) as error:
         raise RequestError(
-            f"the language model {name!r} is not here",
-            "give a folder, or let the Hub be asked: --set source.captions.options.download=true",
+            f"the language model {name!r} is not on this machine",
+            "give a folder, or download it: --set source.captions.options.download=true",
         ) from error

@@ -124,7 +124,7 @@ GOOD = '{"class": "star", "caption": "a star"}\n'
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("a.txt", "star", r"is no file of captions; give .csv, .jsonl, .parquet"),
+        ("a.txt", "star", r"is not a caption file; give .csv, .jsonl, .parquet"),
         ("a.csv", "", "has no captions"),
         ("a.csv", "class,caption\n", "has no captions"),
         ("a.csv", "class,text\nstar,a star\n", "line 2 has no caption"),

@@ -138,5 +138,5 @@ def test_a_model_that_is_not_here_ends_before_any_work(bench: Bench, home: Home)
             f"source.captions.options.model={name}",
         )
         assert outcome.code == 2
-        assert f"the language model '{name}' is not here" in outcome.complaint
+        assert f"the language model '{name}' is not on this machine" in outcome.complaint
         assert not home.runs.exists()

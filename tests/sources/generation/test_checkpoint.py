@@ -79,7 +79,7 @@ def test_weights_are_not_loaded_for_images_that_are_there(
         ("vae", {"block_out_channels": [8] * 6}, {"height": 48}, "a height that 32 divides"),
         ("scheduler", {"num_train_timesteps": 0}, {}, "takes 0 steps at most"),
         ("scheduler", {"num_train_timesteps": "many"}, {}, "takes 'many' steps at most"),
-        ("", {"_class_name": "NoSuch"}, {}, "no Stable Diffusion 1 or 2, but 'NoSuch'"),
+        ("", {"_class_name": "NoSuch"}, {}, "not Stable Diffusion 1 or 2, but 'NoSuch'"),
     ],
 )
 def test_what_a_generator_cannot_do_is_known_before_any_work(

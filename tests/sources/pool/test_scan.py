@@ -243,7 +243,7 @@ def test_match_shows_captions_that_a_terminal_does_not_obey(bench: Bench, tmp_pa
     ("words", "complaint"),
     [
         (("--set", "source.matcher=fuzzy"), "matcher: invalid enum value 'fuzzy'"),
-        (("--pool", "nowhere"), "the pool 'nowhere' is not here"),
+        (("--pool", "nowhere"), "there is no pool 'nowhere'"),
         (("--set", "source.match=word"), "did you mean matcher"),
     ],
 )
