@@ -46,7 +46,8 @@ class GeneratorOptions(Config, frozen=True, kw_only=True):
     def complete(cls, values: Json) -> Json:
         """Return values with the scheduler that the pipeline is used with."""
         usual = "pipeline" if values.get("pipeline") == "auto" else "ddim"
-        return {**values, "scheduler": values.get("scheduler") or usual}
+        given = values.get("scheduler")
+        return {**values, "scheduler": usual if given is None else given}
 
     @property
     def recipe(self) -> Json:

@@ -46,11 +46,11 @@ def count_files(folders: list[Path]) -> int:
 
 
 def contents(stage: Stage) -> dict[str, bytes]:
-    """Return every file of a stage but the locks."""
+    """Return every file of a stage but locks, and what a killed write leaves."""
     return {
         path.relative_to(stage.folder).as_posix(): path.read_bytes()
         for path in stage.folder.rglob("*")
-        if path.is_file() and path.suffix != ".lock"
+        if path.is_file() and not path.name.startswith(".")
     }
 
 
