@@ -18,16 +18,21 @@ def command(name: str) -> None:
 
     from bench import plugins
     from bench.core.config import described
-    from bench.core.errors import unknown_name
+    from bench.core.errors import RequestError, unknown_name
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
     from bench.planning import preset
     from bench.storage.run_folder import read_record
 
-    record = read_record(Home.from_environment(), name)
+    home = Home.from_environment()
+    record = read_record(home, name)
     if record is not None:
         click.echo(readable_json(record))
         return
+    if (home.run(name) / "record.json").exists():
+        raise RequestError(
+            f"the record of run {name} is damaged or of another schema", "see `bench collect`"
+        )
     if name in preset.names():
         click.echo(msgspec.yaml.encode(preset.load(name)).decode().rstrip())
         return

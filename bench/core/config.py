@@ -137,6 +137,12 @@ def _completed(kind: type[Config], values: Json, where: str, within: str = "") -
             place = f"{within}{name}."
             chosen, inner = _chosen(configs, value, where, place)
             completed[name] = _completed(chosen, inner, where, place)
+        elif configs and isinstance(value, str):
+            first = next(iter(_fields(configs[0])))
+            raise RequestError(
+                f"{where}: {within}{name}: {value!r} is not a mapping of settings",
+                f"set one by its name: {within}{name}.{first}=…",
+            )
         else:
             completed[name] = value
     return completed
@@ -146,7 +152,11 @@ def _unknown(kind: type[Config], name: str, where: str, within: str) -> RequestE
     """Return the error for an unknown name; a nested setting of that name is suggested first."""
     what = f"setting of {within.rstrip('.')} of {where}" if within else f"setting of {where}"
     error = unknown_name(what, name, _fields(kind))
-    deeper = [path for path in paths(kind, within) if path.endswith(f".{name}")]
+    deeper = [
+        path
+        for path in paths(kind, within)
+        if path.endswith(f".{name}") or path.removeprefix(within).replace(".", "_") == name
+    ]
     if deeper:
         return RequestError(error.what, f"did you mean {' or '.join(dict.fromkeys(deeper))}?")
     return error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.config import Config, assign, merged, parse_assignment, parse_config
+from bench.core.config import Config, assign, merged, parse_assignment, parse_config, paths
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
 from bench.core.memo import memo
@@ -153,6 +153,7 @@ def source_options(preset: Preset, source: str, given: Json, within: tuple[str, 
         RequestError: If options do not fit, or a source is a part of itself.
     """
     within = (*within, source)
+    _check_parts(source, given)
     options = full_options(sources, source, given)
     of = [options["of"]] if "of" in options else []
     for part in (*options.get("parts", {}), *of):
@@ -163,3 +164,15 @@ def source_options(preset: Preset, source: str, given: Json, within: tuple[str, 
         inner = merged(options_type(sources, part), usual, own)
         options["options"][part] = source_options(preset, part, inner, within)
     return dict(options)
+
+
+def _check_parts(source: str, given: object) -> None:
+    """Refuse options of a part that stand where the part's name belongs: nobody would read them."""
+    fields = set(paths(options_type(sources, source)))
+    options = given.get("options") if isinstance(given, dict) and fields & {"of", "parts"} else None
+    for name in options if isinstance(options, dict) else ():
+        if name not in sources.names():
+            raise RequestError(
+                f"source.options.{name}: {name!r} is not a source",
+                f"write source.options.SOURCE.{name}",
+            )

@@ -23,6 +23,16 @@ def test_an_unknown_setting_is_named_with_its_neighbour() -> None:
         parse_config(TrainSpec, {"epoch": 3}, "train")
 
 
+class Outer(Config, frozen=True):
+    letters: Letters = Letters()
+
+
+@pytest.mark.parametrize("name", ["given", "letters_given"])
+def test_a_setting_that_is_one_level_deeper_is_suggested(name: str) -> None:
+    with pytest.raises(RequestError, match=r"did you mean letters\.given\?"):
+        parse_config(Outer, {name: []}, "outer")
+
+
 @pytest.mark.parametrize("value", ["many", None, [1], 1.5])
 def test_a_value_that_does_not_fit_is_named_by_its_place(value: object) -> None:
     with pytest.raises(RequestError, match=r"train: .*epochs"):

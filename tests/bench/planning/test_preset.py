@@ -98,3 +98,11 @@ def test_a_source_cannot_be_a_part_of_itself(tmp_path: Path, preset: Path, part:
     looped.write_text(yaml.safe_dump(content))
     with pytest.raises(RequestError, match="part of itself"):
         resolve(str(looped), task="aircraft", source="mixed", n=8)
+
+
+@pytest.mark.parametrize("source", ["mixed", "denoised"])
+@pytest.mark.parametrize("setting", ["filter.tau=0.2", "matcher=word"])
+def test_options_of_a_part_without_its_name_are_refused(source: str, setting: str) -> None:
+    settings = [f"source.options.{setting}"]
+    with pytest.raises(RequestError, match=r"is not a source; write source\.options\.SOURCE\."):
+        resolve("mini", task="cars", source=source, n=9, seed=0, settings=settings)
