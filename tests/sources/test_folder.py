@@ -2,11 +2,11 @@
 
 import io
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -14,11 +14,11 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins import source_of
-from bench.storage.image_set import ImageSet, read_image
+from bench.storage.image_set import ImageSet
 from bench.storage.tar_shards import encode
 from bench.tasks import find_task
 from tests.conftest import Bench
-from tests.support.contexts import context
+from tests.support.contexts import context, image_of
 from tests.support.source_options import options_of
 from tests.support.tiny_clip import COLOURS, colour_task, texture
 
@@ -33,17 +33,25 @@ def own_images(root: Path, names: Sequence[str] = tuple(COLOURS), count: int = 3
     return root
 
 
-def from_folder(home: Home, root: Path, tiny_clip: Path, task: Task, **more: object) -> ImageSet:
-    small = {"image_size": 32, "suffix": ".png"}
-    options = options_of("folder", path=str(root), filter__model=str(tiny_clip), **small)
-    return source_of("folder", {**options, **more}).collect(context(home, task))
+Collect = Callable[..., ImageSet]
 
 
-def test_a_tree_of_class_folders_is_read_by_name(
-    home: Home, tmp_path: Path, tiny_clip: Path
-) -> None:
-    root = own_images(tmp_path / "own", ["green", "blue"])
-    images = from_folder(home, root, tiny_clip, colour_task())
+@pytest.fixture
+def collect(home: Home, tiny_clip: Path) -> Collect:
+    """Collects images from a folder, for the task of three colours."""
+
+    def call(root: Path, task: Task | None = None, **more: object) -> ImageSet:
+        small = {"image_size": 32, "suffix": ".png"}
+        options = options_of("folder", path=str(root), filter__model=str(tiny_clip), **small)
+        return source_of("folder", {**options, **more}).collect(
+            context(home, task or colour_task())
+        )
+
+    return call
+
+
+def test_a_tree_of_class_folders_is_read_by_name(tmp_path: Path, collect: Collect) -> None:
+    images = collect(own_images(tmp_path / "own", ["green", "blue"]))
     assert images.manifest.counts == {"red": 0, "green": 3, "blue": 3}
     for row in images.index().iter_rows(named=True):
         assert row["class_name"] == tuple(COLOURS)[row["label"]]
@@ -61,20 +69,13 @@ def png(seed: int) -> bytes:
     return encode(texture(seed), ".png")
 
 
-def test_webdataset_tars_are_read_with_either_kind_of_label(
-    home: Home, tmp_path: Path, tiny_clip: Path
-) -> None:
+def test_tars_have_either_kind_of_label(home: Home, tmp_path: Path, collect: Collect) -> None:
     write_tar(tmp_path / "0.tar", {"a.png": png(1), "a.cls": b"2", "b.cls": b"0", "b.png": png(2)})
     write_tar(tmp_path / "1.tar", {"a.json": b'{"class_name": "green"}', "a.png": png(3)})
-    images = from_folder(home, tmp_path, tiny_clip, colour_task())
+    images = collect(tmp_path)
     assert images.manifest.counts == {"red": 1, "green": 1, "blue": 1}
-    pixels = {
-        row["class_name"]: read_image(
-            home.data, row["shard"], row["offset"], row["size"], row["sha256"]
-        )
-        for row in images.index().iter_rows(named=True)
-    }
-    assert np.array_equal(np.asarray(pixels["blue"]), np.asarray(texture(1)))
+    blue = images.index().row(by_predicate=pl.col("class_name") == "blue", named=True)
+    assert np.array_equal(np.asarray(image_of(home, blue)), np.asarray(texture(1)))
 
 
 @pytest.mark.parametrize(
@@ -90,89 +91,77 @@ def test_webdataset_tars_are_read_with_either_kind_of_label(
     ],
 )
 def test_a_wrong_label_in_a_tar_is_named(
-    home: Home, tmp_path: Path, members: dict[str, bytes], why: str
+    tmp_path: Path, collect: Collect, members: dict[str, bytes], why: str
 ) -> None:
     write_tar(tmp_path / "0.tar", members)
-    with pytest.raises(RequestError) as caught:
-        from_folder(home, tmp_path, Path("unused"), colour_task())
-    assert why in str(caught.value)
+    with pytest.raises(RequestError, match=why):
+        collect(tmp_path, filter={"model": "unused"})
 
 
-def test_a_truncated_tar_of_ones_own_is_never_to_be_deleted(home: Home, tmp_path: Path) -> None:
+def test_a_user_s_truncated_tar_is_never_to_be_deleted(tmp_path: Path, collect: Collect) -> None:
     write_tar(tmp_path / "0.tar", {"a.cls": b"0", "a.png": png(1)})
     (tmp_path / "0.tar").write_bytes((tmp_path / "0.tar").read_bytes()[:2000])
     with pytest.raises(BenchError, match=r"0\.tar is corrupt .*put a whole copy") as caught:
-        from_folder(home, tmp_path, Path("unused"), colour_task())
+        collect(tmp_path, filter={"model": "unused"})
     assert "delete" not in str(caught.value)
 
 
-def test_an_unknown_class_folder_gets_a_near_miss(
-    bench: Bench, preset: Path, colours: Path, tmp_path: Path
-) -> None:
-    root = own_images(tmp_path / "own", ["red", "gren"])
-    done = folder_run(bench, preset, colours, root)
-    assert done.code == 2
-    assert "unknown class of task colours 'gren'; did you mean green?" in done.err.splitlines()[-1]
-
-
-def folder_run(bench: Bench, preset: Path, colours: Path, root: Path) -> Any:
-    return bench("run", "--preset", str(preset), "--source", "folder", "--task", str(colours),
-                 "--set", f"source.path={root}", "--json")  # fmt: skip
-
-
-@pytest.mark.parametrize("empty", ["class", "everything"])
-def test_an_empty_class_folder_is_a_wrong_request(
-    bench: Bench, preset: Path, colours: Path, tmp_path: Path, empty: str
+@pytest.mark.parametrize(
+    ("folders", "why"),
+    [
+        (["red/0.png", "gren/0.png"], "class of task colours 'gren'; did you mean green?"),
+        (["red/0.png", "green/"], "class folder"),
+        ([], "holds neither class folders nor tars"),
+    ],
+)
+def test_folders_that_are_no_classes_are_a_wrong_request(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, folders: list[str], why: str
 ) -> None:
     root = tmp_path / "own"
     root.mkdir()
-    if empty == "class":
-        own_images(root, ["red"])
-        (root / "green").mkdir()
-    done = folder_run(bench, preset, colours, root)
+    for folder in folders:
+        name, _, file = folder.partition("/")
+        (root / name).mkdir()
+        if file:
+            texture(1).save(root / folder)
+    done = bench("run", "--preset", str(preset), "--source", "folder", "--task", str(colours),
+                 "--set", f"source.path={root}", "--json")  # fmt: skip
     assert done.code == 2
-    why = "class folder" if empty == "class" else "holds neither class folders nor tars"
     assert why in done.err.splitlines()[-1]
 
 
-def test_unreadable_images_are_skipped_and_counted(
-    home: Home, tmp_path: Path, tiny_clip: Path
-) -> None:
-    root = own_images(tmp_path / "own")
-    (root / "red" / "broken.png").write_bytes(b"no image")
-    (root / "red" / "cut.png").write_bytes(png(900)[:200])
-    (root / "red" / "nowhere.png").symlink_to(root / "gone.png")
-    (root / "red" / "folder.png").mkdir()
-    (root / "red" / "notes.txt").write_text("not an image, and not said to be one")
-    images = from_folder(home, root, tiny_clip, colour_task())
+def test_unreadable_images_are_skipped_and_counted(tmp_path: Path, collect: Collect) -> None:
+    red = own_images(tmp_path / "own") / "red"
+    (red / "broken.png").write_bytes(b"no image")
+    (red / "cut.png").write_bytes(png(900)[:200])
+    (red / "nowhere.png").symlink_to(red / "gone.png")
+    (red / "folder.png").mkdir()
+    (red / "notes.txt").write_text("not an image, and not said to be one")
+    images = collect(red.parent)
     stage_counts = images.manifest.stage_counts
-    steps = ("matched", "fetched", "unreadable")
-    assert [stage_counts[step] for step in steps] == [11, 9, 2]
-    assert len(images) == stage_counts["kept"] == 9
+    steps = ("matched", "fetched", "unreadable", "kept")
+    assert [stage_counts[step] for step in steps] == [11, 9, 2, 9]
+    assert len(images) == 9
 
 
-def test_other_images_in_the_same_folder_are_another_set(
-    home: Home, tmp_path: Path, tiny_clip: Path
-) -> None:
+def test_other_images_in_the_same_folder_are_another_set(tmp_path: Path, collect: Collect) -> None:
     root = own_images(tmp_path / "own")
-    first = from_folder(home, root, tiny_clip, colour_task())
+    first = collect(root)
     texture(999).save(root / "red" / "0.png")
-    assert from_folder(home, root, tiny_clip, colour_task()).manifest != first.manifest
+    assert collect(root).manifest != first.manifest
 
 
-def test_large_images_are_reduced_and_none_is_enlarged(
-    home: Home, tmp_path: Path, tiny_clip: Path
-) -> None:
+def test_large_images_are_reduced_and_none_is_enlarged(tmp_path: Path, collect: Collect) -> None:
     for name, size in (("red", (100, 50)), ("green", (20, 10)), ("blue", (1, 400))):
         (tmp_path / "own" / name).mkdir(parents=True)
         texture(len(name)).resize(size).save(tmp_path / "own" / name / "0.png")
-    rows = from_folder(home, tmp_path / "own", tiny_clip, colour_task()).index().sort("label")
+    rows = collect(tmp_path / "own").index().sort("label")
     assert rows.select("width", "height").rows() == [(32, 16), (20, 10), (1, 32)]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_exact_copies_of_test_images_are_dropped_however_they_are_kept(
-    home: Home, tmp_path: Path, tiny_clip: Path, suffix: str
+def test_exact_copies_are_dropped(
+    home: Home, tmp_path: Path, collect: Collect, suffix: str
 ) -> None:
     for split, start in (("train", 0), ("val", 10), ("test", 20)):
         for label, name in enumerate("ab"):
@@ -181,13 +170,12 @@ def test_exact_copies_of_test_images_are_dropped_however_they_are_kept(
             photograph(start + label).save(folder / "0.jpg", quality=90)
     task = find_task(str(tmp_path / "task"))
     for label, name in enumerate("ab"):
-        (tmp_path / "own" / name).mkdir(parents=True)
-        photograph(30 + label).save(tmp_path / "own" / name / "new.png")
-        for split in ("val", "test"):
-            # The same pixels in another format.
-            copied = task.split(split, home).read(label)
-            copied.save(tmp_path / "own" / name / f"{split}.png")
-    images = from_folder(home, tmp_path / "own", tiny_clip, task, image_size=40, suffix=suffix)
+        folder = tmp_path / "own" / name
+        folder.mkdir(parents=True)
+        photograph(30 + label).save(folder / "new.png")
+        for split in ("val", "test"):  # The same pixels in another format.
+            task.split(split, home).read(label).save(folder / f"{split}.png")
+    images = collect(tmp_path / "own", task, image_size=40, suffix=suffix)
     assert images.manifest.counts == {"a": 1, "b": 1}
     assert images.manifest.stage_counts["duplicates"]["copies of val or test images"] == 4
 
@@ -199,7 +187,7 @@ def photograph(seed: int) -> Image.Image:
     return Image.fromarray(shown.clip(0, 255).astype("uint8"))
 
 
-def test_distinct_small_images_all_stay(home: Home, tmp_path: Path, tiny_clip: Path) -> None:
+def test_distinct_small_images_all_stay(tmp_path: Path, collect: Collect) -> None:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -208,6 +196,5 @@ def test_distinct_small_images_all_stay(home: Home, tmp_path: Path, tiny_clip: P
         folder = tmp_path / split / str(label)
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray((pixels * 15).astype("uint8")).save(folder / f"{index}.png")
-    task = find_task(str(tmp_path / "task"))
-    images = from_folder(home, tmp_path / "own", tiny_clip, task)
+    images = collect(tmp_path / "own", find_task(str(tmp_path / "task")))
     assert len(images) == images.manifest.stage_counts["fetched"] == 450

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from bench.core.paths import Home
 from bench.plugins import source_of
-from bench.storage.image_set import read_image
 from bench.tasks import find_task
-from tests.support.contexts import context
+from tests.support.contexts import context, image_of
 from tests.support.tiny_clip import square
 
 MINI = find_task("mini-aircraft")
@@ -18,16 +17,8 @@ def test_real_images_are_the_training_split(home: Home) -> None:
     split = MINI.split("train", home)
     assert len(images) == len(split)
     shown = Counter((int(label), split.read(i).tobytes()) for i, label in enumerate(split.labels))
-    kept = Counter(
-        (
-            row["label"],
-            read_image(
-                home.data, row["shard"], row["offset"], row["size"], row["sha256"]
-            ).tobytes(),
-        )
-        for row in images.index().iter_rows(named=True)
-    )
-    assert kept == shown
+    rows = images.index().iter_rows(named=True)
+    assert Counter((row["label"], image_of(home, row).tobytes()) for row in rows) == shown
 
 
 def test_real_images_may_have_long_and_strange_names(home: Home, tmp_path: Path) -> None:

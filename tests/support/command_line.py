@@ -1,11 +1,15 @@
 """Requests for the command line: the words of a run, a small study, and what they leave behind."""
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from bench.core.paths import Home
+from tests.conftest import Bench
 
 
 def request(preset: Path, task: Path, *more: str, source: str = "real") -> list[str]:
@@ -41,3 +45,18 @@ def until(happened: Callable[[], Any], seconds: float = 300, poll: float = 0.05)
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(poll)
     return result
+
+
+def refusal(bench: Bench, home: Home, source: str, *settings: str, begun: bool = False) -> str:
+    """Return why some settings of a source are a wrong request, found before any work or later."""
+    words = ["run", "--preset", "mini", "--source", source, "--task", "aircraft", "--n", "8"]
+    outcome = bench(*words, *(f"--set=source.{setting}" for setting in settings))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert home.runs.exists() == begun
+    return outcome.complaint
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -1,5 +1,6 @@
 """Language models for tests: a real one that knows a few words, and a server of any temper."""
 
+import itertools
 import json
 import threading
 import time
@@ -17,12 +18,9 @@ from bench.storage.stage import Stage
 from tests.support.captions import write_block
 
 SHAPES = Task(
-    name="shapes",
-    version=1,
-    class_names=("circle", "square", "star"),
-    templates=("a {}",),
+    name="shapes", version=1, class_names=("circle", "square", "star"), templates=("a {}",),
     domain_texts=("a shape",),
-)
+)  # fmt: skip
 """A task whose class names are words of the small model."""
 
 # "abcdef" is what transformers tries a tokenizer with before it stops at a text.
@@ -74,6 +72,9 @@ class Handler(BaseHTTPRequestHandler):
         size = int(self.headers["Content-Length"])
         question = json.loads(self.rfile.read(size))
         self.server.fake.answer(self, question)
+
+    def do_GET(self) -> None:
+        self.server.fake.answer(self, {})
 
     def log_message(self, *_: object) -> None:
         pass
@@ -145,17 +146,16 @@ class FakeServer:
     @contextmanager
     def running(self) -> Iterator["FakeServer"]:
         """Run on a free port of loopback."""
-        server = _Server(("127.0.0.1", 0), Handler)
-        server.fake = self
-        self.url = f"http://127.0.0.1:{server.server_port}/v1"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield self
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with _Server(("127.0.0.1", 0), Handler) as server:
+            server.fake = self
+            self.url = f"http://127.0.0.1:{server.server_port}/v1"
+            thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+            thread.start()
+            try:
+                yield self
+            finally:
+                server.shutdown()
+                thread.join()
 
 
 def slowly(seconds: float, reply: Reply = obliging) -> Reply:
@@ -170,17 +170,17 @@ def slowly(seconds: float, reply: Reply = obliging) -> Reply:
 
 def by_turns(*replies: Reply) -> Reply:
     """Return a reply that is another one each time; the first request is the preflight."""
-    lock, turn = threading.Lock(), iter(range(10**9))
+    lock, turns = threading.Lock(), itertools.cycle(replies)
 
     def reply(handler: Handler, question: dict[str, Any]) -> None:
         with lock:
-            at = next(turn)
-        replies[at % len(replies)](handler, question)
+            current = next(turns)
+        current(handler, question)
 
     return reply
 
 
 def by_writer(home: Home, writer: str, options: Json, **more: Any) -> Stage:
     """Return a block of 24 captions about the shapes."""
-    sizes = {"block_size": 24, "shard_size": 10}
-    return write_block(home, SHAPES, writer=writer, options=options, **{**sizes, **more})
+    settings = {"block_size": 24, "shard_size": 10, **more}
+    return write_block(home, SHAPES, writer=writer, options=options, **settings)

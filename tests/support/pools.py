@@ -1,6 +1,6 @@
 """Pools of a few rows, and a context to scan and download them in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -22,26 +22,17 @@ def no_embedder(name: str) -> Embedder:
     raise AssertionError(f"no model is needed here, but {name} was loaded")
 
 
-def context(
-    home: Home,
-    task: Task,
-    embedder: Callable[[str], Embedder] = no_embedder,
-    progress: Progress | None = None,
-) -> Context:
-    return Context(home, task, None, 0, embedder, progress or Progress(quiet=True))
+def context(home: Home, task: Task, progress: Progress | None = None) -> Context:
+    return Context(home, task, None, 0, no_embedder, progress or Progress(quiet=True))
 
 
 def flowers(*names: str, **queries: str | tuple[str, ...] | Query) -> Task:
     """A task of some classes, whose queries are their names where none are given."""
     given: Queries = queries
     return Task(
-        name="flowers-of-the-test",
-        version=1,
-        class_names=names,
-        templates=("a {}",),
-        domain_texts=("a flower",),
-        queries=given,
-    )
+        name="flowers-of-the-test", version=1, class_names=names, templates=("a {}",),
+        domain_texts=("a flower",), queries=given,
+    )  # fmt: skip
 
 
 def write_pool(folder: Path, rows: Sequence[Row], files: int = 1) -> Pool:

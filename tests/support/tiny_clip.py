@@ -24,12 +24,9 @@ SIZE = 32
 
 
 SIGLIP = {
-    "timm_model_name": "test_vit",
-    "timm_pool": "map",
-    "timm_proj": "none",
-    "image_size": 160,
+    "timm_model_name": "test_vit", "timm_pool": "map", "timm_proj": "none", "image_size": 160,
     "embed_dim": 64,
-}
+}  # fmt: skip
 """A timm tower that pools as SigLIP's do, and has no projection either."""
 
 
@@ -51,31 +48,20 @@ def write_tiny_clip(
         timm: What open_clip's `vision_cfg` says of a timm tower instead, with its `embed_dim`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    words = _write_tokenizer(folder)
+    text = {"vocab_size": _write_tokenizer(folder), "context_length": 12, "width": 32, "heads": 2}
+    text |= {"layers": 1}
     layers: dict[str, object] = {"layers": 2, "patch_size": 8, "patch_dropout": patch_dropout}
     if batch_norm:
         layers = {"layers": [1, 1, 1, 1]}
     vision = {"image_size": SIZE, "width": 32, "head_width": 16, **layers, **(timm or {})}
-    config: dict[str, Any] = {
-        "embed_dim": vision.pop("embed_dim", 16),
-        "vision_cfg": vision,
-        "text_cfg": {
-            "context_length": 12,
-            "vocab_size": words,
-            "width": 32,
-            "heads": 2,
-            "layers": 1,
-            "hf_tokenizer_name": "local",
-        },
+    towers: dict[str, Any] = {"embed_dim": vision.pop("embed_dim", 16), "vision_cfg": vision}
+    content = {
+        "model_cfg": {**towers, "text_cfg": {**text, "hf_tokenizer_name": "local"}},
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3},
     }
-    content = {"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3}}
     (folder / "open_clip_config.json").write_text(json.dumps(content))
     torch.manual_seed(seed)
-    model = open_clip.CLIP(
-        embed_dim=config["embed_dim"],
-        vision_cfg=config["vision_cfg"],
-        text_cfg={**config["text_cfg"], "hf_tokenizer_name": None},
-    )
+    model = open_clip.CLIP(**towers, text_cfg={**text, "hf_tokenizer_name": None})
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     return folder
 
@@ -92,13 +78,8 @@ def _write_tokenizer(folder: Path) -> int:
         single="<bos> $A <eos>", special_tokens=markers
     )
     tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "pad_token": "<pad>",
-        "bos_token": "<bos>",
-        "eos_token": "<eos>",
-        "unk_token": "<unk>",
-    }
+    settings = {f"{name}_token": f"<{name}>" for name in ("pad", "bos", "eos", "unk")}
+    settings |= {"tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return int(tokenizer.get_vocab_size())
 
@@ -115,13 +96,11 @@ class ColourTask(Task, frozen=True, kw_only=True):
 def colour_task(**sizes: int) -> ColourTask:
     """Return the task with some split sizes; others are small."""
     return ColourTask(
-        name="colours",
-        version=1,
-        class_names=tuple(COLOURS),
+        name="colours", version=1, class_names=tuple(COLOURS),
         templates=("a photo of a {} square .", "a picture of the {} one"),
         domain_texts=("a photo of a square",),
         split_sizes={"train": 24, "val": 12, "test": 15, **sizes},
-    )
+    )  # fmt: skip
 
 
 def square(label: int, seed: int) -> Image.Image:
@@ -135,26 +114,14 @@ def write_colours(data: Path, n: int, task: Task) -> ImageSet:
     """Write an image set of n noisy squares."""
     rows = []
     data.mkdir(parents=True, exist_ok=True)
+    shared = {"shard": "00000.tar", "origin": "made", "url": "", "clip_score": 0.0}
     with ShardWriter(data / "00000.tar") as shard:
         for label, seed in _labelled("images", n):
-            image, key = square(label, seed), f"{seed:09d}"
-            name = task.class_names[label]
-            rows.append(
-                {
-                    **shard.add(key, encode(image, ".png"), ".png"),
-                    "key": key,
-                    "shard": "00000.tar",
-                    "label": label,
-                    "class_name": name,
-                    "caption": f"a {name} square",
-                    "origin": "made",
-                    "url": "",
-                    "seed": seed,
-                    "clip_score": 0.0,
-                    "width": SIZE,
-                    "height": SIZE,
-                }
-            )
+            key, name = f"{seed:09d}", task.class_names[label]
+            about = {"key": key, "label": label, "class_name": name, "seed": seed, "width": SIZE}
+            about |= {"caption": f"a {name} square", "height": SIZE}
+            packed = shard.add(key, encode(square(label, seed), ".png"), ".png")
+            rows.append({**packed, **shared, **about})
     return ImageSet.write(data, pl.DataFrame(rows), task, "colours", {}, {})
 
 

@@ -12,10 +12,10 @@ from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins import source_of
 from bench.plugins.source import Context
-from bench.storage.image_set import ImageSet, read_image
+from bench.storage.image_set import ImageSet
 from sources.generation.options import GeneratorOptions
 from sources.generation.sampler import DiffusionSampler
-from tests.support.contexts import context
+from tests.support.contexts import context, image_of
 from tests.support.source_options import options_of
 from tests.support.tiny_clip import colour_task
 
@@ -62,9 +62,5 @@ def sampler(world: World, strength: float | None = None, **more: Any) -> Diffusi
 
 
 def pixels(world: World, images: ImageSet) -> dict[str, Any]:
-    return {
-        row["key"]: np.asarray(
-            read_image(world.home.data, row["shard"], row["offset"], row["size"], row["sha256"])
-        ).astype(int)
-        for row in images.index().iter_rows(named=True)
-    }
+    rows = images.index().iter_rows(named=True)
+    return {row["key"]: np.asarray(image_of(world.home, row)).astype(int) for row in rows}

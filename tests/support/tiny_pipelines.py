@@ -1,7 +1,6 @@
 """Pipeline folders of every family with random weights: real classes, no meaning, milliseconds."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,11 +55,6 @@ def with_part(folder: Path, part: str, kind: type) -> Path:
     index[part] = [kind.__module__, kind.__name__]
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
-
-
-def miniature(folder: Path) -> Path:
-    """Copy the miniature world's pipeline, to be changed."""
-    return Path(shutil.copytree(MINIATURE, folder))
 
 
 def _tokenizer() -> Any:

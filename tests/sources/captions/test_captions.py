@@ -26,6 +26,8 @@ from sources.captions.prompts import example_lines
 from sources.captions.table import COPY, caption_counts, caption_rows
 from tests.conftest import Bench
 from tests.support.captions import write_block
+from tests.support.command_line import refusal
+from tests.support.pools import flowers
 
 MINI = find_task("mini-aircraft")
 FLOWERS = find_task("flowers")
@@ -40,28 +42,21 @@ def rows(home: Home, *args: Any, **more: Any) -> Any:
     return caption_rows(written(home, *args, **more))
 
 
-# ---------------------------------------------------------------- what is written
-
-
-def test_captions_name_their_class_and_keep_the_shares_of_their_kinds(home: Home) -> None:
+def test_captions_say_what_was_asked_for_and_keep_the_shares_of_their_kinds(home: Home) -> None:
     found = rows(home, block_size=4000, shard_size=1500, phrases="paper")
     assert found["key"].n_unique() == found["seed"].n_unique() == found.height == 4000
-    for name, label, caption in found.select("class_name", "label", "caption").iter_rows():
-        assert name in caption
-        assert MINI.class_names[label] == name
+    relations = read_phrases("paper")["relations"]
+    for row in found.iter_rows(named=True):
+        assert row["class_name"] in row["caption"]
+        assert MINI.class_names[row["label"]] == row["class_name"]
+        assert row["writer"] == "grammar"
+        assert (row["relation"] in relations) == (row["kind"] == "relation")
+        assert (row["background"] is not None) == (row["kind"] == "background")
+        assert (row["relation"] or row["background"] or "") in row["caption"]
     for kind, share in KINDS.items():
         # Four standard deviations of a binomial of 4000 trials.
         assert abs((found["kind"] == kind).mean() - share) < 4 * (share * (1 - share) / 4000) ** 0.5
     assert found.group_by("label").len()["len"].min() > 400
-
-
-def test_a_row_says_what_was_asked_for(home: Home) -> None:
-    phrases = read_phrases("paper")
-    for row in rows(home, phrases="paper", block_size=200).iter_rows(named=True):
-        assert row["writer"] == "grammar"
-        assert (row["relation"] in phrases["relations"]) == (row["kind"] == "relation")
-        assert (row["background"] is not None) == (row["kind"] == "background")
-        assert (row["relation"] or row["background"] or "") in row["caption"]
 
 
 def test_a_caption_depends_on_its_key_and_seed_and_on_those_before_it(home: Home) -> None:
@@ -80,33 +75,26 @@ def test_shards_of_any_size_hold_the_same_captions(home: Home, tmp_path: Path, s
     assert rows(Home(tmp_path / "other"), block_size=64, shard_size=size).equals(whole)
 
 
-def test_every_task_has_phrases_and_a_task_of_anything_has_general_ones(
-    home: Home, colours: Path
-) -> None:
+def test_every_task_has_phrases_and_any_other_general_ones(home: Home, colours: Path) -> None:
     backgrounds = read_phrases("paper")["backgrounds"]
-    assert all(
-        len(set(backgrounds[noun])) >= 80 for noun in ("aircraft", "car", "flower", "object")
-    )
-    for name in ("aircraft", "cars", "flowers", str(colours)):
-        task = find_task(name)
-        found = rows(home, task, phrases="paper", block_size=300)
-        used = set(found["background"].drop_nulls())
-        assert used <= set(backgrounds[task.noun])
-        assert len(used) > 50
+    for noun in ("aircraft", "car", "flower", "object"):
+        assert len(set(backgrounds[noun])) >= 80
+    for task in map(find_task, ("aircraft", "cars", "flowers", str(colours))):
+        used = rows(home, task, phrases="paper", block_size=300)["background"].drop_nulls()
+        assert set(used) <= set(backgrounds[task.noun])
+        assert used.n_unique() > 50
 
 
 def test_the_examples_are_many_and_about_no_class_of_a_task() -> None:
     lines = example_lines()
-    assert len(lines["class"]) >= 50
-    assert len(lines["relation"]) >= 20
-    assert len(lines["background"]) >= 50
+    for kind, least in (("class", 50), ("relation", 20), ("background", 50)):
+        assert len(lines[kind]) >= least
     texts = [line for kind in lines.values() for line in kind]
     assert len(set(texts)) == len(texts)
+    said = [line.partition("=>")[2] for line in texts]
     for name in ("aircraft", "cars", "flowers", "mini-aircraft", "mini-cars", "mini-flowers"):
         task = find_task(name)
-        labels = range(len(task.class_names))
-        said = [line.partition("=>")[2] for line in texts]
-        about = [Caption(label, "class", text) for label in labels for text in said]
+        about = [Caption(label, "class", t) for label in range(len(task.class_names)) for t in said]
         assert all(CaptionCheck(task).faults(about)), name
 
 
@@ -123,9 +111,6 @@ def test_the_article_is_the_one_that_is_spoken(name: str, spoken: str) -> None:
     assert with_article(name) == spoken
 
 
-# ---------------------------------------------------------------- copies
-
-
 def test_copies_are_generated_anew_across_shards_and_blocks(home: Home) -> None:
     options: Any = {"block_size": 300, "shard_size": 70, "phrases": "paper"}
     first = written(home, FLOWERS, **options)
@@ -137,11 +122,9 @@ def test_copies_are_generated_anew_across_shards_and_blocks(home: Home) -> None:
     assert set(again["refused"].explode()) == {COPY}
     assert (again["refused"].list.len() == again["attempt"]).all()
     # The first to say something keeps it, and another attempt keeps class and kind.
-    first_attempts = rows(home, FLOWERS, **options, retries=0)
-    both = caption_rows(first).join(first_attempts, on="key")
-    assert both.select("label", "kind").equals(
-        both.select(pl.col("label_right").alias("label"), pl.col("kind_right").alias("kind"))
-    )
+    both = caption_rows(first).join(rows(home, FLOWERS, **options, retries=0), on="key")
+    for column in ("label", "kind"):
+        assert both[column].equals(both[f"{column}_right"])
     kept = both.filter(pl.col("attempt") == 0)
     assert kept["caption"].equals(kept["caption_right"])
 
@@ -155,21 +138,16 @@ def test_copies_that_cannot_be_helped_are_kept_and_counted(home: Home, tmp_path:
     path = tmp_path / "few.yaml"
     path.write_text(yaml.safe_dump(few))
     stage = written(home, phrases=str(path), block_size=100, retries=2)
-    counts = caption_counts([stage])
-    found = caption_rows(stage)
-    assert found.height == sum(kind["asked"] for kind in counts.values()) == 100
+    counts, found = caption_counts([stage]).values(), caption_rows(stage)
+    assert found.height == sum(kind["asked"] for kind in counts) == 100
     different = found["caption"].n_unique()
     assert different <= 3 * len(MINI.class_names)
-    assert sum(kind["copies kept"] for kind in counts.values()) == 100 - different
+    assert sum(kind["copies kept"] for kind in counts) == 100 - different
     # Each copy was written anew twice, in vain.
-    assert sum(kind["refused"][COPY] for kind in counts.values()) == 2 * (100 - different)
+    assert sum(kind["refused"][COPY] for kind in counts) == 2 * (100 - different)
 
 
-# ---------------------------------------------------------------- the check
-
-
-def check(task: Task, name: str, text: str) -> str | None:
-    return CaptionCheck(task).faults([Caption(task.class_names.index(name), "class", text)])[0]
+FORD = flowers("Ford Ka 2009", "b", **{"Ford Ka 2009": Query(any=("Ford Ka",), with_=("car",))})
 
 
 @pytest.mark.parametrize(
@@ -187,40 +165,27 @@ def check(task: Task, name: str, text: str) -> str | None:
         ("rose", "a rose\x1b[31m", "not one printable line"),
         ("rose", "rose " * 100, "too long"),
         ("rose", "rose, in the rain => a wet rose", "no caption alone"),
+        # A query does not replace the class name.
+        ("Ford Ka 2009", "a ford ka on a hill", None),
+        ("Ford Ka 2009", "a ford on a hill, ka", "class unnamed"),
     ],
 )
 def test_what_a_caption_must_be(name: str, text: str, fault: str | None) -> None:
-    assert check(FLOWERS, name, text) == fault
-
-
-LETTERS = CaptionCheck(
-    Task(name="t", version=1, class_names=("a", "b"), templates=(), domain_texts=())
-)
+    task = FORD if name in FORD.class_names else FLOWERS
+    caption = Caption(task.class_names.index(name), "class", text)
+    assert CaptionCheck(task).faults([caption]) == [fault]
 
 
 @given(st.lists(st.text(max_size=320), max_size=40))
 @settings(max_examples=40, deadline=None)
 def test_a_caption_that_passes_is_fit_for_anything(texts: list[str]) -> None:
-    faults = LETTERS.faults([Caption(0, "class", text) for text in texts])
-    for text, fault in zip(texts, faults, strict=True):
-        if fault is None:
-            assert 0 < len(text) <= MAX_LENGTH
-            assert len(text.splitlines()) == 1
-            assert text.isprintable()
-            assert "=>" not in text
-            text.encode()
-
-
-def test_a_query_does_not_replace_the_class_name() -> None:
-    task = Task(
-        name="t", version=1, class_names=("Ford Ka 2009", "b"), templates=(), domain_texts=(),
-        queries={"Ford Ka 2009": Query(any=("Ford Ka",), with_=("car",))},
-    )  # fmt: skip
-    assert check(task, "Ford Ka 2009", "a ford ka on a hill") is None
-    assert check(task, "Ford Ka 2009", "a ford on a hill, ka") == "class unnamed"
-
-
-# ---------------------------------------------------------------- writers that only need their name
+    faults = CaptionCheck(flowers("a", "b")).faults([Caption(0, "class", text) for text in texts])
+    for text in (text for text, fault in zip(texts, faults, strict=True) if fault is None):
+        assert 0 < len(text) <= MAX_LENGTH
+        assert len(text.splitlines()) == 1
+        assert text.isprintable()
+        assert "=>" not in text
+        text.encode()
 
 
 def test_minimal_pairs_differ_in_the_class_alone(home: Home) -> None:
@@ -234,56 +199,47 @@ def test_minimal_pairs_differ_in_the_class_alone(home: Home) -> None:
         assert row["caption"].count(row["class_name"]) == 1
         frame = row["caption"].replace(row["class_name"], "*")
         frames.setdefault(row["pair"], set()).add(frame)
-    assert all(len(frame) == 1 for frame in frames.values())
-    assert len({frame for frames_ in frames.values() for frame in frames_}) == 10
+    assert {len(frame) for frame in frames.values()} == {1}
+    assert len(set.union(*frames.values())) == 10
     # A pair spans blocks: every class once, but in the last one, which is cut.
     sizes = Counter(found["pair"])
     assert Counter(sizes.values()) == {classes: 150 // classes, 150 % classes: 1}
     assert found.group_by("pair").agg(pl.col("label").is_unique().all())["label"].all()
     assert found["attempt"].sum() == 0
-    again = caption_counts(stages)["minimal-pair"]
-    assert again["copies kept"] == 150 - 10 * classes
-
-
-# ---------------------------------------------------------------- requests
+    assert caption_counts(stages)["minimal-pair"]["copies kept"] == 150 - 10 * classes
 
 
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
-        ("source.captions.writer=grammars", "unknown writer 'grammars'; did you mean grammar?"),
-        ("source.captions.options.model=x", "unknown setting of the writer grammar 'model'"),
-        ("source.captions.phrases=papers", "unknown list of phrases 'papers'; did you mean paper?"),
-        ("source.captions.retries=-1", "the source synthetic: captions.retries: expected"),
-        ("source.captions.options=3", "options: expected `object`, got `int`"),
+        ("writer=grammars", "unknown writer 'grammars'; did you mean grammar?"),
+        ("options.model=x", "unknown setting of the writer grammar 'model'"),
+        ("phrases=papers", "unknown list of phrases 'papers'; did you mean paper?"),
+        ("retries=-1", "the source synthetic: captions.retries: expected"),
+        ("options=3", "options: expected `object`, got `int`"),
     ],
 )
-def test_a_wrong_request_ends_before_any_work(
-    bench: Bench, home: Home, setting: str, complaint: str
-) -> None:
-    run = ("run", "--preset", "mini", "--source", "synthetic", "--task", "aircraft", "--n", "8")
-    outcome = bench(*run, "--set", setting)
-    assert outcome.code == 2
-    assert complaint in outcome.complaint
-    assert not home.runs.exists()
+def test_a_wrong_option_is_refused(bench: Bench, home: Home, setting: str, complaint: str) -> None:
+    assert complaint in refusal(bench, home, "synthetic", f"captions.{setting}")
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
         ({"class": ["a photo"]}, "'a photo' cannot be filled in"),
-        ({"class": ["{name.__class__}"]}, "cannot be filled in"),
-        ({"class": ["{name!r:>{view}} {0}"]}, "cannot be filled in"),
-        ({"class": ["{name"]}, "cannot be filled in"),
-        ({"class": ["{name:d}"]}, "cannot be filled in"),
-        ({"class": ["{name!z}"]}, "cannot be filled in"),
-        ({"class": ["{name:99999999}"]}, "cannot be filled in"),
+        *(
+            ({"class": [template]}, "cannot be filled in")
+            for template in (
+                "{name.__class__}", "{name!r:>{view}} {0}", "{name", "{name:d}", "{name!z}",
+                "{name:99999999}",
+            )
+        ),
         ({"relation": ["{name} {background}"]}, "cannot be filled in"),
         ({"relations": []}, "relations"),
         ({"things": {"car": ["wall"]}}, "things has no list for object"),
         ({"colours": ["red"]}, "unknown setting"),
     ],
-)
+)  # fmt: skip
 def test_unfit_phrases_are_refused(tmp_path: Path, change: Json, complaint: str) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(yaml.safe_dump({**read_phrases("mini"), **change}))
@@ -325,7 +281,7 @@ def test_a_writer_of_one_s_own_needs_one_class(home: Home, tmp_path: Path) -> No
     path = tmp_path / "shouting.py"
     path.write_text(OUTSIDE)
     load_plugin(path)
-    first = written(home, writer="shouting", options={"mark": "?"}, block_size=3)
-    second = rows(home, earlier=[first], writer="shouting", options={"mark": "?"}, block_size=3)
+    how: Any = {"writer": "shouting", "options": {"mark": "?"}, "block_size": 3}
+    second = rows(home, earlier=[written(home, **how)], **how)
     name = MINI.class_names[0]
     assert second["caption"].to_list() == [f"{name} {number}?" for number in (3, 4, 5)]

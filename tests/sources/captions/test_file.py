@@ -1,6 +1,7 @@
 """Captions of one's own: what is read, and how what is unfit is refused."""
 
 import contextlib
+import io
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from sources.captions.file_reader import MAX_LINE, read_captions
 from sources.captions.table import caption_counts, caption_rows
 from tests.conftest import Bench
 from tests.support.captions import write_block
+from tests.support.command_line import refusal
 from tests.support.language_models import SHAPES
 
 OWN = [
@@ -49,18 +51,15 @@ def as_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-FORMATS = [as_csv, as_jsonl, as_parquet]
 Write = Callable[[Path, list[dict[str, Any]]], Path]
 
 
-@pytest.mark.parametrize("write", FORMATS)
+@pytest.mark.parametrize("write", [as_csv, as_jsonl, as_parquet])
 def test_each_format_holds_the_same_captions(tmp_path: Path, write: Write) -> None:
     found = read_captions(write(tmp_path / "own", OWN), SHAPES)
+    texts = ["a circle in chalk", "étoile, a “star” 漢字", 'a square, "framed"', "star"]
     assert [(caption.label, caption.text) for caption in found] == [
-        (0, "a circle in chalk"),
-        (2, "étoile, a “star” 漢字"),
-        (1, 'a square, "framed"'),
-        (2, "star"),
+        *zip((0, 2, 1, 2), texts, strict=True)
     ]
     by_label = [{"label": caption.label, "caption": caption.text} for caption in found]
     assert read_captions(write(tmp_path / "labels", by_label), SHAPES) == found
@@ -97,9 +96,7 @@ def test_a_word_that_is_changed_anywhere_makes_other_captions(home: Home, tmp_pa
     assert pins[0] != pins[1]
 
 
-def test_a_caption_that_does_not_name_its_class_is_left_out_and_counted(
-    home: Home, tmp_path: Path
-) -> None:
+def test_a_caption_without_its_class_is_left_out_and_counted(home: Home, tmp_path: Path) -> None:
     own = [{"class": "star", "caption": f"a star {at}"} for at in range(8)]
     own += [{"class": "star", "caption": "a comet"}, {"class": "circle", "caption": "a star"}]
     [stage] = by_file(home, as_jsonl(tmp_path / "own", own))
@@ -121,6 +118,12 @@ def test_another_file_is_another_stage(home: Home, tmp_path: Path) -> None:
 GOOD = '{"class": "star", "caption": "a star"}\n'
 
 
+def parquet(**columns: object) -> bytes:
+    stream = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(stream)
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
@@ -135,6 +138,7 @@ GOOD = '{"class": "star", "caption": "a star"}\n'
         ("a.csv", "label,caption\n1e0,a star\n", "line 2 has neither a class nor a label"),
         ("a.csv", 'class,caption\nstar,"a star\n', "is not CSV after line 1"),
         ("a.csv", "class,caption\nstar,a star\x00\n", "line 2"),
+        ("a.csv", b"class,caption\nstar,\xff\xfe star\n", "line 1 or later is not UTF-8"),
         ("a.csv", f"class,caption\nstar,{'s' * 301}\n", "line 2: the caption is unfit: too long"),
         ("a.csv", "class,caption\nstar,\n", "line 2: the caption is unfit: empty"),
         ("a.csv", f"class,caption\n{'s' * (MAX_LINE + 1)}", "line 2 is longer than 100000 char"),
@@ -150,37 +154,24 @@ GOOD = '{"class": "star", "caption": "a star"}\n'
         ("a.jsonl", GOOD + r'{"label": 2, "caption": "star \u001b"}', "line 2: .* printable"),
         ("a.jsonl", GOOD + '{"label": 2, "caption": "star => star"}', "line 2: .* alone"),
         ("a.parquet", "no Parquet at all", "is not Parquet"),
+        ("a.parquet", parquet(**{"class": ["star"], "caption": [5]}), "line 1 has no caption"),
+        ("a.parquet", parquet(**{"class": ["star"], "caption": ["star"]})[:-20], "is not Parquet"),
     ],
 )  # fmt: skip
-def test_what_is_unfit_is_refused_by_its_line(
-    tmp_path: Path, name: str, content: str, complaint: str
+def test_unfit_lines_are_named(
+    tmp_path: Path, name: str, content: str | bytes, complaint: str
 ) -> None:
     path = tmp_path / name
-    path.write_text(content)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(RequestError, match=complaint) as error:
         read_captions(path, SHAPES)
     assert len(str(error.value)) < 500
     assert str(error.value).isprintable()
 
 
-def test_what_is_not_text_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_bytes(b"class,caption\nstar,\xff\xfe star\n")
-    with pytest.raises(RequestError, match="line 1 or later is not UTF-8"):
-        read_captions(path, SHAPES)
-    numbers = tmp_path / "a.parquet"
-    pl.DataFrame({"class": ["star"], "caption": [5]}).write_parquet(numbers)
-    with pytest.raises(RequestError, match="line 1 has no caption"):
-        read_captions(numbers, SHAPES)
-    cut = as_parquet(tmp_path / "cut", OWN)
-    cut.write_bytes(cut.read_bytes()[:-20])
-    with pytest.raises(RequestError, match="is not Parquet"):
-        read_captions(cut, SHAPES)
-
-
 @given(st.text(max_size=300), st.sampled_from(["a.csv", "a.jsonl"]))
 @settings(max_examples=200, deadline=None)
-def test_any_text_is_read_or_refused(
+def test_any_text_is_handled(
     tmp_path_factory: pytest.TempPathFactory, text: str, name: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / name
@@ -189,13 +180,13 @@ def test_any_text_is_read_or_refused(
         assert all(caption.text.isprintable() for caption in read_captions(path, SHAPES))
 
 
-def test_a_file_that_is_not_there_ends_before_any_work(bench: Bench, home: Home) -> None:
-    words = ["run", "--preset", "mini", "--source", "synthetic", "--task", "aircraft", "--n", "8"]
-    settings = ["source.captions.writer=file", "source.captions.options.path=/no/such.csv"]
-    outcome = bench(*words, *(f"--set={setting}" for setting in settings))
-    assert outcome.code == 2
-    assert "cannot read /no/such.csv: No such file or directory" in outcome.complaint
-    assert not home.runs.exists()
-    outcome = bench(*words, f"--set={settings[0]}")
-    assert outcome.code == 2
-    assert "the writer file: object missing required field `path`" in outcome.complaint
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (["options.path=/no/such.csv"], "cannot read /no/such.csv: No such file or directory"),
+        ([], "the writer file: object missing required field `path`"),
+    ],
+)
+def test_no_file_is_refused(bench: Bench, home: Home, settings: list[str], complaint: str) -> None:
+    given = (f"captions.{setting}" for setting in ("writer=file", *settings))
+    assert complaint in refusal(bench, home, "synthetic", *given)

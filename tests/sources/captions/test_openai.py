@@ -5,11 +5,11 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,19 @@ from bench.core.paths import Home
 from bench.storage.stage import Stage
 from sources.captions.table import caption_counts, caption_rows
 from tests.conftest import Bench, environment
+from tests.support.command_line import free_port, refusal, until
 from tests.support.language_models import (
     WORDS,
     FakeServer,
     Handler,
+    Reply,
     by_turns,
     by_writer,
     obliging,
     slowly,
-)
+)  # fmt: skip
 
 KEY = "sk-a-very-secret-key"
-RUN = ["run", "--preset", "mini", "--source", "synthetic", "--task", "aircraft", "--n", "8"]
 
 
 @pytest.fixture
@@ -53,21 +54,22 @@ def test_a_server_is_asked_as_the_paper_asks(home: Home, server: FakeServer) -> 
     preflight, *asked = server.asked
     assert preflight["max_tokens"] == 1
     assert server.busiest == 3
+    seeds = [question.pop("seed") for question in asked]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    sampling = {"temperature": 0.8, "top_p": 0.9, "max_tokens": 100}
     for question in asked:
-        assert {question[name] for name in ("temperature", "top_p", "max_tokens")} == {
-            0.8,
-            0.9,
-            100,
-        }
-        assert question["stop"] == "\n"
-        assert question["model"] == "m"
-        assert 0 <= question["seed"] < 2**31
-        assert question["prompt"].count("=>") == 4
-        assert question["prompt"].endswith(" =>")
-    assert len({question["seed"] for question in asked}) == len(asked)
+        prompt = question.pop("prompt")
+        assert question == {"model": "m", "stop": "\n", **sampling}
+        assert prompt.count("=>") == 4
+        assert prompt.endswith(" =>")
     assert found["caption"].str.contains("of mood").all()
     assert not found["caption"].str.contains("second line").any()
     assert set(server.keys) == {None}
+
+
+def refusals(stage: Stage) -> set[str]:
+    return {why for kind in caption_counts([stage]).values() for why in kind["refused"]}
 
 
 def test_a_chat_is_asked_in_a_message(home: Home, server: FakeServer) -> None:
@@ -77,16 +79,16 @@ def test_a_chat_is_asked_in_a_message(home: Home, server: FakeServer) -> None:
         text = f"\n\na {subject} {question['seed']}\n"
         handler.send(json.dumps({"choices": [{"message": {"content": text}}]}).encode())
 
-    def silent(handler: Handler, _: object) -> None:
-        handler.send(b'{"choices": [{"message": {"content": null}}]}')
-
+    silent = always(b'{"choices": [{"message": {"content": null}}]}')
     server.reply = by_turns(silent, chat)
     stage = by_server(home, server, {"endpoint": "chat/completions", "concurrency": 1})
     found = caption_rows(stage)
     assert found.height == found["caption"].n_unique() == 24
-    assert {"empty"} == {
-        why for kind in caption_counts([stage]).values() for why in kind["refused"]
-    }
+    assert refusals(stage) == {"empty"}
+
+
+def always(body: bytes, status: int = 200, **headers: str) -> Reply:
+    return lambda handler, _: handler.send(body, status, **headers)
 
 
 def drip(handler: Handler, _: object) -> None:
@@ -99,8 +101,8 @@ def drip(handler: Handler, _: object) -> None:
 
 
 PASSING = {
-    "status 429": lambda handler, _: handler.send(b"", 429, Retry_After="1"),
-    "status 500": lambda handler, _: handler.send(b"<html>", 500),
+    "status 429": always(b"", 429, Retry_After="1"),
+    "status 500": always(b"<html>", 500),
     "a dropped connection": lambda handler, _: handler.drop(),
     "a stall": lambda handler, _: time.sleep(1),
     "an answer that drips": drip,
@@ -108,7 +110,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
-def test_a_fault_that_passes_costs_time_alone(
+def test_a_fault_costs_time_alone(
     home: Home, tmp_path: Path, server: FakeServer, fault: Any
 ) -> None:
     one_shard = {"shard_size": 24, "retries": 1}
@@ -120,8 +122,7 @@ def test_a_fault_that_passes_costs_time_alone(
 
 
 def test_a_server_that_asks_for_patience_gets_it(home: Home, server: FakeServer) -> None:
-    busy = by_turns(obliging, lambda handler, _: handler.send(b"", 429, Retry_After="2"), obliging)
-    server.reply = busy
+    server.reply = by_turns(obliging, always(b"", 429, Retry_After="2"), obliging)
     began = time.monotonic()
     by_server(home, server, block_size=1, retries=0)
     assert 2 <= time.monotonic() - began < 10
@@ -142,17 +143,17 @@ LYING = {
 
 
 @pytest.mark.parametrize(("body", "complaint"), LYING.values(), ids=LYING)
-def test_a_lying_server_ends_it_in_one_line_of_ours(
+def test_a_lie_ends_in_one_line(
     home: Home, server: FakeServer, body: bytes, complaint: str
 ) -> None:
-    server.reply = by_turns(*[obliging] * 12, lambda handler, _: handler.send(body))
+    server.reply = by_turns(*[obliging] * 12, always(body))
     with pytest.raises(BenchError, match=complaint) as error:
         by_server(home, server)
     assert not isinstance(error.value, RequestError)
     assert "the same command continues" in str(error.value) or "endpoint" in str(error.value)
     assert len(str(error.value)) < 300
     assert str(error.value).isprintable()
-    server.reply = lambda handler, _: handler.send(body)
+    server.reply = always(body)
     with pytest.raises(RequestError):  # At the preflight, it is the request that is wrong.
         by_server(home, server, seed=1)
 
@@ -166,14 +167,11 @@ def test_what_a_server_says_is_checked_like_anything_else(home: Home, server: Fa
 
     server.reply = reply
     stage = by_server(home, server, block_size=60, retries=8)
-    reasons = {reason for kind in caption_counts([stage]).values() for reason in kind["refused"]}
-    assert {"empty", "class unnamed", "too long", "not one printable line"} <= reasons
+    assert {"empty", "class unnamed", "too long", "not one printable line"} <= refusals(stage)
     assert caption_rows(stage)["caption"].str.contains("of mood").all()
 
 
-def test_a_server_that_dies_midway_is_continued_elsewhere(
-    home: Home, tmp_path: Path, server: FakeServer
-) -> None:
+def test_a_dead_server_is_replaced(home: Home, tmp_path: Path, server: FakeServer) -> None:
     calm = by_server(Home(tmp_path / "calm"), server, retries=2)
     server.reply = by_turns(*[obliging] * 15, *[lambda handler, _: handler.drop()] * 10_000)
     with pytest.raises(BenchError, match="RemoteProtocolError; look at the server's log; the same"):
@@ -186,85 +184,60 @@ def test_a_server_that_dies_midway_is_continued_elsewhere(
     assert caption_rows(stage).equals(caption_rows(calm))
 
 
-def asking(url: str, *more: str) -> list[str]:
-    given = [
-        "source.captions.writer=openai",
-        f"source.captions.options.url={url}",
-        "source.captions.options.model=m",
-        *more,
-    ]
-    return [*RUN, *(f"--set={setting}" for setting in given)]
+def refused(bench: Bench, home: Home, url: str, *more: str, begun: bool = True) -> str:
+    settings = [f"options.url={url}", "options.model=m", *(f"options.{each}" for each in more)]
+    given = (f"captions.{setting}" for setting in ("writer=openai", *settings))
+    return refusal(bench, home, "synthetic", *given, begun=begun)
 
 
-def test_a_request_that_no_server_can_meet_ends_at_once(bench: Bench, server: FakeServer) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
-        outcome = bench(*asking(nobody))
-    assert outcome.code == 2
-    assert "no caption writer answers: " in outcome.complaint
-    assert "start the server" in outcome.complaint
-    server.reply = lambda handler, _: handler.send(b"", 404)
-    outcome = bench(*asking(server.url))
-    assert outcome.code == 2
-    assert "/v1/completions: status 404; start the server, or check" in outcome.complaint
+def test_what_no_server_can_meet_ends_at_once(bench: Bench, home: Home, server: FakeServer) -> None:
+    complaint = refused(bench, home, f"http://127.0.0.1:{free_port()}/v1")
+    assert "no caption writer answers: " in complaint
+    assert "start the server" in complaint
+    server.reply = always(b"", 404)
+    complaint = refused(bench, home, server.url)
+    assert "/v1/completions: status 404; start the server, or check" in complaint
 
 
 @pytest.mark.parametrize(
     "url",
-    [
-        "ftp://host",
-        "host:80",
-        "http://",
-        "http://u:p@host",
-        "http://:p@host",
-        "http://a\nb",
-        "http://a..b/v1",
-    ],
-)
+    ["ftp://host", "host:80", "http://", "http://u:p@host", "http://:p@host", "http://a\nb",
+     "http://a..b/v1"],
+)  # fmt: skip
 def test_an_address_that_is_none_ends_before_any_work(bench: Bench, home: Home, url: str) -> None:
-    outcome = bench(*asking(json.dumps(url)))
-    assert outcome.code == 2
-    assert "is not the address of a server; write it as http://HOST:PORT" in outcome.complaint
-    assert not home.runs.exists()
+    complaint = refused(bench, home, json.dumps(url), begun=False)
+    assert "is not the address of a server; write it as http://HOST:PORT" in complaint
 
 
 def test_the_key_comes_from_the_environment_and_goes_to_the_server_alone(
     bench: Bench, home: Home, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def guarded(handler: Handler, question: dict[str, Any]) -> None:
-        if handler.headers["Authorization"] == f"Bearer {KEY}":
-            handler.send(b"", 500)
-        else:
-            handler.send(b"", 401)
+    def guarded(handler: Handler, _: dict[str, Any]) -> None:
+        handler.send(b"", 500 if handler.headers["Authorization"] == f"Bearer {KEY}" else 401)
+
+    def complaint() -> str:
+        return refused(bench, home, server.url, "key_variable=MY_KEY", "tries=1")
 
     server.reply = guarded
-    words = asking(
-        server.url, "source.captions.options.key_variable=MY_KEY", "source.captions.options.tries=1"
-    )
-    outcome = bench(*words)
-    assert outcome.code == 2
-    assert "status 401; the environment variable MY_KEY must hold" in outcome.complaint
+    assert "status 401; the environment variable MY_KEY must hold" in complaint()
     monkeypatch.setenv("MY_KEY", KEY)
-    outcome = bench(*words)
-    assert outcome.code == 2
-    assert "status 500" in outcome.complaint
+    answered = complaint()
+    assert "status 500" in answered
     assert server.keys[-1] == f"Bearer {KEY}"
     with FakeServer().running() as elsewhere:
-        server.reply = lambda handler, _: handler.send(b"", 307, Location=elsewhere.url)
-        assert bench(*words).code == 2
+        server.reply = always(b"", 307, Location=elsewhere.url)
+        complaint()
         monkeypatch.setenv("http_proxy", elsewhere.url)
         monkeypatch.setenv("no_proxy", "")
-        assert bench(*words).code == 2
+        complaint()
         assert not elsewhere.asked
     monkeypatch.setenv("MY_KEY", f"{KEY}\nX-Injected: 1")
-    unfit = bench(*words)
-    assert unfit.code == 2
-    assert "the environment variable MY_KEY holds no key" in unfit.complaint
+    unfit = complaint()
+    assert "the environment variable MY_KEY holds no key" in unfit
     files = [path for path in home.root.rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
-    assert KEY not in outcome.err + outcome.out + unfit.err
+    assert KEY not in answered + unfit
 
 
 WORKER = """
@@ -284,9 +257,7 @@ def worker(home: Home, server: FakeServer, concurrency: int) -> "subprocess.Pope
     return subprocess.Popen(words, env=environment(home.root), stderr=subprocess.PIPE)
 
 
-def test_workers_that_are_killed_and_replaced_write_the_same_captions(
-    home: Home, tmp_path: Path, server: FakeServer
-) -> None:
+def test_killed_workers_change_no_caption(home: Home, tmp_path: Path, server: FakeServer) -> None:
     calm = caption_rows(by_server(Home(tmp_path / "calm"), server, block_size=80))
     server.reply = slowly(0.03)
     rng = random.Random(0)
@@ -309,37 +280,29 @@ def test_workers_that_are_killed_and_replaced_write_the_same_captions(
     assert not list(home.data.rglob(".0*-*"))  # Nothing of the dead is left.
 
 
-# ---------------------------------------------------------------- a real server
-
-
 SERVING = ("fastapi", "uvicorn", "openai", "pydantic", "rich")
 missing = [name for name in SERVING if importlib.util.find_spec(name) is None]
 
 
 @pytest.mark.skipif(bool(missing), reason=f"transformers[serving] is not installed: {missing}")
 def test_transformers_serve_writes_captions(home: Home, tmp_path: Path, tiny_llm: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = str(free_port())
     words = ["-m", "transformers.cli.transformers", "serve", "--host", "127.0.0.1", "--port", port]
     log = tmp_path / "serve.log"
+    settings = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     with log.open("wb") as stream:
         running = subprocess.Popen(
-            [sys.executable, *map(str, words)],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-            stdout=stream,
-            stderr=stream,
+            [sys.executable, *words], env=os.environ | settings, stdout=stream, stderr=stream
         )
+
+    def responds() -> bool:
+        assert running.poll() is None, log.read_text()
+        with suppress(httpx.HTTPError):
+            return bool(httpx.get(f"http://127.0.0.1:{port}/health"))
+        return False
+
     try:
-        until = time.monotonic() + 120
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/health")
-                break
-            except httpx.HTTPError:
-                assert running.poll() is None, log.read_text()
-                assert time.monotonic() < until, log.read_text()
-                time.sleep(0.2)
+        until(responds, seconds=120, poll=0.2)
         writing = {"model": str(tiny_llm), "max_tokens": 12, "timeout_s": 30, "concurrency": 2}
         stage = by_server(home, FakeServer(url=f"http://127.0.0.1:{port}/v1"), writing, retries=9)
     finally:

@@ -12,12 +12,8 @@ from bench.core.paths import Home
 from bench.storage.stage import Stage
 from sources.captions.table import caption_counts, caption_rows
 from tests.conftest import Bench
-from tests.support.language_models import (
-    by_writer,
-    write_tiny_llm,
-)
-
-RUN = ["run", "--preset", "mini", "--source", "synthetic", "--task", "aircraft", "--n", "8"]
+from tests.support.command_line import refusal
+from tests.support.language_models import by_writer, write_tiny_llm
 
 
 def by_model(home: Home, model: Path, writing: Any = (), **more: Any) -> Stage:
@@ -25,9 +21,7 @@ def by_model(home: Home, model: Path, writing: Any = (), **more: Any) -> Stage:
     return by_writer(home, "transformers", given, **{"retries": 9, **more})
 
 
-def test_a_model_s_captions_are_its_own_lines_and_name_their_class(
-    home: Home, tiny_llm: Path
-) -> None:
+def test_a_model_s_captions_are_single_lines_with_their_class(home: Home, tiny_llm: Path) -> None:
     stage = by_model(home, tiny_llm, block_size=40)
     found, counts = caption_rows(stage), caption_counts([stage])
     assert found.height > 25
@@ -44,9 +38,7 @@ def test_a_model_s_captions_are_its_own_lines_and_name_their_class(
     assert given_up == 40 - found.height
 
 
-def test_a_caption_of_a_model_depends_on_its_own_seed_and_not_on_its_batch(
-    home: Home, tmp_path: Path, tiny_llm: Path
-) -> None:
+def test_a_caption_depends_on_its_seed_alone(home: Home, tmp_path: Path, tiny_llm: Path) -> None:
     whole = caption_rows(by_model(home, tiny_llm, block_size=12))
     for batch, shard in ((1, 12), (5, 7)):
         other = Home(tmp_path / f"batches-of-{batch}")
@@ -81,40 +73,31 @@ def test_a_model_that_never_names_a_class_ends_in_one_line(home: Home, tiny_llm:
     assert not list(home.data.glob("captions-*"))
 
 
+def changed(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+
+def configured(**changes: Any) -> Callable[[Path], object]:
+    return changed("config.json", lambda old: json.dumps({**json.loads(old), **changes}).encode())
+
+
 def unpickled(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-
-
-def cut_short(folder: Path) -> None:
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:500])
-
-
-def without_tokenizer(folder: Path) -> None:
-    (folder / "tokenizer.json").write_text("{}")
-
-
-def configured(**changes: Any) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        path = folder / "config.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-    return change
 
 
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
         (unpickled, "no file named model.safetensors"),
-        (cut_short, "deserializing"),
-        (without_tokenizer, ""),
+        (changed("model.safetensors", lambda old: old[:500]), "deserializing"),
+        (changed("tokenizer.json", lambda _: b"{}"), ""),
         (configured(model_type="nobody's"), "nobody's"),
         (configured(hidden_size=32), ""),
         (configured(num_hidden_layers=3), "9 of its weights are missing"),
     ],
 )
 def test_a_folder_that_holds_no_whole_model_is_a_wrong_request(
-    home: Home, tmp_path: Path, spoil: Callable[[Path], None], complaint: str
+    home: Home, tmp_path: Path, spoil: Callable[[Path], object], complaint: str
 ) -> None:
     folder = write_tiny_llm(tmp_path / "llm")
     spoil(folder)
@@ -128,15 +111,8 @@ def test_a_model_that_reads_too_little_is_a_wrong_request(home: Home, tmp_path: 
         by_model(home, folder)
 
 
-def test_a_model_that_is_not_here_ends_before_any_work(bench: Bench, home: Home) -> None:
-    for name in ("nobody/nothing", "../no/such/folder"):
-        outcome = bench(
-            *RUN,
-            "--set",
-            "source.captions.writer=transformers",
-            "--set",
-            f"source.captions.options.model={name}",
-        )
-        assert outcome.code == 2
-        assert f"the language model '{name}' is not on this machine" in outcome.complaint
-        assert not home.runs.exists()
+@pytest.mark.parametrize("name", ["nobody/nothing", "../no/such/folder"])
+def test_a_model_that_is_not_here_ends_before_any_work(bench: Bench, home: Home, name: str) -> None:
+    settings = ("captions.writer=transformers", f"captions.options.model={name}")
+    complaint = refusal(bench, home, "synthetic", *settings)
+    assert f"the language model '{name}' is not on this machine" in complaint

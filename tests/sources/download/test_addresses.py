@@ -28,8 +28,7 @@ def test_no_address_off_the_internet_is_public(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["1.1.1.1", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"],
+    "address", ["1.1.1.1", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
 )
 def test_addresses_of_the_internet_are_public(address: str) -> None:
     assert is_public(address)

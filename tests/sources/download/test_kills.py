@@ -18,6 +18,7 @@ from sources.download.options import DownloadOptions
 from sources.pool.pool import Pool
 from sources.pool.scan import scan
 from tests.conftest import Web, command, environment
+from tests.support.command_line import until
 from tests.support.hostile_web import SMALL, serving
 from tests.support.pools import context, write_pool
 
@@ -33,9 +34,7 @@ def build(home: Home, preset: Path, **settings: object) -> subprocess.Popen[byte
 
 
 @pytest.mark.slow
-def test_workers_killed_at_random_leave_each_image_once(
-    web: Web, preset: Path, home: Home, tmp_path: Path
-) -> None:
+def test_killed_workers_lose_no_image(web: Web, preset: Path, home: Home, tmp_path: Path) -> None:
     chance = random.Random(0)
     calm = undisturbed(web, Home(tmp_path / "calm"))
 
@@ -63,7 +62,7 @@ def test_workers_killed_at_random_leave_each_image_once(
     for shard in calm.shards():
         for name in ("images.tar", "index.parquet"):
             assert (stage / shard.name / name).read_bytes() == (shard / name).read_bytes()
-    assert_gone(home.root)
+    until(lambda: not fetching(home.root), seconds=10)
 
 
 def undisturbed(web: Web, home: Home) -> Stage:
@@ -73,16 +72,8 @@ def undisturbed(web: Web, home: Home) -> Stage:
     return download(pool, scan(pool, MINI, given), options, given)
 
 
-def assert_gone(root: Path) -> None:
-    """Check that soon no process is left that fetches for a home."""
-    for _ in range(100):
-        if not fetching(root):
-            return
-        time.sleep(0.1)
-    raise AssertionError(fetching(root))
-
-
 def fetching(root: Path) -> list[str]:
+    """Return the processes that fetch for a home."""
     commands = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -98,10 +89,8 @@ def test_a_killed_worker_takes_its_fetching_along(home: Home, preset: Path) -> N
         urls = [server.url(f"drip?{i}") for i in range(9)]
         pool = write_pool(home.root / "pool", [(url, MINI.class_names[0], None) for url in urls])
         process = build(home, preset, pool=pool.root, download__allow_private=[server.endpoint])
-        while not server.requests:
-            assert process.poll() is None
-            time.sleep(0.1)
+        until(lambda: server.requests or process.poll() is not None, poll=0.1)
         assert fetching(home.root)
         process.kill()
         process.wait()
-        assert_gone(home.root)
+        until(lambda: not fetching(home.root), seconds=10)

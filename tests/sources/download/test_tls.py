@@ -22,9 +22,7 @@ def serving_tls() -> AbstractContextManager[HostileServer]:
     return serving(tls=settings)
 
 
-def test_images_come_over_tls_and_by_redirects_to_it(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_come_over_tls_and_redirects(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     expected = {"fine": None, "status/404": "http 404", "drip": "timeout", "redirect": None}
     with serving_tls() as server, serving() as other:

@@ -10,8 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core.errors import BenchError, RequestError
-from bench.core.json_values import Json
-from bench.plugins import source_of
 from sources.generation.generate import image_rows
 from sources.generation.oom import Halving
 from sources.generation.sampler import Item
@@ -29,13 +27,9 @@ from tests.support.tiny_pipelines import (
     write_pipeline,
 )
 
-# ---------------------------------------------------------------- seeds
-
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
-def test_an_image_depends_on_its_seed_and_not_on_its_batch(
-    world: World, tmp_path: Path, scheduler: str
-) -> None:
+def test_an_image_depends_on_its_seed_alone(world: World, tmp_path: Path, scheduler: str) -> None:
     how: dict[str, Any] = {"scheduler": scheduler, "steps": 3}
     whole = pixels(world, world.collect(**how))
     other = world.elsewhere(tmp_path / "other")
@@ -47,20 +41,22 @@ def test_an_image_depends_on_its_seed_and_not_on_its_batch(
     assert abs(whole[keys[0]] - whole[keys[1]]).mean() > 1
 
 
+def generated(world: World, row: dict[str, Any], attempt: int = 0, **more: Any) -> Any:
+    """Return the pixels of one attempt at an image, made without the others."""
+    able = sampler(world, **more)
+    item = Item(row["caption"], attempt_seed(row["seed"], attempt))
+    return (able.finish(able.denoise([item]))[0] * 255).round().astype(int)
+
+
 def test_an_image_can_be_made_again_alone(world: World) -> None:
     images = world.collect()
     row = images.index().row(3, named=True)
-    item = Item(row["caption"], attempt_seed(row["seed"], 0))
-    alone = sampler(world)
-    again = (alone.finish(alone.denoise([item]))[0] * 255).round().astype(int)
-    assert abs(again - pixels(world, images)[row["key"]]).max() <= 1
+    assert abs(generated(world, row) - pixels(world, images)[row["key"]]).max() <= 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("strength", [None, 0.9])
-def test_any_pipeline_generates_an_image_from_its_own_seed(
-    world: World, family: str, strength: float | None
-) -> None:
+def test_any_pipeline_generates_by_seed(world: World, family: str, strength: float | None) -> None:
     from PIL import Image
 
     able = sampler(world, strength, generator=family, pipeline="auto")
@@ -110,30 +106,24 @@ def test_more_images_of_a_caption_change_none(world: World) -> None:
     assert set(one.index()["sha256"]) <= set(four.index()["sha256"])
     rows = four.index()
     assert rows.height > 3 * BLOCK
-    groups = rows.group_by("caption_id").agg(
-        pl.len(), pl.col("caption", "seed", "sha256").n_unique()
-    )
-    assert groups["caption"].to_list() == [1] * groups.height
-    assert groups["seed"].equals(groups["len"])
-    assert groups["sha256"].equals(groups["len"])
+    by_caption = rows.group_by("caption_id")
+    groups = by_caption.agg(pl.len(), pl.col("caption", "seed", "sha256").n_unique())
+    for each in groups.iter_rows(named=True):
+        assert (each["caption"], each["seed"], each["sha256"]) == (1, each["len"], each["len"])
     # A subset holds whole captions, the last one apart.
     subset = four.select(10, 0, "random").group_by("caption_id").len()
-    whole = dict(rows.group_by("caption_id").len().iter_rows())
+    whole = dict(by_caption.len().iter_rows())
     assert sum(whole[caption] != size for caption, size in subset.iter_rows()) <= 1
 
 
 @given(st.integers(1, 6), st.lists(st.integers(0, 2**59), min_size=1, max_size=20, unique=True))
-def test_every_image_of_every_caption_has_its_own_key_and_seed(
-    per_caption: int, seeds: list[int]
-) -> None:
-    keys = [f"b00000-{place:06d}" for place in range(len(seeds))]
-    captions = pl.DataFrame(
-        {"key": keys, "seed": seeds, "label": [0] * len(keys), "caption": keys},
-        schema={"key": pl.String, "seed": int, "label": int, "caption": pl.String},
-    )
-    rows, fewer = (image_rows(captions, times, shared=True) for times in (per_caption, 1))
-    assert rows["key"].n_unique() == rows["seed"].n_unique() == per_caption * len(seeds)
-    assert rows.filter(pl.col("key") == pl.col("caption_id")).equals(fewer)
+def test_every_image_has_its_own_key_and_seed(per_caption: int, seeds: list[int]) -> None:
+    rows = [(f"b00000-{at:06d}", seed, 0, f"caption {at}") for at, seed in enumerate(seeds)]
+    schema = {"key": pl.String, "seed": int, "label": int, "caption": pl.String}
+    captions = pl.DataFrame(rows, schema=schema, orient="row")
+    all_, fewer = (image_rows(captions, times, shared=True) for times in (per_caption, 1))
+    assert all_["key"].n_unique() == all_["seed"].n_unique() == per_caption * len(seeds)
+    assert all_.filter(pl.col("key") == pl.col("caption_id")).equals(fewer)
 
 
 def test_equal_captions_of_a_fixed_writer_are_one(world: World) -> None:
@@ -146,10 +136,10 @@ def test_equal_captions_of_a_fixed_writer_are_one(world: World) -> None:
 
 
 def test_captions_take_turns_whole_in_balanced_order(world: World) -> None:
-    images = world.collect(images_per_caption=4, n=3 * BLOCK)
-    turns = images.select(None, 0, "balanced")["caption_id"].rle().struct.field("value")
+    selected = world.collect(images_per_caption=4, n=3 * BLOCK).select(None, 0, "balanced")
+    turns = selected["caption_id"].rle().struct.field("value")
     assert turns.n_unique() == turns.len()
-    labels = images.select(None, 0, "balanced").unique("caption_id", maintain_order=True)["label"]
+    labels = selected.unique("caption_id", maintain_order=True)["label"]
     assert sorted(labels[:3]) == [0, 1, 2]
 
 
@@ -160,15 +150,13 @@ def test_more_generated_images_change_none(world: World) -> None:
     assert set(few["sha256"]) <= set(many["sha256"])
 
 
-# ---------------------------------------------------------------- what goes wrong
+def outcomes_of(world: World) -> pl.DataFrame:
+    return pl.concat(map(pl.read_parquet, world.home.data.glob("generate-*/*/index.parquet")))
 
 
 def test_bad_frames_are_tried_again_and_counted(world: World, tmp_path: Path) -> None:
-    write_pipeline("sd", tmp_path / "flaky")
-    with_part(tmp_path / "flaky", "vae", FlakyVAE)
-    images = world.collect(
-        generator=str(tmp_path / "flaky"), block_size=40, generation__shard_size=20, n=9
-    )
+    flaky = str(with_part(write_pipeline("sd", tmp_path / "flaky"), "vae", FlakyVAE))
+    images = world.collect(generator=flaky, block_size=40, generation__shard_size=20, n=9)
     counts, classes = images.manifest.stage_counts, images.manifest.stage_counts["classes"]
     bad = counts["failed attempts"]
     assert min(bad.values()) > 0
@@ -177,16 +165,14 @@ def test_bad_frames_are_tried_again_and_counted(world: World, tmp_path: Path) ->
     failed = sum(counts["failed"].values())
     assert counts["fetched"] + failed == counts["matched"] == 40
     # Every failed attempt led to another, but the last of those that failed.
-    outcomes = pl.concat(map(pl.read_parquet, world.home.data.glob("generate-*/*/index.parquet")))
+    outcomes = outcomes_of(world)
     assert outcomes["attempts"].sum() == 40 + sum(bad.values()) - failed
     assert set(outcomes["attempts"]) <= set(range(1, MAX_ATTEMPTS + 1))
     assert outcomes.filter(pl.col("offset").is_null())["failure"].null_count() == 0
     # A second attempt is the image of the next seed.
     row = images.index().join(outcomes.filter(attempts=2), on="key", how="semi").row(0, named=True)
-    able = sampler(world, generator=str(tmp_path / "flaky"))
-    again = able.finish(able.denoise([Item(row["caption"], attempt_seed(row["seed"], 1))]))[0]
-    shown = pixels(world, images)[row["key"]]
-    assert abs((again * 255).round().astype(int) - shown).max() <= 1
+    again = generated(world, row, attempt=1, generator=flaky)
+    assert abs(again - pixels(world, images)[row["key"]]).max() <= 1
 
 
 def test_a_generator_that_generates_nothing_ends_the_run(world: World, tmp_path: Path) -> None:
@@ -230,29 +216,26 @@ def test_memory_for_not_even_one_image_is_an_error_that_says_so() -> None:
         Halving(8)(work, range(8))
 
 
-@pytest.mark.parametrize(("policy", "kept", "flagged"), [("off", 8, 0), ("flag", 8, 8)])
-def test_an_unsafe_image_is_kept_or_flagged_by_policy(
-    world: World, tmp_path: Path, policy: str, kept: int, flagged: int
+@pytest.mark.parametrize(
+    ("policy", "threshold", "flagged"), [("off", -2, 0), ("flag", -2, 8), ("drop", 2, 0)]
+)
+def test_an_image_that_the_policy_lets_pass_is_kept_and_flagged(
+    world: World, tmp_path: Path, policy: str, threshold: float, flagged: int
 ) -> None:
-    folder = forced(write_pipeline("checked", tmp_path / "strict"), -2)
+    folder = forced(write_pipeline("checked", tmp_path / "checked"), threshold)
     images = world.collect(generator=str(folder), safety=policy)
     assert images.manifest.options["generation"]["safety"] == policy
-    assert len(images) == kept
-    assert images.manifest.stage_counts["flagged"] == flagged
+    assert len(images) == 8
+    counts = images.manifest.stage_counts
+    assert (counts["flagged"], counts["failed"]) == (flagged, {})
     assert min(array.std() for array in pixels(world, images).values()) > 1
 
 
-def test_unsafe_images_are_dropped_and_counted_by_class(world: World, tmp_path: Path) -> None:
+def test_unsafe_images_are_dropped_and_counted(world: World, tmp_path: Path) -> None:
     folder = forced(write_pipeline("checked", tmp_path / "strict"), -2)
     with pytest.raises(BenchError, match="none of 8 images is left"):
         world.collect(generator=str(folder), safety="drop")
-    outcomes = pl.concat(map(pl.read_parquet, world.home.data.glob("generate-*/*/index.parquet")))
-    assert set(outcomes["failure"]) == {"unsafe"}
-    assert outcomes["attempts"].to_list() == [1] * 8
-    lenient = forced(write_pipeline("checked", tmp_path / "lenient"), 2)
-    kept = world.collect(generator=str(lenient), safety="drop")
-    assert kept.manifest.stage_counts["failed"] == {}
-    assert len(kept) == 8
+    assert outcomes_of(world).select("failure", "attempts").rows() == [("unsafe", 1)] * 8
 
 
 def test_captions_that_are_cut_are_counted(world: World) -> None:
@@ -265,9 +248,6 @@ def test_captions_that_are_cut_are_counted(world: World) -> None:
     assert classes[names[2]]["truncated"] == classes[names[2]]["matched"] > 0
 
 
-# ---------------------------------------------------------------- screening
-
-
 def test_the_rules_for_retrieved_images_are_there_and_off(world: World) -> None:
     everything = world.collect()
     assert everything.manifest.options["filter"]["rule"] == "none"
@@ -277,7 +257,7 @@ def test_the_rules_for_retrieved_images_are_there_and_off(world: World) -> None:
     assert 0 < half.manifest.stage_counts["kept"] < everything.manifest.stage_counts["kept"]
     assert half.manifest.options["filter"]["fraction"] == 0.5
     assert (half.folder / "scores.parquet").is_file()
-    with pytest.raises(BenchError, match=r"none of 8 images is left: 8 could be generated"):
+    with pytest.raises(BenchError, match="none of 8 images is left: 8 could be generated"):
         world.collect(rule="threshold", tau=1.0)
 
 
@@ -290,38 +270,13 @@ def test_more_blocks_are_generated_for_what_the_filter_takes(world: World) -> No
     assert counts["matched"] > 2 * BLOCK
 
 
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ({"tau": 0.2}, "tau means nothing to rule=none"),
-        ({"rule": "threshold", "cap": 3}, "cap means nothing to rule=threshold"),
-        ({"quality": 101}, "quality: "),
-        ({"images_per_caption": 0}, "images_per_caption: "),
-        ({"safety": "maybe"}, "safety: "),
-    ],
-)
-def test_options_that_contradict_each_other_are_refused(
-    world: World, options: Json, complaint: str
-) -> None:
-    with pytest.raises(RequestError, match=complaint):
-        source_of("synthetic", world.settings(**options))
-
-
-# ---------------------------------------------------------------- cost
-
-
-def test_a_dry_run_tells_the_cost_and_writes_nothing(
-    bench: Bench, world: World, preset: Path
-) -> None:
-    settings = [f"source.{name}={value}" for name, value in world.settings().items()]
-    words = [word for text in settings for word in ("--set", text)]
-    words += ["--preset", str(preset), "--task", "aircraft", "--n", "20", "--dry-run"]
-    plan = bench("run", "--source", "synthetic", *words).json
+def test_a_dry_run_tells_the_cost_alone(bench: Bench, world: World, preset: Path) -> None:
+    settings = (f"--set=source.{name}={value}" for name, value in world.settings().items())
+    words = ("--preset", str(preset), "--task", "aircraft", "--n", "20", "--dry-run", *settings)
+    estimate = bench("run", "--source", "synthetic", *words).json["estimate"]
     # Three blocks of eight; two steps, each with and without the caption.
-    assert plan["estimate"]["images"] == 24
-    assert plan["estimate"]["forwards"] == 24 * 2 * 2
-    assert plan["estimate"]["hours"] * 3600 == pytest.approx(
-        24 * plan["estimate"]["seconds per image"], abs=0.5
-    )
-    assert 24 * 500 < plan["estimate"]["bytes"] < 24 * 5000
+    assert (estimate["images"], estimate["forwards"]) == (24, 24 * 2 * 2)
+    seconds = 24 * estimate["seconds per image"]
+    assert estimate["hours"] * 3600 == pytest.approx(seconds, abs=0.5)
+    assert 24 * 500 < estimate["bytes"] < 24 * 5000
     assert not world.home.root.exists()

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from bench.plugins import source_of
 from bench.storage.stage import UnfinishedError
 from sources.generation.shard import overlapped
 from tests.conftest import environment
+from tests.support.command_line import until
 from tests.support.tiny_generation import BLOCK, World, pixels
 
 
@@ -43,40 +43,35 @@ def test_the_second_step_runs_while_the_next_first_step_does() -> None:
 
 def test_an_array_task_generates_its_shards_of_every_block(world: World) -> None:
     source = source_of("synthetic", world.settings(size=3 * BLOCK))
+
+    def collect(chosen: range) -> int:
+        return len(source.collect(replace(world.context(), selection=WorkSelection(shards=chosen))))
+
     with pytest.raises(UnfinishedError):
-        source.collect(replace(world.context(), selection=WorkSelection(shards=range(1, 2))))
+        collect(range(1, 2))
     assert [path.name for path in shards(world)] == ["00001"] * 3
-    assert (
-        len(source.collect(replace(world.context(), selection=WorkSelection(shards=range(2)))))
-        == 3 * BLOCK
-    )
+    assert collect(range(2)) == 3 * BLOCK
 
 
 def worker(world: World, **more: object) -> "subprocess.Popen[bytes]":
-    words = [str(world.home.root), str(world.clip), str(world.pipelines)]
-    given = msgspec.json.encode(more).decode()
-    return subprocess.Popen(
-        [sys.executable, __file__, *words, given], env=environment(world.home.root)
-    )
+    words = (world.home.root, world.clip, world.pipelines, msgspec.json.encode(more).decode())
+    command = [sys.executable, __file__, *map(str, words)]
+    return subprocess.Popen(command, env=environment(world.home.root))
 
 
 def shards(world: World) -> list[Path]:
     return list(world.home.data.glob("generate-*/[0-9]*"))
 
 
-def test_killed_workers_are_continued_by_others_with_another_batch_size(
-    world: World, tmp_path: Path
-) -> None:
+def test_killed_workers_are_continued_with_other_batches(world: World, tmp_path: Path) -> None:
     other = world.elsewhere(tmp_path / "undisturbed")
     undisturbed = other.collect(n=44, size=44, steps=8)
     workers = [worker(world, steps=8) for _ in range(2)]
-    deadline = time.monotonic() + 120
-    while len(shards(world)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: len(shards(world)) >= 2, seconds=120, poll=0.01)
     for process in workers:
         process.kill()
         process.wait()
-    assert 0 < len(shards(world)) < 12
+    assert len(shards(world)) < 12
     resumed = world.collect(n=44, size=44, steps=8, batch_size=3)
     same = ("key", "label", "caption", "caption_id", "seed")
     assert resumed.index().select(same).equals(undisturbed.index().select(same))

@@ -4,11 +4,10 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tarfile
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,25 +17,24 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from adapt.models import ClipEmbedder, load_clip
 from bench.core.arrays import FloatArray
 from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
 from bench.miniworld.pool import image_of, read_truth
 from bench.plugins import source_of
+from bench.storage.tar_shards import encode
 from bench.tasks import find_task
 from sources.knn.index_folder import IndexFolder
 from sources.knn.server import KnnServer
 from tests.conftest import ROOT, Web
-from tests.support.pools import context
+from tests.support.command_line import free_port, until
+from tests.support.contexts import context, embedder
+from tests.support.source_options import options_of
 
 MINI = find_task("mini-aircraft")
 WEIGHTS = ROOT / "bench" / "miniworld" / "weights" / "clip"
+pytestmark = pytest.mark.slow
 QUERY = np.full((1, 16), 0.25, np.float32)
-
-
-def embedder(name: str) -> ClipEmbedder:
-    return ClipEmbedder(load_clip(Home(Path("nowhere")).find_weights(name)))
 
 
 KNN = ROOT / ".venv-knn"
@@ -57,21 +55,13 @@ main()
 
 
 class Built(NamedTuple):
-    """An index that clip-retrieval built of images that a server on loopback shows.
-
-    Attributes:
-        folder: What ``clip-retrieval index`` wrote.
-        embeddings: What ``clip-retrieval inference`` made of the images, float32 ``[n, dim]``.
-        images: The images, in that order.
-        config: The CLIP's configuration, for `PROGRAM`.
-        clip: The CLIP's name for the programs.
-    """
+    """An index that clip-retrieval built of images that a server on loopback shows."""
 
     folder: Path
-    embeddings: FloatArray
+    embeddings: FloatArray  # Of the images, in their order, by ``clip-retrieval inference``.
     images: list[Image.Image]
-    config: Path
-    clip: str
+    config: Path  # The CLIP's configuration, for `PROGRAM`.
+    clip: str  # The CLIP's name for the programs.
 
 
 def program(config: Path, *words: object) -> list[str]:
@@ -130,12 +120,10 @@ def write_images(web: Web, tar: Path, count: int) -> list[Image.Image]:
             row = truth.get("images/" + url.rpartition("/")[2])
             if row is None or len(written) == count:
                 continue
-            image, picture = Image.fromarray(image_of(row)), io.BytesIO()
-            image.save(picture, "png")
+            image = Image.fromarray(image_of(row))
             about = json.dumps({"url": url, "NSFW": nsfw}).encode()
-            for suffix, content in (
-                ("png", picture.getvalue()), ("txt", text.encode()), ("json", about),
-            ):  # fmt: skip
+            members = {"png": encode(image, ".png"), "txt": text.encode(), "json": about}
+            for suffix, content in members.items():
                 member = tarfile.TarInfo(f"{len(written):09d}.{suffix}")
                 member.size = len(content)
                 stream.addfile(member, io.BytesIO(content))
@@ -147,9 +135,8 @@ def write_images(web: Web, tar: Path, count: int) -> list[Image.Image]:
 @pytest.fixture(scope="module")
 def served(built: Built) -> Iterator[str]:
     """The address of a ``clip-retrieval back`` that serves the index."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     paths = built.folder.parent / "indices.json"
     paths.write_text(json.dumps({"miniworld": str(built.folder)}))
     log = built.folder.parent / "back.log"
@@ -160,32 +147,27 @@ def served(built: Built) -> Iterator[str]:
     )  # fmt: skip
     with log.open("wb") as stream:
         process = subprocess.Popen(words, env=offline(), stdout=stream, stderr=stream)
+
+    def responds() -> bool:
+        assert process.poll() is None, log.read_text()[-2000:]
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{url}/indices-list").is_success
+        return False
+
     try:
-        url = f"http://127.0.0.1:{port}"
-        while not responds(url):
-            assert process.poll() is None, log.read_text()[-2000:]
-            time.sleep(0.2)
+        until(responds, poll=0.2)
         yield url
     finally:
         process.terminate()
         process.wait()
 
 
-def responds(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/indices-list").is_success
-    except httpx.TransportError:
-        return False
-
-
-@pytest.mark.slow
 def test_its_embeddings_are_the_ones_that_the_same_clip_makes_here(built: Built) -> None:
     ours = embedder("clip").images(built.images)
     # It keeps half precision: 11 bits.
     np.testing.assert_allclose(built.embeddings, ours, atol=2e-3)
 
 
-@pytest.mark.slow
 def test_a_folder_is_searched_as_its_embeddings_say(built: Built) -> None:
     queries = embedder("clip").texts(MINI.prompts(MINI.class_names[0]))
     rows = IndexFolder(built.folder).nearest(queries, 20)
@@ -194,7 +176,6 @@ def test_a_folder_is_searched_as_its_embeddings_say(built: Built) -> None:
     np.testing.assert_allclose(rows["similarity"], cosines.ravel(), atol=1e-3)
 
 
-@pytest.mark.slow
 def test_a_server_and_its_folder_give_the_same(built: Built, served: str) -> None:
     queries = embedder("clip").texts(MINI.prompts(MINI.class_names[0]))
     near, far = (
@@ -206,7 +187,6 @@ def test_a_server_and_its_folder_give_the_same(built: Built, served: str) -> Non
     np.testing.assert_allclose(near["similarity"], far["similarity"], atol=1e-5)
 
 
-@pytest.mark.slow
 def test_an_index_of_another_clip_is_refused(built: Built, served: str) -> None:
     with pytest.raises(RequestError, match=r"have 128 numbers, .* 16; name the CLIP"):
         IndexFolder(built.folder).nearest(QUERY, 3)
@@ -214,22 +194,15 @@ def test_an_index_of_another_clip_is_refused(built: Built, served: str) -> None:
         KnnServer(served, None).nearest(QUERY, 3)
 
 
-@pytest.mark.slow
 def test_images_found_by_nearness_are_fetched_and_kept(built: Built, web: Web, home: Home) -> None:
-    source = source_of(
-        "retrieved",
-        {
-            "pool": "not here",
-            "filter": {"rule": "threshold", "model": "clip", "tau": -1},
-            "download": {
-                "image_size": 32, "suffix": ".png", "allow_private": [web.host], "preflight": 0,
-            },
-            "retrieval": "knn",
-            "knn": {"index": str(built.folder), "k": 5},
-        },
+    options = options_of(
+        "retrieved", pool="not here", filter__model="clip", tau=-1, image_size=32, suffix=".png",
+        allow_private=[web.host], preflight=0, retrieval="knn", knn__index=str(built.folder),
+        knn__k=5,
     )  # fmt: skip
+    source = source_of("retrieved", options)
     assert set(source.fingerprints(home)) == {"filter_model", "knn", "knn_model"}
-    collected = source.collect(context(home, MINI, embedder))
+    collected = source.collect(context(home, MINI))
     counts = collected.manifest.stage_counts
     expected = 5 * len(MINI.templates) * len(MINI.class_names)
     assert counts["knn"]["requested"] == counts["knn"]["returned"] == expected
@@ -242,7 +215,6 @@ def test_images_found_by_nearness_are_fetched_and_kept(built: Built, web: Web, h
     assert sum(right) > 3 * len(right) / len(MINI.class_names)
 
 
-@pytest.mark.slow
 def test_a_folder_whose_parts_do_not_fit_is_refused(built: Built, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     shutil.copytree(built.folder, folder)

@@ -5,7 +5,7 @@ from typing import get_args
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.core.errors import RequestError
@@ -17,9 +17,7 @@ from sources.pool.normalize import normalize
 from sources.pool.prefilter import Prefilter
 from tests.support.pools import flowers
 
-SMALL = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SMALL = settings(max_examples=60, deadline=None)
 ALL = get_args(Matcher)
 PHRASES = ("phrase", "all-words")
 
@@ -52,9 +50,7 @@ def named(task: Task, matcher: Matcher, caption: str) -> set[str]:
         ("\uffffrose\uffffs", "rose", ("substring",)),
     ],
 )
-def test_matchers_differ_in_how_words_are_bounded_and_ordered(
-    caption: str, name: str, matchers: tuple[Matcher, ...]
-) -> None:
+def test_matchers_differ_by_words(caption: str, name: str, matchers: tuple[Matcher, ...]) -> None:
     task = flowers("sweet pea", "F/A-18", "colt's foot", "rose")
     for matcher in ALL:
         assert named(task, matcher, caption) == ({name} if matcher in matchers else set()), matcher
@@ -83,9 +79,7 @@ def names_in_plain_python(matcher: Matcher, query: str, caption: str) -> bool:
     ),
     captions=st.lists(st.text("abA1 /'-\x00\n", max_size=12), min_size=1, max_size=20),
 )  # fmt: skip
-def test_matchers_equal_their_definitions(
-    matcher: Matcher, queries: list[str], captions: list[str]
-) -> None:
+def test_matchers_by_definition(matcher: Matcher, queries: list[str], captions: list[str]) -> None:
     rows = CaptionMatcher(flowers(*queries), matcher).find(pl.Series(captions))
     assert set(rows.select("row", "label").iter_rows()) == {
         (row, label)
@@ -98,13 +92,9 @@ def test_matchers_equal_their_definitions(
 def test_ten_thousand_names_are_told_apart() -> None:
     names = [f"species {index:05d} of the wood" for index in range(10_000)]
     captions = [f"Species {index:05d} of the Wood, and more" for index in range(0, 10_000, 97)]
-    rows = CaptionMatcher(flowers(*names), "substring").find(
-        pl.Series([*captions, "a species", "wood"])
-    )
+    matcher = CaptionMatcher(flowers(*names), "substring")
+    rows = matcher.find(pl.Series([*captions, "a species", "wood"]))
     assert sorted(rows["label"]) == list(range(0, 10_000, 97))
-
-
-# ---------------------------------------------------------------- normalization and prefilter
 
 
 @given(st.lists(st.text(max_size=20), max_size=5))
@@ -126,7 +116,7 @@ def test_letters_beyond_the_basic_plane_and_soft_hyphens_are_normalized() -> Non
     captions=st.lists(st.none() | st.text("abAB-. (\0\u0436", max_size=90), max_size=10),
     skipped=st.integers(0, 3),
 )
-def test_the_prefilter_misses_nothing(
+def test_prefilters_miss_nothing(
     texts: list[str], captions: list[str | None], skipped: int
 ) -> None:
     ascii_lower = {code: code + 32 for code in range(65, 91)}
@@ -149,9 +139,6 @@ def test_captions_are_searched_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -
     assert Prefilter(["rose"])(captions).to_list() == [0, 3, 7]
 
 
-# ---------------------------------------------------------------- queries
-
-
 @pytest.mark.parametrize(
     ("matcher", "caption", "names"),
     [
@@ -161,9 +148,7 @@ def test_captions_are_searched_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -
         ("word", "a rosa, flowers of the year", set()),
     ],
 )
-def test_a_query_may_have_spellings_and_further_words(
-    matcher: Matcher, caption: str, names: set[str]
-) -> None:
+def test_a_query_has_spellings_and_words(matcher: Matcher, caption: str, names: set[str]) -> None:
     queries: Queries = {
         "colt's foot": ("colt's foot", "coltsfoot"),
         "rose": Query(any=("rose", "rosa"), with_=("flower",)),
@@ -199,9 +184,7 @@ def test_a_query_without_a_meaning_is_refused(queries: Queries, complaint: str) 
         ("cars", "Ram CV Cargo Van Minivan", "Ram C/V Cargo Van Minivan 2012"),
     ],
 )
-def test_the_tasks_of_the_paper_have_queries_that_captions_use(
-    task: str, caption: str, name: str | None
-) -> None:
+def test_the_paper_s_queries_are_as_captions_say(task: str, caption: str, name: str | None) -> None:
     assert named(find_task(task), "substring", caption) == ({name} if name else set())
 
 

@@ -22,8 +22,6 @@ from sources.pool.scan import candidates, require_complete
 from tests.conftest import Bench
 from tests.support.pools import TASK, Row, classes, scan_pool, write_pool
 
-# ---------------------------------------------------------------- columns
-
 
 def write_tables(folder: Path, *tables: dict[str, Any] | pl.DataFrame) -> Path:
     """Write one file per table; return the folder."""
@@ -63,9 +61,7 @@ def test_other_columns_are_declared(home: Home) -> None:
         ("columns: {url: a}", "missing required field `caption`"),
     ],
 )
-def test_a_wrong_declaration_is_found_before_any_work(
-    home: Home, text: str, complaint: str
-) -> None:
+def test_a_wrong_declaration_is_refused(home: Home, text: str, complaint: str) -> None:
     pool = write_pool(home.root / "pool", [("http://u1", "a rose", None)])
     (pool.root / "pool.yaml").write_text(text)
     with pytest.raises(RequestError, match=complaint):
@@ -107,9 +103,6 @@ def test_a_folder_declares_queries_in_every_form(colours: Path, tmp_path: Path) 
     ]
 
 
-# ---------------------------------------------------------------- damaged files
-
-
 def spoilt_pool(folder: Path) -> Pool:
     """One good file, and one of every kind that cannot be scanned."""
     pool = write_pool(folder, [(f"http://u{i}", f"rose {i}", None) for i in range(200)])
@@ -135,12 +128,10 @@ def test_files_that_cannot_be_scanned_are_named_and_the_scan_is_incomplete(home:
         require_complete(stage)
 
 
-def test_a_run_refuses_an_incomplete_pool_until_it_is_allowed(
-    bench: Bench, preset: Path, tmp_path: Path
-) -> None:
-    write_tables(tmp_path / "pool", PAIRS, {"link": ["u"], "TEXT": ["rose"]})
+def test_an_incomplete_pool_has_to_be_allowed(bench: Bench, preset: Path, tmp_path: Path) -> None:
+    pool = write_tables(tmp_path / "pool", PAIRS, {"link": ["u"], "TEXT": ["rose"]})
     words = ("build", "--preset", str(preset), "--source", "retrieved", "--task", "aircraft",
-             "--set", f"source.pool={tmp_path / 'pool'}")  # fmt: skip
+             "--set", f"source.pool={pool}")  # fmt: skip
     refused = bench(*words)
     assert refused.code == 1
     assert "1 of the pool's files could not be scanned: 1.parquet:" in refused.err
@@ -148,9 +139,7 @@ def test_a_run_refuses_an_incomplete_pool_until_it_is_allowed(
 
 
 @pytest.mark.parametrize("place", range(20, 500, 24))
-def test_a_footer_that_is_damaged_makes_a_file_invalid_or_changes_nothing(
-    tmp_path: Path, place: int
-) -> None:
+def test_a_damaged_footer_makes_a_file_invalid_or_is_unread(tmp_path: Path, place: int) -> None:
     path = write_tables(tmp_path, PAIRS) / "0.parquet"
     content = path.read_bytes()
     path.write_bytes(content[:-place] + b"\x7f" * 3 + content[3 - place :])
@@ -163,9 +152,6 @@ def test_what_a_file_calls_its_columns_is_not_obeyed(home: Home) -> None:
     (problem,) = scan_pool(home, Pool("some", folder)).info()["incomplete"]
     assert "RED" in problem
     assert problem.isprintable()
-
-
-# ---------------------------------------------------------------- remote pools
 
 
 def test_a_remote_pool_is_scanned_as_a_local_one_and_not_kept(home: Home, tmp_path: Path) -> None:
@@ -193,9 +179,7 @@ def test_a_remote_pool_is_scanned_as_a_local_one_and_not_kept(home: Home, tmp_pa
         ("nothing://a/b", "cannot list nothing://a/b: .*[Pp]rotocol"),
     ],
 )
-def test_a_remote_pool_that_does_not_exist_is_a_wrong_request(
-    home: Home, url: str, complaint: str
-) -> None:
+def test_a_remote_pool_has_to_exist(home: Home, url: str, complaint: str) -> None:
     with pytest.raises(RequestError, match=complaint):
         Pool.find(url, home)
 

@@ -1,7 +1,8 @@
 """De-duplication: which images count as copies, of what, and what is written about them."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,14 @@ from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
 from bench.core.paths import Home
-from bench.core.progress import Progress
 from bench.core.task import Split, Task
-from bench.plugins.source import Context, Embedder
 from bench.storage.tar_shards import encode, sha256
 from bench.tasks import find_task
 from sources.screening import hamming
 from sources.screening.dedup import Deduplicated, drop_duplicates
 from sources.screening.hamming import nearest, pairs_within
 from sources.screening.phash import HASH_WORDS, Hashes, framings, hash_words, perceptual_hash
+from tests.support.pools import context
 from tests.support.tiny_clip import ColourTask, colour_task
 
 
@@ -31,9 +31,7 @@ class Textured(ColourTask, frozen=True, kw_only=True):
 
     def open_split(self, name: str, home: Home) -> Split:
         start = {"train": 0, "val": 1000, "test": 2000}[name]
-        images = [texture(start + index) for index in range(self.split_sizes[name])]
-        keys = [f"{name}-{index}" for index in range(len(images))]
-        return Split(name, keys, np.arange(len(images)) % 3, images.__getitem__)
+        return split_of(name, [texture(start + at) for at in range(self.split_sizes[name])])
 
 
 class Photographs(ColourTask, frozen=True, kw_only=True):
@@ -46,9 +44,7 @@ class Photographs(ColourTask, frozen=True, kw_only=True):
             for y in (0, 140, 280)
             for x in (0, 160, 320, 480)
         ]
-        shown = {"train": [], "val": pieces[::2], "test": pieces[1::2]}[name]
-        keys = [f"{name}-{index}" for index in range(len(shown))]
-        return Split(name, keys, np.arange(len(shown)) % 3, shown.__getitem__)
+        return split_of(name, {"train": [], "val": pieces[::2], "test": pieces[1::2]}[name])
 
 
 VALUES = {name: getattr(colour_task(), name) for name in Task.__struct_fields__}
@@ -59,6 +55,11 @@ PHOTOGRAPHS = Photographs(**{**VALUES, "split_sizes": {}})
 def texture(seed: int) -> Image.Image:
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
     return Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC)
+
+
+def split_of(name: str, images: Sequence[Image.Image]) -> Split:
+    keys = [f"{name}-{index}" for index in range(len(images))]
+    return Split(name, keys, np.arange(len(images)) % 3, images.__getitem__)
 
 
 def noisy(image: Image.Image) -> Image.Image:
@@ -73,26 +74,21 @@ def recompressed(image: Image.Image) -> Image.Image:
     return Image.open(stream).convert("RGB")
 
 
-def halved(image: Image.Image) -> Image.Image:
-    return image.resize((image.width // 2, image.height // 2))
-
-
-def cropped(image: Image.Image) -> Image.Image:
-    return image.crop((6, 6, image.width - 6, image.height - 6))
-
-
-def bordered(image: Image.Image) -> Image.Image:
-    return ImageOps.expand(image, 8, "white")
-
-
 def barred(image: Image.Image) -> Image.Image:
     shown = image.copy()
     shown.paste("white", (0, image.height - 8, image.width, image.height))
     return shown
 
 
-def no_embedder(name: str) -> Embedder:
-    raise AssertionError(f"copies are told apart without {name}")
+CHANGES: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
+    "recompressed": (recompressed, 11),
+    "halved": (lambda image: image.resize((image.width // 2, image.height // 2)), 11),
+    "noisy": (noisy, 11),
+    "cropped": (lambda image: image.crop((6, 6, image.width - 6, image.height - 6)), 11),
+    "bordered": (lambda image: ImageOps.expand(image, 8, "white"), 11),
+    "mirrored": (ImageOps.mirror, 12),
+    "barred": (barred, 8),  # A bar outweighs what little structure a piece of plain sky has.
+}
 
 
 def embedded(images: dict[str, Image.Image]) -> pl.DataFrame:
@@ -107,12 +103,8 @@ def embedded(images: dict[str, Image.Image]) -> pl.DataFrame:
 def without_copies(
     home: Home, images: dict[str, Image.Image], task: Task = TEXTURED, **more: Any
 ) -> Deduplicated:
-    context = Context(home, task, None, 0, no_embedder, Progress(quiet=True))
     rows = embedded(images).sample(len(images), shuffle=True, seed=3)
-    return drop_duplicates(rows, context, **more)
-
-
-# ---------------------------------------------------------------- search
+    return drop_duplicates(rows, context(home, task), **more)
 
 
 hash_lists = st.lists(st.lists(st.integers(0, 7), min_size=4, max_size=4), max_size=25)
@@ -122,13 +114,18 @@ def as_hashes(rows: Sequence[Sequence[int]]) -> Hashes:
     return np.array(rows, np.uint64).reshape(-1, 4)
 
 
+def words_of(numbers: Iterable[int]) -> Hashes:
+    """Return numbers of 256 bits as hashes, in ascending order."""
+    return as_hashes([[n >> 64 * word & 2**64 - 1 for word in range(4)] for n in sorted(numbers)])
+
+
 def bits(left: Sequence[int], right: Sequence[int]) -> int:
     return sum(int(a ^ b).bit_count() for a, b in zip(left, right, strict=True))
 
 
 @settings(max_examples=60, deadline=None)
 @given(hash_lists, hash_lists.filter(len))
-def test_the_nearest_reference_is_the_one_found_pair_by_pair(
+def test_the_nearest_reference_is_found(
     hashes: list[list[int]], references: list[list[int]]
 ) -> None:
     places, distances = nearest(as_hashes(hashes), as_hashes(references))
@@ -142,36 +139,25 @@ flipped = st.lists(st.integers(0, 255), max_size=40, unique=True)
 @settings(max_examples=40, deadline=None)
 @given(st.lists(flipped, min_size=2, max_size=12), st.integers(0, 31))
 def test_all_pairs_within_a_distance_are_found(changes: list[list[int]], most: int) -> None:
-    rng = np.random.default_rng(len(changes))
-    base = int.from_bytes(rng.bytes(32), "little")
-    numbers = {base ^ sum(1 << bit for bit in change) for change in changes}
-    hashes = as_hashes([[n >> 64 * w & 2**64 - 1 for w in range(4)] for n in sorted(numbers)])
-    found = {
-        (i, j): d
-        for i, j, d in zip(*map(np.ndarray.tolist, pairs_within(hashes, most)), strict=True)
+    base = int.from_bytes(np.random.default_rng(len(changes)).bytes(32), "little")
+    hashes = words_of({base ^ sum(1 << bit for bit in change) for change in changes})
+    left, right, apart = (part.tolist() for part in pairs_within(hashes, most))
+    distances = {
+        (i, j): bits(hashes[i].tolist(), hashes[j].tolist())
+        for i, j in combinations(range(len(hashes)), 2)
     }
-    rows = hashes.tolist()
-    expected = {
-        (i, j): bits(rows[i], rows[j])
-        for j in range(len(rows))
-        for i in range(j)
-        if bits(rows[i], rows[j]) <= most
+    assert dict(zip(zip(left, right, strict=True), apart, strict=True)) == {
+        pair: distance for pair, distance in distances.items() if distance <= most
     }
-    assert found == expected
 
 
 def test_many_variants_of_one_picture_are_all_pairs() -> None:
     rng = np.random.default_rng(0)
     base = int.from_bytes(rng.bytes(32), "little")
     changes = {sum(1 << int(bit) for bit in rng.choice(256, 6, replace=False)) for _ in range(150)}
-    numbers = sorted(base ^ change for change in changes)
-    hashes = as_hashes([[n >> 64 * w & 2**64 - 1 for w in range(4)] for n in numbers])
-    left, right, apart = pairs_within(hashes, 31)
-    assert (
-        len(set(zip(left, right, strict=True)))
-        == len(left)
-        == len(numbers) * (len(numbers) - 1) // 2
-    )
+    left, right, apart = pairs_within(words_of(base ^ change for change in changes), 31)
+    count = len(changes) * (len(changes) - 1) // 2
+    assert len(set(zip(left, right, strict=True))) == len(left) == count
     assert apart.max() <= 12
 
 
@@ -180,9 +166,8 @@ def test_searching_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     hashes = np.unique(rng.integers(0, 2**3, (60, 4)).astype(np.uint64), axis=0)
 
     def found() -> list[Any]:
-        return [
-            part.tolist() for part in (*nearest(hashes, hashes[::-7]), *pairs_within(hashes, 5))
-        ]
+        parts = (*nearest(hashes, hashes[::-7]), *pairs_within(hashes, 5))
+        return [part.tolist() for part in parts]
 
     whole = found()
     assert len(whole[2]) > 60
@@ -191,46 +176,27 @@ def test_searching_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert found() == whole
 
 
-# ---------------------------------------------------------------- copies
-
-
 def test_copies_of_benchmark_images_and_repeats_are_removed(home: Home) -> None:
     images = {
-        "a": texture(1),
-        "b": texture(2),
-        "c-same-as-a": texture(1),
-        "d-near-b": noisy(texture(2)),
-        "e-val": texture(1002),
-        "f-test": noisy(texture(2003)),
-        "g-train": texture(3),
-    }
+        "a": texture(1), "b": texture(2), "c-same-as-a": texture(1), "d-near-b": noisy(texture(2)),
+        "e-val": texture(1002), "f-test": noisy(texture(2003)), "g-train": texture(3),
+    }  # fmt: skip
     unique = without_copies(home, images)
     assert unique.rows["key"].to_list() == ["a", "b", "g-train"]
-    assert unique.counts["copies of val or test images"] == 2
-    assert unique.counts["equal bytes"] == 1
-    assert unique.counts["near copies"] == 1
-    of = {row["key"]: row for row in unique.removed.iter_rows(named=True)}
-    assert of.keys() == set(images) - set(unique.rows["key"])
-    assert of["c-same-as-a"]["kept"] == "a"
-    assert (of["d-near-b"]["kept"], of["d-near-b"]["distance"] > 0) == ("b", True)
-    assert (of["e-val"]["split"], of["e-val"]["index"], of["e-val"]["distance"]) == ("val", 2, 0)
-    assert (of["f-test"]["split"], of["f-test"]["index"]) == ("test", 3)
-    assert of["f-test"]["kept"] is None
+    expected = {"copies of val or test images": 2, "equal bytes": 1, "near copies": 1}
+    assert {name: unique.counts[name] for name in expected} == expected
+    removed = unique.removed.sort("key")
+    assert removed.select("key", "kept", "split", "index").rows() == [
+        ("c-same-as-a", "a", None, None),
+        ("d-near-b", "b", None, None),
+        ("e-val", None, "val", 2),
+        ("f-test", None, "test", 3),
+    ]
+    assert removed["distance"][1] > 0
+    assert removed["distance"][2] == 0
 
 
-@pytest.mark.parametrize(
-    ("change", "least"),
-    # Of twelve. A bar outweighs what little structure a piece of plain sky has.
-    [
-        (recompressed, 11),
-        (halved, 11),
-        (noisy, 11),
-        (cropped, 11),
-        (bordered, 11),
-        (ImageOps.mirror, 12),
-        (barred, 8),
-    ],
-)
+@pytest.mark.parametrize(("change", "least"), CHANGES.values(), ids=CHANGES)
 def test_a_changed_photograph_of_the_test_split_is_recognised(
     home: Home, change: Callable[[Image.Image], Image.Image], least: int
 ) -> None:
@@ -247,15 +213,12 @@ def test_other_images_are_no_copies(home: Home) -> None:
 
 def test_an_image_that_is_removed_has_one_that_stays_nearby(home: Home) -> None:
     """Of a chain a - b - c, where only neighbours are near, c stays."""
-    rng = np.random.default_rng(0)
-    base = rng.integers(0, 2, 256)
+    base = np.random.default_rng(0).integers(0, 2, 256)
     chain = np.stack([np.where(np.arange(256) < 20 * step, 1 - base, base) for step in range(3)])
     words = np.packbits(chain, axis=1).view(">i8").astype(np.int64)
     rows = embedded({name: texture(index) for index, name in enumerate("abc")})
-    for index, name in enumerate(HASH_WORDS):
-        rows = rows.with_columns(pl.Series(name, words[:, index]))
-    context = Context(home, TEXTURED, None, 0, no_embedder, Progress(quiet=True))
-    unique = drop_duplicates(rows, context)
+    rows = rows.with_columns(pl.Series(name, words[:, at]) for at, name in enumerate(HASH_WORDS))
+    unique = drop_duplicates(rows, context(home, TEXTURED))
     assert unique.rows["key"].to_list() == ["a", "c"]
     assert unique.removed.select("key", "kept", "distance").rows() == [("b", "a", 20)]
 

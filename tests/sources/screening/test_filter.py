@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -14,10 +16,8 @@ from PIL import Image
 
 from adapt.models import ClipEmbedder, load_clip
 from bench.core.arrays import FloatArray
-from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.paths import Home
-from bench.core.progress import Progress
 from bench.core.task import Task
 from bench.planning.preset import resolve
 from bench.plugins import full_options, sources
@@ -28,6 +28,8 @@ from sources.screening.embed import embed, embeddings
 from sources.screening.filter import domain_scored, scored
 from sources.screening.rules import ClassThreshold, Rule, Threshold, TopFraction
 from tests.conftest import Bench
+from tests.support import contexts
+from tests.support.command_line import refusal
 from tests.support.source_options import options_of
 from tests.support.tiny_clip import COLOURS, colour_task, square, write_tiny_clip
 
@@ -58,12 +60,13 @@ def embedder(tiny_clip: Path) -> Counting:
 
 
 def context(home: Home, embedder: Counting, task: Task = TASK) -> Context:
-    return Context(home, task, None, 0, lambda _: embedder, Progress(quiet=True))
+    return replace(contexts.context(home, task), embedder=lambda _: embedder)
 
 
 def packed(home: Home) -> tuple[Stage, pl.DataFrame]:
     """Return a stage of 12 images in two shards, one of them broken, and the labels."""
     stage = Stage(home.data, "download", {})
+    keys = [f"k{index:02d}" for index in range(12)]
 
     def make(shard: int, folder: Path) -> None:
         rows = []
@@ -71,53 +74,37 @@ def packed(home: Home) -> tuple[Stage, pl.DataFrame]:
             for index in range(6 * shard, 6 * shard + 6):
                 content = encode(square(index % len(COLOURS), index), ".png")
                 content = content[:50] if index == 4 else content
-                rows.append(
-                    {"key": f"k{index:02d}", **writer.add(f"k{index:02d}", content, ".png")}
-                )
+                rows.append({"key": keys[index], **writer.add(keys[index], content, ".png")})
         pl.DataFrame(rows).write_parquet(folder / "index.parquet")
 
     stage.run(2, make)
-    labels = [index % len(COLOURS) for index in range(12)]
-    return stage, pl.DataFrame({"key": [f"k{index:02d}" for index in range(12)], "label": labels})
+    return stage, pl.DataFrame({"key": keys, "label": [i % len(COLOURS) for i in range(12)]})
 
 
 RULES: tuple[type[Rule], ...] = (Threshold, ClassThreshold, TopFraction)
 
 
-# ---------------------------------------------------------------- scores
-
-
-def test_every_image_is_embedded_once_whatever_it_is_compared_with(
-    home: Home, embedder: Counting
-) -> None:
+def test_every_image_is_embedded_once_for_any_comparison(home: Home, embedder: Counting) -> None:
     stage, labels = packed(home)
-    other = type(TASK)(**{**{n: getattr(TASK, n) for n in TASK.__struct_fields__},
-                          "domain_texts": ("a photo of a circle",)})  # fmt: skip
-    for task in (TASK, other):
+    for task in (TASK, msgspec.structs.replace(TASK, domain_texts=("a photo of a circle",))):
         for rule in RULES:
             embedded = embed(stage, "clip", context(home, embedder, task))
             scored([embedded], rule(model="clip"), context(home, embedder, task), labels)
     assert embedder.seen == 11
     (description,) = home.data.glob("embed-*")
-    shards = sorted(description.glob("0*"))
-    assert [len(embeddings(shard)[0]) for shard in shards] == [5, 6]
-    for shard in shards:
-        rows, images = embeddings(shard)
+    found = [embeddings(shard) for shard in sorted(description.glob("0*"))]
+    assert [len(rows) for rows, _ in found] == [5, 6]
+    for rows, images in found:
         assert isinstance(images, np.memmap)
         assert (images.shape, images.dtype) == ((len(rows), embedder.dim), np.float16)
 
 
-def test_one_weights_file_under_two_configurations_is_two_models(
-    home: Home, tmp_path: Path
-) -> None:
+def test_one_weights_file_with_two_configurations_is_two_models(home: Home, tmp_path: Path) -> None:
     stage, _ = packed(home)
     folder = write_tiny_clip(tmp_path / "clip")
 
     def fresh() -> FloatArray:
-        given = Context(
-            home, TASK, None, 0, lambda _: ClipEmbedder(load_clip(folder)), Progress(quiet=True)
-        )
-        embedded = embed(stage, str(folder), given)
+        embedded = embed(stage, str(folder), contexts.context(home, TASK))
         return np.concatenate([embeddings(shard)[1] for shard in embedded.shards()])
 
     before = fresh()
@@ -128,9 +115,7 @@ def test_one_weights_file_under_two_configurations_is_two_models(
     assert not np.array_equal(before, fresh())
 
 
-def test_a_score_is_the_largest_cosine_with_a_domain_text_or_that_with_the_own_class(
-    home: Home, embedder: Counting
-) -> None:
+def test_a_score_is_a_cosine_with_domain_texts_or_the_class(home: Home, embedder: Counting) -> None:
     stage, labels = packed(home)
     given = context(home, embedder)
     embedded = embed(stage, "clip", given)
@@ -148,36 +133,25 @@ def test_a_score_is_the_largest_cosine_with_a_domain_text_or_that_with_the_own_c
         assert row["clip_score"] == pytest.approx(image @ mean / np.linalg.norm(mean), abs=1e-3)
 
 
-# ---------------------------------------------------------------- rules
-
-
 tables = st.lists(
     st.tuples(st.integers(0, 2), st.sampled_from([-0.5, 0.1, 0.2, 0.3, 0.9])), max_size=30
 )
 
 
 def as_rows(table: Sequence[tuple[int, float]]) -> pl.DataFrame:
-    columns = {
-        "key": [f"{index:02d}" for index in range(len(table))],
-        "label": [label for label, _ in table],
-        "clip_score": [score for _, score in table],
-    }
+    rows = [(f"{index:02d}", *row) for index, row in enumerate(table)]
     schema = {"key": pl.String, "label": pl.Int64, "clip_score": pl.Float32}
-    return pl.DataFrame(columns, schema=schema)
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 @given(tables, st.sampled_from([Threshold, ClassThreshold]), st.sampled_from([-1.0, 0.15, 1.0]))
-def test_a_threshold_keeps_what_is_above_it(
-    table: list[tuple[int, float]], rule: Any, tau: float
-) -> None:
+def test_a_threshold_keeps_the_rest(table: list[tuple[int, float]], rule: Any, tau: float) -> None:
     kept = rule(model="clip", tau=tau).passes(as_rows(table))
     assert kept.to_list() == [score > tau for _, score in table]
 
 
 @given(tables, st.sampled_from([0.01, 0.3, 0.5, 1.0]), st.integers(1, 12))
-def test_the_top_fraction_keeps_the_best_of_each_class(
-    table: list[tuple[int, float]], fraction: float, cap: int
-) -> None:
+def test_the_best_of_each_class(table: list[tuple[int, float]], fraction: float, cap: int) -> None:
     rows = as_rows(table)
     kept = TopFraction(model="clip", fraction=fraction, cap=cap).passes(rows)
     for label in range(3):
@@ -187,9 +161,6 @@ def test_the_top_fraction_keeps_the_best_of_each_class(
         rest = own.join(best, on="key", how="anti")
         if best.height and rest.height:
             assert best["clip_score"].min() >= rest["clip_score"].max()  # type: ignore[operator]
-
-
-# ---------------------------------------------------------------- options
 
 
 def full(**settings: Any) -> Json:
@@ -209,28 +180,9 @@ def test_a_spec_holds_the_settings_of_the_chosen_rule_alone() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("given", "why"),
-    [
-        ({"tau": 0.2, "rule": "top-fraction"}, "filter.tau means nothing to rule=top-fraction"),
-        ({"cap": 9}, "filter.cap means nothing to rule=threshold; leave it out"),
-        ({"fraction": 0.5, "rule": "class-threshold"}, "filter.fraction means nothing"),
-        ({"fraction": 0, "rule": "top-fraction"}, "filter.fraction: "),
-        ({"cap": 0, "rule": "top-fraction"}, "filter.cap: "),
-        ({"rule": "top"}, "filter.rule: .*'top'; .*there are: threshold, class-threshold, top-f"),
-        ({"rule": "treshold"}, "did you mean threshold"),
-        ({"filter__tao": 0.2}, "unknown setting of filter of .*'tao'; did you mean tau?"),
-        ({"filter__qqq": 0.2}, "there are: model, rule, tau"),
-    ],
-)
-def test_settings_that_contradict_each_other_are_refused(given: dict[str, Any], why: str) -> None:
-    with pytest.raises(RequestError, match=why):
-        full(**given)
-
-
 def test_the_preset_leaves_the_rule_open() -> None:
-    def of(preset: str, *settings: str) -> Any:
-        spec = resolve(preset, task="aircraft", source="retrieved", n=1, settings=settings)
+    def of(preset: str, *chosen: str) -> Any:
+        spec = resolve(preset, task="aircraft", source="retrieved", n=1, settings=chosen)
         return spec.options["filter"]
 
     assert of("paper")["tau"] == 0.2
@@ -242,15 +194,10 @@ def test_the_preset_leaves_the_rule_open() -> None:
 @pytest.mark.parametrize(
     ("setting", "why"),
     [
-        ("source.filter.rule=top-fraction", "set it to null if the preset gives it"),
-        ("source.tau=0.3", "source retrieved 'tau'; did you mean filter.tau?"),
+        ("filter.rule=top-fraction", "set it to null if the preset gives it"),
+        ("tau=0.3", "source retrieved 'tau'; did you mean filter.tau?"),
     ],
 )
-def test_a_wrong_setting_ends_the_command_before_any_work(
-    bench: Bench, home: Home, setting: str, why: str
-) -> None:
-    words = ["run", "--preset", "mini", "--source", "retrieved", "--task", "aircraft", "--set"]
-    done = bench(*words, setting)
-    assert done.code == 2
-    assert done.complaint.endswith(why)
+def test_a_wrong_setting_ends_the_command(bench: Bench, home: Home, setting: str, why: str) -> None:
+    assert refusal(bench, home, "retrieved", setting).endswith(why)
     assert not home.data.exists()
