@@ -121,9 +121,6 @@ def test_images_can_be_built_before_the_run(
     assert {path: content for path, content in files(home.data).items() if path in before} == before
 
 
-# ---------------------------------------------------------------- faults
-
-
 @pytest.mark.slow
 def test_two_processes_at_one_run_both_succeed_with_one_record(
     home: Home, preset: Path, colours: Path

@@ -115,9 +115,6 @@ def test_asking_for_too_many_says_how_many_there_are(run: Run, home: Home) -> No
     assert run("--n", "all").json["n"]["used"] == 24
 
 
-# ---------------------------------------------------------------- places that cannot be written
-
-
 def test_a_home_that_cannot_be_written_is_a_wrong_request(run: Run, home: Home) -> None:
     home.root.write_text("a file where the folder should be")
     done = run()

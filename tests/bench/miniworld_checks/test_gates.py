@@ -1,6 +1,5 @@
 """The gates of the miniature world: what passes, what misses, and how figures are measured."""
 
-import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -47,16 +46,12 @@ def domain_figures() -> Measurements:
         "zero_shot_real": 0.7, "zero_shot_rebuilt": 0.64,
     }  # fmt: skip
     distances = {"least": 9.0, "q05": 12.0, "median": 20.0}
+    names = ("tau", "kept", "domain_precision", "class_precision", "recall")
     rows = [(-1.0, 0.5, 0.8), (0.1, 0.7, 0.75), (0.3, 0.8, 0.4), (0.5, 0.9, 0.05)]
-    curve = [
-        {"tau": tau, "kept": 100, "domain_precision": precision + 0.05,
-         "class_precision": precision, "recall": recall}
-        for tau, precision, recall in rows
-    ]  # fmt: skip
-    kept = {"attribute": "tail_plane", "real": 0.9, "generated": 0.7, "chance": 0.5}
+    curve = [dict(zip(names, (t, 100, p + 0.05, p, r), strict=True)) for t, p, r in rows]
     return {
         "fidelity": fidelity,
-        "attributes": [kept],
+        "attributes": [{"attribute": "tail_plane", "real": 0.9, "generated": 0.7, "chance": 0.5}],
         "memorisation": {"copies": 0.0, "generated": distances, "real": distances},
         "clip": {
             "shipped": {"zero-shot": 0.5, "linear-probe": 0.9},
@@ -91,14 +86,11 @@ def all_figures() -> Measurements:
     return {
         "domains": {domain: domain_figures() for domain in CLASSES},
         "world": {
-            "convergence": {"fall": 0.009},
-            "curve": curve,
-            "recipe": dict.fromkeys(batches, 64),
-            "batch_norm": {"layers": 7, "training": 0, "changed": 0},
-            "megabytes": 24.0,
+            "convergence": {"fall": 0.009}, "curve": curve, "recipe": dict.fromkeys(batches, 64),
+            "batch_norm": {"layers": 7, "training": 0, "changed": 0}, "megabytes": 24.0,
             "speed": {"images_per_second": 10.0},
         },
-    }
+    }  # fmt: skip
 
 
 def test_figures_on_the_bounds_pass_every_gate() -> None:
@@ -151,7 +143,7 @@ def test_each_gate_can_be_missed(gate: str, path: str, value: object) -> None:
         part = part[parent]
     part[last] = value
     missed = {verdict.gate.name: verdict for verdict in judge_gates(figures) if verdict.missed}
-    verdict = next(missed[name] for name in missed if gate in name)
+    verdict = next(verdict for name, verdict in missed.items() if gate in name)
     assert verdict.row[-1] == ("MISSED" if parents[0] == "world" else "MISSED cars")
     assert verdict.gate.wanted
     assert ("not measured" in verdict.row[1]) == (value is None)
@@ -160,9 +152,6 @@ def test_each_gate_can_be_missed(gate: str, path: str, value: object) -> None:
 def test_every_gate_is_missed_by_one_of_the_cases() -> None:
     for gate in GATES:
         assert any(part in gate.name for part, _, _ in MISSES), gate.name
-
-
-# ---------------------------------------------------------------- generator
 
 
 def test_attributes_are_read_from_the_classes_read() -> None:
@@ -194,9 +183,6 @@ def test_copies_and_mirrored_copies_are_found() -> None:
     assert figures["copies"] == 0.5
 
 
-# ---------------------------------------------------------------- pool
-
-
 def truth_row(number: int, domain: str, name: str, kind: str, status: str = "ok") -> TruthRow:
     return TruthRow(number, f"images/{number}.png", domain, name, number, kind, "cars", "", status)
 
@@ -213,18 +199,14 @@ def test_the_curve_counts_what_each_threshold_keeps(tmp_path: Path) -> None:
     ]
     table = pl.DataFrame(truth, schema=list(TruthRow._fields), orient="row")
     table.write_parquet(tmp_path / "truth.parquet")
-    index = pl.DataFrame(
-        {
-            "url": [f"http://{PLACEHOLDER_HOST}/images/{number}.png" for number in (0, 1, 2)],
-            "class_name": [golf, golf, golf],
-            "clip_score": [0.4, 0.3, 0.1],
-        }
-    )
+    urls = [f"http://{PLACEHOLDER_HOST}/images/{number}.png" for number in (0, 1, 2)]
+    scores = [0.4, 0.3, 0.1]
+    index = pl.DataFrame({"url": urls, "class_name": [golf] * 3, "clip_score": scores})
     curve = retrieval_curve(index, "cars", tmp_path, [-1.0, 0.1, 0.35, 0.9])
-    assert curve["kept"].to_list() == [3, 2, 1, 0]
-    assert curve["domain_precision"].to_list() == pytest.approx([2 / 3, 1, 1, 0])
-    assert curve["class_precision"].to_list() == pytest.approx([1 / 3, 1 / 2, 1, 0])
-    assert curve["recall"].to_list() == pytest.approx([2 / 3, 2 / 3, 1 / 3, 0])
+    assert curve.select("kept", "domain_precision", "class_precision", "recall").rows() == [
+        pytest.approx(row)
+        for row in ((3, 2 / 3, 1 / 3, 2 / 3), (2, 1, 1 / 2, 2 / 3), (1, 1, 1, 1 / 3), (0, 0, 0, 0))
+    ]
 
 
 def curve_of(precision: Callable[[float], float]) -> pl.DataFrame:
@@ -236,7 +218,7 @@ def curve_of(precision: Callable[[float], float]) -> pl.DataFrame:
 def test_a_straight_line_has_no_bend() -> None:
     assert bend_of(curve_of(lambda tau: 0.5 + 0.3 * tau))[0] == pytest.approx(0, abs=1e-9)
     assert bend_of(curve_of(lambda tau: 0.5 + 0.3 * tau**2))[0] == pytest.approx(0, abs=1e-9)
-    assert bend_of(curve_of(lambda tau: 0.5))[0] == pytest.approx(0, abs=1e-9)
+    assert bend_of(curve_of(lambda _: 0.5))[0] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_knee_is_where_precision_stops_rising() -> None:
@@ -252,27 +234,17 @@ def test_precision_that_costs_more_than_half_of_the_recall_buys_nothing() -> Non
     assert precision_gain(curve_of(lambda tau: 0.5 + 0.4 * (tau > 0.55))) == pytest.approx(0)
 
 
-# ---------------------------------------------------------------- encoder
-
-
 def test_convergence_is_read_from_the_lines_that_hold(tmp_path: Path) -> None:
     losses = [(100, 5.0), (700, 9.0), (900, 3.0), (700, 3.0), (900, 2.99), (1000, 2.97)]
     lines = [
-        *(
-            {"model": "clip-training", "step": step, "validation_loss": loss}
-            for step, loss in losses
-        ),
-        {"model": "vae-training", "step": 5000, "psnr_db": 20.0},
+        {"model": "clip-training", "step": step, "validation_loss": loss} for step, loss in losses
     ]
+    lines.append({"model": "vae-training", "step": 5000, "psnr_db": 20.0})
     file = tmp_path / "curve.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert convergence(read_curve(file)) == {
-        "fall": 0.01,
-        "steps": [700, 1000],
-        "losses": [3.0, 2.97],
-    }
-    assert convergence(read_curve(file)[:1]) is None
-    assert convergence([]) is None
+    expected = {"fall": 0.01, "steps": [700, 1000], "losses": [3.0, 2.97]}
+    assert convergence(read_curve(file)) == expected
+    assert convergence(read_curve(file)[:1]) is convergence([]) is None
 
 
 def test_what_is_made_once_is_made_again_after_a_failure(tmp_path: Path) -> None:
@@ -288,12 +260,8 @@ def test_what_is_made_once_is_made_again_after_a_failure(tmp_path: Path) -> None
     with pytest.raises(RuntimeError):
         build_once(target, lambda folder: make(folder, True))
     assert not target.exists()
-    for _ in range(2):
-        assert build_once(target, lambda folder: make(folder, False)) == target
+    assert [build_once(target, lambda folder: make(folder, False)) for _ in "ab"] == [target] * 2
     assert made == [True, False]
-
-
-# ---------------------------------------------------------------- what is written
 
 
 def test_figures_and_page_are_written(tmp_path: Path) -> None:
@@ -306,12 +274,9 @@ def test_figures_and_page_are_written(tmp_path: Path) -> None:
     text = page(figures, judge_gates(figures))
     for part in ("tail plane", "20.0 points", "12.0", "| aircraft | zero-shot ", "52.0%", "60.0%"):
         assert part in text, part
-
-
-def test_weights_without_a_learning_curve_are_plotted_too(tmp_path: Path) -> None:
-    figures = copy.deepcopy(all_figures())
-    figures["world"]["curve"] = []
-    assert all(path.is_file() for path in write_plots(figures, tmp_path))
+    figures["world"]["curve"] = []  # Weights without a learning curve are plotted too.
+    (tmp_path / "without").mkdir()
+    assert all(path.is_file() for path in write_plots(figures, tmp_path / "without"))
 
 
 def test_a_folder_that_holds_no_weights_is_a_wrong_request(

@@ -28,9 +28,6 @@ def runs(*blocks: Block, **more: Any) -> list[tuple[str, int | None, int, float]
     return [(s.source, s.n, s.seed, s.train.lr) for s in expand(study(*blocks, **more))]
 
 
-# ---------------------------------------------------------------- what a study means
-
-
 def test_product_zip_and_both_combine_as_they_say() -> None:
     base = {"task": "cars", "source": "real"}
     crossed = Block(product={**base, "n": [1, 2], "seed": [0, 1]})
@@ -123,9 +120,6 @@ def test_the_canonical_json_of_a_value_is_that_of_its_plain_parts(value: object)
         assert canonical_json(data) == plain
 
 
-# ---------------------------------------------------------------- what is looked at once
-
-
 def test_what_changed_on_disk_is_seen_by_the_next_request(
     home: Home, preset: Path, tiny_clip: Path, colours: Path
 ) -> None:
@@ -150,9 +144,6 @@ def test_what_one_run_of_many_lacks_is_said(home: Home) -> None:
     specs = expand(study(Block(product={"task": ["cars", "cras"], "source": "real", "n": [1, 2]})))
     with pytest.raises(Exception, match="unknown task 'cras'"):
         all_with_fingerprints(specs, home)
-
-
-# ---------------------------------------------------------------- what is refused
 
 
 def block(**axes: Any) -> str:

@@ -18,9 +18,6 @@ def sentences(home: Home) -> list[str]:
         return conclusions(connection, STUDY)
 
 
-# ---------------------------------------------------------------- the two arms
-
-
 def test_conclusion_at_the_largest_common_n(home: Home) -> None:
     for seed in (0, 1):
         write_run(home, "retrieved", 500, right=80, seed=seed)
@@ -95,9 +92,6 @@ def test_what_was_not_compared_is_said(home: Home) -> None:
     assert "cannot be compared by linear-probe, as runs left no predictions" in sentences(home)[0]
 
 
-# ---------------------------------------------------------------- the unadapted model
-
-
 def test_harm_and_gain_against_the_unadapted_model(home: Home) -> None:
     write_run(home, "none", None, right=100)
     for seed in (0, 1):
@@ -147,9 +141,6 @@ def test_arms_that_stayed_the_unadapted_model_are_not_compared(home: Home, tmp_p
     page = write_report(home, tmp_path).html.read_text()
     assert "<th>epoch</th>" in page
     assert "<td>7</td>" in page
-
-
-# ---------------------------------------------------------------- the data-equivalence ratio
 
 
 def test_curves_say_how_many_images_are_worth_how_many(home: Home, tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ Runs = dict[tuple[str, int, int], float]
 UNADAPTED: Runs = {("none", 0, 0): 0.2}
 
 
-def answers(runs: Runs, metric: str = "accuracy") -> Answers:
+def answers(runs: Runs) -> Answers:
     """Let each run (arm, n, seed) be right on the first images of every class, up to its score."""
     labels = np.repeat(np.arange(CLASSES), PER_CLASS)
     place = np.tile(np.arange(PER_CLASS), CLASSES)
-    arms, sizes, seeds = (np.array(values) for values in zip(*runs, strict=True))
     right = np.array([round(share * PER_CLASS) for share in runs.values()])
     correct = (place[:, None] < right).astype(np.float64)
-    return Answers(correct, labels, arms, sizes, seeds, metric)
+    arms, sizes, seeds = map(np.array, zip(*runs, strict=True))
+    return Answers(correct, labels, arms, sizes, seeds, "accuracy")
 
 
 def curve(arm: str, scores: dict[int, float], seeds: int = 1) -> Runs:
@@ -53,8 +53,6 @@ def of_curves(a: dict[int, float], b: dict[int, float], others: Runs = UNADAPTED
     return worth(others | curve("a", a) | curve("b", b))
 
 
-# ---------------------------------------------------------------- by hand
-
 FLAT = {50: 0.4, 100: 0.5, 200: 0.5, 400: 0.48}
 
 
@@ -76,10 +74,7 @@ FLAT = {50: 0.4, 100: 0.5, 200: 0.5, 400: 0.48}
             100, 400, 0.5, id="more images of b that did no better do not count",
         ),
         pytest.param({50: 0.4, 100: 0.5}, {50: 0.4, 100: 0.5}, 100, 100, 0.5, id="equal"),
-        pytest.param(
-            FLAT, FLAT, 100, 100, 0.5,
-            id="equal and flat",
-        ),
+        pytest.param(FLAT, FLAT, 100, 100, 0.5, id="equal and flat"),
     ],
 )  # fmt: skip
 def test_a_ratio_by_hand(
@@ -97,9 +92,6 @@ def test_the_score_to_reach_is_bs_best_mean_over_seeds() -> None:
     result = worth(UNADAPTED | curve("a", {50: 0.4, 100: 0.5, 200: 0.6}, seeds=2) | scores)
     assert result.ratio == near(4)
     assert result.seeds == (2, 2)
-
-
-# ---------------------------------------------------------------- what the sizes cannot tell
 
 
 @pytest.mark.parametrize(
@@ -128,10 +120,8 @@ def test_an_interval_ends_at_the_bounds_with_a_mark() -> None:
 
 def test_images_without_a_gain_have_no_ratio() -> None:
     # A sum of three equal scores by three need not be the score again, to the last bit.
-    others = {("none", 0, 0): 0.46}
-    result = worth(
-        others | curve("a", {100: 0.5, 200: 0.6}, 3) | curve("b", {100: 0.4, 400: 0.46}, 3)
-    )
+    runs = {("none", 0, 0): 0.46} | curve("a", {100: 0.5, 200: 0.6}, 3)
+    result = worth(runs | curve("b", {100: 0.4, 400: 0.46}, 3))
     assert (result.ratio, result.low, result.high, result.without) == (None, None, None, 1.0)
 
 
@@ -168,9 +158,6 @@ def test_a_point_is_no_curve() -> None:
     assert equivalence(data, "b", "a") is None
 
 
-# ---------------------------------------------------------------- the interval
-
-
 def noisy(metric: str) -> Answers:
     """Two arms whose curves cross the same scores, on classes of unequal sizes."""
     generator = np.random.default_rng(1)
@@ -201,9 +188,8 @@ def slow_resample(data: Answers, generator: random.Random) -> float:
 
     def points(arm: str) -> list[tuple[int, float]]:
         means = []
-        for n, runs in groupby(
-            np.flatnonzero(data.arm == arm).tolist(), key=lambda run: int(data.n[run])
-        ):
+        of_arm = np.flatnonzero(data.arm == arm).tolist()
+        for n, runs in groupby(of_arm, key=lambda run: int(data.n[run])):
             by_seed = {int(data.seed[run]): score(run) for run in runs}
             means.append((n, math.fsum(by_seed[seed] for seed in seeds) / 3))
         return means
@@ -254,8 +240,6 @@ def test_the_unadapted_models_seed_is_no_seed_of_the_arms() -> None:
     assert worth(data, seed=5) == worth(other, seed=5)
 
 
-# ---------------------------------------------------------------- properties
-
 rising = st.lists(st.integers(12, 50), min_size=3, max_size=3, unique=True).map(sorted)
 SIZES = (50, 100, 400)
 
@@ -266,11 +250,8 @@ def measured(a: list[int], b: list[int]) -> Answers:
 
 
 @settings(max_examples=25, deadline=None)
-@given(a=rising, b=rising, seed=st.integers(0, 2**32 - 1))
-def test_the_order_of_images_within_a_class_is_nothing(
-    a: list[int], b: list[int], seed: int
-) -> None:
-    data = measured(a, b)
+@given(data=st.builds(measured, rising, rising), seed=st.integers(0, 2**32 - 1))
+def test_the_order_of_images_within_a_class_is_nothing(data: Answers, seed: int) -> None:
     shuffled = np.random.default_rng(seed).permutation(len(data.labels))
     within = shuffled[np.argsort(data.labels[shuffled], kind="stable")]
     one, other = worth(data), worth(dataclasses.replace(data, correct=data.correct[within]))
@@ -294,11 +275,9 @@ def test_whose_images_are_worth_more_does_not_depend_on_who_is_asked(
 
 
 @settings(max_examples=25, deadline=None)
-@given(a=rising, b=rising)
-def test_an_interval_lies_within_the_bounds_and_is_marked_only_there(
-    a: list[int], b: list[int]
-) -> None:
-    low, high = interval(worth(measured(a, b)))
+@given(st.builds(measured, rising, rising))
+def test_an_interval_lies_within_the_bounds_and_is_marked_only_there(data: Answers) -> None:
+    low, high = interval(worth(data))
     assert 1 - 1e-9 <= low.value <= high.value <= 8 + 1e-9
     for end in (low, high):
         if end.sign:
