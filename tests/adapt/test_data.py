@@ -43,32 +43,20 @@ def training_images(image_set: ImageSet, seed: int = 0) -> TrainingImages:
 
 
 def test_augmentation_depends_on_seed_epoch_and_key_alone(image_set: ImageSet) -> None:
-    images = training_images(image_set)
+    images, rows = training_images(image_set), image_set.select(None, 0, "random")
     first, label = images[SampledImage(1, 4)]
-    torch.rand(7)
-    again, _ = images[SampledImage(1, 4)]
-    assert torch.equal(first, again)
-    assert label == image_set.select(None, 0, "random")["label"][4]
-    assert not torch.equal(first, images[SampledImage(2, 4)][0])
-    assert not torch.equal(first, images[SampledImage(1, 4, copy=1)][0])
-    assert not torch.equal(first, training_images(image_set, seed=1)[SampledImage(1, 4)][0])
-
-
-def test_augmentation_follows_the_key_into_another_subset(image_set: ImageSet) -> None:
-    rows = image_set.select(None, 0, "random")
-    few = TrainingImages(image_set.data, rows[4:6], AUGMENT, 0)
-    assert torch.equal(
-        few[SampledImage(1, 0)][0], training_images(image_set)[SampledImage(1, 4)][0]
-    )
-
-
-def test_augmentation_leaves_the_global_generator_alone(image_set: ImageSet) -> None:
-    images = training_images(image_set)
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    images[SampledImage(1, 0)]
-    assert torch.equal(torch.rand(3), expected)
+    again, _ = images[SampledImage(1, 4)]
+    assert torch.equal(torch.rand(3), expected), "the global generator is left alone"
+    few = TrainingImages(image_set.data, rows[4:6], AUGMENT, 0)
+    for same in (again, few[SampledImage(1, 0)][0]):
+        assert torch.equal(first, same)
+    assert label == rows["label"][4]
+    others = images[SampledImage(2, 4)], images[SampledImage(1, 4, copy=1)]
+    for other, _ in (*others, training_images(image_set, seed=1)[SampledImage(1, 4)]):
+        assert not torch.equal(first, other)
 
 
 def test_workers_and_memory_change_nothing(

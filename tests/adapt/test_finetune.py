@@ -102,13 +102,6 @@ def test_vit_b_16_equals_a_plain_loop(tmp_path: Path) -> None:
     assert min((after[name] - value).abs().max() for name, value in before.items()) > 1e-4
 
 
-def test_accumulation_equals_the_full_batch(tmp_path: Path) -> None:
-    whole = adapt(tmp_path, run="whole")
-    parts = adapt(tmp_path, msgspec.structs.replace(SPEC, micro_batch=5), run="parts")
-    assert_same(whole.classifier.state(), parts.classifier.state(), 2e-6)
-    assert losses(parts) == pytest.approx(losses(whole), rel=1e-5)
-
-
 class ShortMemory:
     """Cross-entropy on a device that holds a few images at a time."""
 
@@ -124,20 +117,18 @@ class ShortMemory:
         return loss
 
 
-def test_short_memory_halves_the_forward_pass_and_never_the_batch(tmp_path: Path) -> None:
-    whole = adapt(tmp_path, run="whole")
-    memory = ShortMemory(room=5)
-    parts = adapt(tmp_path, objective=memory, run="parts")
-    assert_same(whole.classifier.state(), parts.classifier.state(), 2e-6)
-    assert losses(parts) == pytest.approx(losses(whole), rel=1e-5)
+def test_accumulation_and_short_memory_equal_the_full_batch(tmp_path: Path) -> None:
+    whole, memory = adapt(tmp_path, run="whole"), ShortMemory(room=5)
+    parts = adapt(tmp_path, msgspec.structs.replace(SPEC, micro_batch=5), run="parts")
+    halved = adapt(tmp_path, objective=memory, run="halved")
+    for adapted in (parts, halved):
+        assert_same(whole.classifier.state(), adapted.classifier.state(), 2e-6)
+        assert losses(adapted) == pytest.approx(losses(whole), rel=1e-5)
     assert memory.seen == [4] * 30
-    assert [epoch.micro_batch for epoch in parts.history] == [None, 4, 4, 4]
+    assert [epoch.micro_batch for epoch in halved.history] == [None, 4, 4, 4]
     assert {epoch.micro_batch for epoch in whole.history} == {None}
-
-
-def test_memory_too_short_for_one_image_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"memory is too short for 1 images"):
-        adapt(tmp_path, objective=ShortMemory(room=0))
+        adapt(tmp_path, objective=ShortMemory(room=0), run="none")
 
 
 def test_frozen_tower_stays(tmp_path: Path) -> None:
@@ -148,19 +139,18 @@ def test_frozen_tower_stays(tmp_path: Path) -> None:
     assert changed == {"head.weight", "head.bias"}
 
 
-def test_earliest_of_equal_epochs_is_chosen(tmp_path: Path) -> None:
-    scores = iter([0.2, 0.5, 0.5, 0.5])
-    adapted = adapt(tmp_path, validate=lambda *_: next(scores))
-    assert adapted.chosen.epoch == 1
-    assert [epoch.score for epoch in adapted.history] == [0.2, 0.5, 0.5, 0.5]
-
-
-def test_no_change_is_a_candidate(tmp_path: Path) -> None:
-    before = world(tmp_path)[0].state()
-    scores = iter([0.9, 0.5, 0.9, 0.1])
-    adapted = adapt(tmp_path, validate=lambda *_: next(scores))
-    assert adapted.chosen.epoch == 0
-    assert_same(adapted.classifier.state(), before, 0)
+@pytest.mark.parametrize(
+    ("scores", "chosen"), [([0.2, 0.5, 0.5, 0.5], 1), ([0.9, 0.5, 0.9, 0.1], 0)]
+)
+def test_earliest_of_equal_epochs_is_chosen_and_no_change_is_a_candidate(
+    tmp_path: Path, scores: list[float], chosen: int
+) -> None:
+    before, left = world(tmp_path)[0].state(), iter(scores)
+    adapted = adapt(tmp_path, validate=lambda *_: next(left))
+    assert adapted.chosen.epoch == chosen
+    assert [epoch.score for epoch in adapted.history] == scores
+    if chosen == 0:
+        assert_same(adapted.classifier.state(), before, 0)
 
 
 @pytest.mark.parametrize("epochs", [0, 3])
@@ -201,11 +191,7 @@ def test_environment_does_not_scale_the_gradient(
 
 def test_finished_training_is_not_repeated_and_keeps_no_optimiser(tmp_path: Path) -> None:
     first = adapt(tmp_path)
-
-    def refuse(*_: object) -> float:
-        raise AssertionError("validated again")
-
-    second = adapt(tmp_path, validate=refuse)
+    second = adapt(tmp_path, validate=lambda *_: pytest.fail("validated again"))
     assert_same(first.classifier.state(), second.classifier.state(), 0)
     assert second.history == first.history
     files = sorted(path.name for path in (tmp_path / "run").rglob("*") if path.is_file())
@@ -240,15 +226,11 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
     assert position(tmp_path) == (2, 0)
     assert all(value.isfinite().all() for value in kept(tmp_path).last.values())
     assert adapt(tmp_path).history[-1].epoch == 3
-
-
-def test_loss_that_is_no_number_stops_within_the_epoch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    # Within an epoch it stops at the next look at the losses.
     save_always(monkeypatch, check_steps=2)
-    poison = Poison(calls=8)
-    with pytest.raises(BenchError, match="not a number at step 9 of 20 of epoch 1 "):
-        adapt(tmp_path, msgspec.structs.replace(SPEC, batch_size=2), objective=poison)
-    assert poison.calls == -2  # It stops at the next look at the losses.
-    assert position(tmp_path) == (1, 8)
-    assert all(value.isfinite().all() for value in kept(tmp_path).last.values())
+    poison, folder = Poison(calls=8, gradient=gradient), tmp_path / "within"
+    with pytest.raises(BenchError, match="at step 9 of 20 of epoch 1 "):
+        adapt(folder, msgspec.structs.replace(SPEC, batch_size=2), objective=poison)
+    assert poison.calls == -2
+    assert position(folder) == (1, 8)
+    assert all(value.isfinite().all() for value in kept(folder).last.values())

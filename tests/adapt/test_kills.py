@@ -86,9 +86,12 @@ def test_killed_training_continues_bit_for_bit(
     assert resumed.chosen.epoch == 2
 
 
-def interrupted(folder: Path, spec: TrainSpec, calls: int) -> None:
+def interrupted(folder: Path, calls: int = 5) -> dict[str, Tensor]:
+    """Leave a training that ended at a call, and return the weights of an undisturbed one."""
+    undisturbed = adapt(folder, run="undisturbed")
     with pytest.raises(EndedError):
-        adapt(folder, spec, objective=WatchedLoss(at=calls + 1))
+        adapt(folder, objective=WatchedLoss(at=calls + 1))
+    return undisturbed.classifier.state()
 
 
 @settings(max_examples=8, deadline=None)
@@ -130,7 +133,7 @@ def test_what_was_trained_on_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_always(monkeypatch, check_steps=1)
-    interrupted(tmp_path, SPEC, calls=5)
+    interrupted(tmp_path)
     assert position(tmp_path) == (2, 2)
     classifier, images = world(tmp_path)
     images.__class__ = RecordingImages
@@ -142,26 +145,22 @@ def test_what_was_trained_on_is_not_read_again(
     assert images.asked == [sample for batch in remaining for sample in batch]
 
 
-def test_workers_and_nodes_may_change_between_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("changes", "sizes", "tolerance"),
+    [({"workers": 1, "nodes": 2}, [8, 16, 16, 8], 0), ({"micro_batch": 4}, [4] * 12, 2e-6)],
+)
+def test_workers_nodes_and_forward_passes_may_change_between_runs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, int],
+    sizes: list[int],
+    tolerance: float,
 ) -> None:
     save_always(monkeypatch, check_steps=2)
-    undisturbed = adapt(tmp_path, run="undisturbed")
-    interrupted(tmp_path, SPEC, calls=5)
-    adapt(tmp_path, msgspec.structs.replace(SPEC, workers=1, nodes=2))
-    assert_same(kept(tmp_path).last, undisturbed.classifier.state(), 0)
-
-
-def test_smaller_forward_passes_continue_what_ran_out_of_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save_always(monkeypatch, check_steps=2)
-    undisturbed = adapt(tmp_path, run="undisturbed")
-    interrupted(tmp_path, SPEC, calls=5)
-    loss = WatchedLoss()
-    adapt(tmp_path, msgspec.structs.replace(SPEC, micro_batch=4), objective=loss)
-    assert loss.sizes == [4] * 12
-    assert_same(kept(tmp_path).last, undisturbed.classifier.state(), 2e-6)
+    undisturbed, loss = interrupted(tmp_path), WatchedLoss()
+    adapt(tmp_path, msgspec.structs.replace(SPEC, **changes), objective=loss)
+    assert loss.sizes == sizes
+    assert_same(kept(tmp_path).last, undisturbed, tolerance)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The classifier: its heads, its frozen batch statistics, its files."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from adapt.models import Classifier, Clip, ClipEmbedder, load_clip, random_head, text_head
 from bench.core.errors import BenchError, RequestError
 from bench.core.specs import TrainSpec
+from bench.core.task import Task
 from tests.support.tiny_clip import SIGLIP, SIZE, colour_task, square, write_tiny_clip
 from tests.support.tiny_training import N, adapt, world
 
@@ -31,38 +33,36 @@ def images(count: int) -> torch.Tensor:
     return torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
 
+TASK = colour_task()
+
+
 def test_text_head_is_open_clips_zero_shot_classifier_times_the_scale(clip: Clip) -> None:
-    task = colour_task()
     reference = open_clip.build_zero_shot_classifier(
-        clip.model, clip.tokenizer, task.class_names, task.templates
+        clip.model, clip.tokenizer, TASK.class_names, TASK.templates
     )
     expected = reference.T * clip.model.logit_scale.exp()
     # Rows are as long as the scale, about 14, of which 5e-6 are a few units in the last place.
-    torch.testing.assert_close(text_head(clip, task), expected, rtol=1e-6, atol=5e-6)
+    torch.testing.assert_close(text_head(clip, TASK), expected, rtol=1e-6, atol=5e-6)
 
 
 def test_unadapted_logits_are_clips_similarities(clip: Clip) -> None:
-    task = colour_task()
-    classifier = Classifier.from_clip(clip, task)
     with torch.no_grad():
         features = clip.model.encode_image(images(4), normalize=True)
-        logits = classifier(images(4))
-    torch.testing.assert_close(logits, features @ text_head(clip, task).T, rtol=1e-5, atol=1e-5)
+        logits = Classifier.from_clip(clip, TASK)(images(4))
+    torch.testing.assert_close(logits, features @ text_head(clip, TASK).T, rtol=1e-5, atol=1e-5)
 
 
 def test_random_head_has_rows_as_long_as_the_text_heads(clip: Clip) -> None:
-    task = colour_task()
-    head = random_head(clip, task, seed=3)
-    torch.testing.assert_close(head.norm(dim=1), text_head(clip, task).norm(dim=1))
-    assert torch.equal(head, random_head(clip, task, seed=3))
-    assert not torch.equal(head, random_head(clip, task, seed=4))
+    head = random_head(clip, TASK, seed=3)
+    torch.testing.assert_close(head.norm(dim=1), text_head(clip, TASK).norm(dim=1))
+    assert torch.equal(head, random_head(clip, TASK, seed=3))
+    assert not torch.equal(head, random_head(clip, TASK, seed=4))
 
 
 def test_adapting_a_classifier_leaves_its_clip_alone(clip: Clip) -> None:
     before = {name: value.clone() for name, value in clip.model.state_dict().items()}
-    classifier = Classifier.from_clip(clip, colour_task())
     with torch.no_grad():
-        for parameter in classifier.parameters():
+        for parameter in Classifier.from_clip(clip, TASK).parameters():
             parameter.add_(1.0)
     after = clip.model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
@@ -102,39 +102,32 @@ def test_a_timm_tower_embeds_and_trains(tmp_path: Path, timm: dict[str, Any]) ->
     assert random_head(clip, colour_task(), seed=0).shape == text_head(clip, colour_task()).shape
 
 
-def test_folder_without_weights_is_refused(tmp_path: Path) -> None:
-    write_tiny_clip(tmp_path)
-    (tmp_path / "open_clip_model.safetensors").unlink()
-    with pytest.raises(RequestError, match=r"open_clip_model\.safetensors"):
-        load_clip(tmp_path)
-
-
-def test_damaged_weights_are_a_clear_error(tmp_path: Path) -> None:
-    write_tiny_clip(tmp_path)
-    (tmp_path / "open_clip_model.safetensors").write_bytes(b"half")
-    with pytest.raises(BenchError, match="does not load"):
+@pytest.mark.parametrize("content", [None, b"half"])
+def test_missing_and_damaged_weights_are_a_clear_error(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    weights = write_tiny_clip(tmp_path) / "open_clip_model.safetensors"
+    weights.unlink() if content is None else weights.write_bytes(content)
+    error = BenchError if content else RequestError
+    with pytest.raises(error, match="does not load" if content else re.escape(weights.name)):
         load_clip(tmp_path)
 
 
 def test_embeddings_do_not_depend_on_the_batch(clip: Clip) -> None:
     pictures = [square(index % 3, index) for index in range(5)]
     whole = ClipEmbedder(clip).images(iter(pictures))
-    assert whole.shape == (5, clip.dim)
-    assert whole.dtype == np.float32
+    assert (whole.shape, whole.dtype) == ((5, clip.dim), np.dtype(np.float32))
     np.testing.assert_allclose(ClipEmbedder(clip, batch_size=2).images(pictures), whole, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-6)
     with torch.no_grad():
         direct = clip.model.encode_image(clip.preprocess_val(pictures[3])[None], normalize=True)
     np.testing.assert_allclose(whole[3], direct[0].numpy(), atol=1e-6)
-
-
-def test_nothing_embeds_to_nothing(clip: Clip) -> None:
-    assert ClipEmbedder(clip).images([]).shape == (0, clip.dim)
-    assert ClipEmbedder(clip).texts([]).shape == (0, clip.dim)
+    nothing = ClipEmbedder(clip).images([]), ClipEmbedder(clip).texts([])
+    assert {embedded.shape for embedded in nothing} == {(0, clip.dim)}
 
 
 def test_text_embeddings_point_along_the_text_head(clip: Clip) -> None:
-    task = colour_task().__class__(
+    task = Task(
         name="one", version=1, class_names=("red",), templates=("a {} square",), domain_texts=()
     )
     head = torch.nn.functional.normalize(text_head(clip, task), dim=1)
