@@ -127,6 +127,18 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_clip(tmp_path_factory.mktemp("weights") / "tiny-clip")
 
 
+@pytest.fixture
+def large_weights(tmp_path: Path) -> Path:
+    """A folder of weights that are too large for one thread; they take no room on disk."""
+    from bench.runtime.threads import SMALL_BYTES
+
+    folder = tmp_path / "large"
+    folder.mkdir()
+    with (folder / "weights.safetensors").open("wb") as stream:
+        stream.truncate(SMALL_BYTES + 1)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A task as a tree of class folders: noisy squares of three colours."""

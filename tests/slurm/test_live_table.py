@@ -24,7 +24,6 @@ ARMS = (("none", None, 0), ("retrieved", 160, 0), ("retrieved", 160, 1), ("synth
 
 @pytest.fixture
 def specs(tmp_path: Path) -> list[RunSpec]:
-    """The runs of a small study."""
     elsewhere = Home(tmp_path / "elsewhere")
     return [write_run(elsewhere, source, n, seed=seed).spec for source, n, seed in ARMS]
 
@@ -32,11 +31,9 @@ def specs(tmp_path: Path) -> list[RunSpec]:
 def end(home: Home, index: int, right: int = 130, **changes: Any) -> None:
     """Let a run of the study end."""
     source, n, seed = ARMS[index]
-    times: dict[str, Any] = {
-        "started": "2026-01-01T10:00:00+00:00",
-        "finished": "2026-01-01T10:00:12+00:00",
-    }
-    write_run(home, source, n, right, seed=seed, **times, **changes)
+    day = "2026-01-01T10:00:{}+00:00".format
+    changes |= {"started": day("00"), "finished": day("12")}
+    write_run(home, source, n, right, seed=seed, **changes)
 
 
 def test_cells_are_means_over_the_seeds_that_are_done(home: Home, specs: list[RunSpec]) -> None:

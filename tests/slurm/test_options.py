@@ -1,6 +1,5 @@
 """The options of Slurm jobs, and the sbatch script that they become."""
 
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,9 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.mark.parametrize(
     ("written", "minutes"),
-    [
-        ("90m", 90), ("12h", 720), ("2d", 2880),
-        ("04:00:00", 240), ("1-12:00:00", 2160),
-    ],
-)  # fmt: skip
-def test_times_are_minutes(written: Any, minutes: int) -> None:
+    [("90m", 90), ("12h", 720), ("2d", 2880), ("04:00:00", 240), ("1-12:00:00", 2160)],
+)
+def test_times_are_minutes(written: str, minutes: int) -> None:
     assert JobOptions(time=written).minutes == minutes
 
 
@@ -92,28 +88,22 @@ def detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "bin" / "srun"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent))
 
 
 @pytest.mark.usefixtures("detected")
 def test_the_sbatch_text_is_as_it_was(tmp_path: Path) -> None:
-    profile = read_profile(
-        None,
-        [
-            *("partition=gpu", "account=vision", "qos=normal", "constraint=a100", "cpus=8"),
-            *("mem=48G", "time=4h", "run.signal=120", "run.extra={reservation: spring}"),
-            "setup=[module load cuda]",
-        ],
-    )
-    planned = PlannedArray(
-        "run", "aircraft/retrieved/run", [["a"], ["b"], ["c"]], nodes=2, processes=8
-    )
+    settings = "partition=gpu account=vision qos=normal constraint=a100 cpus=8 mem=48G time=4h"
+    more = ["run.signal=120", "run.extra={reservation: spring}", "setup=[module load cuda]"]
+    profile = read_profile(None, [*settings.split(), *more])
+    tasks = [["a"], ["b"], ["c"]]
+    planned = PlannedArray("run", "aircraft/retrieved/run", tasks, nodes=2, processes=8)
     study = StudyFolder(Home(Path("/home/of/results")), "figure2")
-    settings = submit.job_parameters(planned, profile, Path("/code"), ["11", "12"], 2)
+    parameters = submit.job_parameters(planned, profile, Path("/code"), ["11", "12"], 2)
     executor = submit.executor_of(study, "run", profile)
-    executor.update_parameters(**settings, comment="bench:0123456789ab")
-    executor.parameters["map_count"] = len(planned.tasks)  # as submitit does for an array
+    executor.update_parameters(**parameters, comment="bench:0123456789ab")
+    executor.parameters["map_count"] = len(tasks)  # as submitit does for an array
     text = executor._make_submission_file_text("COMMAND", "")
     assert text == (GOLDEN / "run.sbatch").read_text()
 

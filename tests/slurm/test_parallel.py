@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
 
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -17,20 +17,18 @@ from bench.storage.study_folder import StudyFolder, Submitted
 from slurm.local import in_process
 from slurm.parallel import PROCESS_BYTES, gpus, ordered, processes_for
 from tests.conftest import Bench
+from tests.support.command_line import write_study
+
+
+def spec_of(
+    preset: Path, task: Path | str, source: str, n: int | None, seed: int = 0, settings: Any = ()
+) -> RunSpec:
+    return resolve(str(preset), task=str(task), source=source, n=n, seed=seed, settings=settings)
 
 
 @pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """A folder of weights that are too large for one thread; they take no room on disk."""
-    folder = tmp_path / "large"
-    folder.mkdir()
-    with (folder / "weights.safetensors").open("wb") as stream:
-        stream.truncate(threads.SMALL_BYTES + 1)
-    return folder
-
-
-def spec_of(preset: Path, task: Path | str, source: str, n: int | None, seed: int = 0) -> RunSpec:
-    return resolve(str(preset), task=str(task), source=source, n=n, seed=seed, settings={})
+def five(preset: Path, colours: Path) -> list[RunSpec]:
+    return [spec_of(preset, colours, "real", n) for n in range(4, 9)]
 
 
 @pytest.fixture
@@ -58,14 +56,11 @@ def with_memory(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 
 @pytest.mark.usefixtures("three_cores")
 def test_small_networks_have_a_process_a_core_and_never_more_than_runs(
-    home: Home, preset: Path, colours: Path, monkeypatch: pytest.MonkeyPatch
+    home: Home, five: list[RunSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    specs = [spec_of(preset, colours, "real", n) for n in range(4, 9)]
-    assert processes_for(specs, home) == 3
-    assert processes_for(specs[:2], home) == 2
-    assert processes_for(specs[:1], home) == 1
+    assert [processes_for(five[:count], home) for count in (5, 2, 1)] == [3, 2, 1]
     with_memory(monkeypatch, 2**32)
-    assert processes_for(specs, home) == 2
+    assert processes_for(five, home) == 2
 
 
 @pytest.mark.usefixtures("three_cores")
@@ -83,45 +78,37 @@ def test_small_networks_have_a_process_a_core_and_never_more_than_runs(
     ],
 )
 def test_a_container_has_the_processes_that_its_limits_allow(
-    cpu: str, memory: str, processes: int, cgroup: Path, home: Home, preset: Path, colours: Path
+    cpu: str, memory: str, processes: int, cgroup: Path, home: Home, five: list[RunSpec]
 ) -> None:
     (cgroup / "cpu.max").write_text(cpu)
     (cgroup / "memory.max").write_text(memory, errors="surrogateescape")
-    specs = [spec_of(preset, colours, "real", n) for n in range(4, 9)]
-    assert processes_for(specs, home) == processes
+    assert processes_for(five, home) == processes
 
 
 @pytest.mark.usefixtures("three_cores")
 @pytest.mark.parametrize("setting", ["model", "source.filter.model"])
 def test_one_large_network_has_all_cores(
-    setting: str, home: Home, preset: Path, large: Path
+    setting: str, home: Home, preset: Path, large_weights: Path
 ) -> None:
-    specs = [
-        resolve(str(preset), task="cars", source="retrieved", n=n, settings={setting: str(large)})
-        for n in (4, 5)
-    ]
+    large = {setting: str(large_weights)}
+    specs = [spec_of(preset, "cars", "retrieved", n, settings=large) for n in (4, 5)]
     assert processes_for(specs, home) == 1
 
 
 def test_gpus_have_a_process_each(
-    home: Home, preset: Path, colours: Path, monkeypatch: pytest.MonkeyPatch
+    home: Home, five: list[RunSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    specs = [spec_of(preset, colours, "real", n) for n in (4, 5, 6)]
-    assert processes_for(specs, home) == 2
+    assert processes_for(five, home) == 2
 
 
 @pytest.mark.parametrize(
     ("named", "seen"),
     [
-        ("0,-1,1", ["0"]),
-        ("-1", []),
-        ("2, -1, 3", ["2"]),
-        ("NoDevFiles", []),
-        ("GPU-8932f937,5", ["GPU-8932f937", "5"]),
-        ("", []),
+        ("0,-1,1", ["0"]), ("-1", []), ("2, -1, 3", ["2"]), ("NoDevFiles", []),
+        ("GPU-8932f937,5", ["GPU-8932f937", "5"]), ("", []),
     ],
-)
+)  # fmt: skip
 def test_gpus_are_those_that_cuda_sees(
     named: str, seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,9 +146,8 @@ def test_sources_that_others_collect_come_last(
     specs = [spec_of(preset, colours, "real", 6), spec_of(preset, colours, "none", 0)]
     specs = all_with_fingerprints(specs, home)
     study = StudyFolder(home, "here")
-    study.submit(
-        Submitted(name="here", runs={spec.run_id: spec.source for spec in specs}, on="debug")
-    )
+    runs = {spec.run_id: spec.source for spec in specs}
+    study.submit(Submitted(name="here", runs=runs, on="debug"))
     with marked_as_collecting(specs[0], home):
         assert [is_collected_elsewhere(spec, home) for spec in specs] == [True, False]
         in_process(specs, study, Progress())
@@ -189,8 +175,7 @@ def test_a_study_runs_in_processes_of_one_thread(
     if setting:
         monkeypatch.setenv("OMP_NUM_THREADS", setting)
     axes = {"task": [str(colours)], "source": ["real"], "n": [6, 7]}
-    study = tmp_path / "here.yaml"
-    study.write_text(yaml.safe_dump({"preset": str(preset), "grid": [{"product": axes}]}))
+    study = write_study(tmp_path, preset, axes, name="here", epochs=2)
     assert bench("sweep", str(study), "--parallel", "auto").code == 0
     records = [json.loads(path.read_text()) for path in home.runs.glob("*/record.json")]
     assert [f"{used} threads" in record["device"] for record in records] == [True, True]

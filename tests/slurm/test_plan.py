@@ -15,10 +15,11 @@ from bench.steps.prepare import with_fingerprints
 from bench.storage.run_folder import write_spec
 from bench.storage.stage import UnfinishedError
 from slurm.job import execute
-from slurm.plan import PlannedArray, plan, report
+from slurm.plan import plan, report
 from tests.conftest import Web
 
 QUIET = Progress(quiet=True)
+KINDS = ["scan", "download", "embed", "build", "run"]
 
 
 @pytest.fixture
@@ -34,16 +35,11 @@ def spec_of(home: Home, preset: Path, web: Web) -> Any:
     return make
 
 
-def kinds(planned: list[PlannedArray]) -> list[tuple[str, int]]:
-    return [(array.kind, len(array.tasks)) for array in planned]
-
-
 def test_stages_come_before_runs_and_the_report_last(home: Home, spec_of: Any) -> None:
     specs = [spec_of("retrieved", n) for n in (10, 20)] + [spec_of("none", None)]
     planned = plan(specs, home, {"scan": {"workers": 3}}, QUIET)
-    assert kinds(planned) == [
-        ("run", 1), ("scan", 3), ("download", 8), ("embed", 8), ("build", 1), ("run", 2),
-    ]  # fmt: skip
+    assert [array.kind for array in planned] == ["run", *KINDS]
+    assert [len(array.tasks) for array in planned] == [1, 3, 8, 8, 1, 2]
     assert [array.after for array in planned] == [(), (), (1,), (2,), (3,), (4,)]
     # One set of images serves every n.
     assert report(planned, ["7"]).after == (0, 5)
@@ -56,14 +52,9 @@ def test_stages_come_before_runs_and_the_report_last(home: Home, spec_of: Any) -
 def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:
     spec = spec_of("retrieved")
     write_spec(home, spec)
-    for kind, left in (
-        ("scan", ["download", "embed", "build", "run"]),
-        ("download", ["embed", "build", "run"]),
-        ("embed", ["build", "run"]),
-        ("build", ["run"]),
-    ):
+    for done, kind in enumerate(KINDS[:-1], 1):
         execute(str(home.root), "study", kind, [spec.run_id])
-        assert [array.kind for array in plan([spec], home, {}, QUIET)] == left
+        assert [array.kind for array in plan([spec], home, {}, QUIET)] == KINDS[done:]
     scan = WorkSelection(stages=frozenset({"scan"}))
     with pytest.raises(UnfinishedError):
         collect_images(spec_of("retrieved", source__download__shard_size=50), home, QUIET, scan)
@@ -72,8 +63,7 @@ def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:
 def test_variants_of_one_source_share_its_arrays(home: Home, spec_of: Any) -> None:
     specs = [spec_of("retrieved", source__filter__tau=tau) for tau in (-1, 0.1)]
     planned = plan(specs, home, {}, QUIET)
-    kinds_in_order = [array.kind for array in planned]
-    assert kinds_in_order == ["scan", "download", "embed", "build", "run"]
+    assert [array.kind for array in planned] == KINDS
     assert set(planned[0].tasks[0]) == {spec.run_id for spec in specs}
 
 
@@ -82,27 +72,19 @@ def test_a_job_executes_as_many_runs_as_its_profile_says(home: Home, spec_of: An
     [runs] = plan(specs, home, {"run": {"runs": 2}}, QUIET)
     assert [len(task) for task in runs.tasks] == [2, 1]
     assert {run for task in runs.tasks for run in task} == {spec.run_id for spec in specs}
+    (run,) = plan(specs[:1], home, {}, QUIET)
+    assert run.title == "mini-aircraft/none/0/0"
 
 
 def test_runs_of_several_processes_are_an_array_of_their_own(home: Home, spec_of: Any) -> None:
     specs = [spec_of("none", None), spec_of("none", None, train__nodes=2, train__gpus_per_node=4)]
-    planned = plan(specs, home, {}, QUIET)
-    assert {(array.kind, array.nodes, array.processes) for array in planned} == {
-        ("run", 1, 1),
-        ("run", 2, 4),
-    }
+    planned = {(a.kind, a.nodes, a.processes) for a in plan(specs, home, {}, QUIET)}
+    assert planned == {("run", 1, 1), ("run", 2, 4)}
 
 
 def test_a_source_of_sources_waits_for_its_task_s_other_stages(home: Home, spec_of: Any) -> None:
-    specs = [
-        spec_of("mixed", source__parts={"real": 0.5, "retrieved": 0.5}),
-        spec_of("retrieved"),
-    ]
+    mixed = spec_of("mixed", source__parts={"real": 0.5, "retrieved": 0.5})
+    specs = [mixed, spec_of("retrieved")]
     planned = plan(specs, home, {}, QUIET)
     build = next(array for array in planned if array.title.endswith("mixed/build"))
     assert [planned[index].title for index in build.after] == ["mini-aircraft/retrieved/build"]
-
-
-def test_one_run_is_named_by_task_source_n_and_seed(home: Home, spec_of: Any) -> None:
-    (run,) = plan([spec_of("none", None)], home, {}, QUIET)
-    assert run.title == "mini-aircraft/none/0/0"

@@ -8,30 +8,22 @@ from bench.core.duration import format_duration, format_durations
 @pytest.mark.parametrize(
     ("seconds", "text", "in_hours"),
     [
-        (0, "0 s", "0 s"),
-        (0.0097, "0.01 s", "0.01 s"),
-        (0.31, "0.31 s", "0.31 s"),
-        (9.96, "10 s", "10 s"),
-        (43.2, "43 s", "43 s"),
-        (119.6, "2 min", "2 min"),
-        (7_199, "2 h", "2 h"),
-        (47 * 3_600, "47 h", "47 h"),
-        (12 * 86_400, "12 days", "288 h"),
+        (0, "0 s", None), (0.0097, "0.01 s", None), (0.31, "0.31 s", None), (9.96, "10 s", None),
+        (43.2, "43 s", None), (119.6, "2 min", None), (7_199, "2 h", None),
+        (47 * 3_600, "47 h", None), (12 * 86_400, "12 days", "288 h"),
     ],
-)
-def test_a_duration(seconds: float, text: str, in_hours: str) -> None:
+)  # fmt: skip
+def test_a_duration(seconds: float, text: str, in_hours: str | None) -> None:
     assert format_duration(seconds) == text
-    assert format_duration(seconds, longest="h") == in_hours
+    assert format_duration(seconds, longest="h") == (in_hours or text)
 
 
 @pytest.mark.parametrize(
     ("low", "high", "text"),
     [
-        (13.7, 43.2, "14 to 43 s"),
-        (43, 43.1, "43 s"),
-        (50, 300, "50 s to 5 min"),
-        (110, 150, "1.8 to 2.5 min"),
+        (13.7, 43.2, "14 to 43 s"), (43, 43.1, "43 s"),
+        (50, 300, "50 s to 5 min"), (110, 150, "1.8 to 2.5 min"),
     ],
-)
+)  # fmt: skip
 def test_a_range_of_durations_names_its_unit_once(low: float, high: float, text: str) -> None:
     assert format_durations(low, high) == text

@@ -8,20 +8,26 @@ from bench.core import progress as progress_module
 from bench.core.progress import Progress
 
 
+@pytest.fixture(autouse=True)
+def _every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "_SECONDS_BETWEEN_LOG_LINES", 0.0)
+
+
 def count_off(progress: Progress, label: str, total: int | None, count: int) -> None:
     with progress.bar(label, total, "shard") as bar:
         for _ in range(count):
             bar.advance()
 
 
-def test_short_work_leaves_no_line_in_a_log_file() -> None:
+def test_short_work_and_a_quiet_one_leave_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
+    count_off(Progress(stream, quiet=True), "scan", 2, 2)
+    monkeypatch.undo()
     count_off(Progress(stream), "scan", 3, 3)
     assert stream.getvalue() == ""
 
 
-def test_long_work_is_reported_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_module, "_SECONDS_BETWEEN_LOG_LINES", 0.0)
+def test_long_work_is_reported_line_by_line() -> None:
     stream = io.StringIO()
     progress = Progress(stream)
     with progress.prefixed("cars"):
@@ -34,10 +40,3 @@ def test_long_work_is_reported_line_by_line(monkeypatch: pytest.MonkeyPatch) -> 
     assert second.startswith("cars · download: 2 of 2 shards (")
     assert end.startswith("cars · download: ended after 0")
     assert uncounted.startswith("cars · match: 1 shard (")
-
-
-def test_nothing_is_written_when_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_module, "_SECONDS_BETWEEN_LOG_LINES", 0.0)
-    stream = io.StringIO()
-    count_off(Progress(stream, quiet=True), "scan", 2, 2)
-    assert stream.getvalue() == ""

@@ -16,16 +16,10 @@ def test_a_formatted_size_reads_back(count: int) -> None:
 @pytest.mark.parametrize(
     ("text", "count"),
     [
-        ("500", 500),
-        ("31.25k", 31_250),
-        ("2.5M", 2_500_000),
-        ("1b", 10**9),
-        (" 10_000 ", 10_000),
-        ("1e3", 1000),
-        ("all", None),
-        ("ALL", None),
+        ("500", 500), ("31.25k", 31_250), ("2.5M", 2_500_000), ("1b", 10**9),
+        (" 10_000 ", 10_000), ("1e3", 1000), ("all", None), ("ALL", None),
     ],
-)
+)  # fmt: skip
 def test_sizes_read_as_people_write_them(text: str, count: int | None) -> None:
     assert parse_size(text) == count
 

@@ -61,39 +61,25 @@ def test_different_specs_have_different_ids(left: RunSpec, right: RunSpec) -> No
 
 @given(specs, st.sampled_from(sorted(RunSpec.__struct_fields__)))
 def test_any_change_changes_the_run_id(spec: RunSpec, name: str) -> None:
-    value = getattr(spec, name)
     changed: Any
-    match value:
+    match value := getattr(spec, name):
         case dict():
             changed = {**value, "another": {} if name == "evaluators" else "one"}
         case TrainSpec():
             changed = msgspec.structs.replace(value, epochs=value.epochs + 1)
-        case int():
-            changed = value + 1
-        case None:
-            changed = 1
+        case int() | None:
+            changed = (value or 0) + 1
         case _:
             changed = f"{value}x"
     assert msgspec.structs.replace(spec, **{name: changed}).run_id != spec.run_id
 
 
 OTHER_TRAINING: dict[str, Any] = {
-    "epochs": 31,
-    "steps": 9,
-    "batch_size": 511,
-    "sampling": "balanced",
-    "lr": 1e-4,
-    "betas": (0.9, 0.9),
-    "weight_decay": 0.0,
-    "decay_norm_and_bias": False,
-    "warmup_steps": 0,
-    "warmup_fraction": 0.5,
-    "clip_norm": 2.0,
-    "precision": "bf16",
-    "head_init": "random",
-    "freeze_tower": True,
-    "select_by": "knn",
-}
+    "epochs": 31, "steps": 9, "batch_size": 511, "sampling": "balanced", "lr": 1e-4,
+    "betas": (0.9, 0.9), "weight_decay": 0.0, "decay_norm_and_bias": False, "warmup_steps": 0,
+    "warmup_fraction": 0.5, "clip_norm": 2.0, "precision": "bf16", "head_init": "random",
+    "freeze_tower": True, "select_by": "knn",
+}  # fmt: skip
 OTHER_EXECUTION = {"micro_batch": 2, "workers": 3, "nodes": 2, "gpus_per_node": 8}
 
 

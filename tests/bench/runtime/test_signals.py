@@ -99,79 +99,52 @@ def test_signal_sent_while_helpers_start_is_ours(heard: Path) -> None:
 PROGRAM = """
 import os, signal, sys, time
 from bench.runtime.signals import deferred_notice
-def leave(*_):
-    print("left", flush=True)
-    sys.exit(7)
-signal.signal(signal.SIGUSR2, leave)
-with deferred_notice() as notice:
-    os.kill(os.getpid(), signal.SIGUSR2)
-    print("notice" if notice.given else "no notice", flush=True)
-    if sys.argv[1] == "works on":
-        time.sleep(30)
-    if sys.argv[1] == "saves":
-        print("saved", flush=True)
-        notice.leave()
-    if sys.argv[1] == "fails":
-        raise ValueError
-print("not reached", flush=True)
-"""
-
-
-AGAIN = """
-import os, signal, sys, time
-from bench.runtime.signals import deferred_notice
+then = sys.argv[1]
 def tell():
     os.kill(os.getpid(), signal.SIGUSR2)
 def leave(*_):
     print("left", flush=True)
-    if sys.argv[1] == "while leaving":
+    if then == "again while leaving":
         tell()
     sys.exit(7)
 signal.signal(signal.SIGUSR2, leave)
+started = time.monotonic()
 try:
     with deferred_notice() as notice:
         tell()
-        if sys.argv[1] == "before leaving":
-            started = time.monotonic()
-            while time.monotonic() < started + 10:
-                time.sleep(0.1)
-                tell()
-        notice.leave()
+        print("notice" if notice.given else "no notice", flush=True)
+        while then == "again before leaving" and time.monotonic() < started + 10:
+            time.sleep(0.1)
+            tell()
+        if then == "works on":
+            time.sleep(30)
+        if then == "saves":
+            print("saved", flush=True)
+        if then == "fails":
+            raise ValueError
+        if then not in ("ends", "works on"):
+            notice.leave()
+    print("not reached", flush=True)
 finally:
-    if sys.argv[1] == "after leaving":
+    if then == "again after leaving":
         tell()
-    if sys.argv[1] == "before leaving":
-        print("in time" if time.monotonic() < started + 5 else "late", flush=True)
+    print("in time" if time.monotonic() < started + 5 else "late", flush=True)
 """
 
 
-def run_program(program: str, then: str) -> subprocess.CompletedProcess[str]:
-    """Run a program that receives notice a second before its end."""
-    return subprocess.run(
-        [sys.executable, "-c", program, then],
+@pytest.mark.parametrize(
+    ("then", "first"),
+    [
+        ("saves", "saved"), ("ends", ""), ("fails", ""), ("works on", ""),
+        ("again while leaving", ""), ("again after leaving", ""), ("again before leaving", ""),
+    ],
+)  # fmt: skip
+def test_a_process_with_notice_saves_first_and_leaves_in_time(then: str, first: str) -> None:
+    """It receives notice a second before its end; a second notice changes nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, then],
         env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_NOTICE_SECONDS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-    )
-
-
-@pytest.mark.parametrize(
-    ("again", "printed"),
-    [("while leaving", "left"), ("after leaving", "left"), ("before leaving", "left in time")],
-)
-def test_a_second_notice_changes_nothing(again: str, printed: str) -> None:
-    done = run_program(AGAIN, again)
-    assert done.stdout.split() == printed.split(), done.stderr
-    assert done.returncode == 7
-
-
-@pytest.mark.parametrize(
-    ("then", "printed"),
-    [("saves", "saved left"), ("ends", "left"), ("fails", "left"), ("works on", "left")],
-)
-def test_a_process_with_notice_saves_first_and_leaves_in_time(then: str, printed: str) -> None:
-    done = run_program(PROGRAM, then)
-    assert done.stdout.split() == ["notice", *printed.split()], done.stderr
-    assert done.returncode == 7
+        capture_output=True, text=True, check=False, timeout=20,
+    )  # fmt: skip
+    assert " ".join(done.stdout.split()) == f"notice {first} left in time".replace("  ", " ")
+    assert done.returncode == 7, done.stderr

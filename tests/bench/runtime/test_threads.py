@@ -9,16 +9,6 @@ import torch
 from bench.runtime import threads
 
 
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """A folder of weights that are too large for one thread; they take no room on disk."""
-    folder = tmp_path / "large"
-    folder.mkdir()
-    with (folder / "weights.safetensors").open("wb") as stream:
-        stream.truncate(threads.SMALL_BYTES + 1)
-    return folder
-
-
 def test_waiting_threads_sleep_unless_the_environment_decides(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -33,7 +23,7 @@ def test_waiting_threads_sleep_unless_the_environment_decides(
 
 
 def test_a_small_network_has_one_thread_unless_the_environment_decides(
-    tiny_clip: Path, large: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_clip: Path, large_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = torch.get_num_threads()
     try:
@@ -42,7 +32,7 @@ def test_a_small_network_has_one_thread_unless_the_environment_decides(
         with threads.limited_for(tiny_clip):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 3
-        with threads.limited_for(large):
+        with threads.limited_for(large_weights):
             assert torch.get_num_threads() == 3
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
         with threads.limited_for(tiny_clip):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -133,16 +134,16 @@ def test_failed_run_leaves_no_heartbeat(
     assert not list(folder.glob("*heartbeat*"))
 
 
+Watched = tuple[Progress, Callable[[], Heartbeat | None]]
+
+
 @pytest.fixture
-def watched(home: Home) -> Iterator[tuple[Progress, Callable[[], Heartbeat | None]]]:
+def watched(home: Home) -> Iterator[Watched]:
     """Progress that is observed for the run x, and what it left to read."""
     home.run("x").mkdir(parents=True)
     progress = Progress(quiet=True)
     with heartbeat(home, "x", progress):
         yield progress, lambda: read_heartbeat(home, "x")
-
-
-Watched = tuple[Progress, Callable[[], Heartbeat | None]]
 
 
 def test_heartbeats_are_seconds_apart_but_for_another_label(watched: Watched) -> None:
@@ -195,17 +196,15 @@ def test_what_is_no_heartbeat_is_none(home: Home, content: bytes) -> None:
     assert read_heartbeat(home, "absent") is None
 
 
-def test_negative_counts_are_no_heartbeat(watched: Watched, home: Home) -> None:
+def test_negative_counts_are_no_heartbeat_and_one_that_cannot_be_written_ends_no_run(
+    watched: Watched, home: Home
+) -> None:
     progress, read = watched
     progress.begin("source")
     path = home.run("x") / "heartbeat.json"
     assert read() is not None
     path.write_bytes(msgspec.json.encode({**json.loads(path.read_bytes()), "done": -1}))
     assert read() is None
-
-
-def test_heartbeat_that_cannot_be_written_ends_no_run(watched: Watched, home: Home) -> None:
-    progress, read = watched
-    home.run("x").rmdir()
-    progress.begin("source")
+    shutil.rmtree(path.parent)
+    progress.begin("adapt")
     assert read() is None

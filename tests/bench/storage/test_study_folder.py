@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
@@ -40,12 +41,7 @@ def test_three_equal_errors_pause_a_study_and_others_do_not(study: StudyFolder) 
     assert hold is not None
     assert hold.by == "errors"
     assert hold.reason.startswith("3 runs failed alike: no file")
-
-
-def test_submitting_again_forgets_failures_and_hold(study: StudyFolder) -> None:
-    for run in "abc":
-        study.fail(run, "no")
-    assert study.hold()
+    # Submitting again forgets failures and hold.
     study.submit(study.submitted())
     assert study.hold() is None
     assert study.failures() == {}
@@ -68,7 +64,7 @@ def test_arrays_are_kept_with_and_without_a_number(study: StudyFolder) -> None:
     array = Array(kind="run", title="t", tasks=[["a"], ["b"]])
     path = study.add(array)
     assert study.arrays() == {path.stem: array}
-    numbered = Array(kind="run", title="t", tasks=[["a"], ["b"]], job="12")
+    numbered = replace(array, job="12")
     study.renew(path, numbered)
     assert study.arrays() == {path.stem: numbered}
 

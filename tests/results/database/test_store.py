@@ -33,7 +33,7 @@ def test_empty_home_says_what_to_do(home: Home) -> None:
 
 def test_unreadable_files_are_skipped_with_a_reason(home: Home) -> None:
     good = write_run(home, "retrieved", 100)
-    content = json.loads((home.run(good.run_id) / "record.json").read_bytes())
+    content = msgspec.to_builtins(good)
     huge = content | {"run_id": "huge", "spec": content["spec"] | {"seed": 2**63}}
     bad = {
         "cut": b'{"run_id": "cut", "sta',

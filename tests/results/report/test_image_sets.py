@@ -9,17 +9,15 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
-import pytest
 from PIL import Image
 
 from bench.core.paths import Home
-from bench.core.progress import Progress
-from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter, encode
 from results.report.page import write_report
 from sources.screening.audit import write_filtering, write_removed
 from sources.screening.dedup import REMOVED_SCHEMA
+from tests.support.pools import context
 from tests.support.records import STUDY, write_run
 from tests.support.tiny_clip import COLOURS, colour_task, square
 
@@ -37,10 +35,9 @@ def audited(home: Home, tau: float | None = 0.2, source: str = "retrieved") -> I
             shown = "green" if index % 2 == 0 else "red"
             image = square(list(COLOURS).index(shown), index)
             place = writer.add(f"{index}", encode(image, ".png"), ".png")
-            rows.append(
-                {"key": key, "shard": "0.tar", "label": 0, "clip_score": 0.1 * index, **place}
-            )
-    scored = pl.DataFrame(rows)
+            scored = {"key": key, "shard": "0.tar", "label": 0, "clip_score": 0.1 * index}
+            rows.append(scored | place)
+    table = pl.DataFrame(rows)
     passed = pl.Series([index % 2 == 0 for index in range(20)])
     copies = [
         {"key": rows[6]["key"], "reason": "near copies", "distance": 7, "kept": rows[2]["key"]},
@@ -59,13 +56,13 @@ def audited(home: Home, tau: float | None = 0.2, source: str = "retrieved") -> I
         "duplicates": {"near copies": 1, "equal bytes": 1, "descriptor": HOSTILE},
         "classes": {HOSTILE: {**of_class, "failed": {"http 404": 2300, "timeout": 25}}},
     }  # fmt: skip
-    missing = [pl.lit(None).alias(n) for n in INDEX_SCHEMA if n not in scored.columns]
-    kept = scored.filter(passed).with_columns(missing).with_columns(class_name=pl.lit("red"))
+    missing = [pl.lit(None).alias(n) for n in INDEX_SCHEMA if n not in table.columns]
+    kept = table.filter(passed).with_columns(missing).with_columns(class_name=pl.lit("red"))
     images = ImageSet.write(home.data, kept, task, source, options, counts)
     if source == "retrieved":
-        write_filtering(images, scored, passed)
-    context = Context(home, task, None, 0, lambda _: pytest.fail("unused"), Progress(quiet=True))
-    write_removed(images, scored, removed, context)
+        write_filtering(images, table, passed)
+
+    write_removed(images, table, removed, context(home, task))
     return images
 
 
@@ -93,16 +90,10 @@ def test_the_report_shows_scores_samples_and_pairs(home: Home, tmp_path: Path) -
     assert "1 near copies, 1 equal bytes" in text
     assert "<td>12</td><td>test image 3 (mirrored)</td>" in text
     assert "<td>7</td><td>02</td>" in text
-
-
-def test_keys_from_the_web_are_escaped(home: Home, tmp_path: Path) -> None:
-    text = page(home, tmp_path, audited(home))
+    # Keys from the web are escaped.
     assert "<script" not in text
     assert text.count("&lt;script&gt;") == 3
-
-
-def test_the_report_shows_what_each_step_left_of_each_class(home: Home, tmp_path: Path) -> None:
-    text = page(home, tmp_path, audited(home))
+    # What each step left of each class.
     for step, count in (("matched", "2,345"), ("failed: http 404", "2,300"), ("fetched", "20")):
         assert f"<td>{step}</td><td>{count}</td>" in text
     row = "<td>2,345</td><td>20</td><td>20</td><td>10</td><td>2,300 http 404, 25 timeout</td>"
