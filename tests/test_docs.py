@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,9 @@ import pytest
 from bench.miniworld_checks.gates import judge_gates
 from bench.miniworld_checks.page import page as gates_page
 from docs.generate import ARCHITECTURE, rendered
+from tests.conftest import ROOT, command
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    *ROOT.glob("*.md"),
-    *(ROOT / "docs").rglob("*.md"),
-]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -65,18 +61,8 @@ def commands() -> list[str]:
 def test_every_command_in_the_docs_is_understood(line: str) -> None:
     """Each command's options exist; what they do is tested where the feature is."""
     words = line.split()[1:]
-    known = subprocess.run(
-        [sys.executable, "-m", "bench.cli", *_path(words), "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    own = words[: 2 if words[0] == "miniworld" else 1]
+    known = subprocess.run(command(*own, "--help"), capture_output=True, text=True, check=False)
     assert known.returncode == 0, known.stderr
-    for word in words:
-        if word.startswith("--"):
-            assert word in known.stdout, f"{line}: no option {word}"
-
-
-def _path(words: list[str]) -> list[str]:
-    """Return the command's own words: `miniworld train` has two."""
-    return words[:2] if words[0] == "miniworld" else words[:1]
+    unknown = [word for word in words if word.startswith("--") and word not in known.stdout]
+    assert not unknown, line

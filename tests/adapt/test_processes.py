@@ -19,14 +19,9 @@ LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
 def together(home: Path, *words: str) -> Outcome:
     """Run the command line in two processes."""
     done = subprocess.run(
-        [sys.executable, *LAUNCHER, "bench.cli", *words],
-        env=environment(home),
-        cwd=home.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+        [sys.executable, *LAUNCHER, "bench.cli", *words], env=environment(home), cwd=home.parent,
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 

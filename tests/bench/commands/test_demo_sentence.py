@@ -20,12 +20,8 @@ ONE_CORE = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
 def demo(home: Path, *before: str, **changes: str) -> str:
     done = subprocess.run(
         [*before, *command("demo")],
-        env=environment(home, **changes),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        env=environment(home, **changes), cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 

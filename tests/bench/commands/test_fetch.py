@@ -81,9 +81,3 @@ def test_a_generator_s_revision_is_fetched_once_and_found_by_its_name(
     assert folder == home.weights / name
     assert fingerprint(folder) == fingerprint(write_pipeline("sd", tmp_path / "bare"))
     assert bench("fetch", "--model", name).out.startswith(f"{folder} is")
-
-
-def test_a_hub_id_without_a_revision_is_not_fetched(bench: Bench) -> None:
-    done = bench("fetch", "--model", "lab/tiny")
-    assert done.code == 2
-    assert "ORG/NAME@REVISION" in done.complaint

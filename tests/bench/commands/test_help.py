@@ -12,11 +12,7 @@ from tests.conftest import Bench, command, environment
 
 HEAVY = ("torch", "open_clip", "diffusers", "transformers", "duckdb", "matplotlib", "polars",
          "pandas", "submitit", "PIL", "numpy", "msgspec", "yaml")  # fmt: skip
-COMMANDS = sorted(
-    path.stem.removesuffix("_")
-    for path in Path(commands.__path__[0]).glob("*.py")
-    if not path.stem.startswith("_")
-)
+COMMANDS = [path.stem.removesuffix("_") for path in Path(commands.__path__[0]).glob("[!_]*.py")]
 
 
 def test_help_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -49,9 +45,10 @@ def test_every_command_is_there_and_has_help(bench: Bench) -> None:
         assert f"Usage: bench {name}" in done.out
 
 
-@pytest.mark.parametrize(
-    "kind", ["tasks", "sources", "writers", "objectives", "evaluators", "presets"]
-)
+KINDS = ("tasks", "sources", "writers", "objectives", "evaluators", "presets")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_listed_can_be_shown(bench: Bench, kind: str) -> None:
     names = bench("list", kind).out.split()
     assert names

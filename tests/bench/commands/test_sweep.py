@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from bench.core.paths import Home
 from tests.conftest import Bench, command, environment
-from tests.support.command_line import files, until, write_study
+from tests.support.command_line import until, write_study
 
 
 @pytest.fixture
@@ -44,14 +44,11 @@ def test_a_failing_run_does_not_stop_the_others_and_done_ones_are_not_repeated(
     assert "2 runs failed" in done.err.splitlines()[-1]
     plan = bench("sweep", words[1], "--dry-run", "--json").json
     assert sorted(run["status"] for run in plan["runs"]) == ["done"] * 3 + ["failed"] * 2
-    finished = {
-        path: content
-        for path, content in files(home.runs).items()
-        if path.endswith("record.json") and json.loads(content)["status"] == "done"
-    }
+    records = {path: path.read_bytes() for path in home.runs.glob("*/record.json")}
+    finished = {p: text for p, text in records.items() if json.loads(text)["status"] == "done"}
     assert len(finished) == 3
     assert bench(*words).code == 1
-    assert {path: Path(path).read_bytes() for path in finished} == finished
+    assert {path: path.read_bytes() for path in finished} == finished
 
 
 @pytest.mark.slow
@@ -76,9 +73,8 @@ def test_runs_that_another_process_executes_come_last(bench: Bench, home: Home, 
     first, *others = [home.run(run["run_id"]) / "record.json" for run in plan["runs"]]
     first.parent.mkdir(parents=True)
     with FileLock(first.parent / ".lock"):
-        sweep = subprocess.Popen(
-            command("sweep", path, "--on", "debug"), env=environment(home.root)
-        )
+        words = command("sweep", path, "--on", "debug")
+        sweep = subprocess.Popen(words, env=environment(home.root))
         until(lambda: all(record.exists() for record in others))
         assert not first.exists()
         assert sweep.poll() is None

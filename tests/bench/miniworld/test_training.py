@@ -52,17 +52,12 @@ def test_softened_images_keep_their_mean_and_lose_detail() -> None:
 
 
 def test_of_a_learning_curves_lines_for_one_step_the_last_holds(tmp_path: Path) -> None:
-    lines = [
-        {"model": "a", "step": 1, "loss": 3.0},
-        {"model": "b", "step": 1, "loss": 9.0},
-        {"model": "a", "step": 2, "loss": 2.0},
-        {"model": "a", "step": 1, "loss": 1.0},
-    ]
+    names, rows = ("model", "step", "loss"), [("a", 1, 3), ("b", 1, 9), ("a", 2, 2), ("a", 1, 1)]
     file = tmp_path / "curve.jsonl"
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert [(line["model"], line["step"], line["loss"]) for line in read_curve(file)] == [
-        ("a", 1, 1.0), ("b", 1, 9.0), ("a", 2, 2.0),
-    ]  # fmt: skip
+    lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+    file.write_text("".join(line + "\n" for line in lines))
+    read = [tuple(line[name] for name in names) for line in read_curve(file)]
+    assert read == [("a", 1, 1), ("b", 1, 9), ("a", 2, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +83,11 @@ def test_a_decoders_training_moves_the_decoder_alone_and_leaves_its_judge_alone(
     judge = {name: value.clone() for name, value in step.perception.state_dict().items()}
     for number in (DISCRIMINATOR_STEPS - 1, DISCRIMINATOR_STEPS):
         assert torch.isfinite(step(number))
-    moved = {
-        name
-        for name, value in step.vae.state_dict().items()
-        if not torch.equal(before[name], value)
-    }
-    assert moved
+    after = step.vae.state_dict()
+    moved = {name for name, value in after.items() if not torch.equal(before[name], value)}
     assert {name.split(".")[0] for name in moved} == {"decoder", "post_quant_conv"}
-    for name, value in step.perception.state_dict().items():
-        assert torch.equal(judge[name], value)
+    left_alone = step.perception.state_dict().items()
+    assert all(torch.equal(judge[name], value) for name, value in left_alone)
 
 
 def test_a_killed_decoders_training_ends_as_an_undisturbed_one(

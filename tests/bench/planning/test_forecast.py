@@ -13,6 +13,7 @@ import yaml
 from bench.core.paths import Home
 from bench.storage.run_folder import summaries
 from tests.conftest import Bench
+from tests.support.command_line import request
 
 SHARED = ("validate", "load", "evaluate")
 
@@ -35,10 +36,15 @@ def plan(bench: Bench, tmp_path: Path, preset: Path, colours: Path) -> Any:
 @pytest.fixture
 def record(bench: Bench, home: Home, preset: Path, colours: Path) -> Any:
     """The record of one run in this home, of six images and the preset's two epochs."""
-    words = ("--preset", str(preset), "--task", str(colours), "--source", "real", "--n", "6")
-    done = bench("run", *words, "--json")
+    done = bench(*request(preset, colours, "--n", "6"))
     assert done.code == 0, done.err
     return done.json
+
+
+def hours_of(planned: Any) -> Any:
+    """Return the hours on the one device of a forecast."""
+    (hours,) = planned["forecast"]["hours"].values()
+    return hours
 
 
 def write(home: Home, run_id: str, record: Any) -> None:
@@ -68,7 +74,7 @@ def test_a_cost_is_work_times_measured_rates(plan: Any, record: Any, home: Home)
     assert (forecast["trained"], forecast["trained_at_least"]) == (taken, False)
     seconds = taken / record["images_per_second"]
     seconds += 3 * sum(record["timings"][name] for name in SHARED)
-    (hours,) = forecast["hours"].values()
+    hours = hours_of(answer)
     assert hours["expected"] == pytest.approx(seconds / 3600)
     assert hours["low"] == hours["expected"] == hours["high"]
     assert (hours["measurements"], hours["unknown"]) == (1, [])
@@ -86,36 +92,31 @@ def test_all_of_a_source_is_as_many_as_a_run_found_there(plan: Any, record: Any)
 
 
 def test_what_was_not_measured_is_named_and_not_counted_as_nothing(plan: Any, record: Any) -> None:
-    forecast = plan(n=6, seed=0, task="mini-cars")["forecast"]
-    (hours,) = forecast["hours"].values()
-    assert set(hours["unknown"]) == {
-        "making real images: mini-cars", "validating: mini-cars", "evaluating: mini-cars",
-    }  # fmt: skip
+    planned = plan(n=6, seed=0, task="mini-cars")
+    parts = ("making real images", "validating", "evaluating")
+    assert set(hours_of(planned)["unknown"]) == {f"{part}: mini-cars" for part in parts}
     made = {"task": "mini-cars", "source": "real", "images": 6, "at_least": True}
-    assert forecast["images"] == [made]
+    assert planned["forecast"]["images"] == [made]
     text = plan(("--dry-run",), n=6, seed=0, task="mini-cars")
-    assert "CPU time      at least" in text
-    assert "validating (mini-cars)" in text
-    assert "each part measured once or more" in text
+    said = "CPU time      at least", "validating (mini-cars)", "each part measured once or more"
+    assert all(part in text for part in said), text
 
 
 def test_only_the_run_that_made_the_images_says_what_they_take(
     plan: Any, record: Any, home: Home, bench: Bench, preset: Path, colours: Path
 ) -> None:
     def seconds() -> float:
-        forecast = plan(n=6, seed=0, task="mini-cars")["forecast"]
-        (hours,) = forecast["hours"].values()
-        return float(hours["expected"]) * 3600
+        return float(hours_of(plan(n=6, seed=0, task="mini-cars"))["expected"]) * 3600
 
     training = 12 / record["images_per_second"]
     each = record["timings"]["source"] / record["n"]["fetched"]
     assert seconds() == pytest.approx(training + 6 * each)
     # The same images, built before any run of them.
     shutil.rmtree(home.root)
-    words = ("--preset", str(preset), "--task", str(colours), "--source", "real", "--n", "6")
-    assert bench("build", *words).code == 0
+    words = request(preset, colours, "--n", "6")
+    assert bench("build", *(word for word in words[1:] if word != "--json")).code == 0
     time.sleep(1.1)  # A record says to the second when its run began.
-    late = bench("run", *words, "--json").json
+    late = bench(*words).json
     assert seconds() == pytest.approx(12 / late["images_per_second"])
 
 
@@ -124,7 +125,7 @@ def test_low_and_high_are_percentiles_of_what_runs_took(plan: Any, record: Any, 
     for index, rate in enumerate(rates[1:]):
         write(home, f"{index:012x}", {**record, "images_per_second": rate})
     write(home, record["run_id"], {**record, "images_per_second": rates[0]})
-    (hours,) = plan(n=9, seed=0)["forecast"]["hours"].values()
+    hours = hours_of(plan(n=9, seed=0))
     judged = sum(record["timings"][name] for name in SHARED)
     for name, percentile in (("low", 10), ("expected", 50), ("high", 90)):
         seconds = 18 * np.percentile(1 / rates, percentile) + judged
@@ -133,7 +134,7 @@ def test_low_and_high_are_percentiles_of_what_runs_took(plan: Any, record: Any, 
 
 
 def test_gpu_hours_count_every_gpu_that_a_run_held(plan: Any, record: Any, home: Home) -> None:
-    (alone,) = plan(n=9, seed=0)["forecast"]["hours"].values()
+    alone = hours_of(plan(n=9, seed=0))
     write(home, record["run_id"], {**record, "device": "4 x NVIDIA A100"})
     hours = plan(n=9, seed=0)["forecast"]["hours"]
     assert hours["4 x NVIDIA A100"]["expected"] == pytest.approx(4 * alone["expected"])
@@ -160,10 +161,10 @@ def test_runs_are_told_apart_by_the_settings_in_which_they_differ(plan: Any) -> 
 
 
 def test_records_that_cannot_be_read_are_no_records(record: Any, home: Home, plan: Any) -> None:
-    damaged = [b"", b"{", b"[" * 9999, b'{"status": "done"}']
-    for run_id, content in zip(("a" * 12, "b" * 12, "c" * 12, "d" * 12), damaged, strict=True):
-        home.run(run_id).mkdir()
-        (home.run(run_id) / "record.json").write_bytes(content)
+    damaged = (b"", b"{", b"[" * 9999, b'{"status": "done"}')
+    for run_id, content in zip("abcd", damaged, strict=True):
+        home.run(run_id * 12).mkdir()
+        (home.run(run_id * 12) / "record.json").write_bytes(content)
     home.run("e" * 12).mkdir()
     (home.runs / "a file").write_text("")
     write(home, "f" * 12, {**record, "started": "some day"})

@@ -1,12 +1,12 @@
 """Studies: what a file expands to, and what is refused before any work."""
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,9 +57,8 @@ def test_a_value_that_is_a_list_or_a_mapping_is_written_in_a_list() -> None:
 
 
 def test_equal_specs_are_one_run_however_they_are_written() -> None:
-    point = {"task": "cars", "source": "real", "seed": [0]}
     blocks = [
-        Block(product={**point, "n": [1000, "1k", "all"]}),
+        Block(product={"task": "cars", "source": "real", "seed": [0], "n": [1000, "1k", "all"]}),
         Block(zip={"n": ["1k"], "seed": 0, "source": ["real"], "task": ["mini-cars"]}),
         Block(product={"task": "cars", "source": "none", "n": ["all", 5, 7]}),
     ]
@@ -91,11 +90,9 @@ def values(name: str) -> st.SearchStrategy[list[Any]]:
 def test_specs_expanded_together_are_those_resolved_one_by_one(axes: dict[str, list[Any]]) -> None:
     home = Home(Path("/nowhere"))
     expanded = all_with_fingerprints(expand(study(Block(product=axes))), home)
-    points: list[dict[str, Any]] = [{}]
-    for name, choices in axes.items():
-        points = [{**point, name: value} for point in points for value in choices]
     alone: dict[str, RunSpec] = {}
-    for point in points:
+    for values in product(*axes.values()):
+        point = dict(zip(axes, values, strict=True))
         task, source, n = (point.pop(name) for name in ("task", "source", "n"))
         size, seed = parse_size(str(n)), point.pop("seed", 0)
         spec = resolve("mini", task=task, source=source, n=size, seed=seed, settings=point)
@@ -146,9 +143,11 @@ def test_what_one_run_of_many_lacks_is_said(home: Home) -> None:
         all_with_fingerprints(specs, home)
 
 
+RIGHT = {"task": "cars", "source": "real", "n": 1}
+
+
 def block(**axes: Any) -> str:
-    right = {"task": "cars", "source": "real", "n": 1}
-    return json.dumps({"preset": "mini", "grid": [{"product": right}, {"product": right | axes}]})
+    return json.dumps({"preset": "mini", "grid": [{"product": RIGHT}, {"product": RIGHT | axes}]})
 
 
 def grid(block: str) -> str:
@@ -181,8 +180,7 @@ REFUSED = {
     "no n": (grid("{product: {task: a, source: real}}"), "has no n"),
     "no list of blocks": (f"preset: mini\ngrid: {{product: {ONE}}}", "grid"),
     "an axis twice": (
-        grid(f"{{product: {ONE}, zip: {{n: [1]}}}}"),
-        "block 1: n is in `product` and in `zip`",
+        grid(f"{{product: {ONE}, zip: {{n: [1]}}}}"), "block 1: n is in `product` and in `zip`",
     ),
     "lengths": (
         grid("{product: {task: cars}, zip: {source: [real], n: [1, 2]}}"),
@@ -205,12 +203,8 @@ REFUSED = {
         "a: &a [x]\n" + "b: &b [*a, *a]\n" + grid(f"{{product: {ONE}}}"),
         "there is an alias, which is not supported: write out its value (line 2)",
     ),
-    "no number": (
-        "preset: mini\nsettings: {train.lr: .nan}\ngrid: []", "'.nan', which is not",
-    ),
-    "a huge number": (
-        grid(f"{{product: {{n: 0x{'f' * 5000}}}}}"), "is not a finite",
-    ),
+    "no number": ("preset: mini\nsettings: {train.lr: .nan}\ngrid: []", "'.nan', which is not"),
+    "a huge number": (grid(f"{{product: {{n: 0x{'f' * 5000}}}}}"), "is not a finite"),
     "deep": ("[" * 5_000, "is not YAML"),
     "a tag": ("preset: !!python/object/apply:os.getcwd []", "is not YAML"),
     "bytes": ("\0", "is not YAML"),
@@ -237,8 +231,7 @@ def test_a_wrong_study_is_one_line_that_names_its_place(
 
 def test_a_study_of_as_many_runs_as_there_may_be_is_not_refused_for_that(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
-    seeds, rates = list(range(1000)), ["x"] * (MAX_RUNS // 1000)
-    axes = {"task": "cars", "source": "real", "n": 1, "seed": seeds, "train.lr": rates}
-    path.write_text(yaml.safe_dump({"preset": "mini", "grid": [{"product": axes}]}))
+    axes = {"seed": list(range(1000)), "train.lr": ["x"] * (MAX_RUNS // 1000)}
+    path.write_text(grid(json.dumps({"product": RIGHT | axes})))
     with pytest.raises(Exception, match="block 1: train: lr"):
         expand(load_study(path))

@@ -14,11 +14,8 @@ from tests.support.tiny_clip import SIGLIP, SIZE, square, write_tiny_clip
 
 RESNET = {"timm_model_name": "test_resnet"}
 POOL_IS_PROJECTION = {
-    "timm_model_name": "test_convnext",
-    "timm_pool": "rot_attn",
-    "timm_proj": "",
-    "embed_dim": 64,
-}
+    "timm_model_name": "test_convnext", "timm_pool": "rot_attn", "timm_proj": "", "embed_dim": 64,
+}  # fmt: skip
 
 torch.set_num_threads(1)
 
@@ -40,21 +37,18 @@ def tower(clip: Clip) -> tuple[Any, Tensor]:
     return clip.model.visual, torch.stack(images)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"batch_norm": True},
-        {"timm": RESNET},
-        {"timm": RESNET | {"timm_proj": "mlp"}},
-        {"timm": RESNET | {"timm_proj": ""}},
-        {"timm": SIGLIP},
-    ],
-    ids=["ViT", "ResNet", "timm", "timm, MLP", "timm, own head", "timm, no projection"],
-)
-def test_features_are_what_the_projection_is_applied_to(
-    tmp_path: Path, options: dict[str, Any]
-) -> None:
+TOWERS: dict[str, dict[str, Any]] = {
+    "ViT": {},
+    "ResNet": {"batch_norm": True},
+    "timm": {"timm": RESNET},
+    "timm, MLP": {"timm": RESNET | {"timm_proj": "mlp"}},
+    "timm, own head": {"timm": RESNET | {"timm_proj": ""}},
+    "timm, no projection": {"timm": SIGLIP},
+}
+
+
+@pytest.mark.parametrize("options", TOWERS.values(), ids=TOWERS)
+def test_features_are_what_the_projection_is_applied_to(tmp_path: Path, options: Any) -> None:
     visual, images = tower(load_clip(write_tiny_clip(tmp_path, **options)))
     with torch.inference_mode():
         features = penultimate(visual, images)

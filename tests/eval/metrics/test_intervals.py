@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from scipy.stats import binomtest
 
 from bench.core.intervals import wilson
@@ -56,12 +57,11 @@ def test_interval_of_the_class_mean_covers_it(
 ) -> None:
     generator = np.random.default_rng(0)
     truth = generator.uniform(*bounds, len(sizes))
-    repeats = 400
     covered = 0
-    for _ in range(repeats):
+    for _ in range(400):
         _, low, high = mean_per_class(evaluation(list(generator.binomial(sizes, truth)), sizes))
         covered += low <= truth.mean() <= high
-    assert covered / repeats > 0.915  # 95 % less three standard errors and a little.
+    assert covered / 400 > 0.915  # 95 % less three standard errors and a little.
 
 
 def test_both_metrics_are_scored() -> None:
@@ -77,6 +77,5 @@ def test_both_metrics_are_scored() -> None:
 def test_value_is_the_tasks_metric() -> None:
     case, task = evaluation([90, 1], [90, 10]), colour_task()
     assert value(case, task) == pytest.approx(0.91)
-    fields = {name: getattr(task, name) for name in task.__struct_fields__}
-    other = type(task)(**{**fields, "metric": "mean-per-class"})
+    other = replace(task, metric="mean-per-class")
     assert value(case, other) == pytest.approx(0.55)
