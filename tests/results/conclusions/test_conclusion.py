@@ -188,7 +188,7 @@ def test_what_the_sizes_cannot_tell_is_said(
     [
         (80, 60, (61, 60, 60), "30.2 % at best, unadapted 30.0 %"),  # Most resamples have none.
         # One seed of synthetic images does better than any retrieved ones, the other worse.
-        (110, 61, (62, 130), "its 95 % interval is less than 1 to at least 4 by linear-probe acc"),
+        (110, 61, (62, 130), "interval is less than 1 to at least 4 by linear-probe accuracy."),
     ],
 )
 def test_a_ratio_that_seeds_do_not_agree_on_is_not_said(

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from bench.core.paths import Home
-from bench.core.records import RunRecord
 from bench.planning.study import expand, load_study
 from results.database import queries
 from results.pairs import paired_difference
@@ -17,19 +16,13 @@ from tests.conftest import ROOT
 from tests.support.records import IMAGES, STUDY, collected, score, write_run
 
 
-def only(home: Home) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """Return the one selected run and the one mean."""
-    with collected(home) as connection:
-        (run,) = queries.selected_runs(connection, STUDY).to_dict("records")
-        (mean,) = queries.scaling(connection, STUDY).to_dict("records")
-    return run, mean
-
-
 def test_selection_looks_at_validation_not_at_test(home: Home) -> None:
     chosen = write_run(home, "retrieved", 100, right=60, val=0.9, lr=1e-5)
     write_run(home, "retrieved", 100, right=190, val=0.4, lr=3e-5)
     write_run(home, "retrieved", 100, right=180, val=0.3, options={"tau": 0.21})
-    run, mean = only(home)
+    with collected(home) as connection:
+        (run,) = queries.selected_runs(connection, STUDY).to_dict("records")
+        (mean,) = queries.scaling(connection, STUDY).to_dict("records")
     assert (run["run_id"], run["candidates"]) == (chosen.run_id, 3)
     assert mean["mean"] == pytest.approx(60 / IMAGES)
 
@@ -109,15 +102,18 @@ def test_a_tuned_study_keeps_what_validation_prefers(home: Home) -> None:
 
 
 def test_the_metric_is_the_one_that_runs_were_selected_by(home: Home) -> None:
-    metric = "mean-per-class"
+    def scores(val: float) -> list[Any]:
+        pairs = [("val", val), ("test", 0.25)]
+        per_class = [score(split, value, metric="mean-per-class") for split, value in pairs]
+        return [score("val", 0.5), score("test", 0.5), *per_class]
 
-    def write(val: float, lr: float) -> RunRecord:
-        scores = [score("val", 0.5), score("test", 0.5)]  # Equal, and not what counts.
-        scores += [score("val", val, metric=metric), score("test", 0.25, metric=metric)]
-        return write_run(home, "retrieved", 100, lr=lr, selection={"metric": metric}, scores=scores)
-
-    kept, _ = write(0.2, 1e-5), write(0.1, 1e-3)
-    run, mean = only(home)
+    selection = {"metric": "mean-per-class"}
+    kept = write_run(home, "retrieved", 100, selection=selection, scores=scores(0.2))
+    # Equal in the other metric, which is not what counts.
+    write_run(home, "retrieved", 100, lr=1e-3, selection=selection, scores=scores(0.1))
+    with collected(home) as connection:
+        (run,) = queries.selected_runs(connection, STUDY).to_dict("records")
+        (mean,) = queries.scaling(connection, STUDY).to_dict("records")
     assert (run["run_id"], run["metric"]) == (kept.run_id, "mean-per-class")
     assert (mean["metric"], mean["mean"]) == ("mean-per-class", 0.25)
 
