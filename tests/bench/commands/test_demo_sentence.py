@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT, command, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=9)
 
 # As a processor without AVX-512 rounds, and PyTorch's own kernels without any vector units.
 OTHER = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "AVX2"}
