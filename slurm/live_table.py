@@ -115,7 +115,7 @@ def _headline(record: RunRecord) -> tuple[str, float] | None:
     metric = record.selection.get("metric", "accuracy")
     scores = {
         score.evaluator: score.value
-        for score in record.scores
+        for score in record.scores_at("chosen")
         if (score.split, score.metric) == ("test", metric)
     }
     return next(((name, scores[name]) for name in in_order(scores)), None)

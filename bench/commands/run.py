@@ -63,7 +63,7 @@ def command(  # noqa: PLR0913 (the command line's options)
         click.echo(msgspec.json.encode(record).decode())
         return
     click.echo(f"run {record.run_id}: {spec.source} for {spec.task}, {record.n.used} images used")
-    for score in record.scores:
+    for score in record.scores_at("chosen"):
         interval = f"[{score.ci_low:.1%}, {score.ci_high:.1%}]"
         click.echo(
             f"  {score.split:<5} {score.evaluator:<13} {score.metric:<15} "

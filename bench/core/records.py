@@ -8,6 +8,12 @@ from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.core.specs import RunSpec
 
+AtEpoch = Literal["chosen", "trained", "last"]
+"""Which epoch's model: the one that validation data chose, the best of those after epoch 0, the last.
+
+They may be one and the same. Without any training, all are epoch 0.
+"""
+
 SchemaVersion = Literal[2]
 """What this program writes and reads; a record of another version is refused."""
 
@@ -17,6 +23,7 @@ class Score(Config, frozen=True, kw_only=True):
 
     evaluator: str
     split: str
+    at_epoch: AtEpoch = "chosen"
     metric: str
     value: float
     n: int
@@ -72,3 +79,7 @@ class RunRecord(Config, frozen=True, kw_only=True):
     error: str = ""
     started: str = ""
     finished: str = ""
+
+    def scores_at(self, at_epoch: AtEpoch) -> list[Score]:
+        """Return the scores of one of the scored epochs."""
+        return [score for score in self.scores if score.at_epoch == at_epoch]

@@ -51,7 +51,7 @@ def accuracies(
     record = run(with_fingerprints(spec, home), home, progress)
     return {
         score.evaluator: round(score.value, 4)
-        for score in record.scores
+        for score in record.scores_at("chosen")
         if score.evaluator in EVALUATORS and (score.split, score.metric) == (split, "accuracy")
     }
 

@@ -13,13 +13,14 @@ CREATE TABLE runs (
     started VARCHAR, finished VARCHAR);
 
 CREATE TABLE scores (
-    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, metric VARCHAR, value DOUBLE, n BIGINT,
-    ci_low DOUBLE, ci_high DOUBLE, chosen JSON, trials JSON);
+    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, metric VARCHAR,
+    value DOUBLE, n BIGINT, ci_low DOUBLE, ci_high DOUBLE, chosen JSON, trials JSON);
 
 CREATE TABLE stage_counts (run_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBLE);
 
 CREATE TABLE predictions (
-    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, key VARCHAR, label BIGINT, predicted BIGINT);
+    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, key VARCHAR, label BIGINT,
+    predicted BIGINT);
 
 -- The metric that an experiment's latest run was selected by, and its fingerprints of the task and
 -- of the adapted model, which a name alone does not fix.
@@ -44,13 +45,22 @@ WITH scored AS (
     SELECT current.* REPLACE (if(source = 'none', '', objective) AS objective),
            TRY_CAST(current.selection ->> 'epoch' AS DOUBLE) AS epoch,
            test.evaluator, validation.value AS validation,
-           test.value AS test, test.n AS test_images, test.ci_low, test.ci_high, test.chosen
+           test.value AS test, test.n AS test_images, test.ci_low, test.ci_high, test.chosen,
+           TRY_CAST(current.selection ->> 'trained_epoch' AS DOUBLE) AS trained_epoch,
+           TRY_CAST(current.selection ->> 'last_epoch' AS DOUBLE) AS last_epoch,
+           trained.value AS trained_test, last.value AS last_test
     FROM current
     JOIN scores AS test USING (run_id, metric)
     LEFT JOIN scores AS validation ON validation.run_id = current.run_id
         AND validation.evaluator = test.evaluator AND validation.metric = test.metric
-        AND validation.split = 'val'
-    WHERE test.split = 'test'
+        AND validation.split = 'val' AND validation.at_epoch = 'chosen'
+    LEFT JOIN scores AS trained ON trained.run_id = current.run_id
+        AND trained.evaluator = test.evaluator AND trained.metric = test.metric
+        AND trained.split = 'test' AND trained.at_epoch = 'trained'
+    LEFT JOIN scores AS last ON last.run_id = current.run_id
+        AND last.evaluator = test.evaluator AND last.metric = test.metric
+        AND last.split = 'test' AND last.at_epoch = 'last'
+    WHERE test.split = 'test' AND test.at_epoch = 'chosen'
 ), best AS (
     SELECT *, count(*) OVER candidates AS candidates FROM scored
     WINDOW candidates AS (
@@ -68,7 +78,8 @@ SELECT preset, task, model, objective, source, variant, label, evaluator, metric
        count(*) AS seeds, avg(test) AS mean,
        min(test) AS seed_min, max(test) AS seed_max, stddev_samp(test) AS seed_std,
        avg(ci_low) AS test_low, avg(ci_high) AS test_high, max(test_images) AS test_images,
-       max(n_kept) AS n_kept
+       max(n_kept) AS n_kept,
+       avg(trained_test) AS trained_mean, avg(last_test) AS last_mean
 FROM selected
 WHERE evaluator <> 'per-class' OR run_id NOT IN (
     SELECT run_id FROM scores WHERE split_part(evaluator, ' ', 1) = 'zero-shot')
@@ -79,4 +90,4 @@ CREATE VIEW answers AS
 SELECT preset, task, model, objective, source, selected.label, evaluator, metric, n_used, seed,
        key, predictions.label AS class, (class = predicted)::DOUBLE AS correct
 FROM predictions JOIN selected USING (run_id, evaluator)
-WHERE split = 'test';
+WHERE split = 'test' AND at_epoch = 'chosen';

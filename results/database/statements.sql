@@ -11,9 +11,13 @@ INSERT INTO stage_counts BY NAME SELECT * FROM incoming
 
 -- name: insert_predictions
 INSERT INTO predictions
-SELECT run_id, coalesce(evaluator_labels.label, evaluator), split, key, files.label, predicted
+SELECT run_id, coalesce(evaluator_labels.label, evaluator), split, coalesce(at_epoch, 'chosen'),
+       key, files.label, predicted
 FROM (
-    SELECT *, parse_path(filename)[-2] AS run_id FROM read_parquet($paths, filename = true)
+    SELECT *, parse_path(filename)[-2] AS run_id
+    FROM read_parquet($paths, filename = true, union_by_name = true)
+    -- Files of earlier versions have no such column.
+    UNION ALL BY NAME SELECT NULL::VARCHAR AS at_epoch WHERE false
 ) AS files
 LEFT JOIN evaluator_labels USING (run_id, evaluator)
 

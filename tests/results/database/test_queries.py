@@ -4,6 +4,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bench.core.paths import Home
@@ -37,6 +38,25 @@ def test_seed_spread_and_test_interval_stay_apart(home: Home) -> None:
     assert (row["seeds"], row["mean"]) == (3, pytest.approx(0.5))
     assert (row["seed_min"], row["seed_max"], row["seed_std"]) == pytest.approx((0.4, 0.6, 0.1))
     assert (row["test_low"], row["test_high"]) == pytest.approx((0.43, 0.57))
+
+
+def test_scores_of_other_epochs_stand_beside_the_chosen_one(home: Home) -> None:
+    scores = [score("val", 0.5), score("test", 0.5)]
+    for at_epoch, value in (("trained", 0.4), ("last", 0.3)):
+        scores += [
+            msgspec.structs.replace(score(split, value), at_epoch=at_epoch)
+            for split in ("val", "test")
+        ]
+    selection = {"epoch": 0, "trained_epoch": 2, "last_epoch": 3}
+    for seed in (0, 1):
+        write_run(home, "synthetic", 100, seed=seed, scores=scores, selection=selection)
+    with collected(home) as connection:
+        runs = queries.selected_runs(connection, STUDY)
+        (row,) = queries.scaling(connection, STUDY).to_dict("records")
+    assert len(runs) == 2
+    assert runs[["epoch", "trained_epoch", "last_epoch"]].to_numpy().tolist() == [[0, 2, 3]] * 2
+    assert (row["seeds"], row["mean"]) == (2, 0.5)
+    assert (row["trained_mean"], row["last_mean"]) == pytest.approx((0.4, 0.3))
 
 
 def test_the_baseline_belongs_to_every_objective(home: Home) -> None:
