@@ -9,11 +9,12 @@ from typing import Any, Literal
 import msgspec
 import polars as pl
 
-from bench.core.config import Config
+from bench.core.config import Config, Fraction
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.stage_names import DOWNLOAD, EMBED, KNN, MERGE, PREFLIGHT, SCAN
+from bench.core.task import Task
 from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
@@ -23,7 +24,8 @@ from sources.download.options import DownloadOptions
 from sources.knn.options import KnnOptions
 from sources.knn.search import knn_fingerprints, merge_candidates
 from sources.pool.ambiguous import Ambiguous
-from sources.pool.matcher import Matcher
+from sources.pool.flags import MAX_PUNSAFE
+from sources.pool.matcher import Matcher, Queried, with_queries
 from sources.pool.pool import MINIWORLD, Pool
 from sources.pool.scan import candidates, require_complete, scan, with_labels
 from sources.screening.audit import write_filtering, write_removed
@@ -46,8 +48,14 @@ class Retrieved:
         matcher: Matcher = "substring"
         """How queries are compared with captions; substring is the paper's (Geng 2024, section
         3)."""
+        queries: Queried = "task"
+        """What is looked for: the queries of the task, or literal, its class names as they are
+        (Geng 2024, section 3)."""
         ambiguous: Ambiguous = "longest"
         """What becomes of a caption that names several classes."""
+        max_punsafe: Fraction = MAX_PUNSAFE
+        """Highest probability of being unsafe, where the pool has a column punsafe; 0.1 is that of
+        Stable Diffusion 2's training data (its model card)."""
         allow_incomplete: bool = False
         """Go on without the files that could not be scanned; the counts name them."""
         retrieval: Literal["captions", "knn", "both"] = "captions"
@@ -98,8 +106,13 @@ class Retrieved:
 
     def scan(self, context: Context) -> Stage:
         """Return the finished scan of the pool, complete or not."""
-        pool = Pool.find(self.options.pool, context.home)
-        return scan(pool, context.task, context, self.options.matcher, self.options.ambiguous)
+        options, task = self.options, self.queried(context.task)
+        pool = Pool.find(options.pool, context.home)
+        return scan(pool, task, context, options.matcher, options.ambiguous, options.max_punsafe)
+
+    def queried(self, task: Task) -> Task:
+        """Return a task with the queries that captions are compared with."""
+        return with_queries(task, self.options.queries)
 
     def collect(self, context: Context) -> ImageSet:
         """Return every pair that passes.
@@ -148,10 +161,13 @@ class Retrieved:
 
     def _candidates(self, context: Context) -> Stage:
         """Return the stage that holds what to download."""
-        if self.options.knn is None:
+        options = self.options
+        if options.knn is None:
             return self._complete_scan(context)
-        scanned = self._complete_scan(context) if self.options.retrieval == "both" else None
-        return merge_candidates(scanned, self.options.knn, self.options.ambiguous, context)
+        scanned = self._complete_scan(context) if options.retrieval == "both" else None
+        return merge_candidates(
+            scanned, options.knn, options.ambiguous, context, options.max_punsafe
+        )
 
     def _complete_scan(self, context: Context) -> Stage:
         scanned = self.scan(context)

@@ -19,6 +19,9 @@ _EXAMPLES = 3
 _WIDTH = 100
 """Characters shown of each."""
 
+_WORTH_SAYING = 0.05
+"""Share of a class's captions with its name within another word from which `word` is suggested."""
+
 
 @click.command()
 @task_option
@@ -48,6 +51,7 @@ def command(
     from bench.plugins.registry import load_plugin
     from bench.steps.collect import context_of
     from bench.tasks import find_task
+    from sources.pool.matcher import within_words
     from sources.pool.scan import labelled
     from sources.retrieved import Retrieved
 
@@ -58,14 +62,18 @@ def command(
     source = Retrieved(parse_config(Retrieved.Options, spec.options, "the source retrieved"))
     home.make_writable()
     stage = source.scan(context_of(spec, home, Progress()))
-    rows = labelled(stage, source.options.ambiguous)
+    rows, task_ = labelled(stage, source.options.ambiguous), find_task(spec.task)
+    of_substring = source.options.matcher == "substring"
+    within = within_words(rows, source.queried(task_)) if of_substring else False
     counts = stage.info()
     result = {
         "task": spec.task,
-        **{name: spec.options[name] for name in ("pool", "matcher", "ambiguous")},
+        **{name: spec.options[name] for name in ("pool", "matcher", "queries", "ambiguous")},
         "incomplete": counts.pop("incomplete"),
         "counts": counts,
-        "classes": _classes(rows, find_task(spec.task).class_names, not count),
+        "classes": _classes(
+            rows.with_columns(within=within), task_.class_names, examples=not count
+        ),
     }
     click.echo(json.dumps(result) if as_json else _text(result))
 
@@ -80,11 +88,14 @@ def _spec(task: str, pool: str | None, preset: str, settings: tuple[str, ...]) -
     return resolve(preset, task=task, source="retrieved", n=None, settings=values)
 
 
-def _classes(rows: "pl.DataFrame", names: tuple[str, ...], examples: bool) -> "dict[str, Json]":
-    """Return each class's number of hits and a few captions, most hits first."""
-    classes: dict[str, Json] = {name: {"hits": 0} for name in names}
+def _classes(rows: "pl.DataFrame", names: tuple[str, ...], *, examples: bool) -> "dict[str, Json]":
+    """Return each class's number of hits and a few captions, most hits first.
+
+    Of the hits, ``within words`` have a letter or digit beside the name.
+    """
+    classes: dict[str, Json] = {name: {"hits": 0, "within words": 0} for name in names}
     for (name,), group in rows.group_by("class_name"):
-        classes[str(name)] = {"hits": group.height}
+        classes[str(name)] = {"hits": group.height, "within words": int(group["within"].sum())}
         if examples:
             captions = group.sort("key")["caption"].head(_EXAMPLES)
             classes[str(name)]["captions"] = [_printable(caption) for caption in captions]
@@ -103,7 +114,8 @@ def _text(result: "Json") -> str:
     width = max(len(_printable(name)) for name in classes)
     lines = [
         f"{result['task']} in {result['pool']}: "
-        f"matcher {result['matcher']}, ambiguous {result['ambiguous']}"
+        f"matcher {result['matcher']}, queries {result['queries']}, "
+        f"ambiguous {result['ambiguous']}"
     ]
     for name, facts in classes.items():
         lines.append(f"  {_printable(name):<{width}} {facts['hits']:>12,}")
@@ -112,6 +124,25 @@ def _text(result: "Json") -> str:
     total = sum(facts["hits"] for facts in classes.values())
     lines.append(f"{total:,} candidates; {empty} of {len(classes)} classes have none")
     lines.append(", ".join(f"{name}: {count:,}" for name, count in result["counts"].items()))
+    lines += _other_words(classes)
     if result["incomplete"]:
         lines.append(f"{len(result['incomplete'])} of the pool's files could not be scanned")
     return "\n".join(lines)
+
+
+def _other_words(classes: "Json") -> list[str]:
+    """Return the line on names within longer words; none where that hardly happens."""
+    shares = {
+        name: facts["within words"] / facts["hits"]
+        for name, facts in classes.items()
+        if facts["within words"] > _WORTH_SAYING * facts["hits"]
+    }
+    if not shares:
+        return []
+    most = sorted(shares, key=lambda name: -classes[name]["within words"])[:_EXAMPLES]
+    shown = ", ".join(f"{_printable(name)} {shares[name]:.0%}" for name in most)
+    count = sum(classes[name]["within words"] for name in shares)
+    return [
+        f"the name is part of a longer word in {count:,} of these captions ({shown}): plurals, "
+        "variants or other names; --set source.matcher=word leaves them out"
+    ]

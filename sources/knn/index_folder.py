@@ -16,9 +16,10 @@ from bench.core.arrays import FloatArray
 from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from sources.pool.columns import Columns, InvalidFileError, columns_of
+from sources.pool.flags import FLAGS, flag_columns, require_probabilities
 from sources.pool.matcher import MAX_CAPTION
 
-_SCHEMA = {"id": pl.Int64, "url": pl.String, "caption": pl.String, "nsfw": pl.String}
+_SCHEMA = {"id": pl.Int64, "url": pl.String, "caption": pl.String, **FLAGS}
 
 
 class IndexFolder:
@@ -60,7 +61,7 @@ class IndexFolder:
             k: Images per query; fewer where the index has no more.
 
         Returns:
-            Columns query, similarity, url, caption and nsfw; a query's nearest first.
+            Columns query, similarity, url, caption and flags; a query's nearest first.
 
         Raises:
             RequestError: If the index is of another CLIP, or cannot be searched.
@@ -110,19 +111,19 @@ class IndexFolder:
         return list(accumulate(counts, initial=0))
 
     def _rows(self, ids: NDArray[np.int64]) -> pl.DataFrame:
-        """Return id, url, caption and nsfw of some rows; each metadata file is read once."""
+        """Return id, url, caption and flags of some rows; each metadata file is read once."""
         names, parts = self._columns, [pl.DataFrame(schema=_SCHEMA)]
-        nsfw = pl.lit(None) if names.nsfw is None else pl.col(names.nsfw)
         for path, (start, end) in zip(self._metadata, pairwise(self._starts), strict=True):
             in_file = ids[(ids >= start) & (ids < end)]
             if in_file.size:
                 columns = pl.scan_parquet(path).select(
                     pl.col(names.url).alias("url"),
                     pl.col(names.caption).str.head(MAX_CAPTION).alias("caption"),
-                    nsfw.cast(pl.String).alias("nsfw"),
+                    *flag_columns(names),
                 )
                 rows = columns.collect()[in_file - start]
-                parts.append(rows.select(pl.Series("id", in_file), "url", "caption", "nsfw"))
+                _check_flags(path, rows)
+                parts.append(rows.select(pl.Series("id", in_file), "url", "caption", *FLAGS))
         return pl.concat(parts)
 
 
@@ -135,3 +136,10 @@ def _columns(path: Path) -> Columns:
             "an index needs URLs: run `clip-retrieval inference --enable_metadata True` "
             "on what img2dataset wrote",
         ) from error
+
+
+def _check_flags(path: Path, rows: pl.DataFrame) -> None:
+    try:
+        require_probabilities(rows["punsafe"])
+    except InvalidFileError as error:
+        raise RequestError(f"{path}: {error}", "divide it by 100, or rename the column") from error

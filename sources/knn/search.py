@@ -23,6 +23,7 @@ from sources.knn.index_folder import IndexFolder
 from sources.knn.options import KnnOptions
 from sources.knn.server import KnnServer
 from sources.pool.ambiguous import Ambiguous, resolve
+from sources.pool.flags import FLAGS, MAX_PUNSAFE, say_unflagged
 from sources.pool.match_file import Matches
 from sources.pool.scan import candidate_rows, labelled
 
@@ -39,7 +40,7 @@ class _Index(Protocol):
         """What identifies its content."""
 
     def nearest(self, queries: FloatArray, k: int) -> pl.DataFrame:
-        """Return query, similarity, url, caption and nsfw; a query's nearest first."""
+        """Return query, similarity, url, caption and flags; a query's nearest first."""
 
 
 def knn_fingerprints(options: KnnOptions, home: Home) -> dict[str, str]:
@@ -57,7 +58,7 @@ def knn_fingerprints(options: KnnOptions, home: Home) -> dict[str, str]:
 def search(options: KnnOptions, context: Context) -> Stage:
     """Return the finished search for the images nearest to every class's prompts.
 
-    Each shard is of `CLASSES_PER_SHARD` classes. It holds ``hits.parquet`` (url, caption, nsfw,
+    Each shard is of `CLASSES_PER_SHARD` classes. It holds ``hits.parquet`` (url, caption, flags,
     label and similarity, the largest cosine with one of the class's prompts; one row per URL and
     class). ``counts.parquet`` says per class how many images were requested and returned, and how
     many of these are distinct.
@@ -65,7 +66,7 @@ def search(options: KnnOptions, context: Context) -> Stage:
     index, k = _open_index(options), options.k
     task, names = context.task, context.task.class_names
     config = {
-        "version": 2,
+        "version": 3,
         "index": index.fingerprint,
         "model": fingerprint(context.home.find_weights(options.model)),
         "prompts": [[name, task.prompts(name)] for name in names],  # Their order makes the labels.
@@ -81,7 +82,7 @@ def search(options: KnnOptions, context: Context) -> Stage:
         queries = context.embedder(options.model).texts([text for _, text in prompts])
         nearest = index.nearest(queries, k)
         returned = nearest.select(
-            "url", "caption", "nsfw", pl.Series("label", labels[nearest["query"]]), "similarity"
+            "url", "caption", *FLAGS, pl.Series("label", labels[nearest["query"]]), "similarity"
         )
         hits = returned.sort("similarity", "url", descending=(True, False)).unique(
             ["url", "label"], keep="first", maintain_order=True
@@ -101,7 +102,11 @@ def search(options: KnnOptions, context: Context) -> Stage:
 
 
 def merge_candidates(
-    scanned: Stage | None, options: KnnOptions, ambiguous: Ambiguous, context: Context
+    scanned: Stage | None,
+    options: KnnOptions,
+    ambiguous: Ambiguous,
+    context: Context,
+    max_punsafe: float = MAX_PUNSAFE,
 ) -> Stage:
     """Return the candidates of a search, merged with those of a finished scan if there is one.
 
@@ -115,11 +120,12 @@ def merge_candidates(
     """
     searched = search(options, context)
     inputs = [stage.output for stage in (scanned, searched) if stage is not None]
-    stage = context.stage(MERGE, {"version": 2, "ambiguous": ambiguous}, inputs)
+    config = {"version": 3, "ambiguous": ambiguous, "max_punsafe": max_punsafe}
+    stage = context.stage(MERGE, config, inputs)
     names = context.task.class_names
 
     def make(_: int, folder: Path) -> None:
-        kept, dropped = _resolve(_read(searched, "hits"), ambiguous)
+        kept, dropped = _resolve(_read(searched, "hits"), ambiguous, max_punsafe)
         near = candidate_rows(kept, names)
         matched = near.clear() if scanned is None else labelled(scanned, ambiguous)
         rows = _merge(matched, near, ambiguous)
@@ -145,6 +151,8 @@ def merge_candidates(
             "knn": msgspec.json.decode((shards[0] / "counts.json").read_bytes()),
         },
     )
+    counts = stage.info()["knn"]
+    say_unflagged(counts, counts["returned"] - counts["duplicates"], context.progress)
     return stage
 
 
@@ -158,11 +166,14 @@ def _read(stage: Stage, name: str) -> pl.DataFrame:
     return pl.concat(pl.read_parquet(shard / f"{name}.parquet") for shard in stage.shards())
 
 
-def _resolve(hits: pl.DataFrame, ambiguous: Ambiguous) -> tuple[pl.DataFrame, dict[str, int]]:
+def _resolve(
+    hits: pl.DataFrame, ambiguous: Ambiguous, max_punsafe: float
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """Decide as a scan does; the similarity is the score."""
     pairs = hits.with_columns(row="url", score="similarity")
-    has_nsfw = hits.is_empty() or hits["nsfw"].null_count() < hits.height
-    kept, counts = resolve(Matches(hits.height, has_nsfw, pairs), ambiguous)
+    known = pl.any_horizontal(pl.col(*FLAGS).is_not_null())
+    has_flag = hits.is_empty() or not hits.filter(known).is_empty()
+    kept, counts = resolve(Matches(hits.height, has_flag, pairs), ambiguous, max_punsafe)
     return kept, {name: count for name, count in counts.items() if name not in ("rows", "pairs")}
 
 

@@ -11,6 +11,7 @@ from bench.core.arrays import FloatArray
 from bench.core.errors import BenchError, RequestError, unknown_name
 from bench.core.http_json import open_client, request_json, server_address
 from bench.core.json_values import Json
+from sources.pool.flags import FLAGS
 from sources.pool.matcher import MAX_CAPTION
 
 _SCHEMA = {
@@ -18,7 +19,7 @@ _SCHEMA = {
     "similarity": pl.Float32,
     "url": pl.String,
     "caption": pl.String,
-    "nsfw": pl.String,
+    **FLAGS,
 }
 
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,100}\Z")]
@@ -34,6 +35,7 @@ class _Image(msgspec.Struct):
     caption: str | None = None
     text: str | None = None
     nsfw: str | None = None
+    punsafe: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
 
 class KnnServer:
@@ -121,11 +123,18 @@ class KnnServer:
         if images and not any(image.url for image in images):
             raise BenchError(
                 f"the images that {self._url} returns have no URLs",
-                "its metadata needs them, and --columns_to_return (url, caption, NSFW)",
+                "its metadata needs them, and --columns_to_return (url, caption, NSFW or punsafe)",
             )
         return pl.DataFrame(
             [
-                (query, image.similarity, image.url, _caption(image)[:MAX_CAPTION], image.nsfw)
+                (
+                    query,
+                    image.similarity,
+                    image.url,
+                    _caption(image)[:MAX_CAPTION],
+                    image.nsfw,
+                    image.punsafe,
+                )
                 for image in images
             ],
             schema=_SCHEMA,

@@ -4,21 +4,24 @@ from typing import Literal
 
 import polars as pl
 
+from sources.pool.flags import MAX_PUNSAFE, UNFLAGGED, is_flagged, is_unsafe
 from sources.pool.match_file import Matches
-from sources.pool.pool import NSFW_DROPPED
 
 Ambiguous = Literal["longest", "drop", "all"]
 
 _WEB_URL = "(?i)^https?://"
 
 
-def resolve(matches: Matches, ambiguous: Ambiguous) -> tuple[pl.DataFrame, dict[str, int]]:
+def resolve(
+    matches: Matches, ambiguous: Ambiguous, max_punsafe: float = MAX_PUNSAFE
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return the matches to keep, and how many pairs were dropped for which reason.
 
     Args:
         matches: The matches of one file.
         ambiguous: What becomes of a pair with several classes. ``longest`` gives it to the class of
             the highest score and drops a tie, ``drop`` drops it, ``all`` gives it to each class.
+        max_punsafe: The highest probability of being unsafe that is kept.
 
     Returns:
         Rows of ``matches.pairs``, a pair's highest score first, and the counts.
@@ -33,18 +36,20 @@ def resolve(matches: Matches, ambiguous: Ambiguous) -> tuple[pl.DataFrame, dict[
         "all": classes >= 1,
     }
     decided = fetchable.filter(kept[ambiguous])
-    flagged = pl.col("nsfw").str.to_uppercase().is_in(NSFW_DROPPED).fill_null(value=False)
-    safe = decided.filter(~flagged)
+    unflagged = decided.filter(~is_flagged())
+    safe = unflagged.filter(~is_unsafe(max_punsafe))
     n_matched, n_fetchable, n_decided = map(_count_pairs, (pairs, fetchable, decided))
+    n_unflagged, n_safe = map(_count_pairs, (unflagged, safe))
     return safe, {
         "rows": matches.rows,
-        "without an NSFW column": 0 if matches.has_nsfw else matches.rows,
+        UNFLAGGED: 0 if matches.has_flag else matches.rows,
         "naming a class": n_matched,
         "no web URL": n_matched - n_fetchable,
         "ambiguous": _count_pairs(fetchable.filter(classes > 1)),
         "ambiguous, dropped": n_fetchable - n_decided,
-        "flagged NSFW or UNSURE": n_decided - _count_pairs(safe),
-        "pairs": _count_pairs(safe),
+        "flagged NSFW or UNSURE": n_decided - n_unflagged,
+        "punsafe too high": n_unflagged - n_safe,
+        "pairs": n_safe,
     }
 
 

@@ -1,6 +1,6 @@
 """Find the columns of a pool's files, by the usual names or by the declaration in pool.yaml.
 
-columns: {url: link, caption: alt, nsfw: rating}    # nsfw may be left out
+columns: {url: link, caption: alt, nsfw: rating}    # nsfw and punsafe may be left out
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,13 @@ import polars as pl
 
 from bench.core.config import Config
 
-USUAL_NAMES = {"url": ("url",), "caption": ("text", "caption"), "nsfw": ("nsfw",)}
-"""In lower case: LAION's URL, TEXT and NSFW, and Re-LAION's lower-case names."""
+USUAL_NAMES = {
+    "url": ("url",),
+    "caption": ("text", "caption"),
+    "nsfw": ("nsfw",),
+    "punsafe": ("punsafe",),
+}
+"""In lower case: LAION's URL, TEXT, NSFW and punsafe, and Re-LAION's lower-case names."""
 
 
 class Columns(Config, frozen=True, kw_only=True):
@@ -21,6 +26,13 @@ class Columns(Config, frozen=True, kw_only=True):
     caption: str
     nsfw: str | None = None
     """LAION's flag: UNLIKELY, UNSURE or NSFW."""
+    punsafe: str | None = None
+    """LAION's probability that the image is unsafe, from 0 to 1."""
+
+    @property
+    def has_flag(self) -> bool:
+        """Whether anything says how safe an image is."""
+        return self.nsfw is not None or self.punsafe is not None
 
 
 class PoolDeclaration(Config, frozen=True, kw_only=True):
@@ -41,22 +53,29 @@ def columns_of(schema: Mapping[str, Any], declared: Columns | None) -> Columns:
         declared: What ``pool.yaml`` says; None to look for the usual names.
 
     Raises:
-        InvalidFileError: If the file has no such columns, or they do not hold texts.
+        InvalidFileError: If the file has no such columns, or they do not hold texts (for punsafe,
+            fractional numbers).
     """
     columns = declared or _usual_columns(list(schema))
     for name in (columns.url, columns.caption):
-        _require_type(schema, name, pl.String)
+        _require_type(schema, name, "text", pl.String)
     if columns.nsfw is not None:
         # A number or a truth value would read as a flag that is never set.
-        _require_type(schema, columns.nsfw, pl.String, pl.Categorical, pl.Enum, pl.Null)
+        texts = (pl.String, pl.Categorical, pl.Enum, pl.Null)
+        _require_type(schema, columns.nsfw, "text", *texts)
+    if columns.punsafe is not None:
+        floats = (pl.Float32, pl.Float64, pl.Null)
+        _require_type(schema, columns.punsafe, "a probability", *floats)
     return columns
 
 
-def _require_type(schema: Mapping[str, Any], name: str, *types: type[pl.DataType]) -> None:
+def _require_type(
+    schema: Mapping[str, Any], name: str, kind: str, *types: type[pl.DataType]
+) -> None:
     if name not in schema:
         raise InvalidFileError(f"its column {name!r} is missing")
     if not isinstance(schema[name], types):
-        raise InvalidFileError(f"its column {name!r} is {schema[name]}, not text")
+        raise InvalidFileError(f"its column {name!r} is {schema[name]}, not {kind}")
 
 
 def _usual_columns(names: list[str]) -> Columns:
@@ -68,4 +87,4 @@ def _usual_columns(names: list[str]) -> Columns:
     url, caption = columns["url"], columns["caption"]
     if url is None or caption is None:
         raise InvalidFileError(f"it has no columns URL and TEXT, but {', '.join(names)[:200]}")
-    return Columns(url=url, caption=caption, nsfw=columns["nsfw"])
+    return Columns(url=url, caption=caption, nsfw=columns["nsfw"], punsafe=columns["punsafe"])

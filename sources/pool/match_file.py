@@ -11,6 +11,7 @@ import pyarrow.parquet
 from polars.exceptions import PanicException
 
 from sources.pool.columns import Columns, InvalidFileError, columns_of
+from sources.pool.flags import FLAGS, flag_columns, require_probabilities
 from sources.pool.matcher import MAX_CAPTION, CaptionMatcher
 
 CHUNK_ROWS = 2**20
@@ -22,7 +23,7 @@ SCHEMA = {
     "score": pl.Int64,
     "url": pl.String,
     "caption": pl.String,
-    "nsfw": pl.String,
+    **FLAGS,
 }
 
 
@@ -31,13 +32,13 @@ class Matches(NamedTuple):
 
     Attributes:
         rows: Pairs in the file.
-        has_nsfw: Whether it has an NSFW column.
+        has_flag: Whether it has a column that says how safe an image is.
         pairs: Columns of `SCHEMA`, one row per pair and class. The score is how well the class
             fits, here the characters of the longest spelling found.
     """
 
     rows: int
-    has_nsfw: bool
+    has_flag: bool
     pairs: pl.DataFrame
 
     @classmethod
@@ -55,7 +56,8 @@ def match_file(path: Path, declared: Columns | None, matcher: CaptionMatcher) ->
         matcher: Finds the classes of captions.
 
     Raises:
-        InvalidFileError: If it is not a Parquet file, damaged, empty, or has other columns.
+        InvalidFileError: If it is not a Parquet file, damaged, empty, has other columns, or a
+            punsafe that is no probability.
     """
     with _reading():
         schema = pl.read_parquet_schema(path)
@@ -64,7 +66,7 @@ def match_file(path: Path, declared: Columns | None, matcher: CaptionMatcher) ->
     if not chunks:
         raise InvalidFileError("it has no rows")
     pairs = [_match(path, start, count, columns, matcher) for start, count in chunks]
-    return Matches(sum(count for _, count in chunks), columns.nsfw is not None, pl.concat(pairs))
+    return Matches(sum(count for _, count in chunks), columns.has_flag, pl.concat(pairs))
 
 
 @contextmanager
@@ -102,9 +104,9 @@ def _match(
     matches = matcher.find(captions).rename({"length": "score"})
     if matches.is_empty():
         return pl.DataFrame(schema=SCHEMA)
-    nsfw = pl.lit(None) if columns.nsfw is None else pl.col(columns.nsfw)
     with _reading():
-        others = chunk.select(pl.col(columns.url).alias("url"), nsfw.alias("nsfw")).collect()
+        others = chunk.select(pl.col(columns.url).alias("url"), *flag_columns(columns)).collect()
+    require_probabilities(others["punsafe"])
     rows = matches["row"]
     matched = captions.gather(rows).str.head(MAX_CAPTION).alias("caption")
     return pl.concat([others[rows], matched.to_frame(), matches], how="horizontal").select(

@@ -12,6 +12,7 @@ matchers differ in how they rewrite:
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
 import polars as pl
 
 from bench.core.errors import RequestError, unknown_name
@@ -20,6 +21,9 @@ from sources.pool.normalize import normalize
 from sources.pool.prefilter import Prefilter
 
 Matcher = Literal["substring", "word", "phrase", "all-words"]
+
+Queried = Literal["task", "literal"]
+"""What is looked for: the task's queries, or its class names as they are."""
 
 MAX_CAPTION = 10_000
 """Characters of a caption that are read; nobody describes one image at greater length."""
@@ -109,6 +113,27 @@ class CaptionMatcher:
         normalized = normalize(captions.gather(non_ascii).str.head(MAX_CAPTION))
         rows = [self._prefilter(captions), non_ascii.gather(self._prefilter(normalized))]
         return pl.concat(rows).unique()
+
+
+def with_queries(task: Task, queries: Queried) -> Task:
+    """Return a task whose own queries are looked for, or its class names as they are."""
+    return task if queries == "task" else msgspec.structs.replace(task, queries={})
+
+
+def within_words(candidates: pl.DataFrame, task: Task) -> pl.Series:
+    """Return which captions name their class only with a letter or digit beside the name.
+
+    Args:
+        candidates: Columns ``caption`` and ``label``, matched by ``substring``.
+        task: The task, with the queries that they were matched by.
+
+    Returns:
+        Booleans, one per row. *An-124* has the name An-12 within another word; *roses* has rose.
+    """
+    alone = CaptionMatcher(task, "word").find(candidates["caption"]).select("row", "label")
+    rows = candidates.select(pl.col("label").cast(alone.schema["label"])).with_row_index("row")
+    found = rows.join(alone.with_columns(alone=True), on=["row", "label"], how="left")
+    return found.sort("row")["alone"].is_null()
 
 
 def _plain(texts: pl.Series) -> pl.Series:

@@ -28,8 +28,6 @@ DECLARATION = "pool.yaml"
 MINIWORLD = "miniworld"
 MINIWORLD_PAIRS = 30_000
 
-NSFW_DROPPED = ("NSFW", "UNSURE")
-
 
 class ImageAccess(NamedTuple):
     """How a pool's images are reached.

@@ -20,6 +20,7 @@ from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from sources.pool.ambiguous import Ambiguous, resolve
 from sources.pool.columns import InvalidFileError
+from sources.pool.flags import MAX_PUNSAFE, say_unflagged
 from sources.pool.match_file import Matches, match_file
 from sources.pool.matcher import MAX_CAPTION, CaptionMatcher, Matcher
 from sources.pool.pool import Pool
@@ -31,6 +32,7 @@ def scan(
     context: Context,
     matcher: Matcher = "substring",
     ambiguous: Ambiguous = "longest",
+    max_punsafe: float = MAX_PUNSAFE,
 ) -> Stage:
     """Return the finished scan of a pool for a task's classes; one shard per Parquet file.
 
@@ -45,6 +47,7 @@ def scan(
         matcher: How queries are compared with captions.
         ambiguous: What becomes of a caption that names several classes: it goes to the class of the
             longest spelling, and a tie is dropped; it is dropped; or it goes to all.
+        max_punsafe: The highest probability of being unsafe that is kept.
 
     Raises:
         RequestError: If the task's queries or the pool are not usable.
@@ -54,13 +57,14 @@ def scan(
     stage = context.stage(
         SCAN,
         {
-            "version": 4,
+            "version": 5,
             "pool": pool.fingerprint,
             "classes": task.class_names,  # Their order makes the labels.
             "queries": msgspec.to_builtins(caption_matcher.queries),
             "matcher": matcher,
             "ambiguous": ambiguous,
             "caption": MAX_CAPTION,
+            "max_punsafe": max_punsafe,
         },
     )
 
@@ -73,14 +77,16 @@ def scan(
                 name = files[index].rpartition("/")[2]
                 problem = printable(f"{name}: {error}")
                 matches = Matches.none()
-        kept, counts = resolve(matches, ambiguous)
+        kept, counts = resolve(matches, ambiguous, max_punsafe)
         rows = candidate_rows(kept, task.class_names)
         rows.write_parquet(folder / "candidates.parquet")
         pl.DataFrame([{**counts, "problem": problem}]).write_parquet(folder / "counts.parquet")
 
     stage.run(len(files), make, summarise=_total_counts)
-    for problem in stage.info()["incomplete"]:
+    counts = stage.info()
+    for problem in counts["incomplete"]:
         context.progress.say(f"left out of the scan: {problem}")
+    say_unflagged(counts, counts["rows"], context.progress)
     return stage
 
 

@@ -164,11 +164,12 @@ def test_a_server_that_fails_once_is_requested_again() -> None:
 
 
 def test_a_response_is_read_in_every_spelling_and_no_further_than_k() -> None:
-    missing = b'[{"id": 1, "similarity": 0.5, "URL": "http://a", "TEXT": "b", "NSFW": NaN}]'
+    missing = b'[{"id": 1, "similarity": 0.5, "URL": "http://a", "TEXT": "b", "NSFW": NaN,'
+    missing += b'"punsafe": 0.2}]'
     many = images(*({"url": f"http://{i}", "caption": "c" * 20_000} for i in range(5)))
     with serving(lambda n, _: many if n else (200, missing)) as url:
         rows = KnnServer(url, None).nearest(np.repeat(QUERY, 2, axis=0), 3)
-    assert rows.row(0) == (0, 0.5, "http://a", "b", None)
+    assert rows.row(0) == (0, 0.5, "http://a", "b", None, 0.2)
     assert rows["query"].to_list() == [0, 1, 1, 1]
     assert rows["caption"].str.len_chars().max() == 10_000
 
@@ -212,7 +213,7 @@ SCRIPT = [
     images({"url": "http://all", "similarity": 0.4}, {"url": "http://tie"}),
     images({"url": "file:///etc/passwd"}, {"url": "http://bad", "NSFW": "NSFW"}),
     images({"url": "http://all", "similarity": 0.3}, {"url": "http://so", "NSFW": "unsure"}),
-    images(),
+    images({"url": "http://unsafe", "punsafe": 0.11}),
 ]
 
 
@@ -227,8 +228,9 @@ SCRIPT = [
 def test_ambiguous_images(home: Home, tiny_clip: Path, ambiguous: Ambiguous, expected: str) -> None:
     pairs, counts = colours_of(home, tiny_clip, ambiguous, lambda n, _: SCRIPT[n])
     assert {f"{url.removeprefix('http://')}={name}" for url, name in pairs} == {*expected.split()}
-    assert (counts["requested"], counts["returned"], counts["duplicates"]) == (24, 10, 1)
+    assert (counts["requested"], counts["returned"], counts["duplicates"]) == (24, 11, 1)
     assert (counts["no web URL"], counts["flagged NSFW or UNSURE"]) == (1, 2)
+    assert (counts["punsafe too high"], counts["without a flag column"]) == (1, 0)
     red = counts["classes"]["red"]
     assert (red["requested"], red["returned"], red["distinct"]) == (8, 4, 3)
 

@@ -1,6 +1,8 @@
 """The matchers: which classes a caption names, and which queries are refused."""
 
 import re
+from collections.abc import Callable
+from itertools import product
 from typing import get_args
 
 import polars as pl
@@ -12,6 +14,9 @@ from bench.core.errors import RequestError
 from bench.core.task import Queries, Query, Task
 from bench.tasks import find_task
 from sources.pool import prefilter
+from sources.pool.ambiguous import resolve
+from sources.pool.flags import FLAGS
+from sources.pool.match_file import Matches
 from sources.pool.matcher import CaptionMatcher, Matcher
 from sources.pool.normalize import normalize
 from sources.pool.prefilter import Prefilter
@@ -200,3 +205,44 @@ def test_every_class_of_the_paper_is_found_by_its_own_queries(name: str, matcher
     rows = CaptionMatcher(task, matcher).find(pl.Series([caption for caption, _ in spoken]))
     matches = set(rows["row", "label"].rows())
     assert {(row, label) for row, (_, label) in enumerate(spoken)} <= matches
+
+
+def one_class(task: Task, captions: list[str]) -> list[str | None]:
+    """Return the class that ``ambiguous=longest`` gives each caption to; None for none."""
+    found = CaptionMatcher(task, "substring").find(pl.Series(captions))
+    flags = [pl.lit(None, dtype).alias(name) for name, dtype in FLAGS.items()]
+    pairs = found.rename({"length": "score"}).with_columns(*flags, url=pl.lit("http://u"))
+    kept, _ = resolve(Matches(len(captions), True, pairs), "longest")
+    classes = {row: task.class_names[label] for row, label in kept.select("row", "label").rows()}
+    return [classes.get(row) for row in range(len(captions))]
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        *product(("aircraft", "cars"), ("{}", "Used {} for sale", "my {}, photographed today")),
+        *product(("flowers",), ("{} flower", "a flower: {}", "a photo of a {}, a type of flower.")),
+    ],
+)
+@pytest.mark.parametrize("case", [str, str.lower, str.upper])
+def test_a_caption_with_a_class_s_official_name_is_of_that_class(
+    name: str, form: str, case: Callable[[str], str]
+) -> None:
+    task = find_task(name)
+    captions = [case(form.format(each)) for each in task.class_names]
+    assert one_class(task, captions) == list(task.class_names)
+
+
+@pytest.mark.parametrize("form", ["{1} {0} for sale", "A {0} {1}", "{0}, {1}", "{0} ({1}), red"])
+def test_a_year_tells_cars_of_one_name_apart(form: str) -> None:
+    task = find_task("cars")
+    captions = [form.format(*each.rsplit(" ", 1)) for each in task.class_names]
+    assert one_class(task, captions) == list(task.class_names)
+    # Without its year such a name is a tie, and every other name is a class's.
+    bare = [each.rsplit(" ", 1)[0] for each in task.class_names]
+    shared = [bare.count(each) > 1 for each in bare]
+    expected = [
+        None if twice else each for each, twice in zip(task.class_names, shared, strict=True)
+    ]
+    assert one_class(task, bare) == expected
+    assert sum(shared) == 14

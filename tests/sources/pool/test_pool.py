@@ -1,5 +1,6 @@
 """Pools: their columns and declarations, damaged files, and pools behind a URL."""
 
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from sources.pool.match_file import match_file
 from sources.pool.matcher import CaptionMatcher
 from sources.pool.pool import Pool, RemotePool
 from sources.pool.remote import RemoteFile
-from sources.pool.scan import candidates, require_complete
+from sources.pool.scan import candidates, require_complete, scan
 from tests.conftest import Bench
-from tests.support.pools import TASK, Row, classes, scan_pool, write_pool
+from tests.support.pools import TASK, Row, classes, context, scan_pool, write_pool
 
 
 def write_tables(folder: Path, *tables: dict[str, Any] | pl.DataFrame) -> Path:
@@ -39,7 +40,7 @@ def test_columns_go_by_any_case_and_nsfw_may_be_absent(home: Home) -> None:
     )
     stage = scan_pool(home, Pool.find(str(folder), home))
     assert set(classes(stage)) == {"http://u1"}
-    assert stage.info()["without an NSFW column"] == 1
+    assert stage.info()["without a flag column"] == 1
 
 
 def test_other_columns_are_declared(home: Home) -> None:
@@ -85,6 +86,49 @@ def test_a_flag_may_be_a_category(home: Home, kind: Any) -> None:
     flags = pl.Series("NSFW", ["NSFW", "UNLIKELY"], dtype=kind)
     folder = write_tables(home.root / "pool", pl.DataFrame(PAIRS).with_columns(flags))
     assert set(classes(scan_pool(home, Pool("some", folder)))) == {"http://a/2"}
+
+
+@pytest.mark.parametrize("kind", [pl.Float32, pl.Float64])
+def test_a_probability_of_being_unsafe_is_compared_with_a_threshold(home: Home, kind: Any) -> None:
+    punsafe = pl.Series([0.05, 0.11, 0.99, None, math.nan], dtype=kind)
+    urls = [f"http://u{index}" for index in range(5)]
+    rows = {"url": urls, "caption": ["a rose"] * 5, "punsafe": punsafe}
+    pool = Pool("some", write_tables(home.root / "pool", rows))
+    stage = scan_pool(home, pool)
+    assert set(classes(stage)) == {urls[0], urls[3], urls[4]}
+    assert (stage.info()["punsafe too high"], stage.info()["without a flag column"]) == (2, 0)
+    lenient = scan(pool, TASK, context(home, TASK), max_punsafe=0.98)
+    assert set(classes(lenient)) == set(urls) - {urls[2]}
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ([55.0, 1.0], "punsafe has 55, which is no probability"),
+        ([-0.2, 0.5], "punsafe has -0.2, which is no probability"),
+        (["NSFW", "0.1"], "'punsafe' is String, not a probability"),
+        ([0, 1], "'punsafe' is Int64, not a probability"),
+    ],
+)
+def test_what_is_no_probability_is_not_taken_for_one(
+    home: Home, values: list[Any], complaint: str
+) -> None:
+    folder = write_tables(home.root / "pool", {**PAIRS, "punsafe": values})
+    (problem,) = scan_pool(home, Pool("some", folder)).info()["incomplete"]
+    assert complaint in problem
+
+
+def test_a_pool_without_a_flag_says_so_before_anything_is_fetched(
+    home: Home, bench: Bench, tmp_path: Path
+) -> None:
+    flagged = {**PAIRS, "NSFW": ["UNLIKELY", "UNLIKELY"]}
+    folder = write_tables(tmp_path / "pool", PAIRS, flagged, {**PAIRS, "punsafe": [0.0, 0.0]})
+    words = ("match", "--preset", "mini", "--task", "flowers", "--count", "--pool", str(folder))
+    for _ in range(2):  # A finished scan says it again.
+        shown = bench(*words)
+        assert "2 of 6 pairs have neither an NSFW nor a punsafe column" in shown.err
+    (folder / "0.parquet").unlink()
+    assert "punsafe" not in bench(*words).err
 
 
 def test_a_folder_declares_queries_in_every_form(colours: Path, tmp_path: Path) -> None:

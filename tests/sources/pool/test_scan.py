@@ -70,9 +70,9 @@ def test_flagged_pairs_are_dropped_and_counted(home: Home) -> None:
     stage = scan_rows(home, rows, files=2)
     assert set(classes(stage)) == {"http://u0", "http://u3"}
     assert stage.info() == {
-        "rows": 7, "without an NSFW column": 0, "naming a class": 6, "no web URL": 0,
-        "ambiguous": 1, "ambiguous, dropped": 1, "flagged NSFW or UNSURE": 3, "duplicate URLs": 0,
-        "incomplete": [],
+        "rows": 7, "without a flag column": 0, "naming a class": 6, "no web URL": 0,
+        "ambiguous": 1, "ambiguous, dropped": 1, "flagged NSFW or UNSURE": 3, "punsafe too high": 0,
+        "duplicate URLs": 0, "incomplete": [],
     }  # fmt: skip
 
 
@@ -176,20 +176,54 @@ def test_an_image_of_several_classes_is_fetched_once_and_has_a_row_for_each(home
     assert set(images["key"]) < set(rows["key"])
 
 
-def match_words(pool: Path | str) -> tuple[str, ...]:
-    return ("match", "--preset", "mini", "--task", "aircraft", "--pool", str(pool))
+def match_words(pool: Path | str, preset: str = "mini", task: str = "aircraft") -> tuple[str, ...]:
+    return ("match", "--preset", preset, "--task", task, "--pool", str(pool))
 
 
 def test_match_counts_classes_without_download(bench: Bench, home: Home, tmp_path: Path) -> None:
     rows: list[Row] = [("http://u1", "a Spitfire", None), ("http://u2", "spitfires", "UNSURE")]
     pool = write_pool(tmp_path / "pool", [*rows, ("http://u3", "my spitfires", None)])
     counted = bench(*match_words(pool.root), "--count", "--json").json
-    assert counted["classes"]["Spitfire"] == {"hits": 2}
-    assert counted["classes"]["Tornado"] == {"hits": 0}
+    assert counted["classes"]["Spitfire"] == {"hits": 2, "within words": 1}
+    assert counted["classes"]["Tornado"] == {"hits": 0, "within words": 0}
     assert (counted["counts"]["rows"], counted["counts"]["flagged NSFW or UNSURE"]) == (3, 1)
     by_word = bench(*match_words(pool.root), "--json", "--set", "source.matcher=word").json
-    assert by_word["classes"]["Spitfire"] == {"hits": 1, "captions": ["a Spitfire"]}
+    spitfire = {"hits": 1, "within words": 0, "captions": ["a Spitfire"]}
+    assert by_word["classes"]["Spitfire"] == spitfire
     assert {path.name.partition("-")[0] for path in home.data.iterdir()} == {"scan"}
+
+
+def test_match_counts_names_within_longer_words_and_suggests_the_word_matcher(
+    bench: Bench, tmp_path: Path
+) -> None:
+    captions = ["An-12 of 1960", "the An-124 Ruslan", "An-124-100", "a DC-30 drone", "a DC-3"]
+    captions += ["An-124, not an An-12", "a Tornado"]
+    pool = write_pool(tmp_path / "pool", [(f"http://u{i}", t, "") for i, t in enumerate(captions)])
+    words = (*match_words(pool.root, "paper"), "--count")
+    classes = bench(*words, "--json").json["classes"]
+    within = {name: facts["within words"] for name, facts in classes.items() if facts["hits"]}
+    assert within == {"An-12": 2, "DC-3": 1, "Tornado": 0}
+    shown = bench(*words).out
+    assert "part of a longer word in 3 of these captions (An-12 50%, DC-3 50%)" in shown
+    assert "--set source.matcher=word" in shown
+    assert "longer word" not in bench(*words, "--set", "source.matcher=word").out
+
+
+def test_literal_queries_are_the_class_names_as_they_are(
+    bench: Bench, home: Home, tmp_path: Path
+) -> None:
+    captions = ["a rose", "a desert rose flower", "the desert-rose", "coltsfoot"]
+    rows = [(f"http://u{i}", text, "") for i, text in enumerate(captions)]
+    pool = write_pool(tmp_path / "pool", rows)
+    words = (*match_words(pool.root, "paper", "flowers"), "--count", "--json")
+
+    def hits(*more: str) -> dict[str, int]:
+        classes = bench(*words, *more).json["classes"]
+        return {name: facts["hits"] for name, facts in classes.items() if facts["hits"]}
+
+    assert hits() == {"desert-rose": 2, "colt's foot": 1}
+    assert hits("--set", "source.queries=literal") == {"rose": 2, "desert-rose": 1}
+    assert len(list(home.data.glob("scan-*"))) == 2
 
 
 def test_match_shows_captions_that_a_terminal_does_not_obey(bench: Bench, tmp_path: Path) -> None:
