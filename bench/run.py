@@ -11,13 +11,13 @@ import polars as pl
 
 from bench.core.json_values import Json
 from bench.core.paths import Home
-from bench.core.progress import Progress
+from bench.core.progress import Progress, first_few
 from bench.core.records import Counts, RunRecord
 from bench.core.specs import RunSpec
 from bench.plugins import objectives
 from bench.runtime import distributed, provenance, threads
 from bench.steps import loaded
-from bench.steps.collect import collect_images
+from bench.steps.collect import collect_images, empty_classes
 from bench.steps.judge import Judge, Verdict
 from bench.storage.heartbeat import heartbeat
 from bench.storage.image_set import ImageSet
@@ -108,6 +108,9 @@ def _execute(spec: RunSpec, home: Home, progress: Progress, started: str) -> Run
     with clock.timed("source"), marked_as_collecting(spec, home):
         images = collect_images(spec, home, progress)
         rows = _sampled(images, spec)
+    if empty := empty_classes(rows, spec):
+        some = f"{len(empty)} ({first_few(empty)})"
+        progress.say(f"classes without an image among the {rows.height:,} used: {some}")
     distributed.broadcast(images.folder)
     with threads.limited_for(weights):
         with clock.timed("load"):
@@ -122,6 +125,7 @@ def _execute(spec: RunSpec, home: Home, progress: Progress, started: str) -> Run
             run_id=spec.run_id,
             status="done",
             spec=spec,
+            empty_classes=empty,
             **_image_fields(images, rows, spec),
             **_model_fields(adapted, verdicts, spec),
             **_machine_fields(),

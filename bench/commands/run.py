@@ -36,7 +36,7 @@ def command(  # noqa: PLR0913 (the command line's options)
     from bench.commands._launch import launch_options
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
-    from bench.core.progress import Progress
+    from bench.core.progress import Progress, first_few
     from bench.run import run
     from bench.runtime import distributed
     from bench.steps.collect import estimate
@@ -69,6 +69,8 @@ def command(  # noqa: PLR0913 (the command line's options)
             f"  {score.split:<5} {score.evaluator:<13} {score.metric:<15} "
             f"{score.value:6.1%} {interval} of {score.n} images"
         )
+    if empty := record.empty_classes:
+        click.echo(f"  classes without an image: {len(empty)} ({first_few(empty)})")
     measured = recorded(record)
     if measured or (spec.preset == "mini" and spec.source in ("synthetic", "mixed")):
         click.echo(f"  {describe(measured, spec.task)}")

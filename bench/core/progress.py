@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -12,6 +12,11 @@ from tqdm import tqdm
 from bench.core.duration import format_duration
 
 _SECONDS_BETWEEN_LOG_LINES = 60.0
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Return the first five of some names, with an ellipsis for others."""
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def printable(text: str) -> str:

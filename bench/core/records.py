@@ -56,6 +56,8 @@ class RunRecord(Config, frozen=True, kw_only=True):
     n: Counts
     image_set: str
     """Content hash of the images trained on."""
+    empty_classes: list[str] = []
+    """Classes without an image among those used."""
     scores: list[Score] = []
     stage_counts: Json = {}
     """Images that each stage of the source kept, and reasons for the rest."""

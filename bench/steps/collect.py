@@ -1,8 +1,10 @@
 """Collect the images of a spec's source, and estimate their cost."""
 
+import polars as pl
+
 from bench.core.json_values import Json
 from bench.core.paths import Home
-from bench.core.progress import Progress
+from bench.core.progress import Progress, first_few
 from bench.core.specs import RunSpec
 from bench.core.work_selection import EVERYTHING, NOTHING, WorkSelection
 from bench.plugins import source_of
@@ -41,8 +43,19 @@ def collect_images(
     images = source_of(spec.source, spec.options).collect(context)
     empty = [name for name, count in images.manifest.counts.items() if not count]
     if spec.source != "none" and empty and len(images):
-        progress.say(f"{len(empty)} classes have no images: {', '.join(empty[:5])}")
+        progress.say(f"{len(empty)} classes have no images: {first_few(empty)}")
     return images
+
+
+def empty_classes(used: pl.DataFrame, spec: RunSpec) -> list[str]:
+    """Return the classes of a run's task without an image among those used; none for no images.
+
+    Args:
+        used: The rows of the images that the run trains on.
+        spec: The run.
+    """
+    present = set(used["class_name"])
+    return [name for name in find_task(spec.task).class_names if present and name not in present]
 
 
 def first_unfinished_stage(spec: RunSpec, home: Home) -> str | None:

@@ -77,6 +77,11 @@ def image_counts(connection: Connection, experiment: Experiment) -> pd.DataFrame
     return _frame(connection, "image_counts", experiment)
 
 
+def empty_classes(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return per label and n which classes (``names``) had no image, at the seed of most."""
+    return _frame(connection, "empty_classes", experiment)
+
+
 def image_sets(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     """Return which sets of images (``label``, ``source``, ``image_set``) the selected runs used."""
     return _frame(connection, "image_sets", experiment)

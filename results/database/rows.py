@@ -58,6 +58,7 @@ def _outcome_row(record: RunRecord) -> Row:
         "n_kept": record.n.kept,
         "n_used": record.n.used,
         "image_set": record.image_set,
+        "empty_classes": _json(record.empty_classes),
         "selection": _json(record.selection),
         "fidelity": _json(recorded(record)),
         "timings": _json(record.timings),

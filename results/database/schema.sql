@@ -8,6 +8,7 @@ CREATE TABLE runs (
     objective VARCHAR,
     lr DOUBLE, epochs BIGINT, batch_size BIGINT, train JSON, evaluators JSON,
     n_matched BIGINT, n_fetched BIGINT, n_kept BIGINT, n_used BIGINT, image_set VARCHAR,
+    empty_classes JSON,
     selection JSON, fidelity JSON, timings JSON, images_per_second DOUBLE, peak_memory_mb DOUBLE,
     device VARCHAR, weights VARCHAR, git_commit VARCHAR, git_dirty BOOLEAN, versions JSON,
     started VARCHAR, finished VARCHAR);

@@ -76,6 +76,13 @@ WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
 QUALIFY row_number() OVER (PARTITION BY label ORDER BY n_used DESC, seed, run_id) = 1
 ORDER BY label
 
+-- name: empty_classes
+SELECT label, n_used, arg_max(empty_classes, json_array_length(empty_classes)) AS names
+FROM selected
+WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
+AND json_array_length(empty_classes) > 0
+GROUP BY ALL ORDER BY ALL
+
 -- name: image_sets
 SELECT DISTINCT label, source, image_set FROM selected
 WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)

@@ -11,12 +11,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pandas as pd
 import polars as pl
 
 from bench.core.errors import BenchError
 from bench.core.json_values import value_at
 from bench.core.paths import Home
+from bench.core.progress import first_few
+from bench.core.size import format_size
 from bench.storage.image_set import ImageSet
 
 if TYPE_CHECKING:
@@ -41,6 +44,19 @@ def audits(home: Home, image_sets: pd.DataFrame) -> list[dict[str, Any]]:
             counts = {"steps": _steps(images), "classes": _classes(images)}
             shown.append(head | counts | _filtering(images) | _copies(images))
     return shown
+
+
+def without_images(empty: pd.DataFrame) -> list[str]:
+    """Return a line per source and n whose training images left classes out.
+
+    Args:
+        empty: Rows of `results.database.queries.empty_classes`.
+    """
+    lines = []
+    for label, n, names in empty.itertuples(index=False):
+        classes = msgspec.json.decode(names)
+        lines.append(f"{label}, n = {format_size(n)}: {len(classes)} ({first_few(classes)})")
+    return lines
 
 
 def histogram(scores: pl.DataFrame, tau: float | None, title: str) -> Figure:

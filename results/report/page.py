@@ -24,7 +24,7 @@ from results.database.rows import parse_json
 from results.experiment import Experiment
 from results.fidelity import describe
 from results.labels import in_order
-from results.report.image_sets import audits
+from results.report.image_sets import audits, without_images
 from results.report.published import published
 from results.report.unfinished import unfinished
 from results.tables import Table
@@ -109,6 +109,7 @@ def _section(
         "fidelity": describe(fidelity, experiment.task),
         "published": published(experiment),
         "image_counts": _records(queries.image_counts(connection, experiment)),
+        "empty_classes": without_images(queries.empty_classes(connection, experiment)),
         "missing_runs": _records(queries.missing_runs(connection, experiment)),
         "runs": _records(runs),
     }

@@ -25,6 +25,17 @@ from tests.support.command_line import files, request
 
 Run = Callable[..., Outcome]
 
+UNTRAINABLE = """
+from adapt.objectives.ce import CrossEntropy
+from bench.core.errors import BenchError
+from bench.plugins import objectives
+
+@objectives.register("untrainable")
+class Untrainable(CrossEntropy):
+    def loss(self, model, images, labels):
+        raise BenchError("no loss here")
+"""
+
 
 def test_json_is_one_object_with_everything_a_script_needs(run: Run, home: Home) -> None:
     done = run("--n", "12", "--seed", "3")
@@ -43,6 +54,23 @@ def test_json_is_one_object_with_everything_a_script_needs(run: Run, home: Home)
         assert 0 <= score["ci_low"] <= score["value"] <= score["ci_high"] <= 1
         assert {"metric", "chosen"} <= score.keys()
     assert json.loads((home.run(record["run_id"]) / "record.json").read_text()) == record
+
+
+def test_classes_without_an_image_are_said_before_the_training_and_recorded(
+    run: Run, bench: Bench, preset: Path, colours: Path, tmp_path: Path
+) -> None:
+    empty = run("--n", "1").json["empty_classes"]
+    assert len(empty) == 2
+    assert set(empty) < {"red", "green", "blue"}
+    words = [word for word in request(preset, colours, "--n", "1") if word != "--json"]
+    assert f"classes without an image: 2 ({', '.join(empty)})" in bench(*words).out
+    assert run("--n", "24").json["empty_classes"] == []
+    plugin = tmp_path / "untrainable.py"
+    plugin.write_text(UNTRAINABLE)
+    stopped = run("--n", "1", "--objective", "untrainable", "--plugin", str(plugin))
+    assert stopped.code == 1
+    said = f"classes without an image among the 1 used: 2 ({', '.join(empty)})"
+    assert said in stopped.err.partition("no loss here")[0]
 
 
 def test_a_second_run_does_nothing_but_with_fresh_and_then_comes_to_the_same(

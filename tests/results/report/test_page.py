@@ -47,6 +47,18 @@ def test_report_shows_published_numbers_beside_paper_runs_only(home: Home, tmp_p
     assert "83.5" in write_report(home, tmp_path / "paper").html.read_text()
 
 
+def test_the_report_names_classes_without_an_image_to_train_on(home: Home, tmp_path: Path) -> None:
+    few = [f"class {index}" for index in range(7)]
+    write_run(home, "retrieved", 100, empty_classes=few[:2])
+    write_run(home, "retrieved", 100, seed=1, empty_classes=few)
+    write_run(home, "retrieved", 400)
+    write_run(home, "synthetic", 100, empty_classes=["<b>"])
+    page = write_report(home, tmp_path).html.read_text()
+    retrieved = "retrieved, n = 100: 7 (class 0, class 1, class 2, class 3, class 4, …)"
+    synthetic = "synthetic, n = 100: 1 (&lt;b&gt;)"
+    assert f"Classes without an image to train on: {retrieved}; {synthetic}.</p>" in page
+
+
 def test_the_page_closes_what_it_opens(home: Home, tmp_path: Path) -> None:
     write_run(home, "none", None, right=60)
     write_curves(home, retrieved={100: 80, 400: 160}, synthetic={100: 70, 1_600: 120})
