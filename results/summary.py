@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from bench.core.paths import Home
 from results import fidelity, tables
 from results.conclusions.conclusion import conclusions, left_out
+from results.conclusions.seeds import what_seeds_varied
 from results.database import queries, store
 from results.experiment import Experiment
 from results.wording import WIDTH, sentence, wrapped
@@ -34,6 +35,7 @@ def summary(
             known = queries.fidelity(connection, experiment)
             sentences = [
                 *conclusions(connection, experiment, brief=brief),
+                *([] if brief else _seeds(connection, experiment)),
                 sentence(fidelity.describe(known, experiment.task)),
                 *filter(None, [left_out(connection, experiment)]),
             ]
@@ -44,3 +46,7 @@ def summary(
                 "",
             ]
     return "\n".join(parts)
+
+
+def _seeds(connection: store.Connection, experiment: Experiment) -> list[str]:
+    return what_seeds_varied(queries.selected_runs(connection, experiment))

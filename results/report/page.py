@@ -19,6 +19,7 @@ from bench.core.size import format_size
 from results import pairs, tables
 from results.conclusions import classes
 from results.conclusions.conclusion import conclusions, left_out
+from results.conclusions.seeds import what_seeds_varied
 from results.database import queries, store
 from results.database.rows import parse_json
 from results.experiment import Experiment
@@ -103,6 +104,7 @@ def _section(
         "conclusions": conclusions(connection, experiment),
         "plot": base64.b64encode(plots[1].read_bytes()).decode(),
         "table": tables.readable(table.means),
+        "seeds": what_seeds_varied(runs),
         "differences": pairs.readable(differences),
         "classes": classes.sentences(connection, experiment, in_order(runs["evaluator"])),
         "caution": table.caution,

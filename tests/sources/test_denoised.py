@@ -48,6 +48,13 @@ def test_each_image_is_denoised_from_its_own_noise(world: World, tmp_path: Path)
     assert max(abs(first[key] - second[key]).max() for key in first) <= 1
 
 
+def test_another_seed_of_the_source_is_other_images(world: World) -> None:
+    for make in (world.collect, lambda **more: denoised(world, size=5, **more)):
+        one, other = (make(seed=seed).index() for seed in (0, 1))
+        assert set(one["sha256"]).isdisjoint(other["sha256"])
+        assert set(one["seed"]).isdisjoint(other["seed"])
+
+
 def test_a_part_of_the_images_is_a_part_of_the_larger_part(world: World) -> None:
     few, many = (set(denoised(world, size=size).index()["key"]) for size in (5, 12))
     assert len(few) == 5

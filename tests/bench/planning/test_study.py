@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.core.errors import RequestError
 from bench.core.json_values import canonical_json
 from bench.core.paths import Home
 from bench.core.size import parse_size
 from bench.core.specs import RunSpec
+from bench.planning.differences import differences
 from bench.planning.preset import resolve
 from bench.planning.study import MAX_RUNS, Block, Study, expand, load_study
 from bench.steps.prepare import all_with_fingerprints, with_fingerprints
@@ -135,6 +137,30 @@ def test_what_changed_on_disk_is_seen_by_the_next_request(
         assert fingerprints() != before
     finally:
         image.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("synthetic", "source.seed"),
+        ("denoised", "source.seed"),
+        ("denoised", "source.options.synthetic.seed"),
+        ("mixed", "source.options.synthetic.seed"),
+    ],
+)
+def test_the_seed_of_a_source_is_an_axis(source: str, path: str) -> None:
+    parts = {"source.parts": [{"synthetic": 1, "retrieved": 1}]} if source == "mixed" else {}
+    inner = {"source.of": "synthetic"} if source == "denoised" else {}
+    axes = {"task": "cars", "source": source, "n": 5, path: [0, 1], **parts, **inner}
+    specs = expand(study(Block(product=axes)))
+    assert len({spec.run_id for spec in specs}) == 2
+    assert differences(specs) == [{path: 0}, {path: 1}]
+
+
+def test_retrieved_images_have_no_seed_of_their_own() -> None:
+    axes = {"task": "cars", "source": "retrieved", "n": 5, "source.seed": [0, 1]}
+    with pytest.raises(RequestError, match="unknown setting of the source retrieved 'seed'"):
+        expand(study(Block(product=axes)))
 
 
 def test_what_one_run_of_many_lacks_is_said(home: Home) -> None:
