@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, TooFewImagesError
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
@@ -78,7 +78,7 @@ def _run(specs: Sequence[RunSpec], folder: StudyFolder) -> None:
     context = partial(_run_context, folder.home)
     # A Slurm job does not wait for runs of other jobs: that would waste its allocation.
     ended = work(specs, folder, Progress(), context, wait=not _on_slurm())
-    failed = [spec.run_id for spec, status in ended if status != "done"]
+    failed = [spec.run_id for spec, state in ended if state == "failed"]
     if failed:
         raise BenchError(f"{len(failed)} of {len(specs)} runs failed: {', '.join(failed)}")
 
@@ -140,6 +140,8 @@ def _build(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
             collect_images(spec, folder.home, Progress(), selection)
         except UnfinishedError as unfinished:
             Progress().say(f"done; the stage {unfinished.stage} is another job's")
+        except TooFewImagesError as error:  # A mixture's part ended; its runs will say so.
+            Progress().say(f"{spec.source} for {spec.task}: {error}")
         except BenchError as error:
             Progress().say(f"{spec.source} for {spec.task}: {error}")
             failed.append(error)

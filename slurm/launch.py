@@ -48,7 +48,8 @@ def launch(
     """Execute the missing runs of a study, or submit jobs that do.
 
     Args:
-        specs: The runs to execute unless they are done, `bench.steps.prepare.with_fingerprints`.
+        specs: The runs to execute, `bench.steps.prepare.with_fingerprints`. Those that are done,
+            or are known to ask for more images than there are, are left out.
         titles: Run id to title, for all runs of the study.
         study: The study's folder.
         options: How to execute them.
@@ -84,11 +85,14 @@ def launch(
 def _missing(
     specs: Sequence[RunSpec], study: StudyFolder, queued: dict[str, Queued] | None
 ) -> list[RunSpec]:
-    """Return the runs that are not done and, on Slurm (given its queue), not under way either."""
+    """Return the runs to execute: those that are neither done nor ask for too many images.
+
+    On Slurm, given its queue, those that are under way are left out too.
+    """
     home = study.home
     known = summaries(home, [spec.run_id for spec in specs])
-    done = {run_id for run_id, summary in known.items() if summary.status == "done"}
-    missing = [spec for spec in specs if spec.run_id not in done]
+    settled = {run_id for run_id, summary in known.items() if summary.state != "failed"}
+    missing = [spec for spec in specs if spec.run_id not in settled]
     if queued is None:
         return missing
     live = live_runs(home, queued)

@@ -70,7 +70,7 @@ class Board:
         dates = {run_id: record_date(home, run_id) for run_id in self._specs}
         self.read()
         # Runs that failed before are executed again.
-        self.ended = {key: record for key, record in self.ended.items() if record.status == "done"}
+        self.ended = {key: record for key, record in self.ended.items() if record.state != "failed"}
         self._dates = dates
 
     def read(self) -> list[str]:
@@ -103,7 +103,7 @@ class Board:
         score = _headline(record)
         outcome = f"{score[0]} {100 * score[1]:.1f} %" if score else "no test score"
         if record.status == "failed":
-            outcome = f"failed: {printable(record.error)}"
+            outcome = f"{record.state}: {printable(record.error)}"
         return (
             f"[{len(self.ended)}/{len(self._specs)}] {self._titles[record.run_id]}: "
             f"{outcome}{_duration(record)}"
@@ -124,7 +124,8 @@ def _headline(record: RunRecord) -> tuple[str, float] | None:
 def _cell(records: list[RunRecord | None]) -> str:
     scores = [score[1] for record in records if record and (score := _headline(record))]
     if not scores:
-        return "failed" if all(records) else "…"
+        ended = [record.state for record in records if record]
+        return ended[0] if len(ended) == len(records) else "…"
     mean = f"{100 * sum(scores) / len(scores):.1f}"
     return mean if len(scores) == len(records) else f"{mean} ({len(scores)}/{len(records)})"
 

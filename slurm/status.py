@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from bench.core.duration import format_duration
 from bench.core.errors import BenchError
 from bench.core.progress import printable
+from bench.core.records import TOO_FEW_IMAGES
 from bench.storage.heartbeat import Heartbeat, read_heartbeat
 from bench.storage.run_folder import Summary, is_underway, summaries
 from bench.storage.study_folder import Array, StudyFolder
 from slurm.queue import Queued, live_jobs, live_runs, queue
 
-STATES = ("running", "stalled", "queued", "failed", "to do", "done")
+STATES = ("running", "stalled", "queued", "failed", "to do", TOO_FEW_IMAGES, "done")
 
 STALLED_SECONDS = 900.0
 """A run that has not reported for so long is stalled; large test splits take minutes."""
@@ -115,6 +116,8 @@ class _View:
         beat = read_heartbeat(self._study.home, run_id)
         if beat is not None and is_underway(self._study.home, run_id):
             return _moving(beat)
+        if summary is not None and summary.too_few_images:
+            return TOO_FEW_IMAGES, summary.error
         if run_id in self._failures:
             return "failed", self._failures[run_id].error
         if queued is not None:

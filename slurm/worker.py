@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, TooFewImagesError
 from bench.core.paths import Home
 from bench.core.progress import Progress
+from bench.core.records import TOO_FEW_IMAGES
 from bench.core.specs import RunSpec
 from bench.run import run
 from bench.runtime import distributed
@@ -37,7 +38,7 @@ def work(
         wait: Whether to wait for runs of other processes; otherwise they are left out.
 
     Yields:
-        Each run that was executed or found done, and its status.
+        Each run that was executed or found done, and its state.
     """
     waiting = deque(specs)
     while True:
@@ -46,8 +47,8 @@ def work(
         if spec is None:
             return
         with run_context(spec):
-            status = _execute(spec, study, progress)
-        yield spec, status
+            state = _execute(spec, study, progress)
+        yield spec, state
 
 
 def _next(
@@ -97,10 +98,13 @@ def _is_held(study: StudyFolder, spec: RunSpec) -> bool:
 
 
 def _execute(spec: RunSpec, study: StudyFolder, progress: Progress) -> str:
-    """Execute a run and return its status; an error is noted in the study."""
+    """Execute a run and return its state; an error is noted in the study."""
     try:
         # A run that failed since the study was submitted, here or elsewhere, is for a retry.
-        return run(spec, study.home, progress, since=study.since).status
+        return run(spec, study.home, progress, since=study.since).state
+    except TooFewImagesError as error:  # An expected hole: no reason to pause the study.
+        progress.say(f"run {spec.run_id}: {error}")
+        return TOO_FEW_IMAGES
     except Exception as error:
         if not isinstance(error, BenchError):
             traceback.print_exc()

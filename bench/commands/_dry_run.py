@@ -25,7 +25,7 @@ def show_dry_run(specs: "Sequence[RunSpec]", home: "Home", *, as_json: bool) -> 
     records = summaries(home)
     plan = forecast(by_id, records, home)
     runs = [
-        (run_id, records[run_id].status if run_id in records else "to do", spec, settings)
+        (run_id, records[run_id].state if run_id in records else "to do", spec, settings)
         for (run_id, spec), settings in zip(by_id.items(), differences(specs), strict=True)
     ]
     if as_json:
@@ -64,8 +64,10 @@ def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> lis
 def _summary(plan: "Forecast") -> list[str]:
     from bench.core.size import format_size
 
-    to_do = plan.runs - plan.done
+    to_do = plan.runs - plan.done - plan.too_few_images
     lines = [f"{plan.runs} runs: {to_do} to do ({plan.failed} failed before), {plan.done} done"]
+    if plan.too_few_images:
+        lines[0] += f", {plan.too_few_images} with too few images"
     if not to_do:
         return lines
     at_least = _at_least(plan.trained_at_least)

@@ -72,6 +72,7 @@ def launch_study(
     """
     from bench.core.errors import RequestError
     from bench.runtime import distributed
+    from bench.storage.run_folder import summaries
     from slurm.launch import launch
 
     if distributed.count() > 1:
@@ -79,6 +80,8 @@ def launch_study(
             "a study cannot be launched under torchrun", "use torchrun with `bench run`"
         )
     study.home.make_writable()
+    known = summaries(study.home, [spec.run_id for spec in specs])
+    say_skipped(sum(summary.too_few_images for summary in known.values()))
     missing = launch(specs, titles, study, options, _print_array)
     if options.on == "slurm" and not missing:
         click.echo("nothing is missing: every run is done or in Slurm's queue")
@@ -88,6 +91,13 @@ def launch_study(
     if options.on == "slurm":
         _follow(study)
     _conclude(study)
+
+
+def say_skipped(count: int) -> None:
+    """Say how many runs are not executed again because they ask for too many images."""
+    if count:
+        runs = "1 run asks" if count == 1 else f"{count} runs ask"
+        click.echo(f"skipped: {runs} for more images than there are")
 
 
 def _print_array(array: "Array") -> None:
@@ -119,14 +129,16 @@ def _conclude(study: "StudyFolder") -> None:
     """Print how many runs are done.
 
     Raises:
-        BenchError: If some are not.
+        BenchError: If others could be.
     """
     from bench.core.errors import BenchError
+    from bench.core.records import TOO_FEW_IMAGES
     from slurm.status import status_of
 
     status = status_of(study)
-    unfinished = [row for row in status.rows if row.state != "done"]
-    click.echo(f"{len(status.rows) - len(unfinished)} of {len(status.rows)} runs are done")
+    unfinished = [row for row in status.rows if row.state not in ("done", TOO_FEW_IMAGES)]
+    done = sum(row.state == "done" for row in status.rows)
+    click.echo(f"{done} of {len(status.rows)} runs are done")
     failed = [row.run_id for row in unfinished if row.state == "failed"]
     if status.hold:
         raise BenchError(

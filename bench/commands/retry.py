@@ -14,11 +14,13 @@ from bench.commands._options import study_options
 def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # noqa: ANN401
     """Resubmit a study's failed and missing runs.
 
-    Options that are not given are as before. A study that is on hold goes on.
+    Options that are not given are as before. A study that is on hold goes on. Runs that ask for
+    more images than there are are skipped.
     """
-    from bench.commands._launch import launch_options, launch_study
+    from bench.commands._launch import launch_options, launch_study, say_skipped
     from bench.commands._study import study_named
     from bench.core.paths import Home
+    from bench.core.records import TOO_FEW_IMAGES
     from bench.storage.run_folder import read_spec
     from slurm.status import status_of
 
@@ -27,7 +29,9 @@ def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # no
     submitted = folder.submitted()
     launch = launch_options(**options, wait=wait, before=submitted)
     states = ("failed",) if failed else ("failed", "to do")
-    run_ids = [row.run_id for row in status_of(folder).rows if row.state in states]
+    rows = status_of(folder).rows
+    run_ids = [row.run_id for row in rows if row.state in states]
+    say_skipped(sum(row.state == TOO_FEW_IMAGES for row in rows))
     if not run_ids:
         click.echo("no run failed" if failed else "nothing is missing: every run is done or queued")
         return

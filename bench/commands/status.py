@@ -38,6 +38,7 @@ def command(study: str | None, everything: bool, as_json: bool) -> None:
         click.echo(f"{title}: {running} running, {waiting} waiting")
     shown = [row for row in status.rows if everything or row.state != "done"]
     width = max((len(row.title) for row in shown), default=0)
+    state_width = max((len(row.state) for row in shown), default=0)
     for row in sorted(shown, key=lambda row: STATES.index(row.state)):
         note = f"{row.note} (job {row.job})".lstrip() if row.job else row.note
-        click.echo(f"{row.run_id}  {row.state:<7}  {row.title:<{width}}  {note}".rstrip())
+        click.echo(f"{row.run_id}  {row.state:<{state_width}}  {row.title:<{width}}  {note}".rstrip())

@@ -2,6 +2,7 @@
 
     BenchError            exit code 1: the run failed; what happened, and what to do
     └── RequestError      exit code 2: the request was wrong; it says what to ask for instead
+        └── TooFewImagesError   it asked for more images than there are
 
 Every message is one line. Any other exception is a bug and keeps its traceback.
 """
@@ -30,6 +31,10 @@ class RequestError(BenchError):
     """A request that is wrong as written; nothing was half-done."""
 
     exit_code = 2
+
+
+class TooFewImagesError(RequestError):
+    """A run asks for more images than its source has; a study expects such holes."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> RequestError:

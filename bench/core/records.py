@@ -17,6 +17,9 @@ They may be one and the same. Without any training, all are epoch 0.
 SchemaVersion = Literal[2]
 """What this program writes and reads; a record of another version is refused."""
 
+TOO_FEW_IMAGES = "too few images"
+"""The state of a run that asked for more images than there are: a hole that a study expects."""
+
 
 class Score(Config, frozen=True, kw_only=True):
     """One number about one model on one split, with its test-sampling interval (95 %)."""
@@ -79,8 +82,15 @@ class RunRecord(Config, frozen=True, kw_only=True):
     versions: dict[str, str] = {}
     git: Json = {}
     error: str = ""
+    too_few_images: bool = False
+    """Whether it failed because it asked for more images than there are."""
     started: str = ""
     finished: str = ""
+
+    @property
+    def state(self) -> str:
+        """Its status, or `TOO_FEW_IMAGES`."""
+        return TOO_FEW_IMAGES if self.too_few_images else self.status
 
     def scores_at(self, at_epoch: AtEpoch) -> list[Score]:
         """Return the scores of one of the scored epochs."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.core.json_values import Json, canonical_json
 from bench.core.paths import Home
+from bench.core.records import TOO_FEW_IMAGES
 from bench.core.specs import RunSpec
 from bench.planning import rates
 from bench.planning.rates import Key, Rates
@@ -52,6 +53,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     runs: int
     done: int
     failed: int
+    too_few_images: int
+    """Runs that are not executed again, as they ask for more images than there are."""
     images: list[Images]
     """Still to be made, according to records of runs: `bench build` leaves no record."""
     trained: int
@@ -82,8 +85,9 @@ def forecast(specs: Mapping[str, RunSpec], known: dict[str, Summary], home: Home
         known: Run id to the summary of its record, for all runs of this home.
         home: The home they are kept in.
     """
-    statuses = {run_id: run.status for run_id, run in known.items() if run_id in specs}
-    unfinished = [spec for run_id, spec in specs.items() if statuses.get(run_id) != "done"]
+    states = {run_id: run.state for run_id, run in known.items() if run_id in specs}
+    to_do = (None, "failed")
+    unfinished = [spec for run_id, spec in specs.items() if states.get(run_id) in to_do]
     finished = [run for run in known.values() if run.status == "done"]
     groups, stock = _grouped(unfinished), _Stock(finished)
     trainings = [_training(spec, runs, stock) for spec, runs in groups]
@@ -94,11 +98,12 @@ def forecast(specs: Mapping[str, RunSpec], known: dict[str, Summary], home: Home
     ]
     kept = [*making, *folders]
     byte_rates, file_rates = rates.sizes(finished, home)
-    counts = Counter(statuses.values())
+    counts = Counter(states.values())
     return Forecast(
         runs=len(specs),
         done=counts["done"],
         failed=counts["failed"],
+        too_few_images=counts[TOO_FEW_IMAGES],
         images=images,
         trained=round(sum(part.amount for part in trainings)),
         trained_at_least=any(part.at_least for part in trainings),

@@ -13,7 +13,7 @@ import polars as pl
 from PIL import Image
 
 from bench.core.config import Config
-from bench.core.errors import BenchError, RequestError
+from bench.core.errors import BenchError, RequestError, TooFewImagesError
 from bench.core.files import write_json, write_parquet
 from bench.core.json_values import Json, digest
 from bench.core.size import format_size
@@ -133,15 +133,18 @@ class ImageSet:
         order the classes take turns, caption by caption.
 
         Raises:
-            RequestError: If there are fewer than n images.
+            TooFewImagesError: If there are fewer than n images.
+            RequestError: If there are none at all.
         """
         have = len(self)
         if have == 0 or (n is not None and n > have):
-            raise RequestError(
+            what = (
                 f"{format_size(n)} images asked for, but the source {self.manifest.source!r} "
-                f"has {have} for task {self.manifest.task.split('@')[0]!r}",
-                f"ask for --n {have} or fewer, or --n all" if have else "look at its stage_counts",
+                f"has {have} for task {self.manifest.task.split('@')[0]!r}"
             )
+            if not have:
+                raise RequestError(what, "look at its stage_counts")
+            raise TooFewImagesError(what, f"ask for --n {have} or fewer, or --n all")
         rows = self.index()
         ranks = [_rank(seed, caption) for caption in rows["caption_id"]]
         rows = rows.with_columns(pl.Series("rank", ranks)).sort("rank", "key")

@@ -10,12 +10,12 @@ from typing import Literal
 import msgspec
 from filelock import FileLock, Timeout
 
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, TooFewImagesError
 from bench.core.files import atomic_file, write_json
 from bench.core.json_values import readable_json
 from bench.core.paths import Home
 from bench.core.progress import Progress
-from bench.core.records import Counts, RunRecord, SchemaVersion
+from bench.core.records import TOO_FEW_IMAGES, Counts, RunRecord, SchemaVersion
 from bench.core.specs import RunSpec
 from bench.runtime import provenance
 from bench.storage.source_locks import is_locked
@@ -64,8 +64,14 @@ class Summary(msgspec.Struct, frozen=True):
     images_per_second: float | None = None
     device: str = ""
     error: str = ""
+    too_few_images: bool = False
     started: str = ""
     finished: str = ""
+
+    @property
+    def state(self) -> str:
+        """Its status, or `TOO_FEW_IMAGES`."""
+        return TOO_FEW_IMAGES if self.too_few_images else self.status
 
 
 def summaries(home: Home, run_ids: Collection[str] | None = None) -> dict[str, Summary]:
@@ -123,6 +129,7 @@ def failed_record(spec: RunSpec, started: str, error: Exception) -> RunRecord:
         versions=provenance.versions(),
         git=provenance.git(),
         error=str(error) if isinstance(error, BenchError) else repr(error),
+        too_few_images=isinstance(error, TooFewImagesError),
         started=started,
         finished=now(),
     )

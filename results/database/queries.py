@@ -100,13 +100,18 @@ def count_outdated(connection: Connection, experiment: Experiment) -> int:
 
 
 def failures(connection: Connection) -> pd.DataFrame:
-    """Return the failed runs, with their errors."""
+    """Return the failed runs, with their errors, but those that asked for too many images."""
     return connection.execute(statement("failures")).df()
 
 
-def finished(connection: Connection) -> set[str]:
-    """Return the ids of the runs that are done."""
-    rows = connection.execute(statement("finished")).fetchall()
+def pool_ends(connection: Connection) -> pd.DataFrame:
+    """Return at which task, source and n how many runs asked for more images than there are."""
+    return connection.execute(statement("pool_ends")).df()
+
+
+def settled(connection: Connection) -> set[str]:
+    """Return the ids of the runs that are done, or asked for more images than there are."""
+    rows = connection.execute(statement("settled")).fetchall()
     return {str(run_id) for (run_id,) in rows}
 
 

@@ -53,6 +53,7 @@ def _outcome_row(record: RunRecord) -> Row:
         "run_id": record.run_id,
         "status": record.status,
         "error": record.error,
+        "too_few_images": record.too_few_images,
         "n_matched": record.n.matched,
         "n_fetched": record.n.fetched,
         "n_kept": record.n.kept,

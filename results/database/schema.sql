@@ -2,7 +2,7 @@
 -- means that the report shows.
 
 CREATE TABLE runs (
-    run_id VARCHAR PRIMARY KEY, status VARCHAR, error VARCHAR,
+    run_id VARCHAR PRIMARY KEY, status VARCHAR, error VARCHAR, too_few_images BOOLEAN,
     preset VARCHAR, task VARCHAR, source VARCHAR, label VARCHAR, options JSON, n_asked BIGINT,
     seed BIGINT, image_order VARCHAR, variant JSON, model VARCHAR, fingerprints VARCHAR,
     objective VARCHAR,

@@ -61,6 +61,7 @@ WITH asked AS (
 )
 SELECT label, n_asked, seed,
        coalesce(any_value(asked.error) FILTER (status = 'failed'), '') AS error,
+       coalesce(bool_or(too_few_images), false) AS too_few_images,
        any_value(kept) AS kept
 FROM (SELECT label, max(n_kept) AS kept FROM asked GROUP BY label)
 CROSS JOIN (SELECT DISTINCT n_asked FROM asked WHERE n_asked IS NOT NULL)
@@ -100,10 +101,14 @@ AND run_id NOT IN (SELECT run_id FROM current)
 
 -- name: failures
 SELECT run_id, preset, task, source, n_asked, seed, error FROM runs
-WHERE status = 'failed' ORDER BY ALL
+WHERE status = 'failed' AND NOT too_few_images ORDER BY ALL
 
--- name: finished
-SELECT run_id FROM runs WHERE status = 'done'
+-- name: pool_ends
+SELECT task, source, n_asked, count(*) AS runs, any_value(error) AS error FROM runs
+WHERE too_few_images GROUP BY task, source, n_asked ORDER BY ALL
+
+-- name: settled
+SELECT run_id FROM runs WHERE status = 'done' OR too_few_images
 
 -- name: provenance
 SELECT git_commit, git_dirty, device, weights, versions, count(*) AS runs,

@@ -73,7 +73,8 @@ def write_report(home: Home, out: Path) -> ReportPaths:
         page = _template().render(
             sections=sections,
             failures=_records(queries.failures(connection)),
-            studies=unfinished(home, queries.finished(connection)),
+            pool_ends=_records(queries.pool_ends(connection)),
+            studies=unfinished(home, queries.settled(connection)),
             provenance=[
                 row | {"versions": parse_json(row["versions"])}
                 for row in _records(queries.provenance(connection))

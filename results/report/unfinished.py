@@ -23,12 +23,12 @@ class Unfinished:
     missing: list[str]
 
 
-def unfinished(home: Home, done: Set[str]) -> list[Unfinished]:
+def unfinished(home: Home, settled: Set[str]) -> list[Unfinished]:
     """Return the studies that lack runs.
 
     Args:
         home: Where they were started.
-        done: The ids of all runs that are done.
+        settled: The ids of all runs that need not be executed any more.
     """
     studies = []
     for name in names(home):
@@ -37,7 +37,7 @@ def unfinished(home: Home, done: Set[str]) -> list[Unfinished]:
         except BenchError as error:
             studies.append(Unfinished(name, 0, [str(error)]))
             continue
-        missing = [title for run_id, title in runs.items() if run_id not in done]
+        missing = [title for run_id, title in runs.items() if run_id not in settled]
         if missing:
             studies.append(Unfinished(name, len(runs), missing))
     return studies

@@ -16,7 +16,7 @@ from bench.runtime.provenance import git
 from slurm.local import parent_lock
 from slurm.snapshot import snapshot
 from tests.conftest import ROOT, Bench, command, environment
-from tests.support.command_line import until, write_study
+from tests.support.command_line import DIVERGING, until, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +107,8 @@ def test_workers_import_what_pythonpath_names_after_the_copy_of_the_code(
 def test_a_failing_run_is_executed_once_however_many_workers(
     bench: Bench, home: Home, study: Any
 ) -> None:
-    done = bench("sweep", study(n=[97, 6, 98]), "--on", "local", "--parallel", "2")
+    rates = {"train.lr": [DIVERGING, 1e-3, 2 * DIVERGING]}
+    done = bench("sweep", study(n=24, **rates), "--on", "local", "--parallel", "2")
     assert done.code == 1
     assert states(bench) == ["done", "failed", "failed"]
     logs = [path.read_text() for path in home.runs.glob("*/log.txt")]
@@ -115,7 +116,8 @@ def test_a_failing_run_is_executed_once_however_many_workers(
 
 
 def test_a_retry_repeats_failed_runs_only(bench: Bench, home: Home, study: Any) -> None:
-    assert bench("sweep", study(n=[6, 99]), "--on", "debug").code == 1
+    rates = {"train.lr": [1e-3, DIVERGING]}
+    assert bench("sweep", study(n=24, **rates), "--on", "debug").code == 1
     rows = bench("status", "here", "--json").json["rows"]
     done = next(row["run_id"] for row in rows if row["state"] == "done")
     before = (home.run(done) / "record.json").read_bytes()
@@ -124,8 +126,15 @@ def test_a_retry_repeats_failed_runs_only(bench: Bench, home: Home, study: Any) 
     assert (home.run(done) / "record.json").read_bytes() == before
 
 
+def test_a_pool_that_ends_pauses_no_study(bench: Bench, study: Any) -> None:
+    path = study(n=[6, 91, 92, 93, 94])
+    done = bench("sweep", path, "--on", "local", "--parallel", "2", "--fail-fast")
+    assert done.code == 0, done.err
+    assert states(bench) == ["done", *["too few images"] * 4]
+
+
 def test_fail_fast_stops_at_the_first_failure(bench: Bench, study: Any) -> None:
-    path = study(n=[99, 6, 7])
+    path = study(n=24, **{"train.lr": [DIVERGING, 1e-3, 2e-3]})
     done = bench("sweep", path, "--on", "debug", "--fail-fast")
     assert done.code == 1
     assert "on hold: a run failed" in done.err

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import Web
 from tests.slurm.studies import JOBS, Lab, result, until
+from tests.support.command_line import DIVERGING
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -78,30 +79,32 @@ def complete(text: str) -> list[list[str]] | None:
 
 
 def test_a_failing_run_among_good_ones_is_retried_alone(lab: Lab) -> None:
-    study = lab.write("mixed", {"source": ["real"], "n": [6, 99], "seed": [0]})
+    rates = {"train.lr": [1e-3, DIVERGING]}
+    study = lab.write("mixed", {"source": ["real"], "n": [24], "seed": [0], **rates})
     assert lab.sweep(study).code == 0
     until(lambda: sorted(lab.states("mixed")) == ["done", "failed"])
     failed = next(row for row in lab.rows("mixed") if row["state"] == "failed")
-    assert "99" in failed["note"]
+    assert "train.lr" in failed["note"]
     assert failed["note"] in lab.log(failed["run_id"])
     # Slurm's own account shows it too.
-    job = failed_job(lab, "mixed")
+    job = job_numbers(lab, "mixed")
     until(lambda: "FAILED" in ask("sacct", "-XnP", "-j", job, "-o", "State"))
     before = lab.record(next(r["run_id"] for r in lab.rows("mixed") if r["state"] == "done"))
     again = lab.call("retry", "mixed", "--failed")
-    assert [title for title in numbers(again.out) if title != "report"] == [f"{lab.task}/real/99/0"]
+    assert [title for title in numbers(again.out) if title != "report"] == [f"{lab.task}/real/24/0"]
     until(lambda: sorted(lab.states("mixed")) == ["done", "failed"])
     assert lab.record(before["run_id"]) == before
 
 
-def failed_job(lab: Lab, name: str) -> str:
+def job_numbers(lab: Lab, name: str) -> str:
     arrays = (lab.home / "studies" / name / "arrays").glob("*.json")
     numbers = re.findall(r'"job": "(\d+)"', "".join(path.read_text() for path in arrays))
     return ",".join(numbers)
 
 
 def test_three_equal_errors_pause_a_study(lab: Lab) -> None:
-    study = lab.write("paused", {"source": ["real"], "n": [90, 91, 92, 93, 94, 6]})
+    rates = [number * DIVERGING for number in (1, 2, 3, 4, 5)]
+    study = lab.write("paused", {"source": ["real"], "n": [24], "train.lr": [*rates, 1e-3]})
     assert lab.sweep(study, "--parallel", "1").code == 0
     until(
         lambda: (
@@ -116,6 +119,16 @@ def test_three_equal_errors_pause_a_study(lab: Lab) -> None:
     refused = lab.sweep(study)
     assert refused.code == 2
     assert "bench retry paused --failed" in refused.complaint
+
+
+def test_a_pool_that_ends_fails_no_job(lab: Lab) -> None:
+    study = lab.write("ends", {"source": ["real"], "n": [90, 91, 92, 6]})
+    done = lab.sweep(study, "--wait")
+    assert done.code == 0, done.err
+    assert sorted(lab.states("ends")) == ["done", *["too few images"] * 3]
+    assert "COMPLETED" in ask("sacct", "-XnP", "-j", job_numbers(lab, "ends"), "-o", "State")
+    assert "FAILED" not in ask("sacct", "-XnP", "-j", job_numbers(lab, "ends"), "-o", "State")
+    assert "nothing is missing" in lab.sweep(study).out
 
 
 def queue() -> str:

@@ -11,6 +11,9 @@ import yaml
 from bench.core.paths import Home
 from tests.conftest import Bench
 
+DIVERGING = 1e30
+"""A learning rate with which a training of several steps ends in an error."""
+
 
 def request(preset: Path, task: Path, *more: str, source: str = "real") -> list[str]:
     """Return the words of a run that prints its record."""

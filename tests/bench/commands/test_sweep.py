@@ -10,16 +10,16 @@ from filelock import FileLock
 
 from bench.core.paths import Home
 from tests.conftest import Bench, command, environment
-from tests.support.command_line import until, write_study
+from tests.support.command_line import DIVERGING, until, write_study
 
 
 @pytest.fixture
 def study(tmp_path: Path, preset: Path, colours: Path) -> Any:
     """Return what writes a study of two seeds of some sizes and the unadapted model."""
 
-    def write(*sizes: int) -> str:
+    def write(*sizes: int, **more: Any) -> str:
         axes: dict[str, Any] = {"task": str(colours)}
-        real = {**axes, "source": "real", "n": list(sizes), "seed": [0, 1]}
+        real = {**axes, "source": "real", "n": list(sizes), "seed": [0, 1], **more}
         none = {**axes, "source": "none", "n": "all"}
         return str(write_study(tmp_path, preset, real, none))
 
@@ -37,7 +37,7 @@ def test_a_dry_run_lists_the_runs_and_writes_nothing(bench: Bench, home: Home, s
 def test_a_failing_run_does_not_stop_the_others_and_done_ones_are_not_repeated(
     bench: Bench, home: Home, study: Any
 ) -> None:
-    words = ("sweep", study(6, 99), "--on", "debug")
+    words = ("sweep", study(24, **{"train.lr": [1e-3, DIVERGING]}), "--on", "debug")
     done = bench(*words)
     assert done.code == 1
     assert done.out.splitlines()[-1] == "3 of 5 runs are done"
@@ -49,6 +49,39 @@ def test_a_failing_run_does_not_stop_the_others_and_done_ones_are_not_repeated(
     assert len(finished) == 3
     assert bench(*words).code == 1
     assert {path: path.read_bytes() for path in finished} == finished
+
+
+def test_runs_that_ask_for_more_images_than_there_are_are_holes_and_no_failures(
+    bench: Bench, home: Home, tmp_path: Path, study: Any
+) -> None:
+    words = ("sweep", study(6, 97, 98), "--on", "debug")
+    done = bench(*words)
+    assert (done.code, done.out.splitlines()[-1]) == (0, "3 of 7 runs are done")
+    holes = [home.run(run["run_id"]) for run in bench("status", "small", "--json").json["rows"]]
+    records = {path: path.read_bytes() for path in (hole / "record.json" for hole in holes)}
+    marks = [json.loads(text).get("too_few_images", False) for text in records.values()]
+    assert sorted(marks) == [False] * 3 + [True] * 4
+    status = bench("status", "small").out
+    assert "7 runs; 4 too few images, 3 done" in status
+    assert "on hold" not in status
+    assert "97 images asked for, but the source 'real' has 24" in status
+    plan = bench("sweep", words[1], "--dry-run").out
+    assert "7 runs: 0 to do (0 failed before), 3 done, 4 with too few images" in plan
+    for again in (words, ("retry", "small"), ("retry", "small", "--failed")):
+        done = bench(*again)
+        assert done.code == 0, done.err
+        assert "skipped: 4 runs ask for more images than there are" in done.out
+    assert {path: path.read_bytes() for path in records} == records
+    page = report(bench, tmp_path)
+    assert "Where the images ended" in page
+    assert "n = 97, 2 runs: 97 images asked for" in page
+    assert "Failed runs" not in page
+    assert "Study small" not in page
+
+
+def report(bench: Bench, folder: Path) -> str:
+    assert bench("report", "--out", str(folder / "report")).code == 0
+    return (folder / "report" / "report.html").read_text()
 
 
 @pytest.mark.slow
