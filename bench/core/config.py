@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -80,6 +80,28 @@ def paths(kind: type[Config], within: str = "") -> Iterator[str]:
         yield f"{within}{name}"
         for config in _configs(types):
             yield from paths(config, f"{within}{name}.")
+
+
+def has_setting(kind: type[Config], path: Sequence[str], values: Json) -> bool:
+    """Return whether a type has a setting, where some of its values are given.
+
+    Args:
+        kind: The type.
+        path: The names that lead to the setting.
+        values: The given values; of several nested types, their tag says which is meant.
+    """
+    name, *rest = path
+    types = _fields(kind).get(name)
+    if types is None or not rest:
+        return types is not None
+    configs = _configs(types)
+    if not configs:
+        return get_origin(types) is dict  # A mapping of any names.
+    inner = values.get(name)
+    inner = inner if isinstance(inner, dict) else {}
+    tag = configs[0].__struct_config__.tag_field
+    meant = [one for one in configs if tag and one.__struct_config__.tag == inner.get(tag)]
+    return has_setting((meant or configs)[0], rest, inner)
 
 
 def described(kind: type[Config], within: str = "") -> Iterator[str]:

@@ -15,6 +15,7 @@ from bench.core.json_values import Json
 from bench.core.memo import memo
 from bench.core.specs import RunSpec, TrainSpec
 from bench.core.yaml_files import read_yaml
+from bench.planning.source_settings import with_common
 from bench.plugins import evaluators, full_options, sources
 from bench.plugins.registries import options_type
 
@@ -60,7 +61,7 @@ def load(name: str) -> Preset:
     return parse_config(Preset, {"name": name, **read_yaml(path)}, f"the preset {name}")
 
 
-def resolve(
+def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)
     preset_name: str,
     *,
     task: str,
@@ -68,6 +69,7 @@ def resolve(
     n: int | None,
     seed: int = 0,
     settings: Sequence[str] | Json = (),
+    common: Json | None = None,
 ) -> RunSpec:
     """Return the complete specification of one run.
 
@@ -79,6 +81,7 @@ def resolve(
         seed: The run's seed.
         settings: Assignments such as ``train.lr=1e-5`` or ``source.filter.tau=0.2``, as text or as
             a mapping from path to value.
+        common: Path below ``source`` to value, for the source and its parts if they have it.
 
     Raises:
         RequestError: If a name or a setting is unknown, or a value does not fit.
@@ -100,7 +103,7 @@ def resolve(
         "preset": preset.name,
         "task": preset.task(task),
         "source": source,
-        "options": source_options(preset, source, values["source"]),
+        "options": source_options(preset, source, values["source"], common=common or {}),
         "n": 0 if source == "none" else n,
         "seed": seed,
         "order": values["order"],
@@ -140,7 +143,9 @@ def _evaluators(values: object) -> dict[str, Json]:
     return {name: full_options(evaluators, name, options) for name, options in values.items()}
 
 
-def source_options(preset: Preset, source: str, given: Json, within: tuple[str, ...] = ()) -> Json:
+def source_options(
+    preset: Preset, source: str, given: Json, within: tuple[str, ...] = (), *, common: Json
+) -> Json:
     """Return a source's options with every default filled in, its parts' options included.
 
     Args:
@@ -148,12 +153,15 @@ def source_options(preset: Preset, source: str, given: Json, within: tuple[str, 
         source: The source's name.
         given: The options that are given.
         within: The sources that it is a part of.
+        common: Path to value, for the source and its parts if they have it.
 
     Raises:
         RequestError: If options do not fit, or a source is a part of itself.
     """
     within = (*within, source)
     _check_parts(source, given)
+    if isinstance(given, dict):
+        given = with_common(options_type(sources, source), given, common)
     options = full_options(sources, source, given)
     of = [options["of"]] if "of" in options else []
     for part in (*options.get("parts", {}), *of):
@@ -162,7 +170,7 @@ def source_options(preset: Preset, source: str, given: Json, within: tuple[str, 
         # A source made of sources carries their options, so that its hash covers them.
         usual, own = preset.sources.get(part, {}), options["options"].get(part, {})
         inner = merged(options_type(sources, part), usual, own)
-        options["options"][part] = source_options(preset, part, inner, within)
+        options["options"][part] = source_options(preset, part, inner, within, common=common)
     return dict(options)
 
 

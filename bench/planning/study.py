@@ -30,6 +30,7 @@ from bench.core.size import parse_size
 from bench.core.specs import RunSpec
 from bench.core.yaml_files import read_yaml
 from bench.planning.preset import resolve
+from bench.planning.source_settings import PREFIX, require_known
 
 MAX_RUNS = 1_000_000
 """Runs that a study may have; equal ones are counted as often as they are written."""
@@ -73,7 +74,8 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
 
     Args:
         path: The file.
-        overrides: Assignments such as ``train.nodes=2``, for every run.
+        overrides: Assignments such as ``train.nodes=2``, for every run; those of sources, such as
+            ``source.filter.tau=0.2``, for every source that has them.
 
     Raises:
         RequestError: If it is absent or malformed.
@@ -103,6 +105,7 @@ def expand(study: Study) -> list[RunSpec]:
         for where, of_block in factors.items():
             for point in _points(of_block):
                 expansion.add(point, where)
+    require_known(expansion.common, expansion.variants, study.file)
     return list(expansion.specs.values())
 
 
@@ -111,8 +114,14 @@ class _Expansion:
 
     def __init__(self, study: Study) -> None:
         self._study = study
+        self._overrides, self.common = _split(study.overrides)
         self._variants: dict[str, tuple[str, RunSpec]] = {}
         self.specs: dict[tuple[str, int | None, int], RunSpec] = {}
+
+    @property
+    def variants(self) -> list[RunSpec]:
+        """One run of each setting."""
+        return [variant for _, variant in self._variants.values()]
 
     def add(self, point: Json, where: str) -> None:
         """Add the run at a point, unless an equal one is there."""
@@ -131,11 +140,23 @@ class _Expansion:
     def _resolve(self, point: Json, where: str) -> RunSpec:
         study, task, source = self._study, point.pop("task"), point.pop("source")
         of_source = study.per_source.get(source, {})
-        settings = {**study.settings, **of_source, **point, **study.overrides}
+        settings = {**study.settings, **of_source, **point, **self._overrides}
+        names = {"task": task, "source": source, "n": None}
         try:
-            return resolve(study.preset, task=task, source=source, n=None, settings=settings)
+            return resolve(study.preset, **names, settings=settings, common=self.common)
         except RequestError as error:
             raise RequestError(f"{where}: {error.what}", error.fix) from error
+
+
+def _split(overrides: Json) -> tuple[Json, Json]:
+    """Return the overrides of runs, and those of sources by their path below ``source``."""
+    common = {
+        path.removeprefix(PREFIX): value
+        for path, value in overrides.items()
+        if path.startswith(PREFIX)
+    }
+    others = {path: value for path, value in overrides.items() if not path.startswith(PREFIX)}
+    return others, common
 
 
 def _points(factors: list[_Factor]) -> Iterator[Json]:

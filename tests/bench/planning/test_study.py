@@ -1,6 +1,7 @@
 """Studies: what a file expands to, and what is refused before any work."""
 
 import json
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.core.errors import RequestError
-from bench.core.json_values import canonical_json
+from bench.core.json_values import Json, canonical_json
 from bench.core.paths import Home
 from bench.core.size import parse_size
 from bench.core.specs import RunSpec
@@ -50,6 +51,60 @@ def test_a_blocks_own_setting_wins_over_its_sources_and_that_over_the_studys() -
     settings = {"train.lr": 0.1}
     expanded = runs(*blocks, settings=settings, per_source={"real": {"train.lr": 0.2}})
     assert expanded == [("real", 5, 0, 0.2), ("retrieved", 5, 0, 0.1), ("real", 5, 0, 0.3)]
+
+
+BOTH = Block(product={"task": "cars", "n": 8, "source": [
+    "none", "retrieved", "synthetic", "mixed", "denoised",
+]})  # fmt: skip
+
+
+def overridden(*pairs: tuple[str, Any]) -> dict[str, Json]:
+    """Return the options of each source of a study that is started with some settings."""
+    return {spec.source: spec.options for spec in expand(study(BOTH, overrides=dict(pairs)))}
+
+
+def test_a_setting_for_all_sources_applies_to_those_that_have_it_and_to_parts() -> None:
+    usual = overridden()
+    options = overridden(("source.captions.writer", "minimal-pairs"))
+    assert options["synthetic"]["captions"]["writer"] == "minimal-pairs"
+    # A mixture still takes the images that the pure arm has.
+    assert options["mixed"]["options"] == {
+        name: options[name] for name in ("retrieved", "synthetic")
+    }
+    for source in ("none", "retrieved", "denoised"):
+        assert options[source] == usual[source]
+    tau = overridden(("source.filter.tau", 0.3), ("train.epochs", 2))
+    assert tau["retrieved"]["filter"]["tau"] == 0.3
+    assert tau["denoised"]["options"]["retrieved"]["filter"]["tau"] == 0.3
+    # It filters nothing, so it has no threshold.
+    assert tau["synthetic"] == usual["synthetic"]
+
+
+def test_settings_for_all_sources_may_depend_on_each_other() -> None:
+    pairs = [("source.filter.tau", 0.3), ("source.filter.rule", "threshold")]
+    for order in (pairs, pairs[::-1]):
+        options = overridden(*order)
+        assert options["synthetic"]["filter"]["tau"] == 0.3
+        assert options["mixed"]["options"]["synthetic"] == options["synthetic"]
+    one = overridden(("source.options.synthetic.captions.retries", 3))
+    assert one["mixed"]["options"]["synthetic"]["captions"]["retries"] == 3
+    assert one["synthetic"] == overridden()["synthetic"]
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("source.writer", "no source of study.yaml has it; did you mean source.captions.writer?"),
+        ("source.filter.tauu", "did you mean source.filter.tau"),
+        ("source.captions.writer.name", "no source of study.yaml has it"),
+        ("source.zzz", "no source of study.yaml has it"),
+    ],
+)
+def test_a_setting_that_no_source_has_is_refused(path: str, why: str) -> None:
+    with pytest.raises(RequestError, match=f"--set {path}: .*{re.escape(why)}"):
+        overridden((path, 1))
+    with pytest.raises(RequestError, match="tau: expected `float`"):
+        overridden(("source.filter.tau", "much"))
 
 
 def test_a_value_that_is_a_list_or_a_mapping_is_written_in_a_list() -> None:
