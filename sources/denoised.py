@@ -4,6 +4,7 @@ images → noise of a given strength → denoise with a prompt → embed → sco
 de-duplicate. What the generator changes is all that sets them apart from the images they began as.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from bench.core.config import Config, Positive
 from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json, digest
+from bench.core.missing import together
 from bench.core.paths import Home
 from bench.core.stage_names import DENOISE, LOAD
 from bench.plugins import source_of, sources
@@ -77,16 +79,19 @@ class Denoised:
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of generator and scoring weights, and the inner source's."""
-        inner = {
-            f"{self.options.of}.{key}": value
-            for key, value in self.inner.fingerprints(home).items()
+        options = self.options
+        parts: dict[str, Callable[[], dict[str, str]]] = {
+            "generator": lambda: {
+                "generator": fingerprint(check_generator(options.generation, home))
+            },
+            "filter": lambda: {
+                "filter_model": fingerprint(home.find_weights(options.filter.model))
+            },
+            "inner": lambda: self.inner.fingerprints(home),
         }
-        filter_model = home.find_weights(self.options.filter.model)
-        return {
-            "generator": fingerprint(check_generator(self.options.generation, home)),
-            "filter_model": fingerprint(filter_model),
-            **inner,
-        }
+        found = together(parts)
+        inner = {f"{options.of}.{key}": value for key, value in found["inner"].items()}
+        return {**found["generator"], **found["filter"], **inner}
 
     def estimate(self, context: Context) -> Json:
         """Return images, forwards, hours and bytes, from the measured speed of a few batches.

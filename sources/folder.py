@@ -16,6 +16,7 @@ from bench.core.config import Config, Positive
 from bench.core.errors import RequestError, unknown_name
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
+from bench.core.missing import MissingError, together
 from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins import sources
@@ -57,16 +58,21 @@ class Folder:
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the folder and of the scoring weights."""
+        return together(
+            {
+                "folder": lambda: fingerprint(self._folder()),
+                "filter_model": lambda: fingerprint(home.find_weights(self.options.filter.model)),
+            }
+        )
+
+    def _folder(self) -> Path:
         path = Path(self.options.path)
         if not path.is_dir():
-            raise RequestError(
+            raise MissingError(
                 f"the folder {self.options.path!r} does not exist",
                 "give --set source.path=FOLDER with a folder per class",
             )
-        return {
-            "folder": fingerprint(path),
-            "filter_model": fingerprint(home.find_weights(self.options.filter.model)),
-        }
+        return path
 
     def collect(self, context: Context) -> ImageSet:
         """Return every readable image that is not a validation or test image."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import partial
 
 import polars as pl
 
 from bench.core.config import Config
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
+from bench.core.missing import together
 from bench.core.paths import Home
 from bench.plugins import source_of, sources
 from bench.plugins.optional import SupportsEstimate
@@ -40,10 +42,13 @@ class Mixed:
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of all parts."""
+        found = together(
+            {name: partial(part.fingerprints, home) for name, part in self.parts.items()}
+        )
         return {
             f"{name}.{key}": value
-            for name, part in self.parts.items()
-            for key, value in part.fingerprints(home).items()
+            for name, fingerprints in found.items()
+            for key, value in fingerprints.items()
         }
 
     def estimate(self, context: Context) -> Json:

@@ -12,6 +12,7 @@ import polars as pl
 from bench.core.config import Config, Fraction
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
+from bench.core.missing import together
 from bench.core.paths import Home
 from bench.core.stage_names import DOWNLOAD, EMBED, KNN, MERGE, PREFLIGHT, SCAN
 from bench.core.task import Task
@@ -97,12 +98,13 @@ class Retrieved:
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the pool, of the index and of the weights."""
-        fingerprints = {"filter_model": fingerprint(home.find_weights(self.options.filter.model))}
-        if self.options.retrieval != "knn":
-            fingerprints |= {"pool": Pool.find(self.options.pool, home).fingerprint}
-        if self.options.knn is not None:
-            fingerprints |= knn_fingerprints(self.options.knn, home)
-        return fingerprints
+        options = self.options
+        parts = {"filter_model": lambda: fingerprint(home.find_weights(options.filter.model))}
+        if options.retrieval != "knn":
+            parts["pool"] = lambda: Pool.find(options.pool, home).fingerprint
+        if options.knn is not None:
+            parts |= knn_fingerprints(options.knn, home)
+        return together(parts)
 
     def scan(self, context: Context) -> Stage:
         """Return the finished scan of the pool, complete or not."""

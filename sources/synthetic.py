@@ -14,6 +14,7 @@ from bench.core.config import Config, Positive
 from bench.core.errors import BenchError, RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json, digest
+from bench.core.missing import together
 from bench.core.paths import Home
 from bench.core.stage_names import CAPTIONS, DRAFTS, EMBED, GENERATE, LOAD
 from bench.plugins import sources, writer_of
@@ -62,13 +63,15 @@ class Synthetic:
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return fingerprints of the captions' origin, the generator and the scoring weights."""
-        texts = [self.writer.config(home), read_phrases(self.options.captions.phrases)]
-        filter_model = home.find_weights(self.options.filter.model)
-        return {
-            "captions": digest(texts),
-            "generator": fingerprint(check_generator(self.options.generation, home)),
-            "filter_model": fingerprint(filter_model),
-        }
+        options = self.options
+        phrases = read_phrases(options.captions.phrases)
+        return together(
+            {
+                "captions": lambda: digest([self.writer.config(home), phrases]),
+                "generator": lambda: fingerprint(check_generator(options.generation, home)),
+                "filter_model": lambda: fingerprint(home.find_weights(options.filter.model)),
+            }
+        )
 
     def estimate(self, context: Context) -> Json:
         """Return images, forwards, hours and bytes, from the measured speed of a few batches."""

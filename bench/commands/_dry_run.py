@@ -1,8 +1,9 @@
 """The output of `bench sweep --dry-run`: a study's runs and the forecast of their cost."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -11,36 +12,71 @@ if TYPE_CHECKING:
     from bench.core.paths import Home
     from bench.core.specs import RunSpec
     from bench.planning.forecast import Amount, Forecast
+    from bench.steps.prepare import Prepared
 
 
-def show_dry_run(specs: "Sequence[RunSpec]", home: "Home", *, as_json: bool) -> None:
-    """Print a study's runs, their states, and what the unfinished ones will cost."""
+class _Line(NamedTuple):
+    """A run as the plan shows it."""
+
+    run_id: str | None
+    """None where something is absent on which it depends."""
+    status: str
+    spec: "RunSpec"
+    settings: dict[str, object]
+
+
+def show_dry_run(
+    runs: "Sequence[Prepared]", home: "Home", *, skip_missing: bool, as_json: bool
+) -> None:
+    """Print a study's runs, their states, and what the unfinished ones will cost.
+
+    Args:
+        runs: The runs.
+        home: Where they are kept.
+        skip_missing: Whether runs that lack something are left out.
+        as_json: Whether to print one JSON object.
+    """
     import msgspec
 
-    from bench.planning.differences import differences
+    from bench.commands._lacking import lacking
     from bench.planning.forecast import forecast
     from bench.storage.run_folder import summaries
 
-    by_id = {spec.run_id: spec for spec in specs}
     records = summaries(home)
-    plan = forecast(by_id, records, home)
-    runs = [
-        (run_id, records[run_id].state if run_id in records else "to do", spec, settings)
-        for (run_id, spec), settings in zip(by_id.items(), differences(specs), strict=True)
-    ]
+    planned = [run.spec for run in runs if not (run.absences and skip_missing)]
+    plan = forecast({spec.run_id: spec for spec in planned}, records, home)
+    lines = _lines(runs, {run_id: run.state for run_id, run in records.items()}, skip_missing)
+    absent = lacking(runs)
     if as_json:
-        output = {"runs": [_fields(*run) for run in runs], "forecast": plan}
+        fields = [_fields(line) for line in lines]
+        output = {"runs": fields, "missing": [each.fields for each in absent], "forecast": plan}
         click.echo(msgspec.json.encode(output).decode())
         return
-    click.echo("\n".join([*_table(runs), "", *_summary(plan)]))
+    missing = [f"{'missing':<13} {each.line}" for each in absent]
+    click.echo("\n".join([*_table(lines), "", _counts(lines, plan), *_costs(plan), *missing]))
 
 
-def _fields(run_id: str, status: str, spec: "RunSpec", settings: dict[str, object]) -> "Json":
-    axes = {name: getattr(spec, name) for name in ("task", "source", "n", "seed")}
-    return {"run_id": run_id, "status": status, **axes, "settings": settings}
+def _lines(
+    runs: "Sequence[Prepared]", states: Mapping[str, str], skip_missing: bool
+) -> list[_Line]:
+    from bench.planning.differences import differences
+
+    lacks = "left out" if skip_missing else "missing"
+    lines = []
+    for run, settings in zip(runs, differences([run.spec for run in runs]), strict=True):
+        # Without its fingerprints a run has no id yet.
+        run_id = None if run.absences else run.spec.run_id
+        status = states.get(run_id, "to do") if run_id else lacks
+        lines.append(_Line(run_id, status, run.spec, settings))
+    return lines
 
 
-def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> list[str]:
+def _fields(line: _Line) -> "Json":
+    axes = {name: getattr(line.spec, name) for name in ("task", "source", "n", "seed")}
+    return {"run_id": line.run_id, "status": line.status, **axes, "settings": line.settings}
+
+
+def _table(runs: Sequence[_Line]) -> list[str]:
     """Return a line per run, in columns."""
     from bench.core.size import format_size
 
@@ -48,11 +84,11 @@ def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> lis
     # Runs share their settings objects, and a study may have 100,000 of them.
     texts = {
         id(settings): " ".join(f"{name}={value}" for name, value in settings.items())
-        for settings in {id(run[3]): run[3] for run in runs}.values()
+        for settings in {id(run.settings): run.settings for run in runs}.values()
     }
     lines = [
         (
-            *(run_id, status, spec.task, spec.source),
+            *(run_id or "-", status, spec.task, spec.source),
             *(f"n={size(spec.n)}", f"seed={spec.seed}", texts[id(settings)]),
         )
         for run_id, status, spec, settings in runs
@@ -61,15 +97,26 @@ def _table(runs: "Sequence[tuple[str, str, RunSpec, dict[str, object]]]") -> lis
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
 
 
-def _summary(plan: "Forecast") -> list[str]:
+def _counts(runs: Sequence[_Line], plan: "Forecast") -> str:
+    """Return the line that says how many runs there are, of each status."""
+    done = f"{plan.done} done"
+    to_do = plan.runs - plan.done - plan.too_few_images
+    others = Counter(run.status for run in runs)
+    missing = f", {others['missing']} missing something" if others["missing"] else ""
+    parts = [f"{to_do} to do ({plan.failed} failed before{missing})", done]
+    if plan.too_few_images:
+        parts.append(f"{plan.too_few_images} with too few images")
+    if others["left out"]:
+        parts.append(f"{others['left out']} left out")
+    return f"{len(runs)} runs: {', '.join(parts)}"
+
+
+def _costs(plan: "Forecast") -> list[str]:
     from bench.core.size import format_size
 
-    to_do = plan.runs - plan.done - plan.too_few_images
-    lines = [f"{plan.runs} runs: {to_do} to do ({plan.failed} failed before), {plan.done} done"]
-    if plan.too_few_images:
-        lines[0] += f", {plan.too_few_images} with too few images"
-    if not to_do:
-        return lines
+    if plan.runs == plan.done + plan.too_few_images:
+        return []
+    lines = []
     at_least = _at_least(plan.trained_at_least)
     lines.append(f"train on      {at_least}{plan.trained:,} images, n times epochs")
     for images in plan.images:

@@ -41,4 +41,6 @@ def command(study: str | None, everything: bool, as_json: bool) -> None:
     state_width = max((len(row.state) for row in shown), default=0)
     for row in sorted(shown, key=lambda row: STATES.index(row.state)):
         note = f"{row.note} (job {row.job})".lstrip() if row.job else row.note
-        click.echo(f"{row.run_id}  {row.state:<{state_width}}  {row.title:<{width}}  {note}".rstrip())
+        click.echo(
+            f"{row.run_id}  {row.state:<{state_width}}  {row.title:<{width}}  {note}".rstrip()
+        )

@@ -11,6 +11,11 @@ from bench.commands._options import settings_option, study_options
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
 @settings_option("train.nodes=2")
+@click.option(
+    "--skip-missing",
+    is_flag=True,
+    help="Leave out runs that lack weights, a pool or a task's data, and say which.",
+)
 @click.option("--dry-run", is_flag=True, help="Print only the runs and a forecast of their cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print the dry run as one JSON object.")
 @study_options(executor="local", parallel="auto")
@@ -18,6 +23,7 @@ def command(
     study: Path,
     *,
     settings: tuple[str, ...],
+    skip_missing: bool,
     dry_run: bool,
     as_json: bool,
     wait: bool,
@@ -28,10 +34,11 @@ def command(
     STUDY is its YAML file.
     """
     from bench.commands._dry_run import show_dry_run
+    from bench.commands._lacking import lacking, require_complete
     from bench.commands._launch import launch_options, launch_study
     from bench.core.paths import Home
     from bench.planning.study import expand, load_study
-    from bench.steps.prepare import all_with_fingerprints
+    from bench.steps.prepare import prepared
     from bench.storage.study_folder import StudyFolder
     from slurm.launch import default_executor, require_running
     from slurm.naming import titles
@@ -43,9 +50,13 @@ def command(
     wants_processes = isinstance(options["parallel"], int)
     options["on"] = options["on"] or ("local" if wants_processes else default_executor(home))
     launch = launch_options(**options, wait=wait)
-    specs = all_with_fingerprints(expand(loaded), home)
+    runs = prepared(expand(loaded), home)
     if dry_run:
-        show_dry_run(specs, home, as_json=as_json)
+        show_dry_run(runs, home, skip_missing=skip_missing, as_json=as_json)
         return
+    absent = lacking(runs)
+    require_complete(absent, len(runs), skip_missing=skip_missing)
     require_running(folder)
+    click.echo("".join(f"left out: {each.line}\n" for each in absent), nl=False)
+    specs = [run.spec for run in runs if not run.absences]
     launch_study(specs, titles(specs), folder, launch, wait=wait)

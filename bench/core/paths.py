@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import RequestError
+from bench.core.missing import MissingError
 
 _PACKAGED_WEIGHTS = Path(__file__).parents[1] / "miniworld" / "weights"
 
@@ -67,12 +68,12 @@ class Home:
         """Return the folder of a model by fetched name, by packaged name or by path.
 
         Raises:
-            RequestError: If there is no such folder.
+            MissingError: If there is no such folder.
         """
         for folder in (self.weights / name, _PACKAGED_WEIGHTS / name, Path(name)):
             if folder.is_dir():
                 return folder
-        raise RequestError(
+        raise MissingError(
             f"the weights {name!r} are not in {self.weights}",
             f"fetch them with `bench fetch --model {name}`, or run offline with --preset mini",
         )

@@ -12,6 +12,7 @@ from bench.core.config import Config
 from bench.core.errors import BenchError, RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
+from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import Split, Task
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder, CaptionWriter
@@ -45,6 +46,7 @@ __all__ = [
     "Home",
     "ImageSet",
     "Json",
+    "MissingError",
     "ModelView",
     "Objective",
     "RequestError",

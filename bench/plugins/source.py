@@ -89,7 +89,7 @@ class Source(Protocol):
         """Return fingerprints of everything outside that the images depend on.
 
         Raises:
-            RequestError: If any of it is absent, with the remedy; no work has been done.
+            MissingError: If any of it is absent, with the remedy; no work has been done.
         """
 
     def collect(self, context: Context) -> ImageSet:

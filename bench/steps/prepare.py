@@ -1,11 +1,13 @@
 """Check that all a run needs exists, and fingerprint it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from bench.core.files import fingerprint
 from bench.core.memo import memo_scope
+from bench.core.missing import Absences, MissingError, together
 from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from bench.core.task import Task
@@ -19,7 +21,8 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     """Return a spec with the fingerprints of everything outside that its result depends on.
 
     Raises:
-        RequestError: If anything the run needs is absent, with the remedy; no work was done.
+        MissingError: If anything the run needs is absent, with the remedies; no work was done.
+        RequestError: If the run is wrong as requested.
     """
     task = find_task(spec.task)
     objectives.check(spec.objective)
@@ -28,30 +31,78 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     _check_precision(spec)
     source = source_of(spec.source, spec.options)
     _check_task(source, task)
-    source_fingerprints = source.fingerprints(home)
-    model = fingerprint(home.find_weights(spec.model))
-    task.check(home)
-    fingerprints = {"task": task.fingerprint, "model": model, **source_fingerprints}
+    parts: dict[str, Callable[[], dict[str, str]]] = {
+        "task": lambda: _of_task(task, home),
+        "model": lambda: {"model": fingerprint(home.find_weights(spec.model))},
+        "source": lambda: source.fingerprints(home),
+    }
+    fingerprints: dict[str, str] = {}
+    for found in together(parts).values():
+        fingerprints |= found
     return msgspec.structs.replace(spec, fingerprints=fingerprints)
 
 
-def all_with_fingerprints(specs: Sequence[RunSpec], home: Home) -> list[RunSpec]:
-    """Return every spec with its fingerprints; what specs share is fingerprinted once.
+def _of_task(task: Task, home: Home) -> dict[str, str]:
+    task.check(home)
+    return {"task": task.fingerprint}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run, with its fingerprints unless something that it needs is absent.
+
+    Attributes:
+        spec: The run.
+        absences: What is absent.
+    """
+
+    spec: RunSpec
+    absences: Absences
+
+
+def prepared(specs: Sequence[RunSpec], home: Home) -> list[Prepared]:
+    """Return every run, prepared; what runs share is looked for and fingerprinted once.
 
     Raises:
-        RequestError: If anything that a run needs is absent, with the remedy; no work was done.
+        RequestError: If a run is wrong as requested.
     """
-    fingerprints: dict[bytes, dict[str, str]] = {}
-    prepared = []
+    known: dict[bytes, tuple[dict[str, str], Absences]] = {}
+    runs = []
     with memo_scope():
         for spec in specs:
             # Everything that the checks and fingerprints depend on: not n, seed or most of train.
             needs = (spec.task, spec.source, spec.options, spec.model, spec.objective)
             key = msgspec.json.encode((*needs, spec.evaluators, spec.train.precision))
-            if key not in fingerprints:
-                fingerprints[key] = with_fingerprints(spec, home).fingerprints
-            prepared.append(msgspec.structs.replace(spec, fingerprints=fingerprints[key]))
-    return prepared
+            if key not in known:
+                known[key] = _found(spec, home)
+            fingerprints, absences = known[key]
+            spec_ = msgspec.structs.replace(spec, fingerprints=fingerprints)
+            runs.append(Prepared(spec_, absences))
+    return runs
+
+
+def _found(spec: RunSpec, home: Home) -> tuple[dict[str, str], Absences]:
+    """Return the fingerprints of a run, or what it lacks."""
+    try:
+        return with_fingerprints(spec, home).fingerprints, {}
+    except MissingError as error:
+        return {}, error.absences
+
+
+def all_with_fingerprints(specs: Sequence[RunSpec], home: Home) -> list[RunSpec]:
+    """Return every spec with its fingerprints.
+
+    Raises:
+        MissingError: If anything that a run needs is absent, with the remedies; no work was done.
+        RequestError: If a run is wrong as requested.
+    """
+    runs = prepared(specs, home)
+    absences: Absences = {}
+    for run in runs:
+        absences |= run.absences
+    if absences:
+        raise MissingError.of(absences)
+    return [run.spec for run in runs]
 
 
 def _check_task(plugin: object, task: Task) -> None:

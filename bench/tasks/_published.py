@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from bench.core.config import parse_config
-from bench.core.errors import RequestError
+from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import Split, Task
 from bench.core.yaml_files import read_yaml
@@ -66,7 +66,7 @@ class PublishedTask(Task, frozen=True, kw_only=True):
         try:
             return getattr(torchvision.datasets, self.dataset)(str(root), split=name)
         except (RuntimeError, OSError) as error:
-            raise RequestError(
+            raise MissingError(
                 f"the data of task {self.name!r} is not in {root}",
                 f"fetch it with `bench fetch --task {self.name}`, or try --preset mini",
             ) from error

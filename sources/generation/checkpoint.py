@@ -6,6 +6,7 @@ import msgspec
 
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
+from bench.core.missing import MissingError
 from bench.core.paths import Home, hub_id
 from sources.generation.options import GeneratorOptions
 
@@ -129,7 +130,7 @@ def _cached(repository: str, revision: str, home: Home) -> Path:
         ) from error
     except LocalEntryNotFoundError as error:
         name = f"{repository}@{revision}"
-        raise RequestError(
+        raise MissingError(
             f"the generator {name!r} is neither in {home.weights} nor in the Hub's local cache",
             f"fetch it with `bench fetch --model {name}`",
         ) from error

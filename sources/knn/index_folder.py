@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bench.core.arrays import FloatArray
 from bench.core.errors import RequestError
 from bench.core.files import fingerprint
+from bench.core.missing import MissingError
 from sources.pool.columns import Columns, InvalidFileError, columns_of
 from sources.pool.flags import FLAGS, flag_columns, require_probabilities
 from sources.pool.matcher import MAX_CAPTION
@@ -36,7 +37,7 @@ class IndexFolder:
         self._file = folder / "image.index"
         self._metadata = sorted((folder / "metadata").glob("*.parquet"))
         if not self._file.is_file() or not self._metadata:
-            raise RequestError(
+            raise MissingError(
                 f"{folder} has no image.index beside metadata/*.parquet",
                 "give the folder that `clip-retrieval index` wrote",
             )

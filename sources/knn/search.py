@@ -4,6 +4,7 @@ For every class and prompt an index of clip-retrieval returns k images (Geng 202
 substrings; this second strategy is in Geng 2024, code).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -43,15 +44,14 @@ class _Index(Protocol):
         """Return query, similarity, url, caption and flags; a query's nearest first."""
 
 
-def knn_fingerprints(options: KnnOptions, home: Home) -> dict[str, str]:
-    """Return the fingerprints of the index and of the CLIP that embeds the prompts.
+def knn_fingerprints(options: KnnOptions, home: Home) -> dict[str, Callable[[], str]]:
+    """Return what computes the fingerprints of the index and of the CLIP that embeds the prompts.
 
-    Raises:
-        RequestError: If one of them does not exist, with the remedy.
+    They raise RequestError if it does not exist, with the remedy.
     """
     return {
-        "knn": _open_index(options).fingerprint,
-        "knn_model": fingerprint(home.find_weights(options.model)),
+        "knn": lambda: _open_index(options).fingerprint,
+        "knn_model": lambda: fingerprint(home.find_weights(options.model)),
     }
 
 

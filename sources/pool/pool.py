@@ -16,6 +16,7 @@ from bench.core.config import parse_config
 from bench.core.errors import BenchError, RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import digest
+from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.yaml_files import read_yaml
 from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
@@ -58,7 +59,8 @@ class Pool:
         """Return a pool by name, by path or by URL.
 
         Raises:
-            RequestError: If it does not exist or its declaration is wrong, with the remedy.
+            MissingError: If it does not exist, with the remedy.
+            RequestError: If its declaration is wrong.
         """
         if name == MINIWORLD:
             return cls(name, home.data / WORLD)
@@ -69,7 +71,7 @@ class Pool:
                 pool = cls(name, folder)
                 pool.columns  # noqa: B018 (a wrong declaration is found before any work)
                 return pool
-        raise RequestError(
+        raise MissingError(
             f"there is no pool {name!r}",
             f"put its Parquet files into {home.root / 'pools' / name} (Re-LAION "
             "is gated: accept its terms, fetch it with your token), or run offline: --preset mini",

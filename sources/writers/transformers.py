@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from bench.core.config import Positive
-from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
-from bench.core.paths import Home
+from bench.core.missing import MissingError
+from bench.core.paths import Home, hub_id
 from bench.plugins import writers
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
 from sources.captions.language_model import CausalModel
@@ -70,8 +70,10 @@ class Transformers:
         name = self._options.model
         try:
             return home.find_weights(name)
-        except RequestError:
-            return _from_hub(name, self._options.revision, self._options.download)
+        except MissingError:
+            repository, revision = hub_id(name)
+            revision = self._options.revision or revision
+            return _from_hub(repository or name, revision, self._options.download)
 
 
 @cache
@@ -86,8 +88,14 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
                 name, revision=revision, local_files_only=not download, allow_patterns=_FILES
             )
         )
-    except (OSError, HfHubHTTPError, HFValidationError, httpx.HTTPError) as error:
-        raise RequestError(
+    except HFValidationError as error:
+        raise MissingError(
             f"the language model {name!r} is not on this machine",
-            "give a folder, or download it: --set source.captions.options.download=true",
+            "give a folder or ORG/NAME@REVISION",
+        ) from error
+    except (OSError, HfHubHTTPError, httpx.HTTPError) as error:
+        known = f"{name}@{revision or 'REVISION'}"
+        raise MissingError(
+            f"the language model {name!r} is not on this machine",
+            f"fetch it with `bench fetch --model {known}`, or give a folder",
         ) from error

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from bench.core.paths import Home
-from tests.conftest import Bench, command, environment
+from tests.conftest import ROOT, Bench, command, environment
 from tests.support.command_line import DIVERGING, until, write_study
 
 
@@ -77,6 +77,63 @@ def test_runs_that_ask_for_more_images_than_there_are_are_holes_and_no_failures(
     assert "n = 97, 2 runs: 97 images asked for" in page
     assert "Failed runs" not in page
     assert "Study small" not in page
+
+
+def test_a_plan_needs_nothing_and_says_what_is_missing(
+    bench: Bench, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    words = ("sweep", "studies/paper-figure2.yaml")
+    plan = bench(*words, "--dry-run", "--json").json
+    assert {(run["run_id"], run["status"]) for run in plan["runs"]} == {(None, "missing")}
+    missing = {each["what"]: each for each in plan["missing"]}
+    remedies = [each["fix"] for each in plan["missing"]]
+    for remedy in (
+        "--model CLIP-ViT-B-16-laion2B-s34B-b88K", "--model stable-diffusion-v1-5",
+        *(f"--task {task}" for task in ("aircraft", "cars", "flowers")), "pools",
+    ):  # fmt: skip
+        assert sum(remedy in each for each in remedies) == 1, remedy
+    pool = next(each for what, each in missing.items() if "pool" in what)
+    assert (pool["sources"], pool["tasks"]) == (["retrieved"], ["aircraft", "cars", "flowers"])
+    text = bench(*words, "--dry-run").out
+    assert "time          unknown" in text
+    assert len(text.splitlines()) > len(plan["runs"])
+    refused = bench(*words)
+    assert refused.code == 2
+    assert all(refused.complaint.count(each) == 1 for each in missing)
+    assert bench(*words, "--skip-missing").code == 2, "nothing would be left"
+    assert not home.root.exists()
+
+
+def test_a_study_goes_on_without_a_task_that_is_missing(
+    bench: Bench, home: Home, tmp_path: Path, preset: Path, colours: Path
+) -> None:
+    block = {"task": [str(colours), "cars"], "source": "real", "n": [6, 9]}
+    words = ("sweep", str(write_study(tmp_path, preset, block)), "--on", "debug")
+    refused = bench(*words)
+    assert (refused.code, refused.out) == (2, "")
+    assert "2 of 4 runs lack what they need" in refused.complaint
+    assert "2 runs of cars (real): the data of task 'cars'" in refused.complaint
+    assert "--skip-missing" in refused.complaint
+    assert not home.root.exists()
+    assert "4 to do (0 failed before, 2 missing something)" in bench(*words, "--dry-run").out
+    plan = bench(*words, "--dry-run", "--skip-missing").out
+    assert "4 runs: 2 to do (0 failed before), 0 done, 2 left out" in plan
+    done = bench(*words, "--skip-missing")
+    assert done.code == 0
+    assert "left out: 2 runs of cars" in done.out
+    assert "2 of 2 runs are done" in done.out
+    assert "2 done" in bench(*words, "--dry-run").out
+
+
+def test_a_wrong_setting_is_no_missing_thing(
+    bench: Bench, tmp_path: Path, preset: Path, colours: Path
+) -> None:
+    axes = {"task": [str(colours), "cars"], "source": "real", "n": 6}
+    path = str(write_study(tmp_path, preset, {**axes, "objective": "cee"}))
+    done = bench("sweep", path, "--skip-missing", "--dry-run")
+    assert done.code == 2
+    assert "objective 'cee'; did you mean ce" in done.complaint
 
 
 def report(bench: Bench, folder: Path) -> str:
