@@ -11,7 +11,10 @@ MODELS = {
 }
 _FILES = ["*.json", "*.txt", "open_clip_model.safetensors", "*/diffusion_pytorch_model.safetensors"]
 _FILES += ["text_encoder/model.safetensors"]
-_PIPELINE_FILES = ["*.json", "*.txt", "*.model", "*/*.safetensors"]
+_CONFIG_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
+_PIPELINE_FILES = [*_CONFIG_FILES, "*/*.safetensors"]
+# A publisher's own format, such as consolidated.safetensors, is the same weights again.
+_MODEL_FILES = [*_CONFIG_FILES, "model*.safetensors", "open_clip_model.safetensors"]
 _VARIANTS = ["*.fp16.*", "*.non_ema.*", "*.bf16.*"]
 """Further copies of the same weights."""
 
@@ -49,9 +52,8 @@ def _fetch_model(name: str, folder: Path) -> None:
     from bench.core.paths import hub_id
 
     repository, revision = hub_id(name)
-    files = _PIPELINE_FILES
     if name in MODELS:
-        repository, files = MODELS[name], _FILES
+        repository = MODELS[name]
     elif repository is None or revision is None:
         raise unknown_name("model to fetch", name, [*MODELS, "ORG/NAME@REVISION"])
     if folder.is_dir():
@@ -64,7 +66,7 @@ def _fetch_model(name: str, folder: Path) -> None:
             repository,
             revision=revision,
             local_dir=partial,
-            allow_patterns=files,
+            allow_patterns=_FILES if name in MODELS else _files(repository, revision),
             ignore_patterns=_VARIANTS,
         )
         partial.rename(folder)
@@ -73,6 +75,28 @@ def _fetch_model(name: str, folder: Path) -> None:
             f"cannot fetch {repository}: {_first_line(error)}", _WHERE_ONLINE
         ) from error
     click.echo(f"{folder}")
+
+
+def _files(repository: str, revision: str | None) -> list[str]:
+    """Return the files to fetch of a diffusers pipeline, or of a model of one network.
+
+    Raises:
+        RequestError: If its weights are pickles only, which are never loaded.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import filter_repo_objects
+
+    from bench.core.errors import RequestError
+
+    names = HfApi().list_repo_files(repository, revision=revision)
+    files = _PIPELINE_FILES if "model_index.json" in names else _MODEL_FILES
+    fetched = filter_repo_objects(names, allow_patterns=files, ignore_patterns=_VARIANTS)
+    if not any(name.endswith(".safetensors") for name in fetched):
+        raise RequestError(
+            f"{repository} has no weights as safetensors at {revision}",
+            "choose a revision that has them: pickles are not loaded",
+        )
+    return files
 
 
 def _fetch_task(name: str, folder: Path) -> None:

@@ -27,12 +27,13 @@ SHAPES = Task(
 WORDS = ["[UNK]", "[END]", "\n", "abcdef", "a", "big", "red", "blue", *SHAPES.class_names]
 
 
-def write_tiny_llm(folder: Path, *, reads: int = 256) -> Path:
+def write_tiny_llm(folder: Path, *, reads: int = 256, shards: int = 1) -> Path:
     """Write a Llama of random weights whose words are nearly equally likely.
 
     Args:
         folder: Where to.
         reads: Tokens that it can read.
+        shards: Files of weights, of about equal size.
     """
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -55,7 +56,8 @@ def write_tiny_llm(folder: Path, *, reads: int = 256) -> Path:
     # `transformers serve` samples only for a model that says so itself.
     model.generation_config.do_sample = True
     tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder)
+    size = sum(weights.nbytes for weights in model.state_dict().values())
+    model.save_pretrained(folder, max_shard_size=size if shards == 1 else size // shards + 600)
     return folder
 
 

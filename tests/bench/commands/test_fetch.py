@@ -1,9 +1,11 @@
-"""Fetching a generator's revision from a Hub, which is a real server on loopback."""
+"""Fetching a model's revision from a Hub, which is a real server on loopback."""
 
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import pytest
 
 from bench.core.files import fingerprint
 from bench.core.paths import Home
+from sources.captions.table import caption_rows
 from sources.generation.checkpoint import generator_folder
-from tests.conftest import Bench
+from tests.conftest import Bench, Outcome
+from tests.support.language_models import by_writer, write_tiny_llm
 from tests.support.tiny_pipelines import write_pipeline
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NAME = f"lab/tiny@{COMMIT}"
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -62,9 +67,10 @@ def published(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def hub(published: Path) -> Iterator[str]:
-    handler = type("TinyHub", (Hub,), {"folder": published})
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serve a folder as the one revision of the one model of a Hub."""
+    handler = type("TinyHub", (Hub,), {"folder": folder})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -72,12 +78,51 @@ def hub(published: Path) -> Iterator[str]:
 
 
 def test_a_generator_s_revision_is_fetched_once_and_found_by_its_name(
-    bench: Bench, bench_process: Bench, hub: str, tmp_path: Path, home: Home
+    bench: Bench, bench_process: Bench, published: Path, tmp_path: Path, home: Home
 ) -> None:
-    name = f"lab/tiny@{COMMIT}"
-    done = bench_process("fetch", "--model", name, HF_ENDPOINT=hub, HF_HUB_DISABLE_XET="1")
+    done = fetched(bench_process, published)
     assert done.code == 0, done.err
-    folder = generator_folder(name, home)
-    assert folder == home.weights / name
+    folder = generator_folder(NAME, home)
+    assert folder == home.weights / NAME
     assert fingerprint(folder) == fingerprint(write_pipeline("sd", tmp_path / "bare"))
-    assert bench("fetch", "--model", name).out.startswith(f"{folder} is")
+    assert bench("fetch", "--model", NAME).out.startswith(f"{folder} is")
+
+
+def fetched(bench_process: Bench, folder: Path) -> Outcome:
+    with serving(folder) as hub:
+        return bench_process("fetch", "--model", NAME, HF_ENDPOINT=hub, HF_HUB_DISABLE_XET="1")
+
+
+SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+
+
+def test_a_language_model_is_fetched_with_all_that_transformers_needs(
+    bench_process: Bench, tmp_path: Path, home: Home
+) -> None:
+    published = write_tiny_llm(tmp_path / "published", shards=len(SHARDS))
+    assert {file.name for file in published.glob("*.safetensors")} == set(SHARDS)
+    whole = tmp_path / "whole"
+    shutil.copytree(published, whole)
+    for extra in ("pytorch_model-00001-of-00002.bin", "consolidated.safetensors", "README.md"):
+        (published / extra).write_bytes(b"the same again")
+    (published / "original").mkdir()
+    (published / "original" / "consolidated.00.pth").write_bytes(b"and again")
+    for kept in ("chat_template.jinja", "merges.txt", "tokenizer.model"):
+        for folder in (published, whole):
+            (folder / kept).write_text("{{ messages }}")
+    done = fetched(bench_process, published)
+    assert done.code == 0, done.err
+    assert fingerprint(home.weights / NAME) == fingerprint(whole)
+    block = by_writer(home, "transformers", {"model": NAME, "max_tokens": 12}, retries=9)
+    assert caption_rows(block).height
+
+
+def test_weights_that_are_pickles_alone_are_refused(
+    bench_process: Bench, tmp_path: Path, home: Home
+) -> None:
+    published = write_tiny_llm(tmp_path / "published")
+    (published / "model.safetensors").rename(published / "pytorch_model.bin")
+    done = fetched(bench_process, published)
+    assert done.code == 2
+    assert "lab/tiny has no weights as safetensors" in done.err
+    assert not home.root.exists()
