@@ -18,7 +18,10 @@ ScoredAs = tuple[str, str]
 
 # Other images to learn from, not other hyper-parameters: validation data must not choose between
 # them.
-_OPTIONS = ("pool", "path", "parts", "generation.model")
+_OPTIONS = (
+    *("pool", "path", "parts", "generation.model"),
+    *("captions.writer", "captions.options.model"),
+)
 
 # The evaluators of Geng 2024.
 _FIRST = ("linear-probe", "zero-shot")

@@ -1,5 +1,6 @@
 """``bench fetch``: download weights and benchmark data; no other command does."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 import click
@@ -84,19 +85,22 @@ def _files(repository: str, revision: str | None) -> list[str]:
         RequestError: If its weights are pickles only, which are never loaded.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import filter_repo_objects
 
     from bench.core.errors import RequestError
 
     names = HfApi().list_repo_files(repository, revision=revision)
     files = _PIPELINE_FILES if "model_index.json" in names else _MODEL_FILES
-    fetched = filter_repo_objects(names, allow_patterns=files, ignore_patterns=_VARIANTS)
-    if not any(name.endswith(".safetensors") for name in fetched):
+    weights = [name for name in names if name.endswith(".safetensors")]
+    if not any(_fits(name, files) and not _fits(name, _VARIANTS) for name in weights):
         raise RequestError(
             f"{repository} has no weights as safetensors at {revision}",
             "choose a revision that has them: pickles are not loaded",
         )
     return files
+
+
+def _fits(name: str, patterns: list[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def _fetch_task(name: str, folder: Path) -> None:

@@ -34,6 +34,11 @@ ADAMW: Json = {"features": "projection", "solver": "adamw"}
         ({"options": {"pool": "p"}}, {"options": {}}, ["s p", "s"]),
         ({"order": "balanced"}, {}, ["s balanced", "s random"]),
         (
+            {"options": {"captions": {"writer": "grammar", "options": {}}}},
+            {"options": {"captions": {"writer": "transformers", "options": {"model": "lab/llm"}}}},
+            ["s grammar", "s llm transformers"],
+        ),
+        (
             {"options": {"parts": {"a": 1}, "options": {"a": {"pool": "p", "tau": 1}}}},
             {"options": {"parts": {"a": 1}, "options": {"a": {"pool": "q", "tau": 2}}}},
             ["s p", "s q"],

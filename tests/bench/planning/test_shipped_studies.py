@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.paths import hub_id
 from bench.core.specs import RunSpec
 from bench.planning.study import expand, load_study
 
@@ -37,12 +38,17 @@ def test_figure_2_has_the_papers_tasks_sizes_and_settings() -> None:
     counts = Counter((spec.task, spec.source) for spec in specs)
     assert counts == {
         ("aircraft", "none"): 1, ("cars", "none"): 1, ("flowers", "none"): 1,
-        ("aircraft", "retrieved"): 4 * 3 * 3, ("aircraft", "synthetic"): 5 * 3,
-        ("cars", "retrieved"): 3 * 3 * 3, ("cars", "synthetic"): 3 * 3,
-        ("flowers", "retrieved"): 3 * 3 * 3, ("flowers", "synthetic"): 3 * 3,
+        ("aircraft", "retrieved"): 7 * 3 * 3, ("aircraft", "synthetic"): 5 * 3,
+        ("cars", "retrieved"): 6 * 3 * 3, ("cars", "synthetic"): 3 * 3,
+        ("flowers", "retrieved"): 6 * 3 * 3, ("flowers", "synthetic"): 3 * 3,
     }  # fmt: skip
     # Geng 2024, section 4.1; None is all 341k.
-    assert sizes(specs, "aircraft", "retrieved") == {31_250, 125_000, 250_000, None}
+    papers = {31_250, 125_000, 250_000, None}
+    # Fewer, so that the number of images that are worth one retrieved image has no bound.
+    fewer = {1_000, 4_000, 16_000}
+    assert sizes(specs, "aircraft", "retrieved") == papers | fewer
+    assert sizes(specs, "cars", "retrieved") == sizes(specs, "flowers", "retrieved")
+    assert fewer < sizes(specs, "cars", "retrieved")
     assert sizes(specs, "aircraft", "synthetic") == {31_250, 125_000, 250_000, 500_000, 2_500_000}
     for task in ("cars", "flowers"):
         assert sizes(specs, task, "synthetic") == {31_250, 125_000, 210_000}
@@ -69,6 +75,24 @@ def test_figure_4_asks_for_no_run_that_figure_2_has_not() -> None:
     assert {31_250} < sizes(specs, "aircraft", "retrieved")
     assert {2_500_000} < sizes(specs, "aircraft", "synthetic")
     assert all("zero-shot" in spec.evaluators for spec in specs)
+
+
+def test_a_language_model_writes_the_captions_and_nothing_else_differs() -> None:
+    plain, written = runs("paper-figure2"), runs("paper-figure2-llm")
+    for before, after in zip(plain, written, strict=True):
+        if before.source != "synthetic":
+            assert after == before
+            continue
+        captions = after.options["captions"]
+        assert captions["writer"] == "transformers"
+        sampling = captions["options"]
+        # Geng 2024, code, synthesize_text.py
+        assert (sampling["temperature"], sampling["top_p"]) == (0.8, 0.9)
+        repository, revision = hub_id(sampling["model"])
+        assert repository == "meta-llama/Llama-2-7b-hf"
+        assert re.fullmatch("[0-9a-f]{40}", revision or "")
+        others = {**captions, "writer": "grammar", "options": {}}
+        assert {**after.options, "captions": others} == before.options
 
 
 def test_tau_is_swept_over_the_papers_values_and_nothing_else() -> None:
