@@ -9,7 +9,7 @@ import click
 
 @click.command()
 def command() -> None:
-    """Check packages, home folder, embedded weights, device and disk."""
+    """Check packages, home folder, embedded weights, fetched tasks, device and disk."""
     failed = False
     for label, check in CHECKS.items():
         for passed, finding in check():
@@ -64,6 +64,23 @@ def _weights() -> Iterator[tuple[bool, str]]:
             yield True, f"{name} {fingerprint(folder)}"
 
 
+def _tasks() -> Iterator[tuple[bool, str]]:
+    from bench.core.errors import RequestError
+    from bench.core.paths import Home
+    from bench.plugins import tasks
+
+    home = Home.from_environment()
+    for name in tasks.names():
+        if not (home.tasks / name).is_dir():
+            continue
+        try:
+            tasks.get(name).check(home)
+        except RequestError as error:
+            yield False, str(error)
+        else:
+            yield True, f"{name} has the official images and labels"
+
+
 def _device() -> Iterator[tuple[bool, str]]:
     from bench.runtime.provenance import device
 
@@ -76,5 +93,6 @@ CHECKS: dict[str, Callable[[], Iterator[tuple[bool, str]]]] = {
     "layout": _layout,
     "home": _home,
     "weights": _weights,
+    "tasks": _tasks,
     "device": _device,
 }

@@ -29,9 +29,9 @@ _WHERE_ONLINE = "run the same command where there is a network; it continues"
 
 @click.command()
 @click.option("--model", help=f"{', '.join(MODELS)} or ORG/NAME@REVISION.")
-@click.option("--task", help="aircraft or flowers.")
+@click.option("--task", help="aircraft, flowers; cars, to check what you put there.")
 def command(model: str | None, task: str | None) -> None:
-    """Download a model's weights or a task's images."""
+    """Download a model's weights, or a task's images, which are then checked."""
     from bench.core.errors import RequestError
     from bench.core.paths import Home
 
@@ -104,18 +104,29 @@ def _fits(name: str, patterns: list[str]) -> bool:
 
 
 def _fetch_task(name: str, folder: Path) -> None:
+    from bench.core.errors import RequestError, unknown_name
+    from bench.core.paths import Home
+    from bench.tasks import find_task
+
+    if name == "cars" and not folder.is_dir():
+        raise RequestError(_CARS, f"put them into {folder}")
+    if name not in ("aircraft", "cars", "flowers"):
+        raise unknown_name("task to fetch", name, ["aircraft", "cars", "flowers"])
+    if name != "cars":
+        _download_task(name, folder)
+    find_task(name).check(Home.from_environment())
+    click.echo(f"{folder}")
+
+
+def _download_task(name: str, folder: Path) -> None:
     import torchvision
 
-    from bench.core.errors import BenchError, RequestError, unknown_name
+    from bench.core.errors import BenchError
 
     kinds = {
         "aircraft": torchvision.datasets.FGVCAircraft,
         "flowers": torchvision.datasets.Flowers102,
     }
-    if name == "cars":
-        raise RequestError(_CARS, f"put them into {folder}")
-    if name not in kinds:
-        raise unknown_name("task to fetch", name, [*kinds, "cars"])
     try:
         for split in ("train", "val", "test"):
             kinds[name](str(folder), split=split, download=True)
@@ -123,7 +134,6 @@ def _fetch_task(name: str, folder: Path) -> None:
         raise BenchError(
             f"cannot fetch the task {name}: {_first_line(error)}", _WHERE_ONLINE
         ) from error
-    click.echo(f"{folder}")
 
 
 def _first_line(error: Exception) -> str:

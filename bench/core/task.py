@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +11,7 @@ import msgspec
 
 from bench.core.arrays import LabelArray
 from bench.core.config import Config
-from bench.core.errors import BenchError
+from bench.core.errors import RequestError
 from bench.core.json_values import digest
 from bench.core.paths import Home
 
@@ -26,7 +27,7 @@ class Split:
 
     Attributes:
         name: ``train``, ``val``, ``test`` or a shifted split's.
-        keys: One unique name per image.
+        keys: One unique name per image: its file's, where it has one.
         labels: Class indices, int64 ``[n]``.
         read: Returns the image at an index.
     """
@@ -42,6 +43,12 @@ class Split:
     def images(self) -> Iterator[Image]:
         """Yield every image in order."""
         return (self.read(index) for index in range(len(self)))
+
+    def content(self, class_names: Sequence[str]) -> str:
+        """Return the SHA-256 of the sorted lines ``KEY<tab>CLASS NAME``, whatever their order."""
+        pairs = zip(self.keys, self.labels, strict=True)
+        lines = sorted(f"{key}\t{class_names[label]}\n" for key, label in pairs)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 class Query(Config, frozen=True, kw_only=True):
@@ -75,6 +82,12 @@ class Task(Config, frozen=True, kw_only=True):
     metric: Literal["accuracy", "mean-per-class"] = "accuracy"
     split_sizes: dict[str, int] = {}
     """Images per split, checked whenever a split is opened."""
+    split_contents: dict[str, str] = {}
+    """`Split.content` of the official splits, checked whenever one is opened."""
+
+    def __hash__(self) -> int:
+        """Return a hash for `memo`, where mappings among the fields have none."""
+        return hash((self.name, self.version))
 
     @property
     def chance(self) -> float:
@@ -117,15 +130,34 @@ class Task(Config, frozen=True, kw_only=True):
         """Open a split and make sure it is the one the task declares.
 
         Raises:
-            BenchError: If it has another number of images or a label out of range.
+            RequestError: If it has other images, other labels or an image twice.
         """
         split = self.open_split(name, home)
-        expected = self.split_sizes.get(name)
-        if expected is not None and len(split) != expected:
-            raise BenchError(
-                f"task {self.name}: split {name} has {len(split)} images, not {expected}",
-                "the data on disk is not the published split; fetch it again",
+        if fault := self._fault(name, split):
+            raise RequestError(
+                f"task {self.name}: split {name} {fault}{self.listed_in(name, home)}",
+                self.remedy(home),
             )
-        if len(split) and not 0 <= split.labels.min() <= split.labels.max() < len(self.class_names):
-            raise BenchError(f"task {self.name}: split {name} has labels outside its classes")
         return split
+
+    def listed_in(self, name: str, home: Home) -> str:
+        """Return where a split is listed, as the end of a message; nothing by default."""
+        return ""
+
+    def remedy(self, home: Home) -> str:
+        """Return what to do about data that are not the task's."""
+        return "the data on disk are not the task's; restore them"
+
+    def _fault(self, name: str, split: Split) -> str:
+        """Return in what a split differs from the declared one; nothing if it does not."""
+        expected = self.split_sizes.get(name, len(split))
+        if len(split) != expected:
+            return f"has {len(split)} images, not {expected}"
+        if len(split) and not 0 <= split.labels.min() <= split.labels.max() < len(self.class_names):
+            return "has labels outside its classes"
+        if len(set(split.keys)) < len(split):
+            return "has an image twice"
+        content = self.split_contents.get(name)
+        if content is None or split.content(self.class_names) == content:
+            return ""
+        return "has other images or other labels than the official one"

@@ -6,8 +6,9 @@ from bench.core.task import Task
 from bench.plugins import tasks
 from bench.tasks._folder import FolderTask, class_folders
 from bench.tasks._mini import MiniTask
+from bench.tasks._published import PublishedTask
 
-__all__ = ["FolderTask", "MiniTask", "class_folders", "find_task"]
+__all__ = ["FolderTask", "MiniTask", "PublishedTask", "class_folders", "find_task"]
 
 
 def find_task(name: str) -> Task:

@@ -1,5 +1,6 @@
 """The three published benchmarks, read by torchvision from a local copy; downloads nothing."""
 
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,31 @@ import numpy as np
 from PIL import Image
 
 from bench.core.config import parse_config
+from bench.core.errors import RequestError
+from bench.core.memo import memo
 from bench.core.missing import MissingError
 from bench.core.paths import Home
-from bench.core.task import Split, Task
+from bench.core.task import SPLITS, Split, Task
 from bench.core.yaml_files import read_yaml
 
 
 class PublishedTask(Task, frozen=True, kw_only=True):
-    """A benchmark that torchvision knows, kept below ``$BENCH_HOME/tasks/NAME``."""
+    """A benchmark that torchvision knows, kept below ``$BENCH_HOME/tasks/NAME``.
+
+    The names, the lists and the images on disk must be the official ones, so that a label means the
+    same class and a split the same images in every home. Paths are below that folder.
+    """
 
     dataset: str
     """The torchvision class."""
+    images: str
+    """The folder with the images; a key is an image's path below it."""
+    lists: dict[str, str]
+    """The file that lists a split; a split without one is held out of train."""
+    names: str = ""
+    """The file of the class names; none if torchvision has them in its code."""
+    files: dict[str, str] = {}
+    """MD5 of files that were published with one, checked whenever a split is opened."""
     val_of_train: float = 0.0
     """Share of the train split held out as val, where the benchmark has none."""
 
@@ -29,47 +44,114 @@ class PublishedTask(Task, frozen=True, kw_only=True):
         extra = {"name": name, "dataset": dataset, "val_of_train": val_of_train}
         return parse_config(cls, {**values, **extra}, f"the task {name}")
 
+    def folder(self, home: Home) -> Path:
+        """Return the folder that the benchmark is kept in."""
+        return home.tasks / self.name
+
+    @memo
     def check(self, home: Home) -> None:
-        """Make sure that torchvision finds the benchmark."""
-        self._open("test", home)
+        """Make sure that the benchmark is there, whole and the official one."""
+        for name in SPLITS:
+            self._check_images(self.split(name, home), home)
 
     def open_split(self, name: str, home: Home) -> Split:
         """Open one split through torchvision."""
-        if not self.val_of_train:
-            return self._all(name, home)
-        whole = self._all("test" if name == "test" else "train", home)
-        if name == "test":
-            return whole
-        # Seed 42 and the shuffle are ours: the paper does not say how the authors split.
-        order = np.random.default_rng(42).permutation(len(whole))
-        held_out = round(len(whole) * self.val_of_train)
-        chosen = np.sort(order[:held_out] if name == "val" else order[held_out:])
-        return Split(
-            name,
-            [whole.keys[index] for index in chosen],
-            whole.labels[chosen],
-            partial(_pick, whole, chosen),
-        )
+        if not self.val_of_train or name == "test":
+            return self._listed(name, home)
+        return self._part(name, self._listed("train", home))
 
-    def _all(self, name: str, home: Home) -> Split:
+    def listed_in(self, name: str, home: Home) -> str:
+        """Return the file that lists a split, as the end of a message."""
+        return f" in {self._list(name, home)}"
+
+    def remedy(self, home: Home) -> str:
+        """Return how to get the official data."""
+        return f"remove {self.folder(home)} and run `bench fetch --task {self.name}`"
+
+    def _part(self, name: str, whole: Split) -> Split:
+        """Return train or val of a benchmark that has only train.
+
+        The images whose names have the smallest SHA-256 are val, whatever their order in the file.
+        That is ours: the paper does not say how the authors split, the authors' code has a seed.
+        """
+        order = sorted(range(len(whole)), key=lambda at: _sha256(whole.keys[at]))
+        held_out = int(len(whole) * self.val_of_train)
+        chosen = sorted(order[:held_out] if name == "val" else order[held_out:])
+        keys = [whole.keys[at] for at in chosen]
+        return Split(name, keys, whole.labels[chosen], partial(_pick, whole, chosen))
+
+    def _listed(self, name: str, home: Home) -> Split:
+        """Return one of the benchmark's own splits."""
+        self._check_files(home)
         dataset = self._open(name, home)
-        labels = getattr(dataset, "_labels", None)
-        if labels is None:
-            labels = [label for _, label in dataset._samples]
-        keys = [f"{name}/{index:05d}" for index in range(len(labels))]
-        return Split(name, keys, np.asarray(labels, np.int64), partial(_image, dataset))
+        if tuple(dataset.classes) != self.class_names:
+            raise self._other_names(home)
+        samples = getattr(dataset, "_samples", None)
+        if samples is None:
+            samples = list(zip(dataset._image_files, dataset._labels, strict=True))
+        folder = self.folder(home) / self.images
+        keys = [Path(file).relative_to(folder).as_posix() for file, _ in samples]
+        labels = np.array([label for _, label in samples], np.int64)
+        return Split(name, keys, labels, partial(_image, dataset))
 
     def _open(self, name: str, home: Home) -> Any:  # noqa: ANN401 (a torchvision data set)
         import torchvision
+        from scipy.io.matlab import MatReadError
 
-        root = home.tasks / self.name
+        folder = self.folder(home)
         try:
-            return getattr(torchvision.datasets, self.dataset)(str(root), split=name)
+            return getattr(torchvision.datasets, self.dataset)(str(folder), split=name)
         except (RuntimeError, OSError) as error:
             raise MissingError(
-                f"the data of task {self.name!r} is not in {root}",
+                f"the data of task {self.name!r} is not in {folder}",
                 f"fetch it with `bench fetch --task {self.name}`, or try --preset mini",
             ) from error
+        except (LookupError, TypeError, ValueError, MatReadError) as error:
+            # What torchvision raises for a label without a class, or a list without labels.
+            what = f"cannot read {self._list(name, home)}: {error}"
+            raise self._not_official(what, home) from error
+
+    def _check_files(self, home: Home) -> None:
+        for name, md5 in self.files.items():
+            file = self.folder(home) / name
+            if file.is_file() and _md5(file) != md5:
+                raise self._not_official(f"{file} is not the published file", home)
+
+    def _check_images(self, split: Split, home: Home) -> None:
+        """Make sure that every image of a split is on disk."""
+        folder = self.folder(home) / self.images
+        parents = {(folder / key).parent for key in split.keys}
+        present = {file for parent in parents if parent.is_dir() for file in parent.iterdir()}
+        missing = [key for key in split.keys if folder / key not in present]
+        if missing:
+            raise self._not_official(
+                f"{len(missing)} images of split {split.name} are not in {folder}, "
+                f"{missing[0]} the first",
+                home,
+            )
+
+    def _list(self, name: str, home: Home) -> Path:
+        return self.folder(home) / self.lists.get(name, self.lists["train"])
+
+    def _other_names(self, home: Home) -> RequestError:
+        what = "has other class names, or in another order"
+        if self.names:
+            return self._not_official(f"{self.folder(home) / self.names} {what}", home)
+        return RequestError(
+            f"task {self.name}: torchvision.datasets.{self.dataset} {what}",
+            "install the torchvision of constraints.txt",
+        )
+
+    def _not_official(self, what: str, home: Home) -> RequestError:
+        return RequestError(f"task {self.name}: {what}", self.remedy(home))
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _md5(file: Path) -> str:
+    return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _image(dataset: Any, index: int) -> Image.Image:  # noqa: ANN401
@@ -77,7 +159,5 @@ def _image(dataset: Any, index: int) -> Image.Image:  # noqa: ANN401
     return image.convert("RGB")
 
 
-def _pick(
-    whole: Split, chosen: np.ndarray[tuple[int], np.dtype[np.int64]], index: int
-) -> Image.Image:
-    return whole.read(int(chosen[index]))
+def _pick(whole: Split, chosen: list[int], index: int) -> Image.Image:
+    return whole.read(chosen[index])

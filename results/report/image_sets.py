@@ -179,7 +179,7 @@ def _original(pair: dict[str, Any]) -> str:
     if pair["kept"] is not None:
         return str(pair["kept"])
     framing = f" ({pair['framing']})" if pair["framing"] else ""
-    return f"{pair['split']} image {pair['index']}{framing}"
+    return f"{pair['split']} image {pair['image']}{framing}"
 
 
 def _svg(figure: Figure) -> str:

@@ -71,7 +71,7 @@ def write_removed(
             originals.append(by_key[pair["kept"]])
         else:
             split = context.task.split(pair["split"], context.home)
-            originals.append(split.read(pair["index"]))
+            originals.append(split.read(split.keys.index(pair["image"])))
     _write_sheet([copies, originals], images, "removed")
     _write_table(pairs, images, "pairs")
 

@@ -44,12 +44,12 @@ REMOVED_SCHEMA = pl.Schema(
         "distance": pl.Int64,
         "kept": pl.String,
         "split": pl.String,
-        "index": pl.Int64,
+        "image": pl.String,
         "framing": pl.String,
     }
 )
 """A removed image: its key, why, the differing bits, and what it is a copy of: the key of an image
-that stays, or split, index and framing of a benchmark image."""
+that stays, or split, key and framing of a benchmark image."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _leaked(rows: pl.DataFrame, references: pl.DataFrame, max_distance: int) -> 
     rows, references = rows.drop_nulls(HASH_WORDS), references.drop_nulls(HASH_WORDS)
     if rows.height and references.height:
         places, apart = nearest(hash_words(rows), hash_words(references))
-        against = references.select("split", "index", "framing")[places]
+        against = references.select("split", "image", "framing")[places]
         judged = rows.select("key").hstack(against).with_columns(distance=pl.Series(apart))
         leaked.append(_removed(judged.filter(pl.col("distance") <= max_distance), LEAKED))
     return pl.concat([REMOVED_SCHEMA.to_frame(), *leaked])
@@ -178,18 +178,19 @@ def _references(context: Context) -> Stage:
     """Return the finished hashes of every val and test image, in every framing."""
     task, splits = context.task, ("val", "test")
     config: Json = {"task": task.fingerprint, "sizes": task.split_sizes, "hash": HASH_SIDE}
-    config |= {"longest side": _REDUCED, "framings": FRAMINGS}
-    stage = context.stage(REFERENCE, config)
-    schema: dict[str, type[pl.DataType]] = {"split": pl.String, "index": pl.Int64}
+    schema: dict[str, type[pl.DataType]] = {"split": pl.String, "image": pl.String}
     schema |= {"framing": pl.String, "pixels": pl.String} | HASH_SCHEMA
+    config |= {"longest side": _REDUCED, "framings": FRAMINGS, "columns": list(schema)}
+    stage = context.stage(REFERENCE, config)
 
     def make(shard: int, folder: Path) -> None:
         rows: list[tuple[object, ...]] = []
-        for index, image in enumerate(task.split(splits[shard], context.home).images()):
+        split = task.split(splits[shard], context.home)
+        for key, image in zip(split.keys, split.images(), strict=True):
             pixels: str | None = pixel_hash(image)
             # Framing is quick in grey, which is all that the hash looks at.
             for framing, shown in framings(shrink(image, _REDUCED).convert("L")):
-                rows.append((splits[shard], index, framing, pixels, *perceptual_hash(shown)))
+                rows.append((split.name, key, framing, pixels, *perceptual_hash(shown)))
                 pixels = None
         table = pl.DataFrame(rows, schema=schema, orient="row")
         table.write_parquet(folder / "hashes.parquet")

@@ -42,7 +42,7 @@ def audited(home: Home, tau: float | None = 0.2, source: str = "retrieved") -> I
     copies = [
         {"key": rows[6]["key"], "reason": "near copies", "distance": 7, "kept": rows[2]["key"]},
         {"key": rows[8]["key"], "reason": "copies of val or test images", "distance": 12,
-         "split": "test", "index": 3, "framing": "mirrored"},
+         "split": "test", "image": "test-3", "framing": "mirrored"},
         {"key": rows[10]["key"], "reason": "equal bytes", "distance": 0, "kept": rows[2]["key"]},
     ]  # fmt: skip
     removed = pl.DataFrame(copies, schema=REMOVED_SCHEMA)
@@ -88,7 +88,7 @@ def test_the_report_shows_scores_samples_and_pairs(home: Home, tmp_path: Path) -
         assert below.mean((0, 1)).argmax() == 0
     assert removed[:96, :96].mean() < 250
     assert "1 near copies, 1 equal bytes" in text
-    assert "<td>12</td><td>test image 3 (mirrored)</td>" in text
+    assert "<td>12</td><td>test image test-3 (mirrored)</td>" in text
     assert "<td>7</td><td>02</td>" in text
     # Keys from the web are escaped.
     assert "<script" not in text

@@ -186,11 +186,11 @@ def test_copies_of_benchmark_images_and_repeats_are_removed(home: Home) -> None:
     expected = {"copies of val or test images": 2, "equal bytes": 1, "near copies": 1}
     assert {name: unique.counts[name] for name in expected} == expected
     removed = unique.removed.sort("key")
-    assert removed.select("key", "kept", "split", "index").rows() == [
+    assert removed.select("key", "kept", "split", "image").rows() == [
         ("c-same-as-a", "a", None, None),
         ("d-near-b", "b", None, None),
-        ("e-val", None, "val", 2),
-        ("f-test", None, "test", 3),
+        ("e-val", None, "val", "val-2"),
+        ("f-test", None, "test", "test-3"),
     ]
     assert removed["distance"][1] > 0
     assert removed["distance"][2] == 0
