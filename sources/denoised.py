@@ -18,6 +18,7 @@ from bench.core.json_values import Json, digest
 from bench.core.missing import together
 from bench.core.paths import Home
 from bench.core.stage_names import DENOISE, LOAD
+from bench.core.task import Task
 from bench.plugins import source_of, sources
 from bench.plugins.optional import SupportsEstimate
 from bench.plugins.source import Context
@@ -107,7 +108,7 @@ class Denoised:
                 "how many images there are is known when they are there",
                 "give --n or --set source.size=NUMBER",
             )
-        prompts = [self._prompt(name) for name in context.task.class_names]
+        prompts = [self._prompt(name, context.task) for name in context.task.class_names]
         height = options.generation.height
         grey = Image.new("RGB", (height, height), "grey")
         work = Workload(images, options.generation.steps, prompts, grey, options.strength)
@@ -160,16 +161,16 @@ class Denoised:
             check_cap(self.options.filter, needed, context)
         return needed
 
-    def _prompt(self, class_name: str) -> str:
-        return self.options.template.replace("{}", class_name)
+    def _prompt(self, class_name: str, task: Task) -> str:
+        return self.options.template.replace("{}", task.prompt_name(class_name))
 
-    def with_prompts(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def with_prompts(self, rows: pl.DataFrame, task: Task) -> pl.DataFrame:
         """Return images with the prompt as caption, and seeds of their own."""
         options = self.options
         seeds = [int(digest([options.seed, key], 15), 16) for key in rows["key"]]
         rows = rows.with_columns(pl.Series("seed", seeds, pl.Int64))
         if options.prompt == "class":
-            named = [self._prompt(name) for name in rows["class_name"]]
+            named = [self._prompt(name, task) for name in rows["class_name"]]
             return rows.with_columns(pl.Series("caption", named, pl.String))
         if rows["caption"].null_count():
             raise RequestError(
@@ -203,7 +204,8 @@ class _Images:
         self._context = context
         self._last_count = 0
         self.inner = inner
-        self.requested = source.with_prompts(inner.select(needed, source.options.seed, "random"))
+        chosen = inner.select(needed, source.options.seed, "random")
+        self.requested = source.with_prompts(chosen, context.task)
         self.stages = [self._denoise(self.requested)]
 
     def extend(self, kept: int, needed: int) -> bool:
@@ -217,7 +219,7 @@ class _Images:
         rest = rest.join(self.requested, on="key", how="anti", maintain_order="left")
         if rest.is_empty():
             return False
-        more = self._source.with_prompts(rest.head(count))
+        more = self._source.with_prompts(rest.head(count), self._context.task)
         self.requested = pl.concat([self.requested, more])
         self.stages.append(self._denoise(more))
         return True

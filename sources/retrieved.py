@@ -50,8 +50,8 @@ class Retrieved:
         """How queries are compared with captions; substring is the paper's (Geng 2024, section
         3)."""
         queries: Queried = "task"
-        """What is looked for: the queries of the task, or literal, its class names as they are
-        (Geng 2024, section 3)."""
+        """What is looked for: the queries of the task, or literal, its class names as prompts have
+        them (Geng 2024, section 3)."""
         ambiguous: Ambiguous = "longest"
         """What becomes of a caption that names several classes."""
         max_punsafe: Fraction = MAX_PUNSAFE

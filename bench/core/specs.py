@@ -12,7 +12,11 @@ from bench.core.json_values import Json, digest
 
 
 class TrainSpec(Config, frozen=True, kw_only=True):
-    """How the image tower is adapted; the defaults are the paper's (Geng 2024, appendix B.2)."""
+    """How the image tower is adapted.
+
+    Batch size, learning rate, betas, weight decay and warm-up are the paper's (Geng 2024, appendix
+    B.2).
+    """
 
     epochs: Natural = 30
     """Passes over the n images (Geng 2024, section 4)."""
@@ -27,11 +31,12 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     betas: tuple[Momentum, Momentum] = (0.9, 0.95)
     weight_decay: Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)] = 0.1
     decay_norm_and_bias: bool = True
-    """The authors' code decays every parameter."""
+    """Geng 2024, code, finetune.py:108-110, decays every parameter; the paper does not say."""
     warmup_steps: Natural = 500
     warmup_fraction: Fraction | None = None
     """Warm-up as a fraction of all steps; replaces `warmup_steps`, which never ends at small n."""
     clip_norm: AboveZero = 1.0
+    """Norm of the clipped gradients (Geng 2024, code, finetune.py:177-183; not in the paper)."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     head_init: Literal["text", "random"] = "text"
     freeze_tower: bool = False

@@ -72,11 +72,13 @@ class Task(Config, frozen=True, kw_only=True):
     """Raised whenever names, prompts, splits or metric change."""
     class_names: tuple[str, ...]
     templates: tuple[str, ...]
-    """Prompts with one ``{}`` for the class name; ensembled for the zero-shot head."""
+    """Prompts with one ``{}`` for the class; ensembled for the zero-shot head."""
     domain_texts: tuple[str, ...]
     """Texts for the whole domain, for the threshold filter (Geng 2024, section 3)."""
     queries: Queries = {}
     """Class name to its caption query, where the two differ."""
+    prompt_names: dict[str, str] = {}
+    """Class name to what prompts and written captions call it, where the two differ."""
     noun: str = "object"
     """What all classes are, e.g. ``car``; selects the backgrounds of written captions."""
     metric: Literal["accuracy", "mean-per-class"] = "accuracy"
@@ -111,9 +113,13 @@ class Task(Config, frozen=True, kw_only=True):
             return query
         return Query(any=(query,) if isinstance(query, str) else query)
 
+    def prompt_name(self, class_name: str) -> str:
+        """Return what prompts and written captions call a class."""
+        return self.prompt_names.get(class_name, class_name)
+
     def prompts(self, class_name: str) -> list[str]:
-        """Return every template filled in with one class name."""
-        return [template.format(class_name) for template in self.templates]
+        """Return every template filled in with the prompt name of one class."""
+        return [template.format(self.prompt_name(class_name)) for template in self.templates]
 
     def check(self, home: Home) -> None:
         """Make sure that the task's data is there.

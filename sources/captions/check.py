@@ -1,10 +1,10 @@
 """What a caption must be: one printable line of bounded length that names its class.
 
-A caption names its class if one of the class's spellings (the class name, or a text of the task's
-query for it) is in it word by word: whatever lies between words counts as one space, and case,
-accents and typographic variants are normalized, as in retrieval by ``matcher=phrase``. Texts that a
-query asks for besides (flower, for the class rose) are not asked for: a caption that was written
-to order does not mean something else by the name.
+A caption names its class if one of the class's spellings (the class name, its prompt name, or a
+text of the task's query for it) is in it word by word: whatever lies between words counts as one
+space, and case, accents and typographic variants are normalized, as in retrieval by
+``matcher=phrase``. Texts that a query asks for besides (flower, for the class rose) are not asked
+for: a caption that was written to order does not mean something else by the name.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,10 @@ class CaptionCheck:
     """
 
     def __init__(self, task: Task) -> None:
-        spellings = {name: Query(any=(*task.query(name).any, name)) for name in task.class_names}
+        spellings = {
+            name: Query(any=(*task.query(name).any, name, task.prompt_name(name)))
+            for name in task.class_names
+        }
         self._matcher = CaptionMatcher(msgspec.structs.replace(task, queries=spellings), "phrase")
 
     def faults(self, captions: Sequence[Caption]) -> list[str | None]:

@@ -105,7 +105,9 @@ class CaptionGenerator:
             "writer": self._options.writer,
             "writing": self._writer.config(self._brief.home),
             "phrases": digest(self._brief.phrases),
-            "classes": [[name, task.query(name).any] for name in task.class_names],
+            "classes": [
+                [task.prompt_name(name), name, task.query(name).any] for name in task.class_names
+            ],
             "noun": task.noun,
             "seed": self._seed,
             "retries": self._retries,

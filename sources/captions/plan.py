@@ -85,5 +85,5 @@ def seed_of(order: CaptionOrder) -> int:
 
 def subject(task: Task, label: int, say_noun: list[str]) -> str:
     """Return how a class is spoken of, e.g. ``737-200 aircraft``."""
-    name = task.class_names[label]
+    name = task.prompt_name(task.class_names[label])
     return f"{name} {task.noun}" if task.noun in say_noun else name

@@ -1,4 +1,7 @@
-"""How a language model is sampled, as in (Geng 2024, appendix A.1)."""
+"""How a language model is sampled: as in (Geng 2024, code, synthesize_text.py:78-93).
+
+The paper's text has none of these numbers.
+"""
 
 from typing import Annotated
 
@@ -13,5 +16,4 @@ class Sampling(Config, frozen=True, kw_only=True):
     temperature: AboveZero = 0.8
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    """Tokens of one caption at most (Geng 2024, code, synthesize_text.py:78-93); it ends with its
-    line."""
+    """Tokens of one caption at most; it ends with its line."""

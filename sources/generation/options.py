@@ -10,14 +10,18 @@ from bench.storage.tar_shards import Suffix
 
 
 class GeneratorOptions(Config, frozen=True, kw_only=True):
-    """How images are generated; the defaults are the paper's (Geng 2024, appendix A.1)."""
+    """How images are generated.
+
+    DDIM, its steps and the guidance are the paper's (Geng 2024, appendix A.1); eta and the sizes
+    are its authors' code's (txt2img.py:347-409).
+    """
 
     model: str
     """A diffusers pipeline folder by name or path, or ORG/NAME@REVISION of the Hugging Face Hub."""
     pipeline: Literal["stable-diffusion", "auto"] = "stable-diffusion"
     """``auto`` takes whatever text-to-image pipeline the folder says it is: SDXL, SD 3, Flux, …"""
     scheduler: Literal["ddim", "dpm++", "pipeline"] = "ddim"
-    """DDIM with eta 0, the paper's; DPM-Solver++ of second order, which does with fewer steps, for
+    """DDIM with eta 0; DPM-Solver++ of second order, which does with fewer steps, for
     new images at Karras et al.'s noise levels; or the pipeline's own, the default with auto."""
     steps: Positive = 50
     guidance: Annotated[float, msgspec.Meta(ge=0)] = 2.5

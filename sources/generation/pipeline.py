@@ -71,7 +71,7 @@ def _assembled(folder: Path, options: GeneratorOptions, *, of_images: bool) -> A
         folder, **how, **unwanted, **_transformers_parts(folder, index, how)
     )
     samplers: dict[str, tuple[Any, Json]] = {
-        # Its eta is 0 where nothing is said (Geng 2024, appendix A.1).
+        # Its eta is 0 where nothing is said (Geng 2024, code, txt2img.py:347-409).
         "ddim": (diffusers.DDIMScheduler, {}),
         # Karras's levels lie so near to no noise that a strength of 0.1 would lay none at all.
         "dpm++": (diffusers.DPMSolverMultistepScheduler, {"use_karras_sigmas": not of_images}),

@@ -23,7 +23,7 @@ from sources.pool.prefilter import Prefilter
 Matcher = Literal["substring", "word", "phrase", "all-words"]
 
 Queried = Literal["task", "literal"]
-"""What is looked for: the task's queries, or its class names as they are."""
+"""What is looked for: the task's queries, or its class names as prompts have them."""
 
 MAX_CAPTION = 10_000
 """Characters of a caption that are read; nobody describes one image at greater length."""
@@ -116,8 +116,10 @@ class CaptionMatcher:
 
 
 def with_queries(task: Task, queries: Queried) -> Task:
-    """Return a task whose own queries are looked for, or its class names as they are."""
-    return task if queries == "task" else msgspec.structs.replace(task, queries={})
+    """Return a task whose own queries are looked for, or its class names as prompts have them."""
+    if queries == "task":
+        return task
+    return msgspec.structs.replace(task, queries=dict(task.prompt_names))
 
 
 def within_words(candidates: pl.DataFrame, task: Task) -> pl.Series:

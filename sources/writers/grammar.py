@@ -34,7 +34,7 @@ class Grammar:
 
 def _filled(plan: CaptionPlan, brief: CaptionBrief) -> Caption:
     text = plan.template.format(
-        name=brief.task.class_names[plan.label],
+        name=brief.task.prompt_name(brief.task.class_names[plan.label]),
         subject=plan.subject,
         a_subject=with_article(plan.subject),
         relation=plan.relation,

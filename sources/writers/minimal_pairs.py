@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.core.paths import Home
+from bench.core.task import Task
 from bench.plugins import writers
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
 
@@ -47,10 +48,11 @@ class MinimalPairs:
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
         """Fill in the template of each order's round with the class of its turn."""
-        return [_caption(order, brief.task.class_names) for order in orders]
+        return [_caption(order, brief.task) for order in orders]
 
 
-def _caption(order: CaptionOrder, class_names: tuple[str, ...]) -> Caption:
-    turn, label = divmod(order.number, len(class_names))
-    text = TEMPLATES[turn % len(TEMPLATES)].format(class_names[label])
+def _caption(order: CaptionOrder, task: Task) -> Caption:
+    turn, label = divmod(order.number, len(task.class_names))
+    name = task.prompt_name(task.class_names[label])
+    text = TEMPLATES[turn % len(TEMPLATES)].format(name)
     return Caption(label, "minimal-pair", text, pair=f"p{turn:06d}")
