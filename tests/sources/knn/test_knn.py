@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -69,7 +70,7 @@ def test_a_wrong_request_ends_before_any_work(
     assert not list(home.data.glob("*-*"))
 
 
-Table = dict[str, list[str]]
+Table = dict[str, list[Any]]
 TABLE = {"url": ["http://a"], "caption": ["b"]}
 
 
@@ -110,6 +111,23 @@ def test_metadata_is_checked(
 ) -> None:
     with pytest.raises(RequestError, match=complaint):
         index_folder(tmp_path, *metadata)
+
+
+@pytest.mark.parametrize(("punsafe", "complaint"), [(0.2, None), (20.0, "has 20, which is no")])
+def test_an_index_folder_says_how_safe_an_image_is(
+    tmp_path: Path, punsafe: float, complaint: str | None
+) -> None:
+    faiss = pytest.importorskip("faiss")
+    table: Table = {**TABLE, "punsafe": [punsafe]}
+    index = index_folder(tmp_path, table)
+    vectors = faiss.IndexFlatIP(16)
+    vectors.add(QUERY)
+    faiss.write_index(vectors, str(tmp_path / "image.index"))
+    if complaint is None:
+        assert index.nearest(QUERY, 1).select("nsfw", "punsafe").row(0) == (None, punsafe)
+        return
+    with pytest.raises(RequestError, match=complaint):
+        index.nearest(QUERY, 1)
 
 
 Reply = tuple[int, bytes]
