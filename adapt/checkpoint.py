@@ -22,8 +22,9 @@ State = dict[str, Tensor]
 
 _DONE = "-done"
 
-FORMAT = 3
-"""Version of `training.json`: 1 had no place within an epoch, 2 had other names."""
+FORMAT = 4
+"""Version of a checkpoint: 1 had no place within an epoch, 2 had other names, 3 kept the weights of
+the best epoch, which may be the unadapted ones."""
 
 _DAMAGE = (
     *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RuntimeError),
@@ -78,6 +79,11 @@ def best_of(history: list[Epoch]) -> Epoch:
     return max(history, key=lambda epoch: (epoch.score, -epoch.epoch))
 
 
+def trained_of(history: list[Epoch]) -> Epoch:
+    """Return the best epoch after the unadapted one; that one, if nothing was trained."""
+    return best_of(history[1:] or history)
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Everything a training needs to continue, between two steps.
@@ -86,21 +92,21 @@ class Checkpoint:
         history: The epochs so far, from 0.
         progress: What is done of the epoch after them.
         last: The latest weights.
-        best: The weights of the best epoch so far.
+        trained: The weights of the best epoch after epoch 0; empty before its end.
         optimiser: States of the optimiser and the loss scaler; empty when the training has ended.
     """
 
     history: list[Epoch]
     progress: EpochProgress
     last: State
-    best: State
+    trained: State
     optimiser: dict[str, Any]
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint as a folder of its own, and remove the ones that it replaces."""
         with atomic_folder(folder / self.name, durable=True) as new:
             safetensors.torch.save_file(self.last, new / "last.safetensors")
-            safetensors.torch.save_file(self.best, new / "best.safetensors")
+            safetensors.torch.save_file(self.trained, new / "trained.safetensors")
             if self.optimiser:
                 # With a path instead of a stream, torch does not say that the disk is full.
                 with (new / "optimiser.pt").open("wb") as stream:
@@ -144,12 +150,14 @@ class Checkpoint:
             history=written.history,
             progress=written.progress,
             last=_weights(folder / "last.safetensors"),
-            best=_weights(folder / "best.safetensors"),
+            trained=_weights(folder / "trained.safetensors"),
             optimiser={} if done else torch.load(optimiser, map_location="cpu", weights_only=True),
         )
         epochs = [epoch.epoch for epoch in checkpoint.history]
         if epochs != list(range(len(epochs))) or checkpoint.name != folder.name:
             raise ValueError(f"{folder} holds another checkpoint than it says")
+        if bool(checkpoint.trained) != (len(epochs) > 1):
+            raise ValueError(f"in {folder}, the weights are of another history")
         return checkpoint
 
 

@@ -1,15 +1,17 @@
 """Fine-tuning end to end: the epoch is chosen on validation data, a killed run continues."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapt.checkpoint import Epoch, best_of
+from adapt.checkpoint import Epoch, State, best_of, trained_of
 from adapt.data import TrainingImages
 from adapt.models import Classifier
 from adapt.order import BatchSchedule
 from adapt.train_step import TrainStep
 from adapt.training import Training, Validate
 from bench.core.progress import Progress, Work
+from bench.core.records import AtEpoch
 from bench.core.specs import TrainSpec
 from bench.plugins.objective import Objective
 
@@ -19,9 +21,11 @@ class Adapted:
     """The result of fine-tuning.
 
     Attributes:
-        classifier: The classifier of the chosen epoch, in evaluation mode.
+        classifier: The classifier, in evaluation mode; at first with the chosen epoch's weights.
         history: Every epoch; epoch 0 is the unadapted model.
         chosen: The epoch with the best validation score, the earliest of equal ones.
+        trained: The same among those after epoch 0; epoch 0 if nothing was trained.
+        weights: Epoch to its weights, for all epochs in `epochs`.
         images_per_second: Training speed without validation; None if nothing was trained.
         timings: Seconds spent in ``train`` and ``validate``, interrupted runs included.
     """
@@ -29,8 +33,20 @@ class Adapted:
     classifier: Classifier
     history: list[Epoch]
     chosen: Epoch
+    trained: Epoch
+    weights: Mapping[int, State]
     images_per_second: float | None
     timings: dict[str, float]
+
+    @property
+    def epochs(self) -> dict[AtEpoch, int]:
+        """The epochs to score; some may be the same."""
+        last = self.history[-1].epoch
+        return {"chosen": self.chosen.epoch, "trained": self.trained.epoch, "last": last}
+
+    def load(self, epoch: int) -> None:
+        """Give the classifier the weights of one of `epochs`."""
+        self.classifier.load_state_dict(self.weights[epoch])
 
 
 def finetune(  # noqa: PLR0913 (only the run knows each of these)
@@ -72,13 +88,16 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
         work = Work("fine-tune", total, "image", done, min(epoch, spec.epochs), spec.epochs)
         with progress.counted(work) as bar:
             training.run(images, schedule, bar)
-    training.finish()
-    history = training.history
+    weights, history = training.finish(), training.history
     seconds = sum(epoch.train_seconds for epoch in history)
-    return Adapted(
-        classifier=classifier,
+    adapted = Adapted(
+        classifier=classifier.eval(),
         history=history,
         chosen=best_of(history),
+        trained=trained_of(history),
+        weights=weights,
         images_per_second=total / seconds if seconds else None,
         timings={"train": seconds, "validate": sum(epoch.validate_seconds for epoch in history)},
     )
+    adapted.load(adapted.chosen.epoch)
+    return adapted

@@ -15,9 +15,9 @@ from adapt.checkpoint import (
     Epoch,
     EpochProgress,
     State,
-    best_of,
     damage_reported,
     damaged,
+    trained_of,
 )
 from adapt.data import Batch, RankBatch, TrainingImages, load, rank_batches
 from adapt.models import Classifier
@@ -70,7 +70,8 @@ class Training:
         self._folder = folder
         self._validate = validate
         self._save_policy = SavePolicy()
-        self._best: State = {}
+        self._unadapted = classifier.state()
+        self._trained: State = {}
         self._done = False
         self._notice = signals.Notice()
         self.history: list[Epoch] = []
@@ -89,12 +90,12 @@ class Training:
             self._save_if_due()
             return
         self.history, self.progress = checkpoint.history, checkpoint.progress
-        self._best, self._done = checkpoint.best, not checkpoint.optimiser
+        self._trained, self._done = checkpoint.trained, not checkpoint.optimiser
         if self._spec.micro_batch is None:
             self._train_step.micro_batch = checkpoint.progress.micro_batch
         with damage_reported(self._folder):
             # The best weights are needed only at the end, too late to find that they do not fit.
-            for weights in (checkpoint.best, checkpoint.last):
+            for weights in (checkpoint.trained or checkpoint.last, checkpoint.last):
                 self._classifier.load_state_dict(weights)
             if checkpoint.optimiser:
                 self._train_step.load_state(checkpoint.optimiser)
@@ -209,13 +210,16 @@ class Training:
                     f"good state is in {self._folder}",
                 )
 
-    def finish(self) -> None:
-        """Reduce the checkpoint to its weights, and give the classifier those of the best epoch."""
+    def finish(self) -> dict[int, State]:
+        """Reduce the checkpoint to its weights; return those of epoch 0, the best one and the last.
+
+        The best one is the best after epoch 0.
+        """
         if not self._done:
             self._save(done=True)
         self._accelerator.wait_for_everyone()
-        self._classifier.load_state_dict(self._best)
-        self._classifier.eval()
+        last = {len(self.history) - 1: self._classifier.state()}
+        return last | {trained_of(self.history).epoch: self._trained} | {0: self._unadapted}
 
     def _end_epoch(self, epoch: int, loss: float | None, lr: float) -> None:
         """Validate the classifier as it is, and add the epoch to the history."""
@@ -237,8 +241,8 @@ class Training:
             )
         )
         self.progress = EpochProgress()
-        if best_of(self.history).epoch == epoch:
-            self._best = self._classifier.state()
+        if epoch and trained_of(self.history).epoch == epoch:
+            self._trained = self._classifier.state()
 
     def _save_if_due(self) -> None:
         if self._notice.given or self._save_policy.is_due():
@@ -255,7 +259,7 @@ class Training:
                 history=self.history,
                 progress=replace(self.progress, micro_batch=self._train_step.micro_batch),
                 last=self._classifier.state(),
-                best=self._best,
+                trained=self._trained,
                 optimiser={} if done else self._train_step.state(),
             ).save(self._folder)
         self._save_policy.saved(time.monotonic() - started)

@@ -120,7 +120,8 @@ def _execute(spec: RunSpec, home: Home, progress: Progress, started: str) -> Run
             adapted = _adapt(spec, home, rows, judge, progress)
         with clock.timed("evaluate"):
             verdicts = judge.evaluate(adapted)
-        judge.write_predictions(verdicts, home.run(spec.run_id) / "predictions.parquet")
+        predictions = home.run(spec.run_id) / "predictions.parquet"
+        judge.write_predictions(verdicts, adapted, predictions)
         return RunRecord(
             run_id=spec.run_id,
             status="done",
@@ -190,7 +191,11 @@ def _image_fields(images: ImageSet, rows: pl.DataFrame, spec: RunSpec) -> Json:
 def _model_fields(adapted: "Adapted", verdicts: list[Verdict], spec: RunSpec) -> Json:
     from eval.metrics.intervals import scores
 
-    tested = {name: one.details for name, split, one in verdicts if split == "test"}
+    tested = {
+        verdict.evaluator: verdict.evaluation.details
+        for verdict in verdicts
+        if (verdict.split, verdict.at_epoch) == ("test", "chosen")
+    }
     return {
         "scores": [score for verdict in verdicts for score in scores(*verdict)],
         "details": {name: details for name, details in tested.items() if details},
@@ -199,7 +204,9 @@ def _model_fields(adapted: "Adapted", verdicts: list[Verdict], spec: RunSpec) ->
             "split": "val",
             "by": spec.train.select_by,
             "metric": find_task(spec.task).metric,
-            "epoch": adapted.chosen.epoch,
+            "epoch": adapted.epochs["chosen"],
+            "trained_epoch": adapted.epochs["trained"],
+            "last_epoch": adapted.epochs["last"],
             "history": [msgspec.to_builtins(epoch) for epoch in adapted.history],
         },
     }

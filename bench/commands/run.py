@@ -9,6 +9,7 @@ from bench.commands._options import executor_options, run_options, run_spec
 
 if TYPE_CHECKING:
     from bench.core.paths import Home
+    from bench.core.records import RunRecord, Score
     from bench.core.specs import RunSpec
     from slurm.launch import LaunchOptions
 
@@ -63,18 +64,32 @@ def command(  # noqa: PLR0913 (the command line's options)
         click.echo(msgspec.json.encode(record).decode())
         return
     click.echo(f"run {record.run_id}: {spec.source} for {spec.task}, {record.n.used} images used")
-    for score in record.scores_at("chosen"):
-        interval = f"[{score.ci_low:.1%}, {score.ci_high:.1%}]"
-        click.echo(
-            f"  {score.split:<5} {score.evaluator:<13} {score.metric:<15} "
-            f"{score.value:6.1%} {interval} of {score.n} images"
-        )
+    _show_scores(record)
     if empty := record.empty_classes:
         click.echo(f"  classes without an image: {len(empty)} ({first_few(empty)})")
     measured = recorded(record)
     if measured or (spec.preset == "mini" and spec.source in ("synthetic", "mixed")):
         click.echo(f"  {describe(measured, spec.task)}")
     click.echo(f"  record: {home.run(record.run_id) / 'record.json'}")
+
+
+def _show_scores(record: "RunRecord") -> None:
+    """Print the chosen epoch's scores, and what training did where none of it was chosen."""
+    for score in record.scores_at("chosen"):
+        click.echo(_line(score))
+    trained = record.selection.get("trained_epoch", 0)
+    if trained and not record.selection["epoch"]:
+        click.echo(f"  validation kept the unadapted model; the best trained epoch, {trained}:")
+        for score in record.scores_at("trained"):
+            click.echo(_line(score))
+
+
+def _line(score: "Score") -> str:
+    interval = f"[{score.ci_low:.1%}, {score.ci_high:.1%}]"
+    return (
+        f"  {score.split:<5} {score.evaluator:<13} {score.metric:<15} "
+        f"{score.value:6.1%} {interval} of {score.n} images"
+    )
 
 
 def _launch(

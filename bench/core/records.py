@@ -9,9 +9,9 @@ from bench.core.json_values import Json
 from bench.core.specs import RunSpec
 
 AtEpoch = Literal["chosen", "trained", "last"]
-"""Which epoch's model: the one that validation data chose, the best of those after epoch 0, the last.
+"""A scored epoch: the one that validation data chose, the best one after epoch 0, or the last.
 
-They may be one and the same. Without any training, all are epoch 0.
+They may be one and the same; without any training, all are epoch 0.
 """
 
 SchemaVersion = Literal[2]

@@ -1,6 +1,8 @@
-"""Evaluate a run's model: on val after every epoch, and on test once, at the end."""
+"""Evaluate a run's models: on val after every epoch, and on test once, at the end."""
 
-import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,9 +11,10 @@ import polars as pl
 
 from bench.core.files import write_parquet
 from bench.core.paths import Home
+from bench.core.records import AtEpoch
 from bench.core.specs import RunSpec
 from bench.plugins import evaluator_of
-from bench.plugins.evaluation import Evaluation
+from bench.plugins.evaluation import Evaluation, Evaluator
 from bench.steps import loaded
 from bench.tasks import find_task
 
@@ -22,15 +25,36 @@ if TYPE_CHECKING:
 
 
 class Verdict(NamedTuple):
-    """The result of one evaluator, or of a part of it, on one split."""
+    """The result of one evaluator, or of a part of it, on one split, at one of the epochs."""
 
     evaluator: str
     split: str
+    at_epoch: AtEpoch
     evaluation: Evaluation
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A model, as an epoch left it: its features, and evaluators that know no other model."""
+
+    features: "ModelFeatures"
+    evaluators: dict[str, Evaluator]
+
+    def on(self, split: str) -> dict[str, Evaluation]:
+        """Return every evaluator's results on val or on test, those of parts by their own names."""
+        results = {
+            name: one.validate(self.features) if split == "val" else one.test(self.features)
+            for name, one in self.evaluators.items()
+        }
+        return {
+            part: scored
+            for name, evaluation in results.items()
+            for part, scored in evaluation.scored(name).items()
+        }
+
+
 class Judge:
-    """The evaluators of one run, and the features of the best epoch so far.
+    """The evaluators of one run, and the models of the epochs that may be scored at the end.
 
     Args:
         spec: The run.
@@ -42,50 +66,58 @@ class Judge:
         self._spec = spec
         self._model = str(home.find_weights(spec.model))
         self._images = loaded.task_images_of(spec.task, home, self._model)
-        self._evaluators = {
-            name: evaluator_of(name, options) for name, options in spec.evaluators.items()
-        }
-        self._selector = self._evaluators[spec.train.select_by]
-        self._best_score = -math.inf
-        self._best: dict[int, ModelFeatures] = {}
+        self._scores: dict[int, float] = {}
+        self._kept: dict[int, _Candidate] = {}
 
     def validate(self, classifier: "Classifier", epoch: int) -> float:
         """Return the score on val by which epochs are compared."""
-        from eval.features.model_features import KEPT_BYTES
         from eval.metrics.intervals import value
 
-        features = self._features(classifier, epoch)
-        score = value(self._selector.validate(features), find_task(self._spec.task))
-        if score > self._best_score:
-            self._best_score = score
-            self._best = {epoch: features} if features.nbytes <= KEPT_BYTES else {}
+        self._keep_the_best()
+        candidate = self._candidate(classifier, epoch)
+        selector = candidate.evaluators[self._spec.train.select_by]
+        score = value(selector.validate(candidate.features), find_task(self._spec.task))
+        self._scores[epoch], self._kept[epoch] = score, candidate
         return score
 
     def evaluate(self, adapted: "Adapted") -> list[Verdict]:
-        """Evaluate the chosen epoch: by every evaluator on val before the first one opens test."""
-        epoch = adapted.chosen.epoch
-        # The classifier has the chosen epoch's weights again, so its features are still valid.
-        features = self._best.get(epoch) or self._features(adapted.classifier, epoch)
-        evaluators = self._evaluators.items()
-        verdicts = [Verdict(name, "val", one.validate(features)) for name, one in evaluators]
-        verdicts += [Verdict(name, "test", one.test(features)) for name, one in evaluators]
+        """Evaluate the chosen epoch, the best trained one and the last, equal ones once.
+
+        Every evaluator judges all of them on val before the first one opens test.
+        """
+        candidates = {
+            epoch: self._kept.get(epoch) or self._candidate(adapted.classifier, epoch)
+            for epoch in sorted(set(adapted.epochs.values()))
+        }
+        splits = ("val", "test")
+        results = {}
+        for split, epoch in product(splits, candidates):
+            # Its features and heads are computed when an evaluator asks for them.
+            adapted.load(epoch)
+            results[split, epoch] = candidates[epoch].on(split)
         return [
-            Verdict(part, split, scored)
-            for name, split, evaluation in verdicts
-            for part, scored in evaluation.scored(name).items()
+            Verdict(name, split, at_epoch, evaluation)
+            for split, (at_epoch, epoch) in product(splits, adapted.epochs.items())
+            for name, evaluation in results[split, epoch].items()
         ]
 
-    def write_predictions(self, verdicts: list[Verdict], path: Path) -> None:
-        """Write every test prediction: evaluator, split, key, label, predicted."""
+    def write_predictions(self, verdicts: list[Verdict], adapted: "Adapted", path: Path) -> None:
+        """Write the test predictions of the chosen epoch and, if it is another, the trained one.
+
+        Columns: evaluator, split, at_epoch, key, label, predicted.
+        """
+        another = adapted.epochs["trained"] != adapted.epochs["chosen"]
+        written = {"chosen", "trained"} if another else {"chosen"}
         tables = []
-        for name, split, evaluation in verdicts:
-            if split != "test":
+        for name, split, at_epoch, evaluation in verdicts:
+            if split != "test" or at_epoch not in written:
                 continue
             predicted = np.atleast_2d(evaluation.predicted)
             keys = list(self._images.split(evaluation.split or split).keys)
             columns = {
                 "evaluator": [name] * predicted.size,
                 "split": [split] * predicted.size,
+                "at_epoch": [at_epoch] * predicted.size,
                 "key": keys * len(predicted),
                 "label": np.tile(evaluation.labels, len(predicted)),
                 "predicted": predicted.ravel(),
@@ -93,10 +125,24 @@ class Judge:
             tables.append(pl.DataFrame(columns))
         write_parquet(path, pl.concat(tables))
 
-    def _features(self, classifier: "Classifier", epoch: int) -> "ModelFeatures":
+    def _keep_the_best(self) -> None:
+        """Forget all models but the best one and the best one after epoch 0, if they are small."""
+        from eval.features.model_features import KEPT_BYTES
+
+        def best(epochs: Iterable[int]) -> int | None:
+            return max(epochs, key=lambda epoch: (self._scores[epoch], -epoch), default=None)
+
+        wanted = best(self._scores), best(self._scores.keys() - {0})
+        self._kept = {
+            epoch: candidate
+            for epoch, candidate in self._kept.items()
+            if epoch in wanted and candidate.features.nbytes <= KEPT_BYTES
+        }
+
+    def _candidate(self, classifier: "Classifier", epoch: int) -> _Candidate:
         from eval.features.model_features import ModelFeatures
 
-        return ModelFeatures(
+        features = ModelFeatures(
             classifier,
             self._images,
             lambda: loaded.text_head_of(self._spec.task, self._model),
@@ -104,3 +150,5 @@ class Judge:
             cache=self._home.data / "features" if epoch == 0 else None,
             model_hash=loaded.clip_of(self._model).model_hash,
         )
+        evaluators = self._spec.evaluators.items()
+        return _Candidate(features, {name: evaluator_of(name, one) for name, one in evaluators})

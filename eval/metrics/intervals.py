@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.core.arrays import LabelArray
 from bench.core.intervals import wilson
-from bench.core.records import Score
+from bench.core.records import AtEpoch, Score
 from bench.core.task import Task
 from bench.plugins.evaluation import Evaluation
 
@@ -60,7 +60,7 @@ def score(predicted: LabelArray, labels: LabelArray, metric: str) -> float:
     return METRICS[metric](Evaluation(predicted, labels, chosen={}))[0]
 
 
-def scores(evaluator: str, split: str, evaluation: Evaluation) -> list[Score]:
+def scores(evaluator: str, split: str, at_epoch: AtEpoch, evaluation: Evaluation) -> list[Score]:
     """Return every metric of an evaluation, with its interval."""
     rows = []
     for metric, measure in METRICS.items():
@@ -69,6 +69,7 @@ def scores(evaluator: str, split: str, evaluation: Evaluation) -> list[Score]:
             Score(
                 evaluator=evaluator,
                 split=split,
+                at_epoch=at_epoch,
                 metric=metric,
                 value=estimate,
                 n=len(evaluation.labels),

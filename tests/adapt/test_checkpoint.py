@@ -61,9 +61,12 @@ def at_step(folder: Path, step: int) -> None:
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "weights cut": lambda folder: shorten(folder / "last.safetensors", -7),
-    "weights gone": lambda folder: (folder / "best.safetensors").unlink(),
+    "weights gone": lambda folder: (folder / "trained.safetensors").unlink(),
     "weights of another model": lambda folder: safetensors.torch.save_file(
-        {"head.weight": torch.zeros(2, 2)}, folder / "best.safetensors"
+        {"head.weight": torch.zeros(2, 2)}, folder / "trained.safetensors"
+    ),
+    "weights of no epoch": lambda folder: safetensors.torch.save_file(
+        {}, folder / "trained.safetensors"
     ),
     "optimiser gone": lambda folder: (folder / "optimiser.pt").unlink(),
     "optimiser empty": lambda folder: shorten(folder / "optimiser.pt", 0),
@@ -97,7 +100,7 @@ def test_damaged_checkpoint_is_a_clear_error(
         adapt(tmp_path)
 
 
-@pytest.mark.parametrize("version", [1, 2, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 5])
 def test_checkpoint_of_another_version_is_refused(tmp_path: Path, cut: Path, version: int) -> None:
     if version == 1:  # It had a list of epochs under another name.
         history = json.loads((cut / "training.json").read_bytes())["history"]
@@ -151,9 +154,9 @@ def test_checkpoint_is_on_disk_before_the_last_one_is_removed(
 
 
 def test_loaded_weights_do_not_hold_their_file(tmp_path: Path, cut: Path) -> None:
-    weight = kept(tmp_path).best["head.weight"]
+    weight = kept(tmp_path).trained["head.weight"]
     before = weight.clone()
-    path = cut / "best.safetensors"
+    path = cut / "trained.safetensors"
     with path.open("r+b") as stream:
         stream.write(b"\0" * path.stat().st_size)
     assert torch.equal(weight, before)

@@ -153,6 +153,22 @@ def test_earliest_of_equal_epochs_is_chosen_and_no_change_is_a_candidate(
         assert_same(adapted.classifier.state(), before, 0)
 
 
+def test_the_best_trained_weights_and_the_last_are_there_beside_the_chosen(tmp_path: Path) -> None:
+    left, states = iter([0.9, 0.2, 0.5, 0.5]), []
+
+    def validate(classifier: Classifier, _: int) -> float:
+        states.append(classifier.state())
+        return next(left)
+
+    for _ in range(2):  # The second time, from what the finished training keeps.
+        adapted = adapt(tmp_path, validate=validate)
+        assert adapted.epochs == {"chosen": 0, "trained": 2, "last": 3}
+        for epoch in adapted.epochs.values():
+            adapted.load(epoch)
+            assert_same(adapted.classifier.state(), states[epoch], 0)
+    assert len(states) == 4
+
+
 @pytest.mark.parametrize("epochs", [0, 3])
 def test_nothing_to_train_on_leaves_the_classifier(tmp_path: Path, epochs: int) -> None:
     classifier, every = world(tmp_path)
@@ -161,6 +177,7 @@ def test_nothing_to_train_on_leaves_the_classifier(tmp_path: Path, epochs: int) 
     adapted = train(classifier, images, tmp_path / "run", TrainSpec(epochs=epochs), lambda *_: 0.4)
     assert_same(adapted.classifier.state(), before, 0)
     assert [(epoch.epoch, epoch.score) for epoch in adapted.history] == [(0, 0.4)]
+    assert adapted.epochs == {"chosen": 0, "trained": 0, "last": 0}
     assert adapted.images_per_second is None
 
 
@@ -195,7 +212,7 @@ def test_finished_training_is_not_repeated_and_keeps_no_optimiser(tmp_path: Path
     assert_same(first.classifier.state(), second.classifier.state(), 0)
     assert second.history == first.history
     files = sorted(path.name for path in (tmp_path / "run").rglob("*") if path.is_file())
-    assert files == ["best.safetensors", "last.safetensors", "training.json"]
+    assert files == ["last.safetensors", "trained.safetensors", "training.json"]
 
 
 class Poison:

@@ -119,6 +119,23 @@ def test_training_cut_anywhere_ends_as_an_undisturbed_one(
         assert_same(kept(folder).last, undisturbed.classifier.state(), 0)
 
 
+@pytest.mark.parametrize("calls", [2, 5, 8])
+def test_kept_weights_are_those_of_an_undisturbed_training_where_none_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    save_always(monkeypatch)
+    scores = [0.9, 0.3, 0.5, 0.4]
+    undisturbed = adapt(tmp_path, validate=lambda _, epoch: scores[epoch], run="undisturbed")
+    with pytest.raises(EndedError):
+        adapt(
+            tmp_path, validate=lambda _, epoch: scores[epoch], objective=WatchedLoss(at=calls + 1)
+        )
+    resumed = adapt(tmp_path, validate=lambda _, epoch: scores[epoch])
+    assert resumed.epochs == undisturbed.epochs == {"chosen": 0, "trained": 2, "last": 3}
+    for epoch, weights in undisturbed.weights.items():
+        assert_same(resumed.weights[epoch], weights, 0)
+
+
 class RecordingImages(TrainingImages):
     """Training images that record which were asked for."""
 

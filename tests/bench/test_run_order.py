@@ -66,9 +66,11 @@ def test_everything_is_chosen_before_the_test_split_is_opened_and_nothing_extrac
     words += ["--set", "train.select_by=own-head"]
     done = bench_process(*words, SEEN=str(seen), TASK=str(colours))
     assert done.code == 0, done.err
-    assert done.json["selection"]["epoch"] > 0
+    selection = done.json["selection"]
+    assert 0 < selection["epoch"] < selection["last_epoch"] == 3
     steps = seen.read_text().split("\n")[:-1]
-    # The chosen epoch's features on val are cached; only the probe needs those on train.
-    chosen = ["validate", "validate", "open train", "extract"]
-    assert steps[-8:] == [*chosen, "test", "open test", "extract", "test"]
+    # Features on val are kept, of the chosen epoch and of the last; only the probe needs train's.
+    before = ["validate", "validate", "open train", "extract", "validate", "validate", "extract"]
+    after = ["test", "open test", "extract", "test", "test", "extract", "test"]
+    assert steps[-14:] == before + after
     assert steps.count("open test") == 1

@@ -165,7 +165,7 @@ def test_few_shots_are_scored_by_size_with_their_trials_apart() -> None:
     assert list(parts) == ["few-shot-1", "few-shot-16"]
     assert accuracy(parts["few-shot-1"]) < accuracy(parts["few-shot-16"])
     for name, part in parts.items():
-        score = scores(name, "test", part)[0]
+        score = scores(name, "test", "chosen", part)[0]
         assert len(score.trials) == 4
         assert len(set(score.trials)) > 1
         assert score.value == pytest.approx(np.mean(score.trials))

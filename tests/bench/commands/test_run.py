@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from bench.core.paths import Home
@@ -83,6 +84,35 @@ def test_a_second_run_does_nothing_but_with_fresh_and_then_comes_to_the_same(
     fresh = run("--n", "9", "--fresh").json
     assert fresh["scores"] == first.json["scores"]
     assert fresh["timings"] != first.json["timings"]
+
+
+def test_where_training_harms_the_record_has_its_scores_and_predictions_too(
+    run: Run, bench: Bench, home: Home, preset: Path, colours: Path
+) -> None:
+    words = ("--n", "24", "--set", "train.lr=0.05", "--set", "train.epochs=4")
+    record = run(*words).json
+    history = record["selection"]["history"]
+    numbers = [record["selection"][name] for name in ("epoch", "trained_epoch", "last_epoch")]
+    assert numbers[0] == 0 < numbers[1] < numbers[2] == 4
+    scores = {
+        (score["split"], score["at_epoch"]): score["value"]
+        for score in record["scores"]
+        if score["metric"] == "accuracy"
+    }
+    at_epochs = ("chosen", "trained", "last")
+    assert scores.keys() == set(product(("val", "test"), at_epochs))
+    by_epoch = dict(zip(at_epochs, numbers, strict=True))
+    for at_epoch, epoch in by_epoch.items():
+        assert scores["val", at_epoch] == history[epoch]["score"]
+    predictions = pl.read_parquet(home.run(record["run_id"]) / "predictions.parquet")
+    for at_epoch in ("chosen", "trained"):
+        rows = predictions.filter(pl.col("at_epoch") == at_epoch)
+        right = (rows["label"] == rows["predicted"]).mean()
+        assert rows.height == 15
+        assert right == pytest.approx(scores["test", at_epoch])
+    assert predictions.height == 30
+    shown = bench(*[word for word in request(preset, colours, *words) if word != "--json"])
+    assert f"validation kept the unadapted model; the best trained epoch, {numbers[1]}" in shown.out
 
 
 @pytest.mark.parametrize(("source", "shown"), [("synthetic", 1), ("mixed", 1), ("retrieved", 0)])

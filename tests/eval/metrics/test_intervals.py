@@ -66,7 +66,7 @@ def test_interval_of_the_class_mean_covers_it(
 
 def test_both_metrics_are_scored() -> None:
     case = evaluation([90, 1], [90, 10])
-    both = {score.metric: score for score in scores("zero-shot", "test", case)}
+    both = {score.metric: score for score in scores("zero-shot", "test", "chosen", case)}
     assert set(both) == {"accuracy", "mean-per-class"}
     for metric, score in both.items():
         assert (score.evaluator, score.split, score.n) == ("zero-shot", "test", 100), metric
