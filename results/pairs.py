@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.core.records import AtEpoch
 from bench.core.size import format_size
 from results.database import queries
 from results.experiment import Experiment
@@ -47,7 +48,7 @@ class Difference:
     mcnemar: list[float]
 
 
-def paired_difference(
+def paired_difference(  # noqa: PLR0913 (which runs of which two arms)
     connection: Connection,
     experiment: Experiment,
     evaluator: str,
@@ -55,12 +56,14 @@ def paired_difference(
     *,
     a: str = "retrieved",
     b: str = "synthetic",
+    at_epoch: AtEpoch = "chosen",
 ) -> Difference | None:
     """Compare two labels image by image at one n; None where an arm left no predictions.
 
-    The unadapted model (`UNADAPTED`), which has no n, may be compared with an arm at any.
+    The unadapted model (`UNADAPTED`), which has no n, may be compared with an arm at any. Runs are
+    compared as the chosen epoch left them, or the best trained one.
     """
-    answers, metric = queries.answers(connection, experiment, evaluator, [a, b], n)
+    answers, metric = queries.answers(connection, experiment, evaluator, [a, b], n, at_epoch)
     if answers.empty or set(answers.columns.get_level_values("arm")) != {a, b}:
         return None
     answers = answers.droplevel("n_used", axis="columns")

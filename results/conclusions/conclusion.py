@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.core.size import format_size
 from results.conclusions.exchange import exchange
-from results.conclusions.unadapted import against_unadapted
+from results.conclusions.unadapted import against_unadapted, at_trained_epoch
 from results.database import queries
 from results.experiment import Experiment
 from results.fidelity import at_chance
@@ -92,7 +92,8 @@ def conclusions(
     means = queries.scaling(connection, experiment)
     unchanged = _unchanged(connection, experiment)
     if unchanged and unchanged == set(means["label"]) - {UNADAPTED}:
-        return [_nothing_changed(experiment, unchanged)]
+        trained = at_trained_epoch(connection, experiment, means)
+        return [_nothing_changed(experiment, unchanged), *trained]
     findings = _Findings()
     for arms in product(_labels(means, "retrieved"), _labels(means, "synthetic")):
         findings.gaps += _not_compared(means, arms)
@@ -107,6 +108,7 @@ def conclusions(
         *findings.headlines,
         *findings.others,
         *against_unadapted(connection, experiment, means, unchanged),
+        *at_trained_epoch(connection, experiment, means),
         *dict.fromkeys(findings.ratios),
         *dict.fromkeys(findings.gaps),
         *_few_seeds(findings.seeds),

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
+from bench.core.records import AtEpoch
 from bench.core.size import format_size
+from results.database import queries
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.pairs import paired_difference
@@ -100,19 +102,65 @@ def against_unadapted(
     return [text for text in texts if text]
 
 
+def at_trained_epoch(
+    connection: Connection, experiment: Experiment, means: pd.DataFrame
+) -> Iterator[str]:
+    """Yield what training did to arms of which validation kept the unadapted model in some run.
+
+    It compares the best trained epochs at the arm's largest n with the unadapted model: the first
+    evaluator's in full, of others only significant gains and harm.
+    """
+    runs = queries.selected_runs(connection, experiment)
+    for label in means.loc[means["label"] != UNADAPTED, "label"].unique():
+        rows = means[means["label"] == label]
+        n = rows["n_used"].max()
+        at_n = runs[(runs["label"] == label) & (runs["n_used"] == n)].drop_duplicates("run_id")
+        kept = (at_n["epoch"].eq(0) & at_n["trained_epoch"].gt(0)).sum()
+        evaluators = in_order(rows["evaluator"]) if kept else []
+        metric = means["metric"].iloc[0]
+        changes = {
+            measure(evaluator, metric): change
+            for evaluator in evaluators
+            for change in _changes(connection, experiment, rows, evaluator, at_epoch="trained")
+        }
+        if changes:
+            where = f"{kept} of {len(at_n)} runs of {label} images at n = {format_size(int(n))}"
+            yield (
+                sentence(f"validation kept the unadapted model in {where}")
+                + " "
+                + sentence(f"at their best trained epoch, they {listed(_trained(changes))}")
+            )
+
+
+def _trained(changes: dict[str, _Change]) -> list[str]:
+    first, *_ = changes
+    clauses = [
+        (verb, f"{what} to {percent(change.score)} ({change.size})")
+        for sign, verb in ((-1, "do harm: they lower"), (1, "raise"))
+        for what, change in changes.items()
+        if change.sign == sign
+    ]
+    if not changes[first].sign:
+        score = f"{percent(changes[first].score)}, {changes[first].size}"
+        clauses.append(("make no significant difference to", f"{first} ({score})"))
+    return grouped(clauses)
+
+
 def _changes(
     connection: Connection,
     experiment: Experiment,
     adapted: pd.DataFrame,
     evaluator: str,
-    unchanged: Set[str],
+    unchanged: Set[str] = frozenset(),
+    at_epoch: AtEpoch = "chosen",
 ) -> Iterator[_Change]:
+    column = "mean" if at_epoch == "chosen" else "trained_mean"
     for label, rows in adapted[adapted["evaluator"] == evaluator].groupby("label", sort=False):
         if label in unchanged:
             continue
-        n, score = rows.sort_values("n_used")[["n_used", "mean"]].iloc[-1]
+        n, score = rows.sort_values("n_used")[["n_used", column]].iloc[-1]
         difference = paired_difference(
-            connection, experiment, evaluator, int(n), a=str(label), b=UNADAPTED
+            connection, experiment, evaluator, int(n), a=str(label), b=UNADAPTED, at_epoch=at_epoch
         )
         if difference is not None:
             yield _Change(str(label), int(n), float(score), difference.estimate)

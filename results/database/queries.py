@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.core.json_values import Json
+from bench.core.records import AtEpoch
 from results.database.rows import parse_json
 from results.database.statements import statement
 from results.experiment import Experiment
@@ -44,13 +45,16 @@ def answers(
     evaluator: str,
     arms: list[str],
     n: int | None = None,
+    at_epoch: AtEpoch = "chosen",
 ) -> tuple[pd.DataFrame, str]:
     """Return who was right about which test image, and the metric.
 
     A row is an image that all runs answered (its ``key`` and ``class``), a column a selected run
-    (its label as ``arm``, ``n_used`` and ``seed``), of one n or of all.
+    (its label as ``arm``, ``n_used`` and ``seed``), of one n or of all. They are answers at the
+    chosen epoch or at the best trained one; the unadapted model has but one.
     """
-    long = _frame(connection, "answers", experiment, evaluator=evaluator, arms=arms, n=n)
+    asked = {"evaluator": evaluator, "arms": arms, "n": n, "at_epoch": at_epoch}
+    long = _frame(connection, "answers", experiment, **asked)
     by_run = long.pivot_table(
         index=["key", "class"], columns=["arm", "n_used", "seed"], values="correct"
     )

@@ -86,9 +86,13 @@ WHERE evaluator <> 'per-class' OR run_id NOT IN (
     SELECT run_id FROM scores WHERE split_part(evaluator, ' ', 1) = 'zero-shot')
 GROUP BY ALL;
 
--- What the selected runs answered to the test images.
+-- What the selected runs answered to the test images, at the chosen and at the best trained epoch.
+-- Where these are one, a run keeps its predictions once.
 CREATE VIEW answers AS
 SELECT preset, task, model, objective, source, selected.label, evaluator, metric, n_used, seed,
-       key, predictions.label AS class, (class = predicted)::DOUBLE AS correct
+       wanted.at_epoch, key, predictions.label AS class, (class = predicted)::DOUBLE AS correct
 FROM predictions JOIN selected USING (run_id, evaluator)
-WHERE split = 'test' AND at_epoch = 'chosen';
+JOIN (VALUES ('chosen'), ('trained')) AS wanted(at_epoch)
+    ON predictions.at_epoch = if(source = 'none' OR epoch = trained_epoch,
+                                 'chosen', wanted.at_epoch)
+WHERE split = 'test';

@@ -42,7 +42,7 @@ ORDER BY source <> 'none', label, n_used, evaluator
 -- name: answers
 SELECT label AS arm, metric, n_used, seed, key, class, correct FROM answers
 WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
-AND evaluator = $evaluator
+AND evaluator = $evaluator AND at_epoch = $at_epoch
 AND (n_used = coalesce($n, n_used) OR source = 'none')
 AND list_contains($arms, label)
 
@@ -50,7 +50,7 @@ AND list_contains($arms, label)
 SELECT label AS arm, n_used, class, avg(correct) AS accuracy, count(DISTINCT key) AS images
 FROM answers
 WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
-AND evaluator = $evaluator
+AND evaluator = $evaluator AND at_epoch = 'chosen'
 GROUP BY ALL ORDER BY ALL
 
 -- name: missing_runs

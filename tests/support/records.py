@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from bench.core.paths import Home
-from bench.core.records import Counts, RunRecord, Score
+from bench.core.records import AtEpoch, Counts, RunRecord, Score
 from bench.core.specs import RunSpec, TrainSpec
 from results.database import store
 from results.experiment import Experiment
@@ -27,10 +27,12 @@ def write_run(
     *,
     val: float = 0.5,
     lr: float = 1e-5,
+    trained: int | None = None,
     **changes: Any,
 ) -> RunRecord:
     """Leave a finished run that classified the first `right` test images correctly.
 
+    With `trained`, it did so at epoch 0, and the first `trained` ones at its best trained epoch, 2.
     Changes are fields of the spec or of the record, and `used`, the images used.
     """
     spec = RunSpec(
@@ -49,13 +51,31 @@ def write_run(
         scores=[score("val", val), score("test", right / IMAGES)],
     )
     record = msgspec.structs.replace(record, **changes)
+    if trained is not None:
+        record = _kept_unadapted(record, trained)
     folder = home.run(spec.run_id)
     folder.mkdir(parents=True)
     (folder / "record.json").write_bytes(msgspec.json.encode(record))
     if record.status == "done":
         names = {each.evaluator for each in record.scores}
-        predictions(right, *sorted(names)).write_parquet(folder / "predictions.parquet")
+        answers = predictions(right, *sorted(names))
+        if trained is not None:
+            at_trained = predictions(trained, *sorted(names), at_epoch="trained")
+            answers = pl.concat([answers, at_trained])
+        answers.write_parquet(folder / "predictions.parquet")
     return record
+
+
+def _kept_unadapted(record: RunRecord, trained: int) -> RunRecord:
+    """Return a record of which validation chose epoch 0, with the scores of the trained ones."""
+    others = [
+        msgspec.structs.replace(each, at_epoch=at_epoch, value=trained / IMAGES)
+        for at_epoch in ("trained", "last")
+        for each in record.scores
+    ]
+    selection = {"epoch": 0, "trained_epoch": 2, "last_epoch": 3}
+    scores = [*record.scores, *others]
+    return msgspec.structs.replace(record, selection=selection, scores=scores)
 
 
 def score(
@@ -69,12 +89,13 @@ def score(
     )  # fmt: skip
 
 
-def predictions(right: int, *evaluators: str) -> pl.DataFrame:
+def predictions(right: int, *evaluators: str, at_epoch: AtEpoch = "chosen") -> pl.DataFrame:
     """Return what evaluators predicted that classified the first `right` images correctly."""
     labels = np.arange(IMAGES) % CLASSES
     predicted = np.where(np.arange(IMAGES) < right, labels, (labels + 1) % CLASSES)
     columns = {
         "split": "test",
+        "at_epoch": at_epoch,
         "key": [f"image-{index}" for index in range(IMAGES)],
         "label": labels,
         "predicted": predicted,

@@ -103,6 +103,32 @@ def test_harm_and_gain_against_the_unadapted_model(home: Home) -> None:
     assert ") make no significant difference. Mixed images leave it unchanged" in text
 
 
+def test_harm_that_validation_hid_is_said(home: Home) -> None:
+    write_run(home, "none", None, right=100)
+    scores = [score("test", 0.5, name) for name in ("linear-probe", "zero-shot")]
+    for seed in (0, 1):
+        write_run(home, "retrieved", 500, right=140, seed=seed)
+        write_run(home, "synthetic", 500, trained=70, seed=seed, scores=scores)
+    *_, text, missing, _ = sentences(home)
+    assert text.startswith(
+        "Validation kept the unadapted model in 2 of 2 runs of synthetic images at n = 500. At "
+        "their best trained epoch, they do harm: they lower linear-probe accuracy to 35.0 % "
+        "(-15.0 points, 95 % interval "
+    )
+    assert "zero-shot" not in text  # The unadapted model has no such score to compare with.
+    assert missing == "Retrieved images were not evaluated by zero-shot."
+
+
+def test_harm_is_said_where_every_arm_stayed_the_unadapted_model(home: Home) -> None:
+    write_run(home, "none", None)
+    write_run(home, "retrieved", 100, trained=100)
+    write_run(home, "synthetic", 100, trained=60)
+    first, retrieved, synthetic = sentences(home)
+    assert "so there is nothing to compare" in first
+    assert "they make no significant difference to linear-probe accuracy (50.0 %" in retrieved
+    assert "they do harm: they lower linear-probe accuracy to 30.0 % (-20.0 points" in synthetic
+
+
 def test_an_arm_without_results_is_said_once(home: Home) -> None:
     write_run(home, "none", None, right=100)
     write_run(home, "retrieved", 500, right=140)
