@@ -20,8 +20,10 @@ from bench.core.paths import Home
 from bench.core.stage_names import DENOISE, LOAD
 from bench.core.task import Task
 from bench.plugins import source_of, sources
+from bench.plugins.images import check_kept_alike
 from bench.plugins.optional import SupportsEstimate
 from bench.plugins.source import Context
+from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet, read_image
 from bench.storage.stage import Stage
 from sources.generation.checkpoint import check_generator
@@ -51,6 +53,7 @@ class Denoised:
         template: str = "{}"
         """Has one ``{}`` for the class name (Geng 2024, code: the name alone)."""
         generation: GeneratorOptions
+        images: ImageFormat = ImageFormat()
         filter: OptionalRule
         size: Positive | None = None
         """Images to have in the end; None for the n of the run, or all there are. A study sets its
@@ -72,6 +75,8 @@ class Denoised:
             raise RequestError(f"{options.of!r} has no images to denoise", "choose another source")
         self.options = options
         self.inner = source_of(options.of, options.options.get(options.of, {}))
+        self.images = options.images
+        check_kept_alike({"denoised": self, options.of: self.inner})
 
     @property
     def job_stages(self) -> tuple[tuple[str, ...], ...]:
@@ -146,7 +151,8 @@ class Denoised:
         return images
 
     def _generator(self, context: Context) -> Generator:
-        return Generator(self.options.generation, context.home, self.options.strength)
+        options = self.options
+        return Generator(options.generation, self.images, context.home, options.strength)
 
     def _needed(self, context: Context) -> int | None:
         """Return how many images there are to be; None for all."""
@@ -229,7 +235,7 @@ class _Images:
         data = self._context.home.data
         rows = rows.sort("key")
         prompts = digest(rows.select("key", "caption", "sha256", "seed").to_dict(as_series=False))
-        config = {"version": 2, **self._generator.config}
+        config = {"version": 3, **self._generator.config}
         stage = self._context.stage(DENOISE, config, [prompts])
 
         def image_of(row: dict[str, Any]) -> Image.Image:

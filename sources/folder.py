@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 import polars as pl
 
-from bench.core.config import Config, Positive
+from bench.core.config import Config
 from bench.core.errors import RequestError, unknown_name
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
@@ -21,9 +21,10 @@ from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins import sources
 from bench.plugins.source import Context
+from bench.storage.image_codec import ImageFormat, decode
 from bench.storage.image_set import ImageSet
-from bench.storage.packing import EncodedImage, pack_images, shrink
-from bench.storage.tar_shards import Suffix, corrupt, decode, encode, members, read_bytes
+from bench.storage.packing import EncodedImage, pack_images
+from bench.storage.tar_shards import corrupt, members, read_bytes
 from bench.tasks import class_folders
 from sources.screening.audit import write_removed
 from sources.screening.dedup import REFERENCE_DISTANCE, drop_duplicates
@@ -46,15 +47,14 @@ class Folder:
         """A folder of class folders, or of webdataset tars."""
         filter: NoFilter
         """The CLIP that scores the images; none is left out for its score."""
-        image_size: Positive = 256
-        """Longest side kept, in pixels."""
-        suffix: Suffix = ".jpg"
+        images: ImageFormat = ImageFormat()
         max_distance: Annotated[int, msgspec.Meta(ge=0, le=HASH_BITS)] = REFERENCE_DISTANCE
         """Bits of perceptual hash within which an image counts as a copy of a val or test image;
         equal pixels always do."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.images = options.images
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the folder and of the scoring weights."""
@@ -76,10 +76,10 @@ class Folder:
 
     def collect(self, context: Context) -> ImageSet:
         """Return every readable image that is not a validation or test image."""
-        options, root = self.options, Path(self.options.path)
+        options, root, kept_as = self.options, Path(self.options.path), self.images
         items = _labelled_tars(root, context.task) or _labelled_files(root, context.task)
         config: Json = {"folder": fingerprint(root), "classes": context.task.class_names}
-        config |= {"image_size": options.image_size, "suffix": options.suffix, "pixels": True}
+        config |= {"images": kept_as.recipe, "pixels": True}
         stage = context.stage("folder", config)
 
         def images(wanted: range) -> Iterator[EncodedImage]:
@@ -89,10 +89,10 @@ class Folder:
                     whole = decode(item.read())
                 except (ValueError, OSError):
                     continue
-                image = shrink(whole, options.image_size)
-                content = encode(image, options.suffix)
+                image = kept_as.fitted(whole)
+                content, suffix = kept_as.encoded(image), kept_as.suffix
                 key, pixels = f"{index:08d}", pixel_hash(whole)
-                yield EncodedImage(key, content, options.suffix, item.label, image.size, pixels)
+                yield EncodedImage(key, content, suffix, item.label, image.size, pixels)
 
         pack_images(stage, len(items), images)
         embedded = embed(stage, options.filter.model, context)

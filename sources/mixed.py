@@ -12,6 +12,7 @@ from bench.core.json_values import Json
 from bench.core.missing import together
 from bench.core.paths import Home
 from bench.plugins import source_of, sources
+from bench.plugins.images import check_kept_alike
 from bench.plugins.optional import SupportsEstimate
 from bench.plugins.source import Context, Source
 from bench.storage.image_set import ImageSet
@@ -39,6 +40,7 @@ class Mixed:
         exact = {name: Fraction(str(share)) for name, share in options.parts.items()}
         self.shares = {name: share / sum(exact.values()) for name, share in exact.items()}
         self.parts = {name: source_of(name, options.options[name]) for name in options.parts}
+        self.images = check_kept_alike(self.parts)
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of all parts."""

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from bench.core.config import Config, Positive
+from bench.core.config import Config
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.plugins import sources
 from bench.plugins.source import Context
+from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet
-from bench.storage.packing import EncodedImage, pack_images, packed_rows, shrink
-from bench.storage.tar_shards import Suffix, encode
+from bench.storage.packing import EncodedImage, pack_images, packed_rows
 
 
 @sources.register("real")
@@ -21,12 +21,11 @@ class Real:
     class Options(Config, frozen=True, kw_only=True):
         """How the images are kept."""
 
-        image_size: Positive = 256
-        """Longest side kept, in pixels."""
-        suffix: Suffix = ".jpg"
+        images: ImageFormat = ImageFormat()
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.images = options.images
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return nothing beyond the task, whose fingerprint the run has."""
@@ -34,20 +33,17 @@ class Real:
 
     def collect(self, context: Context) -> ImageSet:
         """Return the training split."""
-        task, options = context.task, self.options
+        task, kept_as = context.task, self.images
         split = task.split("train", context.home)
         config: Json = {"task": task.fingerprint, "sizes": task.split_sizes}
-        config |= {"image_size": options.image_size, "suffix": options.suffix}
+        config |= {"images": kept_as.recipe}
         stage = context.stage("real", config)
 
         def images(wanted: range) -> Iterator[EncodedImage]:
             for index in wanted:
-                image = shrink(split.read(index), options.image_size)
-                content = encode(image, options.suffix)
-                key = digest(split.keys[index], 16)
-                yield EncodedImage(
-                    key, content, options.suffix, int(split.labels[index]), image.size
-                )
+                image = kept_as.fitted(split.read(index))
+                key, label = digest(split.keys[index], 16), int(split.labels[index])
+                yield EncodedImage(key, kept_as.encoded(image), kept_as.suffix, label, image.size)
 
         pack_images(stage, len(split), images)
         rows = packed_rows(stage, context.task.class_names).with_columns(origin=pl.lit("real"))

@@ -18,9 +18,9 @@ from bench.miniworld.pool import IMAGE_SIZE, split_seeds
 from bench.miniworld.render import render
 from bench.plugins import sources
 from bench.plugins.source import Context
+from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet
 from bench.storage.packing import EncodedImage, pack_images, packed_rows
-from bench.storage.tar_shards import encode
 from bench.tasks import MiniTask
 
 SPLIT = "clean"
@@ -31,10 +31,13 @@ class Rendered:
     """As many renders of each class, the right label on all of them."""
 
     class Options(Config, frozen=True, kw_only=True):
-        """There is nothing to choose."""
+        """How the renders are kept."""
+
+        images: ImageFormat = ImageFormat()
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.images = options.images
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return nothing beyond the task, whose fingerprint the run has."""
@@ -52,15 +55,17 @@ class Rendered:
         """Return the renders."""
         task = _miniature(context.task)
         seeds = split_seeds(SPLIT)
-        stage = context.stage("rendered", {"task": task.fingerprint, "count": len(seeds)})
+        kept_as = self.images
+        config = {"task": task.fingerprint, "count": len(seeds), "images": kept_as.recipe}
+        stage = context.stage("rendered", config)
 
         def images(wanted: range) -> Iterator[EncodedImage]:
             for index in wanted:
                 label, place = divmod(index, len(seeds))
                 pixels = render(task.domain, task.class_names[label], seeds[place], size=IMAGE_SIZE)
-                image = Image.fromarray(pixels)
+                image = kept_as.fitted(Image.fromarray(pixels))
                 key = digest(["rendered", task.domain, index], 16)
-                yield EncodedImage(key, encode(image, ".png"), ".png", label, image.size)
+                yield EncodedImage(key, kept_as.encoded(image), kept_as.suffix, label, image.size)
 
         total = len(seeds) * len(task.class_names)
         pack_images(stage, total, images)

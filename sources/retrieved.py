@@ -18,6 +18,7 @@ from bench.core.stage_names import DOWNLOAD, EMBED, KNN, MERGE, PREFLIGHT, SCAN
 from bench.core.task import Task
 from bench.plugins import sources
 from bench.plugins.source import Context
+from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage
 from sources.download.download import download, failures
@@ -65,6 +66,7 @@ class Retrieved:
         knn: KnnOptions | None = None
         """The index; None for retrieval=captions."""
         download: DownloadOptions = DownloadOptions()
+        images: ImageFormat = ImageFormat()
         filter: Rule
 
         @classmethod
@@ -88,6 +90,7 @@ class Retrieved:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.images = options.images
 
     @property
     def job_stages(self) -> tuple[tuple[str, ...], ...]:
@@ -123,7 +126,7 @@ class Retrieved:
             BenchError: If files of the pool could not be scanned, and that is not allowed.
         """
         pool, scanned = self._pool(context.home), self._candidates(context)
-        fetched = download(pool, scanned, self.options.download, context)
+        fetched = download(pool, scanned, self.options.download, self.images, context)
         embedded = embed(fetched, self.options.filter.model, context)
         matched = candidates(scanned)
         rule = self.options.filter

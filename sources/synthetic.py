@@ -19,6 +19,7 @@ from bench.core.paths import Home
 from bench.core.stage_names import CAPTIONS, DRAFTS, EMBED, GENERATE, LOAD
 from bench.plugins import sources, writer_of
 from bench.plugins.source import Context
+from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage, UnfinishedError
 from sources.captions.generate import captions
@@ -43,6 +44,7 @@ class Synthetic:
 
         captions: CaptionOptions = CaptionOptions()
         generation: GeneratorOptions
+        images: ImageFormat = ImageFormat()
         filter: OptionalRule
         images_per_caption: Positive = 1
         """Images of each caption: 1 in Geng 2024, 4 in SynCLR (Tian 2023, section 3.2)."""
@@ -54,6 +56,7 @@ class Synthetic:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.images = options.images
         self.writer = writer_of(options.captions.writer, options.captions.options)
 
     @property
@@ -81,7 +84,7 @@ class Synthetic:
         work = Workload(
             captions_needed * options.images_per_caption, options.generation.steps, prompts
         )
-        generator = Generator(options.generation, context.home)
+        generator = Generator(options.generation, self.images, context.home)
         return estimate(generator, options.generation, work)
 
     def collect(self, context: Context) -> ImageSet:
@@ -92,7 +95,7 @@ class Synthetic:
             BenchError: If no image is fit to be kept, or most are copies of each other.
         """
         options, needed = self.options, self._needed(context)
-        generator = Generator(options.generation, context.home)
+        generator = Generator(options.generation, self.images, context.home)
         generator.try_out(context)
         blocks = _Blocks(self, generator, context, self._blocks(needed))
         screened = collect_until(needed, blocks, options.filter, context)

@@ -157,7 +157,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def preset(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preset that trains the small CLIP for two epochs."""
-    small = {"image_size": 32, "suffix": ".png"}
+    small = {"size": 32, "suffix": ".png"}
     clip = {"model": str(tiny_clip)}
     values = {
         "description": "Seconds, not minutes.",
@@ -173,11 +173,12 @@ def preset(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "evaluators": {"zero-shot": {}},
         "sources": {
             "none": {},
-            "real": small,
-            "folder": {**small, "filter": clip},
+            "real": {"images": {**small}},
+            "folder": {"images": {**small}, "filter": clip},
             "retrieved": {
                 "pool": "miniworld",
-                "download": {**small, "shard_size": 100},
+                "images": {**small},
+                "download": {"shard_size": 100},
                 "filter": {"rule": "threshold", **clip, "tau": -1},
             },
             "mixed": {"parts": {"real": 0.5, "folder": 0.5}},

@@ -25,10 +25,9 @@ Rates = dict[Key, list[float]]
 _SAMPLED = 50
 """Run folders of one kind, and image sets, whose files are counted: the newest."""
 
-_IMAGES = ("image_size", "suffix", "quality")
 _DECIDING = (
-    *("pool", *_IMAGES, *(f"download.{name}" for name in _IMAGES)),
-    *(f"generation.{name}" for name in ("model", "steps", "height", "dtype", *_IMAGES)),
+    *("pool", *(f"images.{name}" for name in ("size", "suffix", "quality", "fit"))),
+    *(f"generation.{name}" for name in ("model", "steps", "height", "dtype")),
 )
 
 

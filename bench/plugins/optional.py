@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from bench.core.json_values import Json
 from bench.core.task import Task
 from bench.plugins.source import Context
+from bench.storage.image_codec import ImageFormat
 
 
 @runtime_checkable
@@ -15,6 +16,15 @@ class SupportsEstimate(Protocol):
 
     def estimate(self, context: Context) -> Json:
         """Return the amounts of work, time and disk by name; nothing is written."""
+
+
+@runtime_checkable
+class KeepsImages(Protocol):
+    """A source that says how it keeps images: all parts of a mixture must keep them alike."""
+
+    @property
+    def images(self) -> ImageFormat | None:
+        """How images are kept; None if that is not known."""
 
 
 @runtime_checkable

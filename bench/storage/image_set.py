@@ -18,7 +18,8 @@ from bench.core.files import write_json, write_parquet
 from bench.core.json_values import Json, digest
 from bench.core.size import format_size
 from bench.core.task import Task
-from bench.storage.tar_shards import INDEX_SCHEMA, corrupt, decode, read_bytes, sha256
+from bench.storage.image_codec import decode
+from bench.storage.tar_shards import INDEX_SCHEMA, corrupt, read_bytes, sha256
 
 
 class Manifest(Config, frozen=True, kw_only=True):

@@ -10,18 +10,11 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
-from PIL import Image
 
 from bench.core.errors import BenchError
-
-MAX_PIXELS = 64_000_000
-"""Larger images are refused: a decompression bomb costs one row, not the node."""
-
-Suffix = Literal[".png", ".jpg"]
-"""File format of kept images: lossless, or smaller."""
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -91,31 +84,6 @@ def members(path: Path) -> Iterator[tuple[str, int, int]]:
                     yield stem, member.offset_data, member.size
     except (tarfile.TarError, OSError) as error:
         raise corrupt(path, str(error)) from error
-
-
-def decode(content: bytes) -> Image.Image:
-    """Decode one image to RGB.
-
-    Raises:
-        ValueError: If it is not an image, is truncated, or is larger than `MAX_PIXELS`.
-    """
-    try:
-        image = Image.open(io.BytesIO(content))
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"image of {image.width} by {image.height} pixels")
-        return image.convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"not a readable image: {error}") from error
-
-
-def encode(image: Image.Image, suffix: str, quality: int = 95) -> bytes:
-    """Encode an image as PNG, or as JPEG of a stated quality with full colour resolution."""
-    stream = io.BytesIO()
-    if suffix == ".png":
-        image.save(stream, "PNG", compress_level=1)
-    else:
-        image.save(stream, "JPEG", quality=quality, subsampling=0)
-    return stream.getvalue()
 
 
 def read_bytes(path: Path, offset: int, size: int) -> bytes:

@@ -15,11 +15,11 @@ from PIL import Image
 from bench.core.config import Config, parse_config
 from bench.core.errors import RequestError
 from bench.core.files import fingerprint
-from bench.core.json_values import Json
+from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Queries, Split, Task
 from bench.core.yaml_files import read_yaml
-from bench.storage.tar_shards import decode
+from bench.storage.image_codec import CODEC, decode
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -43,8 +43,8 @@ class FolderTask(Task, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the names, the prompts and the images."""
-        return f"{self.name}@{self.content}"
+        """Identity of the names, the prompts and the images as they are decoded."""
+        return f"{self.name}@{digest([self.content, CODEC])}"
 
     @classmethod
     def load(cls, path: Path) -> "FolderTask":

@@ -15,6 +15,7 @@ from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Split, Task
 from bench.core.yaml_files import read_yaml
+from bench.storage.image_codec import to_rgb
 
 
 class PublishedTask(Task, frozen=True, kw_only=True):
@@ -155,8 +156,7 @@ def _md5(file: Path) -> str:
 
 
 def _image(dataset: Any, index: int) -> Image.Image:  # noqa: ANN401
-    image: Image.Image = dataset[index][0]
-    return image.convert("RGB")
+    return to_rgb(dataset[index][0])
 
 
 def _pick(whole: Split, chosen: list[int], index: int) -> Image.Image:

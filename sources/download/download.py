@@ -10,6 +10,7 @@ from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.stage_names import DOWNLOAD
 from bench.plugins.source import Context
+from bench.storage.image_codec import ImageFormat
 from bench.storage.stage import Stage
 from sources.download.failures import count_kinds
 from sources.download.fetch import fetch_shard
@@ -19,7 +20,9 @@ from sources.pool.pool import MINIWORLD, Pool
 from sources.pool.scan import candidates
 
 
-def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Context) -> Stage:
+def download(
+    pool: Pool, scanned: Stage, options: DownloadOptions, images: ImageFormat, context: Context
+) -> Stage:
     """Return the finished download of a scan's candidates.
 
     Each shard holds ``images.tar`` and ``index.parquet`` (`sources.download.fetch.fetch_shard`).
@@ -35,20 +38,20 @@ def download(pool: Pool, scanned: Stage, options: DownloadOptions, context: Cont
             f"no caption of the pool {pool.name!r} names a class of task {context.task.name!r}",
             "look at the task's queries, or choose another pool",
         )
-    names = ("image_size", "resize_mode", "suffix", "quality", "shard_size", "opt_outs")
-    config = {name: getattr(options, name) for name in names}
+    config: Json = {"images": images.recipe}
+    config |= {"shard_size": options.shard_size, "opt_outs": options.opt_outs}
     stage = context.stage(DOWNLOAD, config, [scanned.output])
     if stage.done:
         return stage
     shards = -(-rows.height // options.shard_size)
     _warn_about_proxy(pool, context)
     with pool.image_access() as access:
-        preflight(rows, scanned, options, context, access)
+        preflight(rows, scanned, options, images, context, access)
 
         def make(index: int, folder: Path) -> None:
             # Shards of even size: all of a small remainder may be dead, which is not an outage.
             start, end = (rows.height * edge // shards for edge in (index, index + 1))
-            fetch_shard(rows[start:end], folder, options, access)
+            fetch_shard(rows[start:end], folder, options, images, access)
 
         stage.run(shards, make, summarise=_summary)
     return stage

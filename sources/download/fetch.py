@@ -17,7 +17,8 @@ import polars as pl
 
 from bench.core.errors import BenchError
 from bench.runtime import signals
-from bench.storage.tar_shards import MAX_PIXELS, ShardWriter, members, read_bytes
+from bench.storage.image_codec import ImageFormat
+from bench.storage.tar_shards import ShardWriter, members, read_bytes
 from sources.download.failures import UNREACHED
 from sources.download.options import DownloadOptions
 from sources.download.worker import FetchJob, report
@@ -36,7 +37,11 @@ _SCHEMA = {
 
 
 def fetch_shard(
-    rows: pl.DataFrame, folder: Path, options: DownloadOptions, access: ImageAccess
+    rows: pl.DataFrame,
+    folder: Path,
+    options: DownloadOptions,
+    images: ImageFormat,
+    access: ImageAccess,
 ) -> float:
     """Fetch the images of rows (key, url) into ``images.tar`` and ``index.parquet``.
 
@@ -55,10 +60,10 @@ def fetch_shard(
     url = pl.col("url").map_elements(access.rewrite, return_dtype=pl.String)
     rows.select(url, name="key").write_parquet(urls)
     endpoints = [*options.allow_private, *access.private_endpoints]
-    job = FetchJob(str(urls), str(fetched), os.getpid(), endpoints, options)
+    job = FetchJob(str(urls), str(fetched), os.getpid(), endpoints, options, images)
     _run(job, folder)
     passes = sorted(fetched.iterdir())
-    index = _pack(passes, rows.height, folder / "images.tar", options.suffix)
+    index = _pack(passes, rows.height, folder / "images.tar", images.suffix)
     index.write_parquet(folder / "index.parquet")
     seconds = sum(map(_seconds, passes))
     shutil.rmtree(fetched)
@@ -104,7 +109,6 @@ def _environment(private_endpoints: Sequence[str]) -> dict[str, str]:
     return {
         **os.environ,
         "NO_ALBUMENTATIONS_UPDATE": "1",
-        "OPENCV_IO_MAX_IMAGE_PIXELS": str(MAX_PIXELS),
         # The proxy must not be asked for private endpoints, which are reached directly.
         "no_proxy": ",".join(filter(None, [no_proxy, *private_endpoints])),
     }

@@ -1,24 +1,12 @@
 """What a user may say about how images are fetched."""
 
-from typing import Annotated, Literal
-
-import msgspec
-
 from bench.core.config import Config, Natural, Positive
-from bench.storage.tar_shards import Suffix
 from sources.download.addresses import parse_endpoint
 
 
 class DownloadOptions(Config, frozen=True, kw_only=True):
     """How images are fetched."""
 
-    image_size: Positive = 256
-    """Longest side kept, in pixels; larger images are reduced."""
-    resize_mode: Literal["keep_ratio", "border"] = "keep_ratio"
-    """``keep_ratio`` neither pads nor enlarges; ``border``, the authors' choice, makes every image
-    a square of image_size: enlarged if it is smaller, the rest of the square white."""
-    suffix: Suffix = ".jpg"
-    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 95
     shard_size: Positive = 10_000
     processes: Positive = 1
     """Parts of one shard that are fetched at the same time, with `threads` each."""

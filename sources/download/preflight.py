@@ -16,6 +16,7 @@ from bench.core.intervals import wilson
 from bench.core.json_values import Json
 from bench.core.stage_names import PREFLIGHT
 from bench.plugins.source import Context
+from bench.storage.image_codec import ImageFormat
 from bench.storage.stage import Stage
 from sources.download.failures import count_kinds
 from sources.download.fetch import fetch_shard
@@ -35,6 +36,7 @@ def preflight(
     rows: pl.DataFrame,
     scanned: Stage,
     options: DownloadOptions,
+    images: ImageFormat,
     context: Context,
     access: ImageAccess,
 ) -> None:
@@ -55,7 +57,7 @@ def preflight(
     sample_options = msgspec.structs.replace(options, threads=threads, processes=1)
 
     def make(_: int, folder: Path) -> None:
-        seconds = fetch_shard(rows.sample(size, seed=SEED), folder, sample_options, access)
+        seconds = fetch_shard(rows.sample(size, seed=SEED), folder, sample_options, images, access)
         failures = pl.read_parquet(folder / "index.parquet")["failure"]
         failed = count_kinds(failures)
         if not failures.null_count():

@@ -1,7 +1,7 @@
 """The process that fetches one shard with img2dataset; `sources.download.fetch` starts it.
 
-img2dataset's downloader, resizer, writer and multiprocessing do the work. They are put together as
-its own `download` does, without the process that logs: our progress is the stage's.
+img2dataset's downloader, writer and multiprocessing do the work, with a resizer of ours. They are
+put together as its own `download` does, without the process that logs: our progress is the stage's.
 """
 
 import os
@@ -16,10 +16,11 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from bench.storage.image_codec import ImageFormat
 from sources.download.addresses import parse_endpoint
 from sources.download.failures import is_transient, kind_of_row
-from sources.download.image_check import CheckedResizer
 from sources.download.options import DownloadOptions
+from sources.download.resizer import Resizer
 from sources.download.safe_http import FetchPolicy, Opener
 
 USER_AGENT = "retrieved-or-generated"
@@ -37,6 +38,7 @@ class FetchJob(msgspec.Struct, frozen=True):
         parent: The id of the process to end with.
         allowed: Endpoints, as ADDRESS:PORT, that may be contacted though they are not public.
         options: How to fetch.
+        images: How images are kept.
     """
 
     urls: str
@@ -44,6 +46,7 @@ class FetchJob(msgspec.Struct, frozen=True):
     parent: int
     allowed: list[str]
     options: DownloadOptions
+    images: ImageFormat
 
 
 class PartDownloader:
@@ -97,20 +100,10 @@ def _run_pass(rows: pl.DataFrame, folder: Path, job: FetchJob) -> None:
 
     options = job.options
     part_size = -(-rows.height // options.processes)
-    border = options.resize_mode == "border"
-    resizer = CheckedResizer(
-        image_size=options.image_size,
-        resize_mode="border" if border else "keep_ratio_largest",
-        resize_only_if_bigger=not border,
-        # An image that is small enough keeps its bytes: no second lossy encoding.
-        skip_reencode=True,
-        encode_format=options.suffix.removeprefix("."),
-        encode_quality=options.quality if options.suffix == ".jpg" else 6,
-    )
     downloader = PartDownloader(
         FetchPolicy(frozenset(map(parse_endpoint, job.allowed)), options.deadline_s),
         sample_writer_class=WebDatasetSampleWriter,
-        resizer=resizer,
+        resizer=Resizer(job.images),
         thread_count=options.threads,
         save_caption=False,
         extract_exif=False,
@@ -121,7 +114,7 @@ def _run_pass(rows: pl.DataFrame, folder: Path, job: FetchJob) -> None:
         oom_shard_count=5,
         compute_hash="sha256",
         verify_hash_type=None,
-        encode_format=options.suffix.removeprefix("."),
+        encode_format=job.images.suffix.removeprefix("."),
         retries=0,
         user_agent_token=USER_AGENT,
         disallowed_header_directives=options.opt_outs or None,

@@ -9,8 +9,6 @@ import numpy as np
 from PIL import Image
 
 from bench.core.json_values import Json
-from bench.storage.packing import shrink
-from bench.storage.tar_shards import encode
 from sources.generation.generate import Generator
 from sources.generation.options import GeneratorOptions
 from sources.generation.sampler import Frame, Item
@@ -78,7 +76,7 @@ class _Timer:
 
     def __init__(self, generator: Generator, options: GeneratorOptions, work: Workload) -> None:
         self._sampler = generator.sampler
-        self._options = options
+        self._images = generator.images
         prompts = [work.prompts[i % len(work.prompts)] for i in range(options.batch_size)]
         self._work = work
         self._items = [Item(text, attempt_seed(i, 0), work.image) for i, text in enumerate(prompts)]
@@ -107,7 +105,6 @@ class _Timer:
         return taken
 
     def _encoded(self, frame: Frame) -> bytes:
-        options = self._options
+        images = self._images
         pixels = (np.nan_to_num(frame) * 255).round().astype(np.uint8)
-        image = shrink(Image.fromarray(pixels), options.image_size)
-        return encode(image, options.suffix, options.quality)
+        return images.encoded(images.fitted(Image.fromarray(pixels)))

@@ -14,6 +14,7 @@ from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.core.stage_names import LOAD
 from bench.plugins.source import Context
+from bench.storage.image_codec import ImageFormat
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import ShardWriter
 from sources.generation.checkpoint import check_generator
@@ -27,10 +28,12 @@ class Generator:
 
     Args:
         options: Which model, and how images are sampled.
+        images: How they are kept.
         home: Where weights are.
         strength: Of the noise laid over images that it starts from; None to start from noise.
 
     Attributes:
+        images: How images are kept.
         folder: The pipeline's folder.
         config: All that decides what an item's image is, rounding apart.
 
@@ -39,10 +42,16 @@ class Generator:
     """
 
     def __init__(
-        self, options: GeneratorOptions, home: Home, strength: float | None = None
+        self,
+        options: GeneratorOptions,
+        images: ImageFormat,
+        home: Home,
+        strength: float | None = None,
     ) -> None:
+        self.images = images
         self.folder = check_generator(options, home)
-        self.config: Json = {**options.recipe, "generator": fingerprint(self.folder)}
+        self.config: Json = {**options.recipe, "images": images.recipe}
+        self.config["generator"] = fingerprint(self.folder)
         if strength is not None:
             self.config["strength"] = strength
         self._options = options
@@ -96,7 +105,7 @@ class Generator:
                 ShardWriter(folder / "images.tar") as writer,
                 context.progress.bar(stage.name, part.height, "image") as bar,
             ):
-                shard = ShardGenerator(sampler, self._options, writer)
+                shard = ShardGenerator(sampler, self._options, self.images, writer)
                 outcomes = shard.generate(part.to_dicts(), bar, image_of)
             outcomes.write_parquet(folder / "index.parquet")
             halved = {"halved": sampler.halved - before}

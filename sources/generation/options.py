@@ -6,7 +6,6 @@ import msgspec
 
 from bench.core.config import Config, Positive
 from bench.core.json_values import Json
-from bench.storage.tar_shards import Suffix
 
 
 class GeneratorOptions(Config, frozen=True, kw_only=True):
@@ -27,11 +26,6 @@ class GeneratorOptions(Config, frozen=True, kw_only=True):
     guidance: Annotated[float, msgspec.Meta(ge=0)] = 2.5
     height: Positive = 512
     """Side of the square that is generated, in pixels."""
-    image_size: Positive = 256
-    """Longest side kept, in pixels."""
-    suffix: Suffix = ".jpg"
-    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 95
-    """Of a JPEG."""
     safety: Literal["off", "flag", "drop"] = "off"
     """What the pipeline's own safety checker is for: nothing, a note, or leaving images out."""
     dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
@@ -56,8 +50,8 @@ class GeneratorOptions(Config, frozen=True, kw_only=True):
     @property
     def recipe(self) -> Json:
         """The options that decide what the images are, rounding apart."""
-        names = ["pipeline", "scheduler", "steps", "guidance", "height", "image_size", "suffix"]
-        names += ["quality", "safety", "dtype", "shard_size"]
+        names = ["pipeline", "scheduler", "steps", "guidance", "height", "safety", "dtype"]
+        names += ["shard_size"]
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bench.core.errors import RequestError
 from sources.generation.oom import Halving
@@ -129,7 +129,12 @@ class DiffusionSampler:
             start |= {"height": height, "width": height}
         if self._strength is not None:
             side = (height, height)
-            images = [item.image.resize(side) for item in items if item.image is not None]
+            # The middle square, as an evaluation sees it: nothing is squeezed.
+            images = [
+                ImageOps.fit(item.image, side, Image.Resampling.BICUBIC)
+                for item in items
+                if item.image is not None
+            ]
             start |= {"image": images, "strength": self._strength}
         elif self._latent:
             start["latents"] = self._noise(generators)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from bench.core.json_values import digest
 from bench.core.progress import Bar
-from bench.storage.packing import shrink
-from bench.storage.tar_shards import ShardWriter, encode
+from bench.storage.image_codec import ImageFormat
+from bench.storage.tar_shards import ShardWriter
 from sources.generation.options import GeneratorOptions
 from sources.generation.sampler import DiffusionSampler, Frame, Item
 
@@ -54,15 +54,21 @@ class ShardGenerator:
 
     Args:
         sampler: What samples them.
-        options: How images are kept.
+        options: How it samples.
+        images: How images are kept.
         writer: Where they go.
     """
 
     def __init__(
-        self, sampler: DiffusionSampler, options: GeneratorOptions, writer: ShardWriter
+        self,
+        sampler: DiffusionSampler,
+        options: GeneratorOptions,
+        images: ImageFormat,
+        writer: ShardWriter,
     ) -> None:
         self._sampler = sampler
         self._options = options
+        self._images = images
         self._writer = writer
         self._outcomes: dict[str, Row] = {}
 
@@ -122,9 +128,8 @@ class ShardGenerator:
         return self._sampler.safety.unsafe(images)
 
     def _write(self, key: str, image: Image.Image) -> Row:
-        options = self._options
-        content = encode(shrink(image, options.image_size), options.suffix, options.quality)
-        return self._writer.add(key, content, options.suffix)
+        content = self._images.encoded(self._images.fitted(image))
+        return self._writer.add(key, content, self._images.suffix)
 
 
 def attempt_seed(seed: int, attempt: int) -> int:

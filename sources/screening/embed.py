@@ -16,8 +16,9 @@ from bench.core.errors import BenchError
 from bench.core.files import fingerprint
 from bench.core.stage_names import EMBED
 from bench.plugins.source import Context
+from bench.storage.image_codec import decode
 from bench.storage.stage import Stage
-from bench.storage.tar_shards import decode, read_bytes
+from bench.storage.tar_shards import read_bytes
 from sources.screening.phash import HASH_SCHEMA, HASH_SIDE, LEAST_SIDE, perceptual_hash
 
 

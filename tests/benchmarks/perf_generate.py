@@ -27,6 +27,7 @@ from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.plugins import writer_of
 from bench.plugins.source import Context, Embedder
+from bench.storage.image_codec import ImageFormat
 from bench.tasks import find_task
 from sources.captions.generate import captions
 from sources.captions.options import CaptionOptions
@@ -105,7 +106,7 @@ def ratios(options: GeneratorOptions, images: int, turns: int) -> None:
         )
         written_captions = captions(written, 0, writer_of("grammar", {}), context)
         rows = image_rows(caption_rows(written_captions), 1, shared=False)
-        generator = Generator(options, home)
+        generator = Generator(options, ImageFormat(), home)
         sampler, size = generator.sampler, (options.steps, options.height)
         batches = images // options.batch_size
         forwards(sampler, options.batch_size, *size)
@@ -144,7 +145,7 @@ def variants(options: GeneratorOptions, turns: int) -> None:
     ):
         values = {name: getattr(options, name) for name in options.__struct_fields__}
         chosen = GeneratorOptions(**{**values, "channels_last": False, "compile": False, **changes})
-        sampler = Generator(chosen, home).sampler
+        sampler = Generator(chosen, ImageFormat(), home).sampler
         run = partial(_attended, sampler, chosen)
         first = seconds(run)
         rates = [options.batch_size / seconds(run) for _ in range(turns)]
@@ -183,7 +184,7 @@ def main() -> None:
     given = parser.parse_args()
     options = GeneratorOptions(
         model=given.generator, steps=given.steps, height=given.height, dtype=given.dtype,
-        image_size=min(256, given.height), batch_size=given.batch,
+        batch_size=given.batch,
     )  # fmt: skip
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     clock = "processor" if alone() else "wall-clock"

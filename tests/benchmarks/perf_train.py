@@ -32,8 +32,9 @@ from adapt.objectives.ce import CrossEntropy
 from adapt.optimise import make_optimiser
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
+from bench.storage.image_codec import encode
 from bench.storage.image_set import ImageSet
-from bench.storage.tar_shards import ShardWriter, encode
+from bench.storage.tar_shards import ShardWriter
 from tests.support.tiny_clip import colour_task
 
 Clock = Callable[[], float]

@@ -18,7 +18,7 @@ class Brightest:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.real = source_of("real", {"suffix": ".png"})
+        self.real = source_of("real", {"images": {"suffix": ".png"}})
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return fingerprints of what the images depend on besides the options."""

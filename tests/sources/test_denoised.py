@@ -17,7 +17,7 @@ from tests.conftest import Bench, Outcome
 from tests.support.source_options import options_of
 from tests.support.tiny_generation import World, pixels
 
-INNER = {"real": {"image_size": 32, "suffix": ".png"}}
+INNER = {"real": {"images": {"size": 32, "suffix": ".png"}}}
 
 
 def settings_of(world: World, **more: Any) -> Json:
@@ -135,7 +135,7 @@ def test_a_dry_run_counts_the_steps(
     estimate = plan["estimate"]
     assert (estimate["images"], estimate["forwards"]) == (12, 12 * 5 * 2)
     assert "real" not in estimate
-    assert plan["spec"]["options"]["options"]["real"]["image_size"] == 32
+    assert plan["spec"]["options"]["options"]["real"]["images"]["size"] == 32
 
 
 def test_the_record_of_a_run(bench: Bench, world: World, preset: Path, colours: Path) -> None:
@@ -154,7 +154,11 @@ def test_an_image_of_another_shape_is_made_square(world: World, tmp_path: Path) 
             noise = np.random.default_rng(10 * label + index).integers(0, 255, (24, 60, 3))
             Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "own" / name / f"{index}.png")
     inner = options_of(
-        "folder", path=str(tmp_path / "own"), filter__model=str(world.clip), image_size=64
+        "folder",
+        path=str(tmp_path / "own"),
+        filter__model=str(world.clip),
+        images__size=32,
+        suffix=".png",
     )
     rows = denoised(world, of="folder", options={"folder": inner}).index()
     assert set(rows.select("width", "height").iter_rows()) == {(32, 32)}

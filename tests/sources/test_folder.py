@@ -14,8 +14,8 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins import source_of
+from bench.storage.image_codec import encode
 from bench.storage.image_set import ImageSet
-from bench.storage.tar_shards import encode
 from bench.tasks import find_task
 from tests.conftest import Bench
 from tests.support.contexts import context, image_of
@@ -41,7 +41,7 @@ def collect(home: Home, tiny_clip: Path) -> Collect:
     """Collects images from a folder, for the task of three colours."""
 
     def call(root: Path, task: Task | None = None, **more: object) -> ImageSet:
-        small = {"image_size": 32, "suffix": ".png"}
+        small = {"images__size": 32, "suffix": ".png"}
         options = options_of("folder", path=str(root), filter__model=str(tiny_clip), **small)
         return source_of("folder", {**options, **more}).collect(
             context(home, task or colour_task())
@@ -156,7 +156,7 @@ def test_large_images_are_reduced_and_none_is_enlarged(tmp_path: Path, collect: 
         (tmp_path / "own" / name).mkdir(parents=True)
         texture(len(name)).resize(size).save(tmp_path / "own" / name / "0.png")
     rows = collect(tmp_path / "own").index().sort("label")
-    assert rows.select("width", "height").rows() == [(32, 16), (20, 10), (1, 32)]
+    assert rows.select("width", "height").rows() == [(64, 32), (20, 10), (1, 128)]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
@@ -175,7 +175,7 @@ def test_exact_copies_are_dropped(
         photograph(30 + label).save(folder / "new.png")
         for split in ("val", "test"):  # The same pixels in another format.
             task.split(split, home).read(label).save(folder / f"{split}.png")
-    images = collect(tmp_path / "own", task, image_size=40, suffix=suffix)
+    images = collect(tmp_path / "own", task, images={"size": 40, "suffix": suffix})
     assert images.manifest.counts == {"a": 1, "b": 1}
     assert images.manifest.stage_counts["duplicates"]["copies of val or test images"] == 4
 

@@ -22,13 +22,14 @@ NEEDED: dict[str, Json] = {
 @pytest.mark.parametrize(
     ("source", "option", "values"),
     [
-        *((name, "image_size", (0, -1)) for name in NEEDED if name != "denoised"),
-        *((name, "suffix", ("png", ".webp")) for name in NEEDED if name != "denoised"),
+        *((name, "images__size", (0, -1)) for name in NEEDED),
+        *((name, "suffix", ("png", ".webp")) for name in NEEDED),
+        *((name, "fit", ("squeeze",)) for name in NEEDED),
         *(("retrieved", name, (0,)) for name in ("shard_size", "threads", "timeout_s")),
         *(("synthetic", name, (0,)) for name in ("generation__shard_size", "block_size")),
         *(("synthetic", name, (0,)) for name in ("captions__shard_size", "batch_size")),
         *(("synthetic", name, (0, -8)) for name in ("size", "steps", "height")),
-        *((name, "quality", (0, 101)) for name in ("retrieved", "synthetic")),
+        *((name, "quality", (0, 101)) for name in NEEDED),
         ("retrieved", "retries", (-1,)),
         ("retrieved", "tau", (-1.1, 1.1, float("nan"))),
         ("synthetic", "guidance", (-0.1, float("nan"))),

@@ -13,7 +13,9 @@ MINI = find_task("mini-aircraft")
 
 
 def test_real_images_are_the_training_split(home: Home) -> None:
-    images = source_of("real", {"image_size": 32, "suffix": ".png"}).collect(context(home, MINI))
+    images = source_of("real", {"images": {"size": 32, "suffix": ".png"}}).collect(
+        context(home, MINI)
+    )
     split = MINI.split("train", home)
     assert len(images) == len(split)
     shown = Counter((int(label), split.read(i).tobytes()) for i, label in enumerate(split.labels))
@@ -28,7 +30,7 @@ def test_real_images_may_have_long_and_strange_names(home: Home, tmp_path: Path)
             for file in ("x" * 200, "sub/é 漢.v2", "sub-é 漢.v2"):
                 square(1, len(file)).save(tmp_path / "t" / split / name / f"{file}.png")
     task = find_task(str(tmp_path / "t"))
-    images = source_of("real", {"suffix": ".png"}).collect(context(home, task))
+    images = source_of("real", {"images": {"suffix": ".png"}}).collect(context(home, task))
     assert images.manifest.counts == {"a": 3, "b": 3}
     assert images.index()["key"].n_unique() == 6
 

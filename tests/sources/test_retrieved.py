@@ -14,9 +14,10 @@ from bench.core.work_selection import WorkSelection
 from bench.miniworld import pool
 from bench.miniworld.pool import read_truth
 from bench.plugins import source_of
+from bench.storage.image_codec import decode
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage, UnfinishedError
-from bench.storage.tar_shards import decode, read_bytes
+from bench.storage.tar_shards import read_bytes
 from bench.tasks import find_task
 from sources.download.download import download
 from sources.download.options import DownloadOptions
@@ -24,15 +25,14 @@ from sources.pool.pool import Pool
 from sources.pool.scan import candidates, scan
 from tests.conftest import Web
 from tests.support.contexts import context, image_of
+from tests.support.hostile_web import SMALL
 from tests.support.source_options import options_of
 
 MINI = find_task("mini-aircraft")
 
 
 def small(place: str) -> DownloadOptions:
-    return DownloadOptions(
-        image_size=32, suffix=".png", shard_size=100, retries=0, allow_private=(place,)
-    )
+    return DownloadOptions(shard_size=100, retries=0, allow_private=(place,))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def fetched(web: Web, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, S
     home = Home(tmp_path_factory.mktemp("fetched"))
     served = Pool(str(web.pool), web.pool)
     scanned = scan(served, MINI, context(home, MINI))
-    return home, scanned, download(served, scanned, small(web.host), context(home, MINI))
+    return home, scanned, download(served, scanned, small(web.host), SMALL, context(home, MINI))
 
 
 def index_of(stage: Stage) -> pl.DataFrame:
@@ -91,7 +91,7 @@ def test_a_lost_shard_comes_back(web: Web, fetched: tuple[Home, Stage, Stage], h
     shutil.rmtree(home.data / stage.key / "00001")
     (home.data / stage.key / "done.json").unlink()
     served = Pool(str(web.pool), web.pool)
-    again = download(served, scanned, small(web.host), context(home, MINI))
+    again = download(served, scanned, small(web.host), SMALL, context(home, MINI))
     assert again.output == stage.output
     for left, right in zip(again.shards(), stage.shards(), strict=True):
         assert contents(left) == contents(right)
@@ -112,7 +112,7 @@ def retrieved(
 
 def retrieval(web: Web, tiny_clip: Path, **more: object) -> Json:
     return options_of(
-        "retrieved", pool=str(web.pool), image_size=32, suffix=".png", shard_size=100, retries=0,
+        "retrieved", pool=str(web.pool), images__size=32, suffix=".png", shard_size=100, retries=0,
         allow_private=[web.host], filter__model=str(tiny_clip), **{"tau": -1, **more},
     )  # fmt: skip
 

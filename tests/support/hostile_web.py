@@ -18,7 +18,8 @@ from PIL import Image
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
-from bench.storage.tar_shards import decode, encode, read_bytes
+from bench.storage.image_codec import ImageFormat, decode, encode
+from bench.storage.tar_shards import read_bytes
 from sources.download.download import download
 from sources.download.options import DownloadOptions
 from sources.pool.scan import candidates, scan
@@ -156,17 +157,23 @@ def serving(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Hostil
 
 
 ROSES = flowers("rose", "lily", "MD-11")
-SMALL: Json = {"image_size": 32, "suffix": ".png", "retries": 0}
+ONCE: Json = {"retries": 0}
+SMALL = ImageFormat(size=32, suffix=".png")
 
 
 def fetch(
-    home: Home, urls: Sequence[str], log: io.StringIO | None = None, **options: Any
+    home: Home,
+    urls: Sequence[str],
+    log: io.StringIO | None = None,
+    images: ImageFormat = SMALL,
+    **options: Any,
 ) -> dict[str, tuple[str | None, Image.Image | None]]:
     """Return URL to how its download failed, and the image."""
     given = context(home, ROSES, progress=Progress(log or io.StringIO()))
     pool = write_pool(home.root / "pool", [(url, "a rose", "UNLIKELY") for url in urls])
     scanned = scan(pool, ROSES, given)
-    stage = download(pool, scanned, DownloadOptions(**{**SMALL, "timeout_s": 2, **options}), given)
+    asked = DownloadOptions(**{**ONCE, "timeout_s": 2, **options})
+    stage = download(pool, scanned, asked, images, given)
     outcomes: dict[str, tuple[str | None, Image.Image | None]] = {}
     for folder in stage.shards():
         rows = pl.read_parquet(folder / "index.parquet").join(candidates(scanned), on="key")

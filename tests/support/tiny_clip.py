@@ -15,8 +15,9 @@ from tokenizers.trainers import WordLevelTrainer
 
 from bench.core.paths import Home
 from bench.core.task import Split, Task
+from bench.storage.image_codec import encode
 from bench.storage.image_set import ImageSet
-from bench.storage.tar_shards import ShardWriter, encode
+from bench.storage.tar_shards import ShardWriter
 
 TEXTS = ["a photo of a red square .", "a picture of the green blue grey one"]
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (40, 50, 210)}

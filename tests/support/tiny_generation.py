@@ -35,7 +35,7 @@ class World:
         """Return options for quick images; the names of pipelines are their families."""
         quick: Json = {
             "generation__model": generator if "/" in generator else str(self.pipelines / generator),
-            "filter__model": str(self.clip), "steps": 2, "height": 32, "image_size": 32,
+            "filter__model": str(self.clip), "steps": 2, "height": 32, "images__size": 32,
             "suffix": ".png", "batch_size": 4, "generation__shard_size": 4,
         }  # fmt: skip
         if source == "synthetic":

@@ -19,7 +19,7 @@ def test_defaults_are_written_out(preset: Path) -> None:
     # YAML 1.1 reads 1e-5, without a dot, as text.
     spec = spec_of(preset, "train.lr=1e-5")
     assert spec == spec_of(preset, "train.lr=0.00001")
-    assert spec.options == {"image_size": 32, "suffix": ".png"}
+    assert spec.options["images"]["size"] == 32
     assert (spec.task, spec.train.weight_decay, spec.train.lr) == ("mini-aircraft", 0.1, 1e-5)
 
 

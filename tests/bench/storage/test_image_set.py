@@ -1,12 +1,9 @@
 """Image sets: what was written is what is read, in any order, or there is a clear error."""
 
 import hashlib
-import io
 import json
-import struct
 import tarfile
 import tempfile
-import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -18,16 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.core.errors import BenchError, RequestError
+from bench.storage.image_codec import encode
 from bench.storage.image_set import ImageSet, read_image
 from bench.storage.stage import Stage
-from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter, decode, encode, members, read_bytes
+from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter, members, read_bytes
 from tests.support.tiny_clip import colour_task, write_colours
 
 TASK = colour_task()
-
-
-NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8))
-PNG = encode(NOISE, ".png")
 
 
 def image_set(data: Path, counts: tuple[int, ...] = (5, 5, 5), prefix: str = "k") -> ImageSet:
@@ -238,43 +232,3 @@ def test_a_truncated_or_missing_shard_is_a_clear_error(tmp_path: Path) -> None:
     mine.write_bytes(b"no tar" * 1000)
     with pytest.raises(BenchError, match=r"mine\.tar is corrupt.*put a whole copy in its place"):
         list(members(mine))
-
-
-def bomb(side: int) -> bytes:
-    """Return a small PNG that says it is huge."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + body))
-        return struct.pack(">I", len(body)) + kind + body + check
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    data = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-    return b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b"")
-
-
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("side", [8_001, 20_000, 2**31 - 1])
-def test_a_decompression_bomb_is_refused_before_it_is_decoded(side: int) -> None:
-    with pytest.raises(ValueError, match=r"pixels|not a readable image"):
-        decode(bomb(side))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.binary(max_size=200) | st.integers(0, 400).map(lambda cut: PNG[:cut]))
-def test_bytes_that_are_no_image_are_refused_with_a_value_error(content: bytes) -> None:
-    with pytest.raises(ValueError, match="not a readable image"):
-        decode(content)
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "I;16"])
-def test_images_of_any_mode_become_rgb(mode: str) -> None:
-    Image.new(mode, (5, 4)).save(stream := io.BytesIO(), "PNG")
-    image = decode(stream.getvalue())
-    assert (image.mode, image.size) == ("RGB", (5, 4))
-
-
-def test_png_keeps_every_pixel_and_jpeg_nearly() -> None:
-    assert np.array_equal(np.asarray(decode(PNG)), np.asarray(NOISE))
-    flat = Image.new("RGB", (16, 16), (10, 100, 200))
-    difference = np.asarray(decode(encode(flat, ".jpg"))).astype(int) - np.asarray(flat)
-    assert abs(difference).max() <= 2

@@ -12,8 +12,9 @@ import polars as pl
 from PIL import Image
 
 from bench.core.paths import Home
+from bench.storage.image_codec import encode
 from bench.storage.image_set import ImageSet
-from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter, encode
+from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter
 from results.report.page import write_report
 from sources.screening.audit import write_filtering, write_removed
 from sources.screening.dedup import REMOVED_SCHEMA

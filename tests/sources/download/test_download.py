@@ -17,11 +17,12 @@ from bench.core.intervals import wilson
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.plugins import source_of
+from bench.storage.image_codec import ImageFormat
 from bench.tasks import find_task
 from sources.download.preflight import forecast
 from tests.conftest import Web
 from tests.support.contexts import context
-from tests.support.hostile_web import ROSES, SMALL, HostileServer, fetch, serving
+from tests.support.hostile_web import ONCE, ROSES, SMALL, HostileServer, fetch, serving
 from tests.support.pools import write_pool
 from tests.support.tiny_clip import colour_task
 
@@ -125,17 +126,18 @@ def test_images_keep_their_shape_unless_the_authors_border_is_requested(tmp_path
     with serving() as server:
         urls = [server.url("fine"), server.url("small")]
         kept, padded = (
-            fetch(Home(tmp_path / mode), urls, allow_private=[server.endpoint], resize_mode=mode)
-            for mode in ("keep_ratio", "border")
+            fetch(Home(tmp_path / fit), urls, images=images, allow_private=[server.endpoint])
+            for fit in ("keep", "border")
+            for images in [ImageFormat(size=16, suffix=".png", fit=fit)]
         )
     fine, small = (white(kept[url][1]) for url in urls)
-    assert (fine.shape, small.shape) == ((10, 32), (10, 10))
+    assert (fine.shape, small.shape) == ((16, 51), (10, 10))
     assert not fine.any()
     fine, small = (white(padded[url][1]) for url in urls)
-    assert fine.shape == small.shape == (32, 32)
-    bars = [*range(11), *range(21, 32)]
+    assert fine.shape == small.shape == (16, 16)
+    bars = [*range(5), *range(10, 16)]
     assert fine[bars].all()
-    assert not fine[11:21].any()
+    assert not fine[5:10].any()
     assert not small.any()
 
 
@@ -160,7 +162,9 @@ def test_an_outage_is_not_a_result_and_the_next_attempt_continues(home: Home) ->
 def retrieved(pool: Path | str, clip: Path, **download: Any) -> Json:
     """Return options of the source: every image that can be fetched is kept."""
     keep_all = {"rule": "threshold", "model": str(clip), "tau": -1}
-    return {"pool": str(pool), "filter": keep_all, "download": {**SMALL, **download}}
+    images = msgspec.to_builtins(SMALL)
+    fetching = {**ONCE, **download}
+    return {"pool": str(pool), "filter": keep_all, "images": images, "download": fetching}
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from sources.pool.pool import Pool
 from sources.pool.scan import scan
 from tests.conftest import Web, command, environment
 from tests.support.command_line import until
-from tests.support.hostile_web import SMALL, serving
+from tests.support.hostile_web import ONCE, SMALL, serving
 from tests.support.pools import context, write_pool
 
 MINI = find_task("mini-aircraft")
@@ -68,8 +68,8 @@ def test_killed_workers_lose_no_image(web: Web, preset: Path, home: Home, tmp_pa
 def undisturbed(web: Web, home: Home) -> Stage:
     given = context(home, MINI)
     pool = Pool(str(web.pool), web.pool)
-    options = DownloadOptions(**SMALL, shard_size=100, allow_private=(web.host,))  # As the preset.
-    return download(pool, scan(pool, MINI, given), options, given)
+    options = DownloadOptions(**ONCE, shard_size=100, allow_private=(web.host,))  # As the preset.
+    return download(pool, scan(pool, MINI, given), options, SMALL, given)
 
 
 def fetching(root: Path) -> list[str]:

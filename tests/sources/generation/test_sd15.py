@@ -103,7 +103,7 @@ def sd15(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def outcomes(world: World, sd15: Path, dtype: str) -> ImageSet:
     settings = world.settings(
-        generator=str(sd15), dtype=dtype, height=64, image_size=64, block_size=2, batch_size=2
+        generator=str(sd15), dtype=dtype, height=64, images__size=64, block_size=2, batch_size=2
     )
     return source_of("synthetic", settings).collect(world.context(1, colour_task()))
 

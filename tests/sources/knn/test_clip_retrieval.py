@@ -22,7 +22,7 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
 from bench.miniworld.pool import image_of, read_truth
 from bench.plugins import source_of
-from bench.storage.tar_shards import encode
+from bench.storage.image_codec import encode
 from bench.tasks import find_task
 from sources.knn.index_folder import IndexFolder
 from sources.knn.server import KnnServer
@@ -196,7 +196,7 @@ def test_an_index_of_another_clip_is_refused(built: Built, served: str) -> None:
 
 def test_images_found_by_nearness_are_fetched_and_kept(built: Built, web: Web, home: Home) -> None:
     options = options_of(
-        "retrieved", pool="not here", filter__model="clip", tau=-1, image_size=32, suffix=".png",
+        "retrieved", pool="not here", filter__model="clip", tau=-1, images__size=32, suffix=".png",
         allow_private=[web.host], preflight=0, retrieval="knn", knn__index=str(built.folder),
         knn__k=5,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bench.core.errors import RequestError
 from bench.core.paths import Home
 from bench.core.task import Task
+from bench.storage.image_codec import ImageFormat
 from bench.storage.stage import Stage
 from sources.download.download import download
 from sources.download.options import DownloadOptions
@@ -100,7 +101,7 @@ def test_tasks_whose_classes_differ_in_order_do_not_share_labels(home: Home) -> 
 def test_a_pool_that_names_no_class_is_a_request_error(home: Home) -> None:
     pool = write_pool(home.root / "pool", [("http://u1", "a dog", None)])
     with pytest.raises(RequestError, match=r"no caption of the pool .* names a class of task"):
-        download(pool, scan_pool(home, pool), DownloadOptions(), context(home, TASK))
+        download(pool, scan_pool(home, pool), DownloadOptions(), ImageFormat(), context(home, TASK))
 
 
 def test_long_captions_are_read_up_to_a_limit(home: Home) -> None:

@@ -16,7 +16,8 @@ from sklearn.datasets import load_sample_images
 
 from bench.core.paths import Home
 from bench.core.task import Split, Task
-from bench.storage.tar_shards import encode, sha256
+from bench.storage.image_codec import encode
+from bench.storage.tar_shards import sha256
 from bench.tasks import find_task
 from sources.screening import hamming
 from sources.screening.dedup import Deduplicated, drop_duplicates

@@ -22,8 +22,9 @@ from bench.core.task import Task
 from bench.planning.preset import resolve
 from bench.plugins import full_options, sources
 from bench.plugins.source import Context, Embedder
+from bench.storage.image_codec import encode
 from bench.storage.stage import Stage
-from bench.storage.tar_shards import ShardWriter, encode
+from bench.storage.tar_shards import ShardWriter
 from sources.screening.embed import embed, embeddings
 from sources.screening.filter import domain_scored, scored
 from sources.screening.rules import ClassThreshold, Rule, Threshold, TopFraction

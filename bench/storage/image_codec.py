@@ -1,0 +1,194 @@
+"""How images are decoded, fitted and encoded: one way for every source and every benchmark.
+
+Both arms of a comparison go through it, so that they differ in nothing but what the images show.
+"""
+
+import io
+import struct
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from PIL import ExifTags, Image
+
+from bench.core.config import Config, Positive
+from bench.core.json_values import Json
+
+CODEC = 1
+"""Raised whenever the same bytes are decoded, fitted or encoded otherwise; part of the config of
+every stage that keeps images."""
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
+"""Image formats of the web; Pillow would hand others to programs such as Ghostscript."""
+
+MAX_PIXELS = 64_000_000
+"""Larger images are refused: a decompression bomb costs one row, not the node."""
+
+MAX_BLENDED_PIXELS = MAX_PIXELS // 8
+"""The limit for images with transparency, which are laid on white in copies of four bytes a pixel:
+a PNG of one megabyte may have as many, and 32 of them are decoded at once."""
+
+MAX_SCANS = 100
+"""Most scans of a JPEG; a progressive one has about ten. Each scan takes a few bytes and the
+decoding time of the whole image, so a small file could keep a worker busy for hours."""
+
+MOST_ASPECT = 4
+"""The longest side of a kept image, in times of `ImageFormat.size`: a banner cannot fill a disk."""
+
+Suffix = Literal[".png", ".jpg"]
+"""File format of kept images: lossless, or smaller."""
+
+_START_OF_SCAN = b"\xff\xda"  # Within coded data, a zero follows every 255.
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what shows the image upright."""
+
+
+class OversizedImageError(ValueError):
+    """An image is too large to be decoded, or takes too long."""
+
+
+class ImageFormat(Config, frozen=True, kw_only=True):
+    """How a source keeps its images; the defaults are those of every source."""
+
+    size: Positive = 256
+    """Side in pixels: the longest shortest side with fit=keep, of the square with fit=border
+    (Geng 2024, code, download_urls_img2dataset.py: 256)."""
+    suffix: Suffix = ".jpg"
+    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 95
+    """Of a JPEG, whose colours have half the resolution: img2dataset's, which the authors used."""
+    fit: Literal["keep", "border"] = "keep"
+    """``keep`` reduces an image until its shortest side is at most size and its longest four times
+    that, and neither pads nor enlarges; ``border``, the authors' choice, makes every image a square
+    of size: enlarged if it is smaller, the rest of the square white."""
+
+    @property
+    def recipe(self) -> Json:
+        """All that decides what a kept image is, for the config of a stage."""
+        return {"codec": CODEC, **msgspec.to_builtins(self)}
+
+    def fitted(self, image: Image.Image) -> Image.Image:
+        """Return an RGB image in the size in which it is kept."""
+        shortest, longest = sorted(image.size)
+        if self.fit == "keep":
+            return _scaled(image, min(1.0, self.size / shortest, MOST_ASPECT * self.size / longest))
+        inner = _scaled(image, self.size / longest)
+        if inner.width == inner.height:
+            return inner
+        square = Image.new("RGB", (self.size, self.size), "white")
+        square.paste(inner, ((self.size - inner.width) // 2, (self.size - inner.height) // 2))
+        return square
+
+    def encoded(self, image: Image.Image) -> bytes:
+        """Return an image's bytes."""
+        return encode(image, self.suffix, self.quality)
+
+
+def decode(content: bytes) -> Image.Image:
+    """Decode one image to RGB, as `to_rgb` does; of an animation, the first frame.
+
+    Raises:
+        OversizedImageError: If it is larger than `MAX_PIXELS`, or than `MAX_BLENDED_PIXELS` and
+            transparent, or has more than `MAX_SCANS` scans.
+        ValueError: If it is not an image, or is truncated.
+    """
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        _check_bounds(image, content)
+        image.load()
+        return to_rgb(image)
+    except OversizedImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise OversizedImageError(str(error)) from error
+    except _UNREADABLE as error:
+        raise ValueError(f"not a readable image: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an image that a library opened in RGB, upright, as it is to be seen.
+
+    Transparent parts show white. Of 16 bits the upper eight count, in grey as Pillow has it in
+    colour; of colour profiles nothing does.
+
+    Raises:
+        ValueError: If its numbers have no known range.
+    """
+    turn = _TURNS.get(_orientation(image))
+    rgb = _flat(image)
+    if turn is None:
+        return rgb
+    upright = rgb.transpose(turn)
+    upright.info = {}  # It would be turned again.
+    return upright
+
+
+def encode(image: Image.Image, suffix: str, quality: int = 95) -> bytes:
+    """Encode an image as PNG, or as JPEG of a stated quality, its colours at half the resolution.
+
+    Equal pixels give equal bytes: comments, profiles and the like are left out.
+    """
+    bare, stream = image.copy(), io.BytesIO()
+    bare.info = {}
+    if suffix == ".png":
+        bare.save(stream, "PNG", compress_level=1)
+    else:
+        bare.save(stream, "JPEG", quality=quality, subsampling="4:2:0")
+    return stream.getvalue()
+
+
+def _check_bounds(image: Image.Image, content: bytes) -> None:
+    """Refuse an image that was opened but not yet decoded, if that would take too much."""
+    pixels = image.width * image.height
+    if pixels > (MAX_BLENDED_PIXELS if image.has_transparency_data else MAX_PIXELS):
+        raise OversizedImageError(f"image of {image.width} by {image.height} pixels")
+    # Pillow calls a JPEG of several pictures MPO.
+    if image.format in ("JPEG", "MPO") and content.count(_START_OF_SCAN) > MAX_SCANS:
+        raise OversizedImageError(f"JPEG of more than {MAX_SCANS} scans")
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Return an image in RGB, on white."""
+    if image.mode == "F":
+        raise ValueError("an image of floating-point numbers has no known range")
+    if image.mode.startswith("I"):
+        return _of_16_bits(image)
+    if image.has_transparency_data:
+        visible = image.convert("RGBA")
+        white = Image.new("RGBA", visible.size, "white")
+        return Image.alpha_composite(white, visible).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _of_16_bits(image: Image.Image) -> Image.Image:
+    """Return an image of 16-bit grey in RGB; Pillow itself would show all above 255 as white."""
+    grey = np.asarray(image)
+    if grey.min() < 0 or grey.max() >= 2**16:
+        raise ValueError("grey values of more than 16 bits have no known range")
+    return Image.fromarray((grey >> 8).astype(np.uint8)).convert("RGB")
+
+
+def _orientation(image: Image.Image) -> Any:  # noqa: ANN401 (whatever the file says)
+    """Return the EXIF orientation; 1, upright, where there is none or it cannot be read."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _UNREADABLE:
+        return 1
+
+
+def _scaled(image: Image.Image, scale: float) -> Image.Image:
+    """Return an image in another size, no side below one pixel."""
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error)
+"""What Pillow raises for bytes that it cannot make sense of."""
