@@ -9,8 +9,9 @@ from torch import Tensor
 from torchvision.transforms import Compose, Normalize
 from torchvision.transforms.functional import normalize
 
-from adapt.crops import SmallCrops
+from adapt.crops import SmallCrops, random_square
 from bench.core.errors import BenchError
+from bench.core.specs import Crop
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,24 @@ class Augment:
     small: SmallCrops | None = None
 
     @classmethod
-    def of(cls, transform: Compose) -> "Augment":
+    def of(cls, transform: Compose, crop: Crop = "square") -> "Augment":
         """Cut a transform that ends in ToTensor and Normalize, or open_clip's versions of them.
+
+        Args:
+            transform: The model's training transform.
+            crop: Whether it is given random squares, or images as they are.
 
         Raises:
             BenchError: If it ends in anything else.
         """
-        *crop, _, last = transform.transforms
+        *steps, _, last = transform.transforms
         if not isinstance(last, Normalize):
             raise BenchError(
                 f"the model's training transform ends in {type(last).__name__}, not Normalize"
             )
-        whole = Compose(crop)
-        return cls(whole, tuple(last.mean), tuple(last.std), SmallCrops.of(whole))
+        small = SmallCrops.of(Compose(steps), crop)
+        first = [random_square] if crop == "square" else []
+        return cls(Compose(first + steps), tuple(last.mean), tuple(last.std), small)
 
     def sample(self, image: Image) -> Tensor:
         """Return an augmented image, uint8 ``[h, w, 3]``: a quarter of the bytes of floats."""

@@ -18,6 +18,8 @@ from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import Compose, InterpolationMode, RandomResizedCrop
 
+from bench.core.specs import Crop
+
 SMALL = 64
 """The largest side, in pixels, of images that are cropped this way, before and after. Products of
 larger matrices cost more than Pillow, and there the network costs more than either."""
@@ -25,7 +27,11 @@ larger matrices cost more than Pillow, and there the network costs more than eit
 _ATTEMPTS = 10
 """RandomResizedCrop makes as many before it takes the middle."""
 
-NUMBERS = 2 * _ATTEMPTS + 2
+_TOP, _LEFT, _SQUARE = range(2 * _ATTEMPTS, 2 * _ATTEMPTS + 3)
+"""Places among a crop's random numbers, after two for each attempt: where the box is in the square
+or image, and where the square is. A square image uses all but the last."""
+
+NUMBERS = 2 * _ATTEMPTS + 3
 """Random numbers, uniform from 0 to 1, that a crop takes."""
 
 _UNIT = 2.0**15
@@ -39,24 +45,26 @@ class SmallCrops:
 
     Args:
         crop: The transform to replace.
+        square: Whether it is given a random square of each image.
     """
 
-    def __init__(self, crop: Any) -> None:  # noqa: ANN401 (torchvision has no types)
+    def __init__(self, crop: Any, *, square: bool) -> None:  # noqa: ANN401 (torchvision has no types)
+        self._square = square
         self._size: tuple[int, int] = tuple(crop.size)
         self._scale: tuple[float, float] = tuple(crop.scale)
         self._ratio: tuple[float, float] = tuple(crop.ratio)
 
     @classmethod
-    def of(cls, crop: Compose) -> "SmallCrops | None":
+    def of(cls, transform: Compose, crop: Crop = "square") -> "SmallCrops | None":
         """Return what replaces a transform of PIL images; None if it does anything else too."""
-        first, *others = crop.transforms
+        first, *others = transform.transforms
         bicubic = (
             type(first) is RandomResizedCrop
             and first.interpolation == InterpolationMode.BICUBIC
             and max(first.size) <= SMALL
         )
         only_rgb = all(type(step) is MaybeConvertMode and step.mode == "RGB" for step in others)
-        return cls(first) if bicubic and only_rgb else None
+        return cls(first, square=crop == "square") if bicubic and only_rgb else None
 
     def sample(self, images: Sequence[Tensor], numbers: Sequence[Sequence[float]]) -> Tensor:
         """Return a random crop of each image.
@@ -85,7 +93,16 @@ class SmallCrops:
         return cropped.permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format)
 
     def box(self, size: tuple[int, int], numbers: Sequence[float]) -> Box:
-        """Return a random crop of an image of some height and width, as RandomResizedCrop does."""
+        """Return a random crop of an image of some height and width."""
+        if not self._square:
+            return self._box(size, numbers)
+        side = min(size)
+        top, left = (int((length - side + 1) * numbers[_SQUARE]) for length in size)
+        y, x, h, w = self._box((side, side), numbers)
+        return top + y, left + x, h, w
+
+    def _box(self, size: tuple[int, int], numbers: Sequence[float]) -> Box:
+        """Return a crop as RandomResizedCrop does."""
         height, width = size
         low, top = math.log(self._ratio[0]), math.log(self._ratio[1])
         least, most = self._scale
@@ -94,11 +111,24 @@ class SmallCrops:
             ratio = math.exp(low + (top - low) * numbers[place + 1])
             w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < w <= width and 0 < h <= height:
-                y, x = (height - h + 1) * numbers[-2], (width - w + 1) * numbers[-1]
+                y, x = (height - h + 1) * numbers[_TOP], (width - w + 1) * numbers[_LEFT]
                 return int(y), int(x), h, w
         w = min(width, round(height * self._ratio[1]))
         h = min(height, round(width / self._ratio[0]))
         return (height - h) // 2, (width - w) // 2, h, w
+
+
+def random_square(image: Image) -> Image:
+    """Return a square of an image's shortest side, at a random place along the longest.
+
+    A square image is left as it is, and takes no random number.
+    """
+    side, spare = min(image.size), abs(image.width - image.height)
+    if not spare:
+        return image
+    start = int(torch.randint(spare + 1, ()))
+    left, top = (start, 0) if image.width > image.height else (0, start)
+    return image.crop((left, top, left + side, top + side))
 
 
 def planar(image: Image) -> Tensor:

@@ -163,7 +163,7 @@ def _adapt(
     clip = loaded.clip_of(str(home.find_weights(spec.model)))
     images = None
     if rows.height:
-        augment = Augment.of(clip.preprocess_train)
+        augment = Augment.of(clip.preprocess_train, spec.train.crop)
         images = TrainingImages(home.data, rows, augment, spec.seed)
     return finetune(
         Classifier.from_clip(clip, find_task(spec.task), spec.train.head_init, spec.seed),

@@ -10,6 +10,9 @@ import msgspec
 from bench.core.config import AboveZero, Config, Fraction, Momentum, Natural, Positive
 from bench.core.json_values import Json, digest
 
+Crop = Literal["square", "paper"]
+"""How an image that is not square is cropped for training."""
+
 
 class TrainSpec(Config, frozen=True, kw_only=True):
     """How the image tower is adapted.
@@ -37,6 +40,9 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     """Warm-up as a fraction of all steps; replaces `warmup_steps`, which never ends at small n."""
     clip_norm: AboveZero = 1.0
     """Norm of the clipped gradients (Geng 2024, code, finetune.py:177-183; not in the paper)."""
+    crop: Crop = "square"
+    """What the model's training transform is given: ``square``, a square of the shortest side at a
+    random place; ``paper``, the image as it is, which beyond an aspect of 4:3 has one crop."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     head_init: Literal["text", "random"] = "text"
     freeze_tower: bool = False
