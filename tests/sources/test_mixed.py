@@ -127,3 +127,11 @@ def test_a_part_with_too_few_images_says_so(mixture: Any) -> None:
 )
 def test_a_wrong_mixture_is_a_request_error(bench: Bench, home: Home, parts: str, why: str) -> None:
     assert why in refusal(bench, home, "mixed", f"parts={parts}", "options.folder.path=/")
+
+
+def test_parts_that_keep_images_differently_are_refused(bench: Bench, home: Home) -> None:
+    given = ("options.synthetic.images.size=24", "options.synthetic.generation.height=24")
+    complaint = refusal(bench, home, "mixed", *given)
+    assert "retrieved keeps images with images.size=32, synthetic with 24" in complaint
+    given = ("images.suffix=.jpg", "of=mixed")
+    assert "images.suffix=.jpg, mixed with .png" in refusal(bench, home, "denoised", *given)
