@@ -30,6 +30,7 @@ from bench.plugins.registries import (
     writers,
 )
 from bench.plugins.source import Context, Embedder, Source
+from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet, read_image
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "Home",
+    "ImageFormat",
     "ImageSet",
     "Json",
     "MissingError",

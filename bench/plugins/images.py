@@ -20,7 +20,7 @@ def check_kept_alike(parts: Mapping[str, Source]) -> ImageFormat | None:
     told = [
         (name, part.images)
         for name, part in parts.items()
-        if isinstance(part, KeepsImages) and part.images is not None
+        if isinstance(part, KeepsImages) and isinstance(part.images, ImageFormat)
     ]
     for name, images in told[1:]:
         (first, expected), *_ = told

@@ -12,6 +12,7 @@ from bench.core.json_values import digest
 from bench.core.paths import Home
 from bench.core.task import Split, Task
 from bench.runtime import threads
+from bench.storage.image_codec import CODEC
 
 KEPT_BYTES = 2**30
 """Splits that take no more memory than this are preprocessed once and kept."""
@@ -78,4 +79,6 @@ class TaskImages:
         """Return a hash of all that decides a split's preprocessed images and labels."""
         split = self.split(name)
         keys = hashlib.sha256("\0".join(split.keys).encode() + split.labels.tobytes())
-        return digest([self.task.fingerprint, name, keys.hexdigest(), repr(self._preprocess)])
+        return digest(
+            [self.task.fingerprint, name, keys.hexdigest(), repr(self._preprocess), CODEC]
+        )

@@ -65,6 +65,7 @@ def _sixteen_bits() -> bytes:
 PICTURES = {
     "plain.png": written(photograph(10), "PNG"),
     "turned.jpg": _turned(),
+    "small.jpg": written(photograph(18, (20, 14)), "JPEG", quality=90, subsampling=0),
     "print.jpg": written(photograph(12).convert("CMYK"), "JPEG", quality=95),
     "transparent.png": written(_transparent(), "PNG"),
     "sixteen.png": _sixteen_bits(),
@@ -85,6 +86,7 @@ def _palette_as_seen() -> Image.Image:
 SHOWN = {
     "plain.png": photograph(10),
     "turned.jpg": photograph(11).rotate(-90, expand=True),
+    "small.jpg": photograph(18, (20, 14)),
     "print.jpg": photograph(12),
     "transparent.png": _transparent_as_seen(),
     "sixteen.png": photograph(14).convert("L").convert("RGB"),
