@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 LARGEST = 1e15
-"""Features' limit: their squares must add up in float32, which ends at 3.4e38."""
+"""Features' limit; no network's are near it."""
 
 
 def tensor(features: ArrayLike | Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def tensor(features: ArrayLike | Tensor) -> Tensor:
 def labelled(
     features: ArrayLike | Tensor, labels: ArrayLike | Tensor, name: str
 ) -> tuple[Tensor, Tensor]:
-    """Return features ``[n, dim]`` and labels ``[n]`` as tensors on one device.
+    """Return features, float64 ``[n, dim]``, and labels ``[n]`` as tensors on one device.
 
     Args:
         features: float ``[n, dim]``, at least one of each.
@@ -34,7 +34,7 @@ def labelled(
     Raises:
         ValueError: If they have another shape, or a feature is not finite or beyond `LARGEST`.
     """
-    inputs = tensor(features)
+    inputs = tensor(features).double()
     targets = torch.as_tensor(labels, device=inputs.device)
     if inputs.ndim != 2 or not inputs.numel():
         raise ValueError(f"{name} features must be [n, dim], not {list(inputs.shape)}")

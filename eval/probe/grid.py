@@ -30,8 +30,8 @@ class GridFit:
         l2: The penalties, float64 ``[g]``.
         val_accuracy: The accuracy of each on the validation features, float64 ``[g]``.
         val_score: The score of each there by the metric that chooses, float64 ``[g]``.
-        weights: float32 ``[g, classes, dim]``, for the classes that are among the labels.
-        biases: float64 ``[g, classes]``, as features far from zero need the digits.
+        weights: float64 ``[g, classes, dim]``, for the classes that are among the labels.
+        biases: float64 ``[g, classes]``.
         classes: The labels that the rows of the weights stand for, int64 ``[classes]``.
         best: Index of the highest score, with the largest penalty of equal ones.
         chosen: Index of the penalty that the rule chooses.
@@ -40,7 +40,7 @@ class GridFit:
     l2: NDArray[np.float64]
     val_accuracy: NDArray[np.float64]
     val_score: NDArray[np.float64]
-    weights: FloatArray
+    weights: NDArray[np.float64]
     biases: NDArray[np.float64]
     classes: LabelArray
     best: int
@@ -89,10 +89,9 @@ def fit_grid(  # noqa: PLR0913 (two labelled sets, and how to choose)
             f"training features {inputs.shape[1]}"
         )
     penalties, places = np.unique(positive(l2), return_inverse=True)
-    # Centred as float64, since float32 keeps few digits of what is far from zero.
     centre = inputs.mean(dim=0)
-    classes, fits = _fit_path((inputs - centre).float(), targets, penalties)
-    shifted = (val_inputs.to(inputs.device) - centre).float()
+    classes, fits = _fit_path(inputs - centre, targets, penalties)
+    shifted = val_inputs.to(inputs.device) - centre
     predicted = np.array([classes[fit.predict(shifted)].cpu().numpy() for fit in fits])[places]
     truth = val_targets.cpu().numpy()
 
@@ -109,7 +108,7 @@ def fit_grid(  # noqa: PLR0913 (two labelled sets, and how to choose)
         val_accuracy=scores("accuracy"),
         val_score=val_score,
         weights=weights,
-        biases=biases - weights @ centre.double().cpu().numpy(),
+        biases=biases - weights @ centre.cpu().numpy(),
         classes=classes.cpu().numpy(),
         best=best,
         chosen=best if rule == "best" else int(np.where(near, penalties[places], 0).argmax()),
@@ -130,7 +129,7 @@ def refit(
     # The path down to the chosen penalty is the quickest way to it.
     down_to = np.unique(grid.l2[grid.l2 >= grid.l2[grid.chosen]])
     classes, fits = _fit_path(*labelled(features, labels, "training"), down_to)
-    predicted: LabelArray = classes[fits[0].predict(tensor(test_features))].cpu().numpy()
+    predicted: LabelArray = classes[fits[0].predict(tensor(test_features).double())].cpu().numpy()
     return predicted
 
 

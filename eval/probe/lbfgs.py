@@ -46,7 +46,7 @@ class Memory:
             # The scale that fits the diagonal to the latest step (7.20).
             latest = self._pairs[-1][1]
             expected = dot(latest, self._inverse * latest)
-            # Of losses near float32's smallest, squares vanish.
+            # Of the smallest losses, squares vanish.
             self._scale = curvature / expected if expected else self._scale
 
     def times_inverse_hessian(self, gradient: Tensor) -> Tensor:

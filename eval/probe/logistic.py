@@ -8,6 +8,9 @@ are not penalised. Three things make it fast without changing the optimum:
 - Penalties are taken in descending order. Each starts at the best point of the line through the two
   solutions before it, with L-BFGS's memory of those, corrected for the change of penalty.
 - Scores are linear in the coefficients, so a line search needs no product of matrices.
+
+All is float64. In float32, the number of threads moves some predictions, and a penalty chosen by
+them (docs/decisions/0004-penalty-within-one-standard-error.md).
 """
 
 import math
@@ -38,11 +41,11 @@ _FLAT = 0.25
 
 _TRIALS = 12
 
-_EPSILON = 4 * torch.finfo(torch.float32).eps
+_EPSILON = 4 * torch.finfo(torch.float64).eps
 """Largest relative rounding error of a probability: an exponential, a sum and a division."""
 
-_ROUNDING = 1e-6
-"""Largest relative rounding error of the objective, in float32."""
+_ROUNDING = 1e-14
+"""Largest relative rounding error of the objective, in float64."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,15 @@ class Linear:
     """A linear classifier.
 
     Attributes:
-        weight: float32 ``[classes, dim]``.
-        bias: float32 ``[classes]``.
+        weight: float ``[classes, dim]``.
+        bias: float ``[classes]``.
     """
 
     weight: Tensor
     bias: Tensor
 
     def predict(self, features: Tensor) -> Tensor:
-        """Return class indices, int64 ``[n]``, of features, float32 ``[n, dim]``."""
+        """Return class indices, int64 ``[n]``, of features, float ``[n, dim]``."""
         return functional.linear(features, self.weight, self.bias).argmax(dim=1)
 
 
@@ -67,10 +70,10 @@ class _Point:
     """The objective at some coefficients.
 
     Attributes:
-        coefficients: float32 ``[dim + 1, classes]``, the intercepts last.
-        scores: The inputs times the coefficients without intercepts, float32 ``[n, classes]``.
+        coefficients: float64 ``[dim + 1, classes]``, the intercepts last.
+        scores: The inputs times the coefficients without intercepts, float64 ``[n, classes]``.
             Added to intercepts, weights under a large penalty would be lost in rounding.
-        residual: Probability minus one-hot label, float32 ``[n, classes]``.
+        residual: Probability minus one-hot label, float64 ``[n, classes]``.
         loss: The summed cross-entropy.
         penalty: Half of lambda times the squared weights.
     """
@@ -91,7 +94,7 @@ class Regression:
     """The problem for one set of labelled features.
 
     Args:
-        features: float32 ``[n, dim]``.
+        features: float64 ``[n, dim]``.
         labels: int64 ``[n]``; every class from 0 on has at least one.
     """
 

@@ -1,17 +1,23 @@
 """The linear probe's protocol: what it fits, what it chooses, and what it opens."""
 
+import json
 import warnings
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from bench.core.records import RunRecord
 from bench.plugins import evaluator_of
 from bench.plugins.evaluation import Evaluation
 from eval.linear_probe import LinearProbe
 from eval.probe.grid import Rule, fit_grid
+from tests.conftest import Bench
 from tests.support.views import View, blobs
 
 torch.set_num_threads(1)
@@ -112,3 +118,32 @@ def test_the_probe_of_penultimate_features_is_of_those(normalise: str) -> None:
     labels = np.concatenate([model.labels("train"), model.labels("val")])
     expected = predicted(both, labels, evaluation.chosen["l2"], test)
     assert (evaluation.predicted == expected).mean() > 0.98
+
+
+@pytest.mark.slow(minutes=1)
+def test_the_baseline_is_the_same_with_any_number_of_threads(
+    bench_process: Bench, tmp_path: Path
+) -> None:
+    study = tmp_path / "baselines.yaml"
+    tasks = ["aircraft", "cars", "flowers"]
+    grid = [{"product": {"task": tasks, "source": ["none"], "n": ["all"]}}]
+    study.write_text(json.dumps({"name": "baselines", "preset": "mini", "grid": grid}))
+
+    def baselines(threads: str) -> dict[str, Any]:
+        home = tmp_path / threads
+        words = ("sweep", str(study), "--on", "debug")
+        done = bench_process(*words, home_=home, OMP_NUM_THREADS=threads)
+        assert done.code == 0, done.err
+        found = {}
+        for path in home.glob("runs/*/record.json"):
+            record = msgspec.json.decode(path.read_bytes(), type=RunRecord)
+            predictions = pl.read_parquet(path.with_name("predictions.parquet"))
+            probe = [score for score in record.scores if score.evaluator == "linear-probe"]
+            predicted = predictions.filter(pl.col("evaluator") == "linear-probe").to_dicts()
+            found[record.spec.task] = probe, predicted
+        return found
+
+    one = baselines("1")
+    assert len(one) == 3
+    assert baselines("2") == one
+    assert baselines("4") == one

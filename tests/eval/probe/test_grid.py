@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.overrides import TorchFunctionMode
 
 from eval.probe.grid import PENALTIES, GridFit, fit_grid, within_one_error
+from tests.benchmarks.perf_probe import embeddings
 from tests.support.views import Data, blobs
 
 torch.set_num_threads(1)
@@ -338,3 +339,13 @@ def test_one_validation_image_does_not_decide() -> None:
     hits = np.ones((3, 400), dtype=bool)
     hits[1, :1] = hits[2, :2] = False
     assert within_one_error(hits, 0, labels, "accuracy").tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_in_the_features_moves_no_prediction(seed: int) -> None:
+    (x, y), (val_x, val_y) = (embeddings(800, 128, 8, 3 * seed + part) for part in (1, 2))
+    rounding = np.random.default_rng(5).uniform(-1e-7, 1e-7, x.shape)
+    moved = (x * (1 + rounding)).astype(np.float32)
+    left, right = (fit_grid(features, y, val_x, val_y) for features in (x, moved))
+    assert left.chosen == right.chosen
+    np.testing.assert_array_equal(left.val_accuracy, right.val_accuracy)
