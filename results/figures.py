@@ -35,10 +35,11 @@ STYLES = {
     "folder": Style("#009E73", "v"),
 }
 _GREY = "#EBEBEB"
+_DOTTED = (0, (1.5, 1.5))
 # Panels in a row.
 _MAX_ACROSS = 3
 # Columns of the legend, by panels in a row: its longest entry fills a single panel's width.
-_LEGEND_COLUMNS = {1: 1, 2: 3, 3: 6}
+_LEGEND_COLUMNS = {1: 1, 2: 3, 3: 5}
 # Intervals at one n are this factor apart.
 _INTERVAL_SHIFT = 1.04
 _SPARE_STYLES = [Style("#B8860B", "P"), Style("#56B4E9", "X"), Style("#CC79A7", "*")]
@@ -151,6 +152,14 @@ def _plot_line(axes: Axes, rows: pd.DataFrame, style: Style, shift: float) -> No
         markeredgewidth=0.6,
         linewidth=1.8,
     )
+    if _hides_epochs(rows).any():
+        trained = 100 * rows["trained_mean"]
+        axes.plot(used, trained, color=style.colour, linestyle=_DOTTED, linewidth=1.2)
+
+
+def _hides_epochs(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which means are not those of the best trained epochs."""
+    return (rows["trained_mean"] - rows["mean"]).abs() > 1e-9
 
 
 def _exhausted_at(adapted: pd.DataFrame) -> int | None:
@@ -184,6 +193,9 @@ def _legend(means: pd.DataFrame) -> list[Artist]:
     if (exhausted := _exhausted_at(adapted)) is not None:
         label = f"no more retrieved images than {format_size(exhausted)}"
         handles.append(Patch(color=_GREY, linewidth=0, label=label))
+    if _hides_epochs(adapted).any():
+        label = "dotted: best trained epoch"
+        handles.append(Line2D([], [], color="#777777", linestyle=_DOTTED, lw=1.2, label=label))
     if adapted["seeds"].max() > 1:
         label = f"band: lowest to highest of {_range(adapted['seeds'])} seeds"
         handles.append(Patch(color="#777777", alpha=0.3, linewidth=0, label=label))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ from results.fidelity import caution
 from results.labels import UNADAPTED, in_order
 
 LEGEND = "in %; ± standard deviation over seeds; [95 % interval over test images]"
+
+OTHER_EPOCHS = {", best trained epoch": "trained_mean", ", last epoch": "last_mean"}
+"""Endings of the columns for other epochs than the chosen one, and the means that they show."""
 
 _LATEX = str.maketrans(
     {
@@ -103,29 +107,42 @@ def text(means: pd.DataFrame) -> str:
     )
 
 
-def readable(means: pd.DataFrame) -> pd.DataFrame:
+def readable(means: pd.DataFrame, *, other_epochs: bool = False) -> pd.DataFrame:
     """Return rows of `results.database.queries.scaling` as text, one column per evaluator.
 
     A score with fewer seeds than others of its row says how many.
+
+    Args:
+        means: The rows.
+        other_epochs: Whether each evaluator has columns for its means at other epochs too.
     """
     seeds = means.groupby(["label", "n_used"])["seeds"].transform("max")
-    shown = pd.DataFrame(
-        {
-            "source": means["label"].replace(UNADAPTED, "unadapted"),
-            "n used": [format_size(int(n)) for n in means["n_used"]],
-            "seeds": seeds.astype(str),
-            "evaluator": means["evaluator"] + " " + means["metric"],
-            "cell": [
-                _cell(row, most) for row, most in zip(means.to_dict("records"), seeds, strict=True)
-            ],
-        }
+    keys = {
+        "source": means["label"].replace(UNADAPTED, "unadapted"),
+        "n used": [format_size(int(n)) for n in means["n_used"]],
+        "seeds": seeds.astype(str),
+    }
+    evaluators = means["evaluator"] + " " + means["metric"]
+    by_ending = {
+        "": [_cell(row, most) for row, most in zip(means.to_dict("records"), seeds, strict=True)]
+    }
+    # Records of earlier versions have the chosen epoch alone.
+    if other_epochs and means["last_mean"].notna().any():
+        by_ending |= {name: means[column].map(_mean) for name, column in OTHER_EPOCHS.items()}
+    shown = pd.concat(
+        pd.DataFrame({**keys, "column": evaluators + ending, "cell": cells})
+        for ending, cells in by_ending.items()
     )
-    keys = ["source", "n used", "seeds"]
-    cells = shown.pivot_table(index=keys, columns="evaluator", values="cell", aggfunc="first")
+    cells = shown.pivot_table(index=list(keys), columns="column", values="cell", aggfunc="first")
     # A pivot sorts its rows and columns as text; ours come by source and size, and by evaluator.
-    rows = pd.MultiIndex.from_frame(shown[keys].drop_duplicates())
-    ordered = cells.reindex(index=rows, columns=in_order(shown["evaluator"]))
+    rows = pd.MultiIndex.from_frame(shown[list(keys)].drop_duplicates())
+    columns = [name + ending for name in in_order(evaluators) for ending in by_ending]
+    ordered = cells.reindex(index=rows, columns=columns)
     return ordered.fillna("").reset_index().rename_axis(columns=None)
+
+
+def _mean(share: float) -> str:
+    return "" if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def _cell(row: dict[Hashable, Any], most: int) -> str:
@@ -143,14 +160,14 @@ def _lines(table: pd.DataFrame) -> list[list[str]]:
 def _markdown(table: Table) -> str:
     head, *body = (
         [cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in line]
-        for line in _lines(readable(table.means))
+        for line in _lines(readable(table.means, other_epochs=True))
     )
     rows = "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *body])
     return f"## {table.title}\n\n{rows}\n{table.legend}\n"
 
 
 def _latex(table: Table) -> str:
-    lines = _lines(readable(table.means))
+    lines = _lines(readable(table.means, other_epochs=True))
     head, *body = (" & ".join(cell.translate(_LATEX) for cell in line) for line in lines)
     rows = "".join(f"{line} \\\\\n" for line in body)
     return (

@@ -104,7 +104,7 @@ def _section(
     return head | {
         "conclusions": conclusions(connection, experiment),
         "plot": base64.b64encode(plots[1].read_bytes()).decode(),
-        "table": tables.readable(table.means),
+        "table": tables.readable(table.means, other_epochs=True),
         "seeds": what_seeds_varied(runs),
         "differences": pairs.readable(differences),
         "classes": classes.sentences(connection, experiment, in_order(runs["evaluator"])),

@@ -11,6 +11,20 @@ from results.tables import export
 from tests.support.records import write_run
 
 
+def test_exports_show_the_best_trained_epoch_and_the_last(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 1_000, right=150)  # Of an earlier version.
+    write_run(home, "synthetic", 1_000, right=100, trained=70)
+    for format_ in ("csv", "md"):
+        export(home, format_, tmp_path / format_)
+    synthetic = pl.read_csv(tmp_path / "csv").row(1, named=True)
+    means = [synthetic[name] for name in ("mean", "trained_mean", "last_mean")]
+    assert means == [0.5, 0.35, 0.35]
+    table = (tmp_path / "md").read_text()
+    assert "accuracy, best trained epoch | linear-probe accuracy, last epoch |" in table
+    assert "| 50.0 [43.0, 57.0] | 35.0 | 35.0 |" in table
+    assert "| 75.0 [68.0, 82.0] |  |  |" in table
+
+
 def test_exports_read_back(home: Home, tmp_path: Path) -> None:
     write_run(home, "retrieved", 1_000, right=150)
     for format_ in ("csv", "parquet", "md", "latex"):
