@@ -128,7 +128,9 @@ def readable(means: pd.DataFrame, *, other_epochs: bool = False) -> pd.DataFrame
     }
     # Records of earlier versions have the chosen epoch alone.
     if other_epochs and means["last_mean"].notna().any():
-        by_ending |= {name: means[column].map(_mean) for name, column in OTHER_EPOCHS.items()}
+        by_ending |= {
+            name: list(map(_mean, means[column])) for name, column in OTHER_EPOCHS.items()
+        }
     shown = pd.concat(
         pd.DataFrame({**keys, "column": evaluators + ending, "cell": cells})
         for ending, cells in by_ending.items()
