@@ -16,12 +16,11 @@ UNADAPTED = "none"
 ScoredAs = tuple[str, str]
 """A run and a name that it has scores under."""
 
-# Other images to learn from, not other hyper-parameters: validation data must not choose between
-# them.
-_OPTIONS = (
-    *("pool", "path", "parts", "generation.model"),
+VARIANT_OPTIONS = (
+    *("pool", "path", "parts", "of", "generation.model"),
     *("captions.writer", "captions.options.model"),
 )
+"""Other images to learn from, not other hyper-parameters: validation data must not choose."""
 
 # The evaluators of Geng 2024.
 _FIRST = ("linear-probe", "zero-shot")
@@ -29,26 +28,35 @@ _FIRST = ("linear-probe", "zero-shot")
 
 def variant(spec: RunSpec) -> Json:
     """Return what makes a run's images an experiment of their own; nothing for no images."""
-    return {} if spec.source == "none" else {**_image_options(spec.options), "order": spec.order}
+    return {} if spec.source == UNADAPTED else {**_image_options(spec.options), "order": spec.order}
 
 
 def labels(records: Iterable[RunRecord]) -> dict[str, str]:
     """Return each run's label: its source, and what tells variants apart where there are several.
 
+    Where the runs of an experiment were selected by several evaluators, the label says by which:
+    one curve never shows models of two selections.
+
     Returns:
         Run id to label.
     """
     groups: dict[tuple[str, ...], list[RunRecord]] = defaultdict(list)
+    selectors: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for record in records:
         spec = record.spec
-        groups[spec.preset, spec.task, spec.model, spec.objective, spec.source].append(record)
+        experiment = (spec.preset, spec.task, spec.model, spec.objective)
+        groups[*experiment, spec.source].append(record)
+        if spec.source != UNADAPTED:
+            selectors[experiment].add(spec.train.select_by)
     by_run: dict[str, str] = {}
-    for group in groups.values():
+    for (*shared, source), group in groups.items():
         variants = {record.run_id: variant(record.spec) for record in group}
         texts = _texts({canonical_json(one): one for one in variants.values()})
+        several = source != UNADAPTED and len(selectors[tuple(shared)]) > 1
         for record in group:
-            text = texts[canonical_json(variants[record.run_id])]
-            by_run[record.run_id] = f"{record.spec.source} {text}".strip()
+            words = [source, texts[canonical_json(variants[record.run_id])]]
+            words += [f"select_by={record.spec.train.select_by}"] if several else []
+            by_run[record.run_id] = " ".join(filter(None, words))
     return by_run
 
 
@@ -72,9 +80,16 @@ def evaluator_labels(records: Iterable[RunRecord]) -> dict[ScoredAs, str]:
         names = sorted(differing([options for _, options in group]))
         for record, options in group:
             words = [f"{option}={options[option]}" for option in names if option in options]
-            for scored in _scored_as(record, name) if words else ():
+            for scored in scored_as(record, name) if words else ():
                 by_evaluator[record.run_id, scored] = " ".join([scored, *words])
     return by_evaluator
+
+
+def scored_as(record: RunRecord, evaluator: str) -> set[str]:
+    """Return the names that an evaluator's scores have: its own, or its parts'."""
+    others = set(record.spec.evaluators) - {evaluator}
+    names = {score.evaluator for score in record.scores} - others
+    return {name for name in names if name == evaluator or name.startswith(f"{evaluator}-")}
 
 
 def in_order(evaluators: Iterable[str]) -> list[str]:
@@ -95,7 +110,7 @@ def _place(label: str) -> tuple[int, str]:
 
 def _image_options(options: Json) -> Json:
     """Return the options that decide which images; those of a mixture's parts as PART.OPTION."""
-    values = {name: value_at(options, name) for name in _OPTIONS}
+    values = {name: value_at(options, name) for name in VARIANT_OPTIONS}
     chosen = {name: value for name, value in values.items() if value is not None}
     parts = options.get("options")
     for part, inner in parts.items() if isinstance(parts, dict) else ():
@@ -122,10 +137,3 @@ def _short(value: object) -> str:
     if isinstance(value, dict):
         return ":".join(str(value[name]) for name in sorted(value))
     return PurePath(str(value)).name
-
-
-def _scored_as(record: RunRecord, evaluator: str) -> set[str]:
-    """Return the names that an evaluator's scores have: its own, or its parts'."""
-    others = set(record.spec.evaluators) - {evaluator}
-    names = {score.evaluator for score in record.scores} - others
-    return {name for name in names if name == evaluator or name.startswith(f"{evaluator}-")}

@@ -19,7 +19,7 @@ def differences(specs: Sequence[RunSpec]) -> list[dict[str, object]]:
     keys = [_key(spec) for spec in specs]
     distinct = dict(zip(keys, specs, strict=True))
     settings = {key: _settings(spec) for key, spec in distinct.items()}
-    options = {key: dict(_leaves(spec.options, "source")) for key, spec in distinct.items()}
+    options = {key: dict(leaves(spec.options, "source")) for key, spec in distinct.items()}
     by_source: dict[str, list[dict[str, object]]] = defaultdict(list)
     for key, spec in distinct.items():
         by_source[spec.source].append(options[key])
@@ -47,6 +47,16 @@ def differing(variants: Sequence[Mapping[str, object]]) -> list[str]:
     return [name for name in names if len({value(variant, name) for variant in variants}) > 1]
 
 
+def leaves(values: Json, within: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the dotted name and the value of everything in nested mappings."""
+    for name, value in values.items():
+        path = f"{within}.{name}" if within else name
+        if isinstance(value, dict) and value:
+            yield from leaves(value, path)
+        else:
+            yield path, value
+
+
 def _key(spec: RunSpec) -> tuple[object, ...]:
     # Specs of a study share their equal parts; equal parts that are not one object cost time alone.
     shared = (id(spec.options), id(spec.train), id(spec.evaluators))
@@ -55,13 +65,4 @@ def _key(spec: RunSpec) -> tuple[object, ...]:
 
 def _settings(spec: RunSpec) -> dict[str, object]:
     values: Json = {name: msgspec.to_builtins(getattr(spec, name)) for name in _PARTS}
-    return dict(_leaves(values))
-
-
-def _leaves(values: Json, within: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in values.items():
-        path = f"{within}.{name}" if within else name
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, path)
-        else:
-            yield path, value
+    return dict(leaves(values))

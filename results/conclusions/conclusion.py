@@ -95,7 +95,7 @@ def conclusions(
         trained = at_trained_epoch(connection, experiment, means)
         return [_nothing_changed(experiment, unchanged), *trained]
     findings = _Findings()
-    for arms in product(_labels(means, "retrieved"), _labels(means, "synthetic")):
+    for arms in _arms(means, findings):
         findings.gaps += _not_compared(means, arms)
         if not unchanged >= set(arms):  # Else both are the unadapted model.
             _compare(connection, experiment, means, arms, findings)
@@ -125,6 +125,19 @@ def left_out(connection: Connection, experiment: Experiment) -> str:
         f"{runs} left out, of another version of {experiment.task} or of "
         f"{PurePath(experiment.model).name}'s weights than the latest run."
     )
+
+
+def _arms(means: pd.DataFrame, findings: _Findings) -> list[tuple[str, str]]:
+    """Return the pairs of arms to compare; never models that two evaluators selected."""
+    select_by = dict(zip(means["label"], means["select_by"], strict=True))
+    pairs = list(product(_labels(means, "retrieved"), _labels(means, "synthetic")))
+    alike = [
+        arms for arms in pairs if len({select_by[arm] for arm in arms if arm in select_by}) < 2
+    ]
+    if not alike:
+        a, b = pairs[0]
+        findings.gaps.append(f"No evaluator selected both {a} and {b} images: not compared.")
+    return alike
 
 
 def _labels(means: pd.DataFrame, source: str) -> list[str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.core.json_values import Json, canonical_json
 from bench.core.size import format_size
-from results.database.rows import parse_json
 from results.wording import percent, sentence
 
 if TYPE_CHECKING:
@@ -28,12 +26,11 @@ def what_seeds_varied(runs: pd.DataFrame) -> list[str]:
         runs: Rows of `results.database.queries.selected_runs`.
     """
     adapted = runs[runs["n_used"] > 0].drop_duplicates("run_id")
-    sampled = adapted.assign(sample=adapted["options"].map(_source_seeds))
     sentences = []
-    for label, of_label in sampled.groupby("label"):
+    for label, of_label in adapted.groupby("label"):
         by_n = of_label.groupby("n_asked", dropna=False)
         sentences += [sentence(f"{label} images: {text}") for _, at_n in by_n for text in _at(at_n)]
-        if (samples := of_label["sample"].nunique()) > 1:
+        if (samples := of_label["source_seeds"].nunique()) > 1:
             text = f"{label} images: {samples} seeds of the source, each with images of its own"
             sentences.append(sentence(text))
     return sentences
@@ -41,7 +38,7 @@ def what_seeds_varied(runs: pd.DataFrame) -> list[str]:
 
 def _at(runs: pd.DataFrame) -> Iterator[str]:
     """Yield what seeds varied at one n, if they had the same or nearly the same images."""
-    if runs["seed"].nunique() < 2 or runs["sample"].nunique() == len(runs):
+    if runs["seed"].nunique() < 2 or runs["source_seeds"].nunique() == len(runs):
         return
     share = float((runs["n_used"] / runs["n_kept"]).min())
     n = f"at n = {format_size(int(runs['n_used'].max()))}"
@@ -52,15 +49,3 @@ def _at(runs: pd.DataFrame) -> Iterator[str]:
             f"{n} a seed varied little but the order of training, as {percent(share)} of those "
             "kept are used"
         )
-
-
-def _source_seeds(options: str) -> bytes:
-    """Return the seeds of a run's source and of its parts, comparable."""
-    return canonical_json(_seeds(parse_json(options)))
-
-
-def _seeds(options: Json) -> Json:
-    parts = options.get("options")
-    inner = parts if isinstance(parts, dict) else {}
-    of_parts = {name: _seeds(part) for name, part in inner.items() if isinstance(part, dict)}
-    return {"seed": options.get("seed"), **of_parts}

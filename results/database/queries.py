@@ -23,17 +23,37 @@ def experiments(connection: Connection) -> list[Experiment]:
 
 
 def selected_runs(connection: Connection, experiment: Experiment) -> pd.DataFrame:
-    """Return, per label, n, seed and evaluator, the run that validation data chose.
+    """Return, per label, n, replicate and evaluator, the run of the setting that was chosen.
 
     The unadapted baseline (source ``none``) is every objective's.
     """
     return _frame(connection, "selected_runs", experiment)
 
 
-def scaling(connection: Connection, experiment: Experiment) -> pd.DataFrame:
-    """Return the mean score per label, evaluator and number of images used.
+def settings(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return every setting of each label, what it was compared by, and which was chosen.
 
-    The spread over seeds (``seed_*``) and the interval for the choice of test images (``test_low``,
+    Columns: ``label``; ``selector``, JSON of the evaluator that selected, with its options; ``n``,
+    empty where one setting is chosen for all; ``setting``, JSON of what
+    differs within the label; ``select_by``; ``competes``, whether it was answered in as many cells
+    (an n asked and a replicate) as any, and how many do (``candidates``); ``cells_answered`` of
+    ``cells_asked``; the mean ``validation`` score over the ``cells_compared`` that all competitors
+    finished; ``is_chosen``.
+    """
+    return _frame(connection, "settings", experiment)
+
+
+def settings_rule(connection: Connection) -> str:
+    """Return how often the setting of an arm was chosen: ``once`` or ``per-n``."""
+    row = connection.execute(statement("settings_rule")).fetchone()
+    return str(row[0]) if row else ""
+
+
+def scaling(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return the mean score per label, evaluator and n asked (``n_asked``; none for ``all``).
+
+    ``n_used`` is the mean number of images used, from ``n_used_min`` to ``n_used_max``. The spread
+    over seeds (``seed_*``) and the interval for the choice of test images (``test_low``,
     ``test_high``, the mean of the runs' intervals) are two things, in columns of their own.
     """
     return _frame(connection, "scaling", experiment)
@@ -51,7 +71,9 @@ def answers(
 
     A row is an image that all runs answered (its ``key`` and ``class``), a column a selected run
     (its label as ``arm``, ``n_used`` and ``seed``), of one n or of all. They are answers at the
-    chosen epoch or at the best trained one; the unadapted model has but one.
+    chosen epoch or at the best trained one; the unadapted model has but one. As in `scaling`,
+    ``n_used`` is the n asked for, and for ``all`` the mean number used; ``seed`` is the number of
+    the replicate.
     """
     asked = {"evaluator": evaluator, "arms": arms, "n": n, "at_epoch": at_epoch}
     long = _frame(connection, "answers", experiment, **asked)
@@ -69,9 +91,10 @@ def class_accuracies(
 
 
 def missing_runs(connection: Connection, experiment: Experiment) -> pd.DataFrame:
-    """Return the combinations of label, n and seed without a current run, and why.
+    """Return the combinations of label, n and seed without a run of the chosen setting, and why.
 
     Every label of the experiment is expected at every n and seed that any of them was asked for.
+    ``of_another_setting`` says whether there is a run that was not chosen.
     """
     return _frame(connection, "missing_runs", experiment)
 

@@ -9,22 +9,26 @@ from bench.core.json_values import Json, canonical_json
 from bench.core.records import RunRecord
 from bench.core.specs import RunSpec
 from results.fidelity import recorded
-from results.labels import ScoredAs, variant
+from results.labels import ScoredAs, scored_as, variant
+from results.settings import source_seeds
 
 Row = dict[str, Any]
 
 
-def run_row(record: RunRecord, label: str) -> Row:
+def run_row(record: RunRecord, label: str, setting: Json) -> Row:
     """Return the one row that describes a run; what has no column of its own stays JSON.
 
     Args:
         record: The run's record.
         label: What `results.labels.labels` calls its line.
+        setting: What `results.settings.settings` returns for it.
     """
-    return {"label": label, **_spec_row(record.spec), **_outcome_row(record)}
+    named = {"label": label, "setting": canonical_json(setting).decode()}
+    return {**named, **_spec_row(record.spec), **_outcome_row(record)}
 
 
 def _spec_row(spec: RunSpec) -> Row:
+    by = spec.train.select_by
     return {
         "preset": spec.preset,
         "task": spec.task,
@@ -32,6 +36,9 @@ def _spec_row(spec: RunSpec) -> Row:
         "options": _json(spec.options),
         "n_asked": spec.n,
         "seed": spec.seed,
+        "source_seeds": canonical_json(source_seeds(spec)).decode(),
+        "select_by": by,
+        "selector": canonical_json({by: spec.evaluators.get(by, {})}).decode(),
         "image_order": spec.order,
         "variant": canonical_json(variant(spec)).decode(),
         "model": spec.model,
@@ -82,6 +89,7 @@ def score_rows(record: RunRecord, by_evaluator: Mapping[ScoredAs, str]) -> Itera
         record: The run's record.
         by_evaluator: What `results.labels.evaluator_labels` calls its evaluators.
     """
+    selecting = scored_as(record, record.spec.train.select_by)
     for score in record.scores:
         row = msgspec.structs.asdict(score)
         yield {
@@ -90,6 +98,7 @@ def score_rows(record: RunRecord, by_evaluator: Mapping[ScoredAs, str]) -> Itera
             "evaluator": by_evaluator.get((record.run_id, score.evaluator), score.evaluator),
             "chosen": _json(score.chosen),
             "trials": _json(score.trials),
+            "selects": score.evaluator in selecting,
         }
 
 

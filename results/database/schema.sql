@@ -1,10 +1,16 @@
--- The database file. The views are kept in it, so that whoever opens it gets the selection and the
--- means that the report shows.
+-- The database file: the tables that records are put into, and then, of their rows, the selection
+-- and the means that the report shows. Whoever opens the file gets them too.
+
+-- name: tables
+
+-- What `bench collect` was asked: whether a setting is chosen `once` for an arm, or `per-n`.
+CREATE TABLE asked_for (settings VARCHAR);
 
 CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY, status VARCHAR, error VARCHAR, too_few_images BOOLEAN,
     preset VARCHAR, task VARCHAR, source VARCHAR, label VARCHAR, options JSON, n_asked BIGINT,
-    seed BIGINT, image_order VARCHAR, variant JSON, model VARCHAR, fingerprints VARCHAR,
+    seed BIGINT, source_seeds VARCHAR, setting VARCHAR, select_by VARCHAR, selector VARCHAR,
+    image_order VARCHAR, variant JSON, model VARCHAR, fingerprints VARCHAR,
     objective VARCHAR,
     lr DOUBLE, epochs BIGINT, batch_size BIGINT, train JSON, evaluators JSON,
     n_matched BIGINT, n_fetched BIGINT, n_kept BIGINT, n_used BIGINT, image_set VARCHAR,
@@ -15,13 +21,16 @@ CREATE TABLE runs (
 
 CREATE TABLE scores (
     run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, metric VARCHAR,
-    value DOUBLE, n BIGINT, ci_low DOUBLE, ci_high DOUBLE, chosen JSON, trials JSON);
+    value DOUBLE, n BIGINT, ci_low DOUBLE, ci_high DOUBLE, chosen JSON, trials JSON,
+    selects BOOLEAN);
 
 CREATE TABLE stage_counts (run_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBLE);
 
 CREATE TABLE predictions (
     run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, key VARCHAR, label BIGINT,
     predicted BIGINT);
+
+-- name: selection
 
 -- The metric that an experiment's latest run was selected by, and its fingerprints of the task and
 -- of the adapted model, which a name alone does not fix.
@@ -36,47 +45,119 @@ CREATE VIEW current AS
 SELECT runs.*, metric
 FROM runs JOIN latest USING (preset, task, model, fingerprints) WHERE status = 'done';
 
--- Of the runs that differ only in hyper-parameters (learning rate, tau, batch size, any option of
--- the source that is not in `variant`), the one with the best VALIDATION score in the latest
--- metric; test scores play no part. The unadapted baseline (source `none`) had no objective,
--- whatever its spec says. The second QUALIFY drops `--n all` where it is the same number of images
--- as another run's n.
-CREATE VIEW selected AS
+-- What was asked for with the latest fingerprints, finished or not. Settings (`setting` holds what
+-- differs within an arm) are compared in cells: an n asked for and a replicate. `validation` is the
+-- score of the evaluator that selects. The unadapted baseline (source `none`) had no objective,
+-- whatever its spec says.
+CREATE VIEW asked AS
+SELECT runs.* REPLACE (if(source = 'none', '', objective) AS objective), metric, validation,
+       coalesce(n_asked::VARCHAR, 'all') AS n_text,
+       concat_ws(' ', n_text, seed, source_seeds) AS cell,
+       {'preset': preset, 'task': task, 'model': model, 'objective': objective, 'label': label,
+        'selector': selector, 'n': if(asked_for.settings = 'per-n', n_text, '')} AS arm
+FROM runs JOIN latest USING (preset, task, model, fingerprints)
+CROSS JOIN asked_for
+LEFT JOIN (
+    SELECT run_id, metric, avg(value) AS validation FROM scores
+    WHERE selects AND split = 'val' AND at_epoch = 'chosen' GROUP BY ALL
+) USING (run_id, metric);
+
+-- Every setting of an arm. Those compete that were answered in most cells, which is all where one
+-- is complete; a cell with too few images is an answer too. The best mean validation score over
+-- the cells that all of them finished is chosen; equal ones (to 9 digits, which adding up in
+-- another order leaves alone) by name. Test scores play no part, nor does a single seed. An arm
+-- without a finished run is left out.
+CREATE TABLE settings AS
+WITH cells AS (
+    SELECT arm, setting, cell, any_value(select_by) AS select_by,
+           arg_max(validation, (n_kept, started, run_id)) FILTER (status = 'done') AS validation,
+           bool_or(status = 'done') AS finished,
+           bool_or(status = 'done' OR too_few_images) AS answered
+    FROM asked GROUP BY ALL
+), covers AS (
+    SELECT arm, setting, any_value(select_by) AS select_by,
+           count(*) FILTER (answered) AS cells_answered, bool_or(finished) AS finished
+    FROM cells GROUP BY ALL
+), rivals AS (
+    SELECT *, cells_answered = max(cells_answered) OVER (PARTITION BY arm) AS competes FROM covers
+), counted AS (
+    SELECT *, count(*) FILTER (competes) OVER (PARTITION BY arm) AS candidates FROM rivals
+), common AS (
+    SELECT arm, cell FROM cells JOIN counted USING (arm, setting) WHERE competes
+    GROUP BY ALL HAVING count(validation) = any_value(candidates)
+), means AS (
+    SELECT arm, setting, count(*) AS cells_compared, round(avg(validation), 9) AS validation
+    FROM cells SEMI JOIN common USING (arm, cell) GROUP BY ALL
+), asked_cells AS (
+    SELECT arm, count(DISTINCT cell) AS cells_asked FROM cells GROUP BY ALL
+)
+SELECT arm, setting, select_by, competes, candidates, cells_answered, cells_asked,
+       coalesce(cells_compared, 0) AS cells_compared, validation,
+       row_number() OVER (
+           PARTITION BY arm ORDER BY competes DESC, validation DESC NULLS LAST, setting
+       ) = 1 AS is_chosen
+FROM counted JOIN asked_cells USING (arm) LEFT JOIN means USING (arm, setting)
+QUALIFY bool_or(finished) OVER (PARTITION BY arm);
+
+-- The runs of the chosen settings, with their scores by every evaluator: one model a point. Of
+-- several runs in a cell, which differ in how they were judged or executed, the one whose set of
+-- images is largest, then the latest. Where an evaluator selected some runs with other options, a
+-- curve shows those of the options that selected most. `--n all` is dropped where it is the same
+-- number of images as another run's n. `n_point` is the mean number of images used; a replicate is
+-- a seed and a rank among the seeds that an arm's source had.
+CREATE TABLE selected AS
 WITH scored AS (
-    SELECT current.* REPLACE (if(source = 'none', '', objective) AS objective),
-           TRY_CAST(current.selection ->> 'epoch' AS DOUBLE) AS epoch,
+    SELECT asked.* EXCLUDE (validation),
+           TRY_CAST(asked.selection ->> 'epoch' AS DOUBLE) AS epoch, candidates,
            test.evaluator, validation.value AS validation,
            test.value AS test, test.n AS test_images, test.ci_low, test.ci_high, test.chosen,
-           TRY_CAST(current.selection ->> 'trained_epoch' AS DOUBLE) AS trained_epoch,
-           TRY_CAST(current.selection ->> 'last_epoch' AS DOUBLE) AS last_epoch,
-           trained.value AS trained_test, last.value AS last_test
-    FROM current
+           TRY_CAST(asked.selection ->> 'trained_epoch' AS DOUBLE) AS trained_epoch,
+           TRY_CAST(asked.selection ->> 'last_epoch' AS DOUBLE) AS last_epoch,
+           trained.value AS trained_test, last.value AS last_test,
+           count(*) OVER (
+               PARTITION BY preset, task, model, objective, label, test.evaluator, selector
+           ) AS runs_of_selector
+    FROM asked JOIN settings USING (arm, setting)
     JOIN scores AS test USING (run_id, metric)
-    LEFT JOIN scores AS validation ON validation.run_id = current.run_id
+    LEFT JOIN scores AS validation ON validation.run_id = asked.run_id
         AND validation.evaluator = test.evaluator AND validation.metric = test.metric
         AND validation.split = 'val' AND validation.at_epoch = 'chosen'
-    LEFT JOIN scores AS trained ON trained.run_id = current.run_id
+    LEFT JOIN scores AS trained ON trained.run_id = asked.run_id
         AND trained.evaluator = test.evaluator AND trained.metric = test.metric
         AND trained.split = 'test' AND trained.at_epoch = 'trained'
-    LEFT JOIN scores AS last ON last.run_id = current.run_id
+    LEFT JOIN scores AS last ON last.run_id = asked.run_id
         AND last.evaluator = test.evaluator AND last.metric = test.metric
         AND last.split = 'test' AND last.at_epoch = 'last'
-    WHERE test.split = 'test' AND test.at_epoch = 'chosen'
-), best AS (
-    SELECT *, count(*) OVER candidates AS candidates FROM scored
-    WINDOW candidates AS (
-        PARTITION BY preset, task, model, objective, source, variant, seed, evaluator, n_asked)
-    QUALIFY row_number() OVER (candidates ORDER BY validation DESC NULLS LAST, run_id) = 1
+    WHERE is_chosen AND status = 'done' AND test.split = 'test' AND test.at_epoch = 'chosen'
+), of_one_selector AS (
+    SELECT * FROM scored
+    QUALIFY selector = arg_max(selector, (runs_of_selector, started, run_id)) OVER (
+        PARTITION BY preset, task, model, objective, label, evaluator)
+), one_a_cell AS (
+    SELECT * FROM of_one_selector
+    QUALIFY row_number() OVER (
+        PARTITION BY preset, task, model, objective, label, evaluator, cell
+        ORDER BY n_kept DESC, started DESC, run_id) = 1
+), distinct_n AS (
+    SELECT *, dense_rank() OVER (
+        PARTITION BY preset, task, model, objective, label ORDER BY source_seeds) AS source_rank
+    FROM one_a_cell
+    QUALIFY n_asked IS NOT NULL OR count(n_asked) OVER (
+        PARTITION BY preset, task, model, objective, label, evaluator, seed, source_seeds, n_used
+    ) = 0
 )
-SELECT * FROM best
-QUALIFY row_number() OVER (
-    PARTITION BY preset, task, model, objective, source, variant, seed, evaluator, n_used
-    ORDER BY validation DESC NULLS LAST, run_id) = 1;
+SELECT * EXCLUDE (source_rank, n_text, cell, runs_of_selector),
+       round(avg(n_used) OVER (
+           PARTITION BY preset, task, model, objective, label, n_asked))::BIGINT AS n_point,
+       dense_rank() OVER (
+           PARTITION BY preset, task, model ORDER BY seed, source_rank) - 1 AS replicate
+FROM distinct_n;
 
 -- The means of what was selected; `per-class` scores are left out where they repeat `zero-shot`.
 CREATE VIEW scaling AS
-SELECT preset, task, model, objective, source, variant, label, evaluator, metric, n_used,
-       count(*) AS seeds, avg(test) AS mean,
+SELECT preset, task, model, objective, source, variant, label, evaluator, metric, n_asked,
+       n_point AS n_used, min(selected.n_used) AS n_used_min, max(selected.n_used) AS n_used_max,
+       select_by, setting, (FROM asked_for) AS settings_chosen, count(*) AS seeds, avg(test) AS mean,
        min(test) AS seed_min, max(test) AS seed_max, stddev_samp(test) AS seed_std,
        avg(ci_low) AS test_low, avg(ci_high) AS test_high, max(test_images) AS test_images,
        max(n_kept) AS n_kept,
@@ -89,8 +170,9 @@ GROUP BY ALL;
 -- What the selected runs answered to the test images, at the chosen and at the best trained epoch.
 -- Where these are one, a run keeps its predictions once.
 CREATE VIEW answers AS
-SELECT preset, task, model, objective, source, selected.label, evaluator, metric, n_used, seed,
-       wanted.at_epoch, key, predictions.label AS class, (class = predicted)::DOUBLE AS correct
+SELECT preset, task, model, objective, source, selected.label, evaluator, metric,
+       n_point AS n_used, replicate AS seed, wanted.at_epoch, key, predictions.label AS class,
+       (class = predicted)::DOUBLE AS correct
 FROM predictions JOIN selected USING (run_id, evaluator)
 JOIN (VALUES ('chosen'), ('trained')) AS wanted(at_epoch)
     ON predictions.at_epoch = if(source = 'none' OR epoch = trained_epoch,

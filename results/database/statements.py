@@ -7,19 +7,18 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent
 
 
-@cache
-def schema() -> str:
-    """Return what creates the tables and views."""
-    return (_FOLDER / "schema.sql").read_text("utf-8")
+def schema(part: str) -> str:
+    """Return what creates the ``tables`` for records, or the ``selection`` of what is in them."""
+    return _named("schema.sql")[part]
 
 
 def statement(name: str) -> str:
     """Return the statement that ``-- name: NAME`` stands above."""
-    return _statements()[name]
+    return _named("statements.sql")[name]
 
 
 @cache
-def _statements() -> dict[str, str]:
-    text = (_FOLDER / "statements.sql").read_text("utf-8")
+def _named(file: str) -> dict[str, str]:
+    text = (_FOLDER / file).read_text("utf-8")
     _, *parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))

@@ -1,5 +1,8 @@
 -- Every statement that is put to the database, by name.
 
+-- name: insert_asked_for
+INSERT INTO asked_for VALUES ($settings)
+
 -- name: insert_runs
 INSERT INTO runs BY NAME SELECT * FROM incoming
 
@@ -34,6 +37,14 @@ WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($object
 ORDER BY source <> 'none', label, n_used, seed,
     regexp_replace(evaluator, '[0-9]+', '', 'g'), length(evaluator), evaluator
 
+-- name: settings
+SELECT arm.label AS label, arm.selector AS selector, arm.n AS n, settings.* EXCLUDE (arm) FROM settings
+WHERE (arm.preset, arm.task, arm.model, arm.objective) = ($preset, $task, $model, $objective)
+ORDER BY label, selector, TRY_CAST(n AS BIGINT), is_chosen DESC, validation DESC NULLS LAST, setting
+
+-- name: settings_rule
+FROM asked_for
+
 -- name: scaling
 SELECT * FROM scaling
 WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
@@ -54,21 +65,24 @@ AND evaluator = $evaluator AND at_epoch = 'chosen'
 GROUP BY ALL ORDER BY ALL
 
 -- name: missing_runs
-WITH asked AS (
-    SELECT *, run_id IN (SELECT run_id FROM current) AS current
+WITH refused AS (
+    SELECT run_id FROM asked JOIN settings USING (arm, setting) WHERE NOT is_chosen
+), wanted AS (
+    SELECT *, run_id IN (SELECT run_id FROM current) AS current,
+           run_id IN (FROM refused) AS refused
     FROM runs WHERE source <> 'none'
     AND (preset, task, model, objective) = ($preset, $task, $model, $objective)
 )
 SELECT label, n_asked, seed,
-       coalesce(any_value(asked.error) FILTER (status = 'failed'), '') AS error,
-       coalesce(bool_or(too_few_images), false) AS too_few_images,
-       any_value(kept) AS kept
-FROM (SELECT label, max(n_kept) AS kept FROM asked GROUP BY label)
-CROSS JOIN (SELECT DISTINCT n_asked FROM asked WHERE n_asked IS NOT NULL)
-CROSS JOIN (SELECT DISTINCT seed FROM asked)
-LEFT JOIN asked USING (label, n_asked, seed)
+       coalesce(any_value(wanted.error) FILTER (status = 'failed' AND NOT refused), '') AS error,
+       coalesce(bool_or(too_few_images AND NOT refused), false) AS too_few_images,
+       count(*) FILTER (wanted.current) > 0 AS of_another_setting, any_value(kept) AS kept
+FROM (SELECT label, max(n_kept) AS kept FROM wanted GROUP BY label)
+CROSS JOIN (SELECT DISTINCT n_asked FROM wanted WHERE n_asked IS NOT NULL)
+CROSS JOIN (SELECT DISTINCT seed FROM wanted)
+LEFT JOIN wanted USING (label, n_asked, seed)
 GROUP BY label, n_asked, seed
-HAVING count(*) FILTER (asked.current) = 0
+HAVING count(*) FILTER (wanted.current AND NOT refused) = 0
 ORDER BY label, n_asked, seed
 
 -- name: image_counts

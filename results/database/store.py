@@ -1,29 +1,50 @@
 """The results database: one DuckDB file, rebuilt from the runs' records, which are the truth."""
 
+from __future__ import annotations
+
 import glob
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import duckdb
 import msgspec
 import polars as pl
 
 from bench.core.errors import BenchError
+from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.records import RunRecord, SchemaVersion
 from results.database.rows import run_row, score_rows, stage_count_rows
 from results.database.statements import schema, statement
 from results.labels import ScoredAs, evaluator_labels, labels
+from results.settings import settings as settings_of
 
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
 
 (_SCHEMA_VERSION,) = get_args(SchemaVersion)
 _EVALUATOR_LABELS = {"run_id": pl.String, "evaluator": pl.String, "label": pl.String}
+
+
+Choice = Literal["once", "per-n"]
+"""How often the setting of an arm is chosen."""
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What depends on all records together: run id to label and to setting; evaluators' labels."""
+
+    of_run: dict[str, str]
+    settings: dict[str, Json]
+    of_evaluator: dict[ScoredAs, str]
+
+    @classmethod
+    def of(cls, records: Collection[RunRecord]) -> _Names:
+        return cls(labels(records), settings_of(records), evaluator_labels(records))
 
 
 @dataclass(frozen=True)
@@ -41,8 +62,13 @@ class Collected:
     skipped: list[str]
 
 
-def collect(home: Home) -> Collected:
+def collect(home: Home, settings: Choice = "once") -> Collected:
     """Rebuild the database from every record; readers see the old file or the new one.
+
+    Args:
+        home: Where the records are.
+        settings: Whether the setting of an arm is chosen once, by the mean over all n, or at each
+            n.
 
     Raises:
         BenchError: If there is no record, or the database cannot be written.
@@ -55,7 +81,7 @@ def collect(home: Home) -> Collected:
     try:
         with tempfile.TemporaryDirectory(dir=home.root, prefix=".collect-") as folder:
             rebuilt = Path(folder) / home.database.name
-            read, skipped = _build(rebuilt, paths)
+            read, skipped = _build(rebuilt, paths, settings)
             # A write-ahead log that somebody's own session left would be replayed onto our file.
             home.database.with_name(f"{home.database.name}.wal").unlink(missing_ok=True)
             rebuilt.replace(home.database)
@@ -79,7 +105,7 @@ def reading(home: Home) -> Iterator[Connection]:
         yield connection
 
 
-def _build(database: Path, paths: Sequence[Path]) -> tuple[int, list[str]]:
+def _build(database: Path, paths: Sequence[Path], settings: Choice) -> tuple[int, list[str]]:
     records: dict[Path, RunRecord] = {}
     skipped: list[tuple[Path, str]] = []
     for path in paths:
@@ -89,16 +115,15 @@ def _build(database: Path, paths: Sequence[Path]) -> tuple[int, list[str]]:
             skipped.append((path, str(error)))
     # Tables have no order; not keeping one makes loading parallel.
     with duckdb.connect(database, config={"preserve_insertion_order": False}) as connection:
-        connection.execute(schema())
-        by_run, by_evaluator = labels(records.values()), evaluator_labels(records.values())
+        connection.execute(schema("tables"))
+        connection.execute(statement("insert_asked_for"), {"settings": settings})
+        names = _Names.of(records.values())
         refused = _insert(
             list(records),
-            lambda some: _insert_records(
-                connection, [records[path] for path in some], by_run, by_evaluator
-            ),
+            lambda some: _insert_records(connection, [records[path] for path in some], names),
         )
         accepted = records.keys() - {path for path, _ in refused}
-        rows = [(*scored_as, label) for scored_as, label in by_evaluator.items()]
+        rows = [(*scored_as, label) for scored_as, label in names.of_evaluator.items()]
         renamed = pl.DataFrame(rows, _EVALUATOR_LABELS, orient="row")
         connection.register("evaluator_labels", renamed)
         predictions = [path.with_name("predictions.parquet") for path in sorted(accepted)]
@@ -106,6 +131,7 @@ def _build(database: Path, paths: Sequence[Path]) -> tuple[int, list[str]]:
             [path for path in predictions if path.is_file()],
             lambda some: _insert_predictions(connection, some),
         )
+        connection.execute(schema("selection"))
     return len(accepted), [f"{path}: {' '.join(reason.split())}" for path, reason in skipped]
 
 
@@ -140,15 +166,13 @@ def _insert(items: list[T], insert: Callable[[list[T]], None]) -> list[tuple[T, 
     return []
 
 
-def _insert_records(
-    connection: Connection,
-    records: list[RunRecord],
-    by_run: dict[str, str],
-    by_evaluator: dict[ScoredAs, str],
-) -> None:
+def _insert_records(connection: Connection, records: list[RunRecord], names: _Names) -> None:
+    of_run, settings = names.of_run, names.settings
     rows: dict[str, list[dict[str, Any]]] = {
-        "runs": [run_row(record, by_run[record.run_id]) for record in records],
-        "scores": [row for record in records for row in score_rows(record, by_evaluator)],
+        "runs": [
+            run_row(record, of_run[record.run_id], settings[record.run_id]) for record in records
+        ],
+        "scores": [row for record in records for row in score_rows(record, names.of_evaluator)],
         "stage_counts": [row for record in records for row in stage_count_rows(record)],
     }
     frames = {

@@ -33,7 +33,7 @@ def write_run(
     """Leave a finished run that classified the first `right` test images correctly.
 
     With `trained`, it did so at epoch 0, and the first `trained` ones at its best trained epoch, 2.
-    Changes are fields of the spec or of the record, and `used`, the images used.
+    Changes are fields of the spec or of the record, and `kept` and `used`, numbers of images.
     """
     spec = RunSpec(
         preset="mini", task="mini-aircraft", source=source, options={}, n=n,
@@ -41,12 +41,12 @@ def write_run(
     )  # fmt: skip
     of_spec = {name: changes.pop(name) for name in spec.__struct_fields__ if name in changes}
     spec = msgspec.structs.replace(spec, **of_spec)
-    used = changes.pop("used", n or 0)
+    kept, used = changes.pop("kept", 600), changes.pop("used", n or 0)
     record = RunRecord(
         run_id=spec.run_id,
         status="done",
         spec=spec,
-        n=Counts(asked=n, matched=900, fetched=700, kept=600, used=used),
+        n=Counts(asked=n, matched=900, fetched=700, kept=kept, used=used),
         image_set="set-1",
         scores=[score("val", val), score("test", right / IMAGES)],
     )
