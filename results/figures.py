@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 from bench.core.files import write_atomic
 from bench.core.size import format_size
 from results.labels import UNADAPTED, in_order
+from results.wording import listed
 
 
 class Style(NamedTuple):
@@ -75,7 +76,7 @@ def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
     across = min(len(evaluators), _MAX_ACROSS)
     down = -(-len(evaluators) // across)
     handles, columns = _legend(means), _LEGEND_COLUMNS[across]
-    wrapped = textwrap.fill(footer, width=70 * across)
+    wrapped = textwrap.fill("; ".join(filter(None, [_selectors(means), footer])), width=70 * across)
     # Inches: a legend row, a footer row and what surrounds them.
     height = 0.2 * -(-len(handles) // columns) + 0.14 * (wrapped.count("\n") + 1) + 0.25
     with mpl.rc_context(LOOK):
@@ -142,6 +143,7 @@ def _plot_line(axes: Axes, rows: pd.DataFrame, style: Style, shift: float) -> No
         capsize=2,
         capthick=0.7,
     )
+    axes.hlines(mean, rows["n_used_min"], rows["n_used_max"], color=style.colour, linewidth=1.8)
     axes.plot(
         used,
         mean,
@@ -160,6 +162,12 @@ def _plot_line(axes: Axes, rows: pd.DataFrame, style: Style, shift: float) -> No
 def _hides_epochs(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Return which means are not those of the best trained epochs."""
     return (rows["trained_mean"] - rows["mean"]).abs() > 1e-9
+
+
+def _selectors(means: pd.DataFrame) -> str:
+    """Return who selected the models, in words; nothing where there are none."""
+    by = sorted(set(means.loc[means["source"] != UNADAPTED, "select_by"]))
+    return f"models selected by {listed(by)} on validation data" if by else ""
 
 
 def _exhausted_at(adapted: pd.DataFrame) -> int | None:
@@ -199,6 +207,10 @@ def _legend(means: pd.DataFrame) -> list[Artist]:
     if adapted["seeds"].max() > 1:
         label = f"band: lowest to highest of {_range(adapted['seeds'])} seeds"
         handles.append(Patch(color="#777777", alpha=0.3, linewidth=0, label=label))
+    if (adapted["n_used_min"] < adapted["n_used_max"]).any():
+        handles.append(
+            Line2D([], [], color="#777777", lw=1.8, label="flat bar: images used, least to most")
+        )
     if len(adapted):
         label = f"thin bar: 95 % interval over {_range(adapted['test_images'])} test images"
         handles.append(

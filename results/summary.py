@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from bench.core.paths import Home
 from results import fidelity, tables
+from results.conclusions.choices import choices
 from results.conclusions.conclusion import conclusions, left_out
 from results.conclusions.seeds import what_seeds_varied
 from results.database import queries, store
@@ -37,6 +38,7 @@ def summary(
                 *conclusions(connection, experiment, brief=brief),
                 *([] if brief else _seeds(connection, experiment)),
                 sentence(fidelity.describe(known, experiment.task)),
+                *([] if brief else choices(connection, experiment)),
                 *filter(None, [left_out(connection, experiment)]),
             ]
             parts += [

@@ -6,19 +6,22 @@ import io
 import math
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from bench.core.errors import BenchError, unknown_name
 from bench.core.files import write_atomic
-from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.size import format_size
+from results.conclusions.choices import choices
 from results.database import queries, store
 from results.experiment import Experiment
 from results.fidelity import caution
 from results.labels import UNADAPTED, in_order
+
+if TYPE_CHECKING:
+    from results.database.store import Choice, Connection
 
 LEGEND = "in %; ± standard deviation over seeds; [95 % interval over test images]"
 
@@ -42,19 +45,27 @@ class Table(NamedTuple):
     title: str
     means: pd.DataFrame
     caution: str
+    choices: list[str]
 
     @classmethod
-    def of(cls, experiment: Experiment, means: pd.DataFrame, fidelity: Json) -> Table:
-        """Return an experiment's table, given its means and its generator's fidelity."""
-        return cls(experiment.title, means, caution(fidelity, experiment.preset, experiment.task))
+    def of(cls, connection: Connection, experiment: Experiment) -> Table:
+        """Return an experiment's table."""
+        fidelity = queries.fidelity(connection, experiment)
+        return cls(
+            experiment.title,
+            queries.scaling(connection, experiment),
+            caution(fidelity, experiment.preset, experiment.task),
+            choices(connection, experiment),
+        )
 
     @property
     def legend(self) -> str:
-        """What the numbers are, and what to keep in mind about them."""
-        return f"{LEGEND}; {self.caution}" if self.caution else LEGEND
+        """What the numbers are, what to keep in mind about them, and what was chosen."""
+        known = f"{LEGEND}; {self.caution}" if self.caution else LEGEND
+        return " ".join([f"{known}.", *self.choices])
 
 
-def export(home: Home, format_: str, out: Path) -> None:
+def export(home: Home, format_: str, out: Path, settings: Choice = "once") -> None:
     """Write every experiment's table to one file.
 
     Args:
@@ -62,6 +73,7 @@ def export(home: Home, format_: str, out: Path) -> None:
         format_: ``csv`` and ``parquet`` hold plain numbers, one row per score; ``md`` and ``latex``
             are for reading.
         out: The file.
+        settings: How often the setting of an arm is chosen.
 
     Raises:
         BenchError: If there is nothing to export.
@@ -69,15 +81,10 @@ def export(home: Home, format_: str, out: Path) -> None:
     """
     if format_ not in (formats := ["csv", "latex", "md", "parquet"]):
         raise unknown_name("format", format_, formats)
-    store.collect(home)
+    store.collect(home, settings)
     with store.reading(home) as connection:
         tables = [
-            Table.of(
-                experiment,
-                queries.scaling(connection, experiment),
-                queries.fidelity(connection, experiment),
-            )
-            for experiment in queries.experiments(connection)
+            Table.of(connection, experiment) for experiment in queries.experiments(connection)
         ]
     if all(table.means.empty for table in tables):
         raise BenchError("no finished run has test scores", "look at `bench report` for failures")
@@ -116,10 +123,14 @@ def readable(means: pd.DataFrame, *, other_epochs: bool = False) -> pd.DataFrame
         means: The rows.
         other_epochs: Whether each evaluator has columns for its means at other epochs too.
     """
-    seeds = means.groupby(["label", "n_used"])["seeds"].transform("max")
+    point = means.groupby(["label", "n_used"])
+    seeds = point["seeds"].transform("max")
+    used = zip(
+        point["n_used_min"].transform("min"), point["n_used_max"].transform("max"), strict=True
+    )
     keys = {
         "source": means["label"].replace(UNADAPTED, "unadapted"),
-        "n used": [format_size(int(n)) for n in means["n_used"]],
+        "n used": [" to ".join(map(format_size, dict.fromkeys(ends))) for ends in used],
         "seeds": seeds.astype(str),
     }
     evaluators = means["evaluator"] + " " + means["metric"]

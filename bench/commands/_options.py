@@ -16,6 +16,15 @@ plugin_option = click.option(
     "--plugin", type=click.Path(path_type=Path), help="Python file that registers a plug-in."
 )
 
+choice_option = click.option(
+    "--settings",
+    type=click.Choice(["once", "per-n"]),
+    default="once",
+    show_default=True,
+    help="Choose a source's setting once for all n, or at each n; on validation data, never per "
+    "seed.",
+)
+
 
 def settings_option(example: str) -> Callable[[F], F]:
     """Return the option that overrides settings of the preset."""

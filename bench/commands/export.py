@@ -1,8 +1,11 @@
 """``bench export``: every result as one file."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
+
+from bench.commands._options import choice_option
 
 
 @click.command()
@@ -10,11 +13,12 @@ import click
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="File; default: results.FORMAT."
 )
-def command(format_: str, out: Path | None) -> None:
+@choice_option
+def command(format_: str, out: Path | None, settings: Literal["once", "per-n"]) -> None:
     """Write the results table of everything that has run."""
     from bench.core.paths import Home
     from results.tables import export
 
     target = out or Path(f"results.{format_}")
-    export(Home.from_environment(), format_, target)
+    export(Home.from_environment(), format_, target, settings)
     click.echo(f"{target}")

@@ -18,6 +18,7 @@ from bench.core.paths import Home
 from bench.core.size import format_size
 from results import pairs, tables
 from results.conclusions import classes
+from results.conclusions.choices import named
 from results.conclusions.conclusion import conclusions, left_out
 from results.conclusions.seeds import what_seeds_varied
 from results.database import queries, store
@@ -32,7 +33,7 @@ from results.tables import Table
 from results.wording import unbroken
 
 if TYPE_CHECKING:
-    from results.database.store import Connection
+    from results.database.store import Choice, Connection
 
 _TABLE_ENDINGS = {"md": "md", "csv": "csv", "latex": "tex", "parquet": "parquet"}
 
@@ -46,17 +47,18 @@ class ReportPaths:
     tables: list[Path]
 
 
-def write_report(home: Home, out: Path) -> ReportPaths:
+def write_report(home: Home, out: Path, settings: Choice = "once") -> ReportPaths:
     """Rebuild the database and write the report of everything in it.
 
     Args:
         home: Where the records are.
         out: The folder to write to.
+        settings: How often the setting of an arm is chosen.
 
     Raises:
         BenchError: If there is no record that can be read.
     """
-    collected = store.collect(home)
+    collected = store.collect(home, settings)
     if not collected.read:
         raise BenchError(
             f"none of the {len(collected.skipped)} records can be read: {collected.skipped[0]}",
@@ -91,7 +93,7 @@ def _section(
 ) -> dict[str, Any]:
     """Write an experiment's plots and tables, and return what the template shows of it."""
     fidelity = queries.fidelity(connection, experiment)
-    table = Table.of(experiment, queries.scaling(connection, experiment), fidelity)
+    table = Table.of(connection, experiment)
     head = {"title": table.title, "left_out": left_out(connection, experiment)}
     if table.means.empty:
         return head
@@ -106,6 +108,8 @@ def _section(
         "plot": base64.b64encode(plots[1].read_bytes()).decode(),
         "table": tables.readable(table.means, other_epochs=True),
         "seeds": what_seeds_varied(runs),
+        "choices": table.choices,
+        "settings": _settings(connection, experiment),
         "differences": pairs.readable(differences),
         "classes": classes.sentences(connection, experiment, in_order(runs["evaluator"])),
         "caution": table.caution,
@@ -116,6 +120,13 @@ def _section(
         "missing_runs": _records(queries.missing_runs(connection, experiment)),
         "runs": _records(runs),
     }
+
+
+def _settings(connection: Connection, experiment: Experiment) -> list[dict[str, Any]]:
+    """Return every setting of the arms that had several."""
+    settings = queries.settings(connection, experiment)
+    several = settings.groupby("label")["setting"].transform("nunique") > 1
+    return _records(settings[several].assign(setting=settings["setting"].map(named)))
 
 
 def _write_plots(table: Table, stem: Path) -> list[Path]:

@@ -55,6 +55,7 @@ WRONG = [
     ("retry nothing", "unknown study"),
     ("cancel nothing", "unknown study"),
     ("logs nothing", "unknown run"),
+    ("report --settings per-seed", "'per-seed' is not one of"),
     ("list tusks", "'tusks' is not one of"),
     ("show relrieved", "did you mean retrieved?"),
     ("fetch", "--model NAME or --task NAME"),

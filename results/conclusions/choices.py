@@ -1,0 +1,106 @@
+"""What validation data chose: by which evaluator, which settings, and out of how many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bench.core.size import format_size
+from results.database import queries
+from results.database.rows import parse_json
+from results.experiment import Experiment
+from results.labels import UNADAPTED
+from results.wording import listed, percent, sentence
+
+if TYPE_CHECKING:
+    from results.database.store import Connection
+
+
+def choices(connection: Connection, experiment: Experiment) -> list[str]:
+    """Return who chose, the setting of each arm that had several, and by how many arms differ.
+
+    Args:
+        connection: The database.
+        experiment: Whose arms; those without a score are left out.
+    """
+    means = queries.scaling(connection, experiment)
+    labels = set(means["label"]) - {UNADAPTED}
+    settings = queries.settings(connection, experiment)
+    settings = settings[settings["label"].isin(labels)]
+    if settings.empty:
+        return []
+    metric = means["metric"].iloc[0]
+    return [
+        _who_chose(settings, queries.settings_rule(connection)),
+        *(_of_arm(str(label), rows, metric) for label, rows in _tuned(settings)),
+        *_unequal(settings),
+    ]
+
+
+def named(setting: str) -> str:
+    """Return a setting as ``--set`` writes it, given its JSON."""
+    return " ".join(f"{name}={value}" for name, value in parse_json(setting).items())
+
+
+def _who_chose(settings: pd.DataFrame, rule: str) -> str:
+    once = "once for all n" if rule == "once" else "at each n"
+    by = sorted(set(settings["select_by"]))
+    return (
+        f"On validation data, {listed(by)} chose the epoch of every run and, {once} and over all "
+        "seeds, the setting of every arm; one choice serves all evaluators."
+    )
+
+
+def _tuned(settings: pd.DataFrame) -> Iterator[tuple[object, pd.DataFrame]]:
+    for label, rows in settings.groupby("label"):
+        if rows["setting"].nunique() > 1:
+            yield label, rows
+
+
+def _of_arm(label: str, rows: pd.DataFrame, metric: str) -> str:
+    """Return the sentence on an arm's choice, or on its choices at each n or by each protocol."""
+    several = rows["selector"].nunique() > 1
+    texts = [
+        f"{f'selected by {selector}, ' if several else ''}{_chosen(group, metric)}"
+        for (selector, _), group in rows.groupby(["selector", "n"], sort=False)
+    ]
+    return sentence(f"{label} images: {'; '.join(texts)}")
+
+
+def _chosen(rows: pd.DataFrame, metric: str) -> str:
+    """Return what was chosen of the settings that an arm has, at one n or for all."""
+    (chosen,) = rows[rows["is_chosen"]].to_dict("records")
+    at = f"at n = {_size(chosen['n'])}, " if chosen["n"] else ""
+    incomplete = len(rows) - chosen["candidates"]
+    left_out = f", {incomplete} left out as not run everywhere" if incomplete else ""
+    settings = "setting" if chosen["candidates"] == 1 else "settings"
+    out_of = f"of {chosen['candidates']} {settings}{left_out}"
+    equal = int((rows["competes"] & (rows["validation"] == chosen["validation"])).sum())
+    why = _why(chosen, metric) + (f"; the first by name of {equal} equal ones" * (equal > 1))
+    return f"{at}{named(str(chosen['setting'])) or 'nothing set'}, {out_of} ({why})"
+
+
+def _why(chosen: dict[Any, Any], metric: str) -> str:
+    if not chosen["cells_compared"] or pd.isna(chosen["validation"]):
+        return "they have no run in common, so the first by name"
+    asked, answered = chosen["cells_asked"], chosen["cells_answered"]
+    partly = "" if answered == asked else f"; none was run at all {asked} n and seeds"
+    runs = "1 run" if chosen["cells_compared"] == 1 else f"{chosen['cells_compared']} runs each"
+    mean = f"{chosen['select_by']} {metric} on validation data {percent(chosen['validation'])}"
+    return f"mean {mean} over {runs}{partly}"
+
+
+def _unequal(settings: pd.DataFrame) -> list[str]:
+    """Return the sentence on arms that had more settings to choose from than others."""
+    counts = settings.groupby("label")["candidates"].max()
+    if counts.nunique() < 2:
+        return []
+    most = [f"{count} for {label} images" for label, count in counts.items()]
+    gap = counts.max() - counts.min()
+    return [f"Arms differ by up to {gap} in how many settings were compared: {listed(most)}."]
+
+
+def _size(n: str) -> str:
+    return n if n == "all" else format_size(int(n))
