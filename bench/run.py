@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
+from bench.core.errors import TooFewImagesError
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress, first_few
@@ -96,6 +97,8 @@ def _executed(spec: RunSpec, home: Home, progress: Progress) -> RunRecord:
         record = _execute(spec, home, progress, started)
     except Exception as error:
         write_record(home, failed_record(spec, started, error))
+        if isinstance(error, TooFewImagesError):
+            distributed.broadcast(error)  # The other processes wait for the images.
         raise
     write_record(home, record)
     return record
@@ -142,7 +145,9 @@ def _help_to_train(spec: RunSpec, home: Home) -> RunRecord:
     record: RunRecord | None = distributed.broadcast()
     if record is not None:
         return record
-    folder: Path = distributed.broadcast()
+    folder: Path | TooFewImagesError = distributed.broadcast()
+    if isinstance(folder, TooFewImagesError):
+        raise folder
     rows = _sampled(ImageSet.open(folder, home.data), spec)
     _adapt(spec, home, rows, Judge(spec, home), Progress(quiet=True))
     return distributed.broadcast()
