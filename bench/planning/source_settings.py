@@ -42,6 +42,8 @@ def require_known(common: Json, specs: Iterable[RunSpec], where: str) -> None:
     Raises:
         RequestError: If no source has it.
     """
+    if not common:
+        return
     options = [pair for spec in specs for pair in _sources_of(spec.source, spec.options)]
     for path in common:
         if not any(has_setting(kind, path.split("."), values) for kind, values in options):

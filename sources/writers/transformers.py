@@ -94,8 +94,9 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
             "give a folder or ORG/NAME@REVISION",
         ) from error
     except (OSError, HfHubHTTPError, httpx.HTTPError) as error:
-        known = f"{name}@{revision or 'REVISION'}"
+        wanted = f"{name}@{revision}" if revision else name
+        to_fetch = wanted if revision else f"{name}@REVISION"
         raise MissingError(
-            f"the language model {name!r} is not on this machine",
-            f"fetch it with `bench fetch --model {known}`, or give a folder",
+            f"the language model {wanted!r} is not on this machine",
+            f"fetch it with `bench fetch --model {to_fetch}`, or give a folder",
         ) from error

@@ -111,8 +111,18 @@ def test_a_model_that_reads_too_little_is_a_wrong_request(home: Home, tmp_path: 
         by_model(home, folder)
 
 
-@pytest.mark.parametrize("name", ["nobody/nothing", "../no/such/folder"])
-def test_a_model_that_is_not_here_ends_before_any_work(bench: Bench, home: Home, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("nobody/nothing", "bench fetch --model nobody/nothing@REVISION"),
+        ("nobody/nothing@v1", "bench fetch --model nobody/nothing@v1"),
+        ("../no/such/folder", "give a folder or ORG/NAME@REVISION"),
+    ],
+)
+def test_a_model_that_is_not_here_ends_before_any_work(
+    bench: Bench, home: Home, name: str, remedy: str
+) -> None:
     settings = ("captions.writer=transformers", f"captions.options.model={name}")
     complaint = refusal(bench, home, "synthetic", *settings)
     assert f"the language model '{name}' is not on this machine" in complaint
+    assert remedy in complaint
