@@ -78,7 +78,7 @@ OTHER_TRAINING: dict[str, Any] = {
     "epochs": 31, "steps": 9, "batch_size": 511, "sampling": "balanced", "lr": 1e-4,
     "betas": (0.9, 0.9), "weight_decay": 0.0, "decay_norm_and_bias": False, "warmup_steps": 0,
     "warmup_fraction": 0.5, "clip_norm": 2.0, "precision": "bf16", "head_init": "random",
-    "freeze_tower": True, "select_by": "knn",
+    "freeze_tower": True, "select_by": "knn", "crop": "paper",
 }  # fmt: skip
 OTHER_EXECUTION = {"micro_batch": 2, "workers": 3, "nodes": 2, "gpus_per_node": 8}
 
