@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,17 +17,27 @@ from bench.core.size import format_size
 from results.database import queries
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
-from results.statistics.paired import Estimate, mcnemar, metric_value, paired_bootstrap
-from results.wording import p_values
+from results.statistics.paired import Estimate, compare, holm, mcnemar, metric_value
+from results.wording import covered, p_values
 
 if TYPE_CHECKING:
     from results.database.store import Connection
 
 COLUMNS = [
     "evaluator", "metric", "n_used", "a", "b",
-    "difference", "ci_low", "ci_high", "p_bootstrap", "p_mcnemar_min", "p_mcnemar_max",
+    "difference", "ci_low", "ci_high", "p", "p_holm", "over_seeds",
+    "p_mcnemar_min", "p_mcnemar_max",
     "seeds_a", "seeds_b", "seed_difference_min", "seed_difference_max",
 ]  # fmt: skip
+
+
+class Pair(NamedTuple):
+    """Two labels to compare by an evaluator, at one n of the first."""
+
+    evaluator: str
+    n: int
+    a: str
+    b: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,8 @@ class Difference:
     """Arm a minus arm b on the same test images.
 
     Attributes:
-        estimate: The mean over seeds, with its test-sampling interval.
+        estimate: The mean over seeds, with its interval, over seeds too where there are enough.
+        p_holm: Its p-value, corrected for all pairs that it was computed among.
         by_seed: The difference at each seed that both arms have, or the adapted one where the other
             is the unadapted model; no interval.
         seeds: Seeds in each arm.
@@ -43,6 +54,7 @@ class Difference:
     """
 
     estimate: Estimate
+    p_holm: float
     by_seed: list[float]
     seeds: tuple[int, int]
     mcnemar: list[float]
@@ -69,40 +81,59 @@ def paired_difference(  # noqa: PLR0913 (which runs of which two arms)
     answers = answers.droplevel("n_used", axis="columns")
     classes = answers.index.get_level_values("class").to_numpy(np.int64)
     left, right = _of_arm(answers, a), _of_arm(answers, b)
-    means = (left.mean(axis="columns") - right.mean(axis="columns")).to_numpy(np.float64)
     seeds = left.columns.intersection(right.columns)
     if UNADAPTED in (a, b):
         seeds = right.columns if a == UNADAPTED else left.columns
     runs = [(_of_seed(left, seed), _of_seed(right, seed)) for seed in seeds]
     exact = [mcnemar(*pair) for pair in runs]
+    estimate = compare(
+        left.to_numpy(np.float64),
+        right.to_numpy(np.float64),
+        classes,
+        metric,
+        seeded=(a != UNADAPTED, b != UNADAPTED),
+    )
     return Difference(
-        estimate=paired_bootstrap(means, classes, metric),
+        estimate=estimate,
+        p_holm=estimate.p,
         by_seed=[metric_value(one - other, classes, metric) for one, other in runs],
         seeds=(len(left.columns), len(right.columns)),
         mcnemar=[p for p in exact if p is not None],
     )
 
 
-def pair_table(connection: Connection, experiment: Experiment) -> pd.DataFrame:
-    """Return arm a minus arm b, for every two that share an n, and for each against no adaptation.
+def differences(
+    connection: Connection, experiment: Experiment, at_epoch: AtEpoch = "chosen"
+) -> dict[Pair, Difference]:
+    """Return every two arms that share an n, and each arm against no adaptation.
 
-    Differences are shares, not points. The interval and its p-value are for the choice of test
-    images (a paired bootstrap of the mean over seeds, within classes). McNemar's p-values are the
-    least and greatest over the seeds that both arms have, or, against no adaptation, over the
-    arm's. They are not corrected for multiple tests.
+    A family for Holm's correction is all pairs by one evaluator, at every n.
     """
     means = queries.scaling(connection, experiment)
     baseline = UNADAPTED in set(means["label"])
     adapted = means[means["label"] != UNADAPTED]
+    known: dict[Pair, Difference] = {}
+    for evaluator in in_order(adapted["evaluator"]):
+        pairs = _pairs(adapted[adapted["evaluator"] == evaluator], evaluator, baseline)
+        found = {pair: _between(connection, experiment, pair, at_epoch) for pair in pairs}
+        known |= _corrected({pair: one for pair, one in found.items() if one is not None})
+    return known
+
+
+def pair_table(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return `differences` as a table, arm a minus arm b.
+
+    Differences are shares, not points. Interval and p are over test images and, where
+    ``over_seeds``, seeds (`results.statistics.paired.compare`); ``p_holm`` is p corrected for all
+    rows of the evaluator. McNemar's p-values are the least and greatest over the seeds that both
+    arms have, or, against no adaptation, over the arm's; they are not corrected.
+    """
+    metric = next(iter(queries.scaling(connection, experiment)["metric"]), "")
     rows = [
-        row
-        for evaluator in in_order(adapted["evaluator"])
-        for n, at_n in adapted[adapted["evaluator"] == evaluator].groupby("n_used")
-        for a, b in _pairs(at_n, baseline)
-        for row in _row(connection, experiment, evaluator, int(str(n)), a, b)
+        _row(pair, metric, difference)
+        for pair, difference in differences(connection, experiment).items()
     ]
-    metric = next(iter(means["metric"]), "")
-    return pd.DataFrame(rows).assign(metric=metric).reindex(columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def readable(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -129,40 +160,52 @@ def _text(row: dict[Hashable, Any]) -> dict[str, str]:
         "difference": f"{row['a']} less {other}",
         "points": value,
         "95 % interval": f"{low} to {high}",
-        "p": p_values([row["p_bootstrap"]]),
+        "over": covered(over_seeds=row["over_seeds"]),
+        "p": p_values([row["p"]]),
+        "Holm's p": p_values([row["p_holm"]]),
         "McNemar's p": p_values(exact) if exact else "",
         "seeds": f"{row['seeds_a']} and {row['seeds_b']}",
     }
 
 
-def _pairs(means: pd.DataFrame, baseline: bool) -> Iterator[tuple[str, str]]:
-    arms = sorted(set(means["label"]))
-    yield from combinations(arms, 2)
-    if baseline:
-        yield from ((arm, UNADAPTED) for arm in arms)
+def _pairs(means: pd.DataFrame, evaluator: str, baseline: bool) -> Iterator[Pair]:
+    """Yield the pairs by an evaluator, given the mean scores of its adapted models."""
+    for n, at_n in means.groupby("n_used"):
+        arms = sorted(set(at_n["label"]))
+        others = [(arm, UNADAPTED) for arm in arms] if baseline else []
+        for a, b in [*combinations(arms, 2), *others]:
+            yield Pair(evaluator, int(str(n)), a, b)
 
 
-def _row(
-    connection: Connection,
-    experiment: Experiment,
-    evaluator: str,
-    n: int,
-    a: str,
-    b: str,
-) -> Iterator[dict[str, object]]:
-    """Yield the row of one pair; nothing, where an arm left no predictions."""
-    difference = paired_difference(connection, experiment, evaluator, n, a=a, b=b)
-    if difference is None:
-        return
-    yield {
-        "evaluator": evaluator,
-        "n_used": n,
-        "a": a,
-        "b": b,
-        "difference": difference.estimate.value,
-        "ci_low": difference.estimate.low,
-        "ci_high": difference.estimate.high,
-        "p_bootstrap": difference.estimate.p,
+def _between(
+    connection: Connection, experiment: Experiment, pair: Pair, at_epoch: AtEpoch
+) -> Difference | None:
+    evaluator, n, a, b = pair
+    return paired_difference(connection, experiment, evaluator, n, a=a, b=b, at_epoch=at_epoch)
+
+
+def _corrected(family: dict[Pair, Difference]) -> dict[Pair, Difference]:
+    corrected = holm([difference.estimate.p for difference in family.values()])
+    return {
+        pair: replace(difference, p_holm=p)
+        for (pair, difference), p in zip(family.items(), corrected, strict=True)
+    }
+
+
+def _row(pair: Pair, metric: str, difference: Difference) -> dict[str, object]:
+    estimate = difference.estimate
+    return {
+        "evaluator": pair.evaluator,
+        "metric": metric,
+        "n_used": pair.n,
+        "a": pair.a,
+        "b": pair.b,
+        "difference": estimate.value,
+        "ci_low": estimate.low,
+        "ci_high": estimate.high,
+        "p": estimate.p,
+        "p_holm": difference.p_holm,
+        "over_seeds": estimate.over_seeds,
         "p_mcnemar_min": min(difference.mcnemar, default=math.nan),
         "p_mcnemar_max": max(difference.mcnemar, default=math.nan),
         "seeds_a": difference.seeds[0],

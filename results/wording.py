@@ -43,9 +43,14 @@ def points(difference: float) -> str:
     return f"{round(100 * difference, 1) + 0.0:+.1f} points"
 
 
-def interval(low: float, high: float) -> str:
-    """Return the 95 % interval of a difference of shares."""
-    return f"95 % interval {number(low)} to {number(high)}"
+def covered(*, over_seeds: bool) -> str:
+    """Return what an interval is over."""
+    return "test images and seeds" if over_seeds else "test images"
+
+
+def interval(low: float, high: float, over: str) -> str:
+    """Return the 95 % interval of a difference of shares, and what it is over."""
+    return f"95 % interval over {over} {number(low)} to {number(high)}"
 
 
 def p_values(values: list[float]) -> str:
@@ -53,6 +58,12 @@ def p_values(values: list[float]) -> str:
     return " to ".join(
         dict.fromkeys(f"{p:.3f}" if p >= 0.001 else "< 0.001" for p in (min(values), max(values)))
     )
+
+
+def p_value(p: float) -> str:
+    """Return a p-value as an equation."""
+    text = p_values([p])
+    return f"p {text}" if text[0] == "<" else f"p = {text}"
 
 
 def measure(evaluator: str, metric: str) -> str:
@@ -79,9 +90,9 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def seed_count(seeds: tuple[int, int]) -> str:
-    """Return how many seeds two arms have, in words."""
-    fewest, most = sorted(seeds)
+def seed_count(seeds: Sequence[int]) -> str:
+    """Return how many seeds one or two arms have, in words."""
+    fewest, most = min(seeds), max(seeds)
     count = f"{most}" if fewest == most else f"{fewest} and {most}"
     return f"{count} seed{'s' if most > 1 else ''}"
 

@@ -10,26 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from bench.core.size import format_size
+from results.conclusions.certainty import NEEDED, certainty, every_seed_agrees, sign
 from results.conclusions.exchange import exchange
 from results.conclusions.unadapted import against_unadapted, at_trained_epoch
 from results.database import queries
 from results.experiment import Experiment
 from results.fidelity import at_chance
 from results.labels import UNADAPTED, in_order
-from results.pairs import Difference, paired_difference
-from results.wording import (
-    agrees,
-    grouped,
-    interval,
-    listed,
-    measure,
-    number,
-    p_values,
-    points,
-    seed_count,
-    sentence,
-    sign_of,
-)
+from results.pairs import Difference, Pair, differences
+from results.wording import grouped, listed, measure, number, points, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +29,6 @@ _NO_FIDELITY = (
     " The generator shows no class fidelity, so this says nothing about generated images in"
     " general."
 )
-
-_ENOUGH_SEEDS = 5
-"""With fewer, nothing is said of how another seed would come out."""
 
 
 class _Comparison(NamedTuple):
@@ -61,18 +47,23 @@ class _Comparison(NamedTuple):
     @property
     def sign(self) -> int:
         """Which arm is better: 1 for the first, -1 for the second, 0 without significance."""
-        return sign_of(self.difference.estimate.low, self.difference.estimate.high)
+        return sign(self.difference)
+
+    @property
+    def tested(self) -> bool:
+        """Whether another seed of both arms is expected to say the same."""
+        return self.difference.estimate.over_seeds
 
 
 @dataclass
 class _Findings:
-    """Sentences on all pairs of arms, and the seeds that the headlines rest on."""
+    """Sentences on all pairs of arms, and whether all headlines were tested over seeds."""
 
     headlines: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     ratios: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)
+    tested: bool = True
 
 
 def conclusions(
@@ -82,36 +73,42 @@ def conclusions(
 
     Which images are better at one n, by the linear probe, which is the headline, then by all other
     evaluators; how each arm compares to the unadapted model; how many images of one are worth how
-    many of the other; what was not compared, and why; and what the intervals leave out.
+    many of the other; what was not compared, and why; and what a test over seeds takes.
 
     Args:
         connection: The database.
         experiment: What to conclude about.
-        brief: Whether to leave out all but the headline and what its interval leaves out.
+        brief: Whether to leave out all but the headline and what a test over seeds takes.
     """
     means = queries.scaling(connection, experiment)
     unchanged = _unchanged(connection, experiment)
     if unchanged and unchanged == set(means["label"]) - {UNADAPTED}:
         trained = at_trained_epoch(connection, experiment, means)
         return [_nothing_changed(experiment, unchanged), *trained]
+    known = differences(connection, experiment)
     findings = _Findings()
     for arms in _arms(means, findings):
         findings.gaps += _not_compared(means, arms)
         if not unchanged >= set(arms):  # Else both are the unadapted model.
-            _compare(connection, experiment, means, arms, findings)
+            comparisons = list(_comparisons(known, means, arms))
+            _compare(experiment, comparisons, arms, findings)
+            evaluators = [comparison.evaluator for comparison in comparisons]
+            findings.gaps += _without_predictions(evaluators, means, arms)
+            findings.ratios += exchange(connection, experiment, evaluators, arms)
     caveat = at_chance(queries.fidelity(connection, experiment), experiment.task)
     if findings.headlines and caveat:
         findings.headlines[-1] += _NO_FIDELITY
+    needed = [] if findings.tested else [NEEDED]
     if brief and findings.headlines:
-        return [*findings.headlines, *_few_seeds(findings.seeds)]
+        return [*findings.headlines, *needed]
     return [
         *findings.headlines,
         *findings.others,
-        *against_unadapted(connection, experiment, means, unchanged),
+        *against_unadapted(known, means, unchanged),
         *at_trained_epoch(connection, experiment, means),
         *dict.fromkeys(findings.ratios),
         *dict.fromkeys(findings.gaps),
-        *_few_seeds(findings.seeds),
+        *needed,
     ]
 
 
@@ -159,22 +156,17 @@ def _nothing_changed(experiment: Experiment, labels: set[str]) -> str:
 
 
 def _compare(
-    connection: Connection,
     experiment: Experiment,
-    means: pd.DataFrame,
+    comparisons: list[_Comparison],
     arms: tuple[str, str],
     findings: _Findings,
 ) -> None:
-    """Add what comes out between two arms."""
-    comparisons = list(_comparisons(connection, experiment, means, arms))
+    """Add what comes out between two arms at one n."""
     if comparisons:
         first, *others = comparisons
         findings.headlines.append(_headline(first, experiment, arms))
         findings.others += _by_others(others, first.n, arms)
-        findings.seeds += first.difference.seeds
-    evaluators = [comparison.evaluator for comparison in comparisons]
-    findings.gaps += _without_predictions(evaluators, means, arms)
-    findings.ratios += exchange(connection, experiment, evaluators, arms)
+        findings.tested &= first.tested
 
 
 def _evaluated_both(
@@ -189,18 +181,13 @@ def _evaluated_both(
 
 
 def _comparisons(
-    connection: Connection,
-    experiment: Experiment,
-    means: pd.DataFrame,
-    arms: tuple[str, str],
+    known: dict[Pair, Difference], means: pd.DataFrame, arms: tuple[str, str]
 ) -> Iterator[_Comparison]:
     """Yield the comparison by each evaluator for which there is one."""
-    a, b = arms
     for evaluator, rows, n in _evaluated_both(means, arms):
-        if n is not None:
-            difference = paired_difference(connection, experiment, evaluator, n, a=a, b=b)
-            if difference is not None:
-                yield _Comparison(evaluator, rows["metric"].iloc[0], n, difference)
+        difference = known.get(Pair(evaluator, n, *arms)) if n is not None else None
+        if n is not None and difference is not None:
+            yield _Comparison(evaluator, rows["metric"].iloc[0], n, difference)
 
 
 def _not_compared(means: pd.DataFrame, arms: tuple[str, str]) -> Iterator[str]:
@@ -235,59 +222,41 @@ def _without_predictions(
 
 def _headline(comparison: _Comparison, experiment: Experiment, arms: tuple[str, str]) -> str:
     where = f"On {experiment.task} at n = {format_size(comparison.n)}"
-    value, sign = comparison.difference.estimate.value, comparison.sign
-    certainty = _certainty(comparison.difference, sign or 1)
+    difference, sign = comparison.difference, comparison.sign
+    value = difference.estimate.value
+    sure = certainty(difference, difference.seeds, sign or 1, each=True)
     if not sign:
         return (
             f"{where}, there is no significant difference between {listed(arms)} images: "
-            f"{points(value)} of {comparison.measure} for {arms[0]} ones ({certainty})."
+            f"{points(value)} of {comparison.measure} for {arms[0]} ones ({sure})."
         )
     better, worse = arms[::sign]
-    gap = f"{number(abs(value))} points of {comparison.measure}"
-    all_agree = _every_seed_agrees(comparison.difference, sign)
-    doubt = "" if all_agree else " on average, but not at every seed"
-    return f"{where}, {better} images beat {worse} ones by {gap}{doubt} ({certainty})."
-
-
-def _every_seed_agrees(difference: Difference, sign: int) -> bool:
-    return all(agrees(value, sign) for value in difference.by_seed)
-
-
-def _certainty(difference: Difference, sign: int) -> str:
-    """Return interval, p-value and seeds; with a sign of -1, of the second arm less the first."""
-    low, high = sorted(sign * end for end in (difference.estimate.low, difference.estimate.high))
-    by_seed = sorted(sign * value for value in difference.by_seed)
-    seeds = seed_count(difference.seeds)
-    if len(by_seed) > 1:
-        seeds += f", from {number(by_seed[0])} to {number(by_seed[-1])}"
-    p = p_values([difference.estimate.p])
-    return f"{interval(low, high)}, p {p if p[0] == '<' else f'= {p}'}; {seeds}"
+    gap = f"{number(abs(value))} points"
+    agreed = every_seed_agrees(difference, sign)
+    doubt = "" if agreed else " on average, but not at every seed"
+    if comparison.tested:
+        won = f"{better} images beat {worse} ones by {gap} of {comparison.measure}"
+    else:
+        won = f"{better} images score {gap} higher than {worse} ones in {comparison.measure}"
+    return f"{where}, {won}{doubt} ({sure})."
 
 
 def _by_others(comparisons: list[_Comparison], n: int, arms: tuple[str, str]) -> list[str]:
     """Return the sentences on all evaluators but the first, whose n is given, as one text."""
     clauses = []
     for comparison in comparisons:
-        estimate, sign = comparison.difference.estimate, comparison.sign
+        difference, sign = comparison.difference, comparison.sign
+        value = difference.estimate.value
         if sign:
-            lead = f"{arms[::sign][0]} images are better in"
+            verb = "are better" if comparison.tested else "score higher"
+            lead = f"{arms[::sign][0]} images {verb} in"
         else:
             lead = "there is no significant difference in"
-        low, high = sorted((sign or 1) * end for end in (estimate.low, estimate.high))
-        gap = f"{number(abs(estimate.value))} points" if sign else points(estimate.value)
+        gap = f"{number(abs(value))} points" if sign else points(value)
         whose = "" if sign else f"{arms[0]} images "
         at = "" if comparison.n == n else f"at n = {format_size(comparison.n)}, "
-        agreed = not sign or _every_seed_agrees(comparison.difference, sign)
+        agreed = not sign or every_seed_agrees(difference, sign)
         doubt = "" if agreed else ", not at every seed"
-        certainty = f"{at}{whose}{gap}, {interval(low, high)}{doubt}"
-        clauses.append((lead, f"{comparison.measure} ({certainty})"))
+        sure = certainty(difference, difference.seeds, sign or 1)
+        clauses.append((lead, f"{comparison.measure} ({at}{whose}{gap}{doubt}, {sure})"))
     return [" ".join(map(sentence, grouped(clauses)))] if clauses else []
-
-
-def _few_seeds(seeds: list[int]) -> list[str]:
-    """Return the sentence on an arm that has too few seeds for an interval over them."""
-    fewest = min(seeds, default=_ENOUGH_SEEDS)
-    if fewest >= _ENOUGH_SEEDS:
-        return []
-    count = "1 seed is" if fewest == 1 else f"{fewest} seeds are"
-    return [f"Intervals cover the choice of test images only; {count} too few for one over seeds."]

@@ -12,6 +12,7 @@ from results.database import queries
 from results.experiment import Experiment
 from results.labels import UNADAPTED
 from results.statistics.equivalence import Answers, Equivalence, Ratio, equivalence
+from results.statistics.paired import ENOUGH_SEEDS
 from results.wording import listed, measure, percent, seed_count, sentence
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _open_ended(measured: list[_Measured], a: str, b: str) -> str:
     ends = [f"{ends} by {listed(names)}" for ends, names in measures.items()]
     return (
         f"The data-equivalence ratio, {b} images to 1 {a} one, cannot be determined from these "
-        f"sizes: its 95 % interval is {listed(ends)}."
+        f"sizes: its 95 % interval is {listed(ends)} ({_covers(measured[0].worth)})."
     )
 
 
@@ -110,8 +111,7 @@ def _ratios(measured: list[_Measured], a: str, b: str) -> str:
     first = (
         f"{b} images do best at n = {format_size(worth.n_b)}, with {percent(worth.score)} of "
         f"{what}, which {_reached(worth, a)}: a data-equivalence ratio of {_ratio(worth.ratio)} "
-        f"{b} images to 1 {a} one ({_interval(worth)}, over test images and "
-        f"{seed_count(worth.seeds)})"
+        f"{b} images to 1 {a} one ({_interval(worth)}; {_covers(worth)})"
     )
     more = [f"{_ratio(worth.ratio)} by {what} ({_interval(worth)})" for what, worth in others]
     return " ".join(map(sentence, [first, *([f"it is {listed(more)}"] if more else [])]))
@@ -130,6 +130,15 @@ def _reached(worth: Equivalence, a: str) -> str:
 def _interval(worth: Equivalence) -> str:
     no_gain = f", no gain in {percent(worth.without)} of resamples" if worth.without else ""
     return f"95 % interval {_ends(worth)}{no_gain}"
+
+
+def _covers(worth: Equivalence) -> str:
+    """Return what was resampled for an interval, and what was not."""
+    few = ", too few for a test over seeds" if min(worth.seeds) < ENOUGH_SEEDS else ""
+    return (
+        f"a bootstrap over test images and {seed_count(worth.seeds)}{few}, not over what "
+        "validation data chose"
+    )
 
 
 def _ends(worth: Equivalence) -> str:

@@ -7,23 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from bench.core.records import AtEpoch
 from bench.core.size import format_size
+from results.conclusions.certainty import certainty, sign
 from results.database import queries
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
-from results.pairs import paired_difference
-from results.statistics.paired import Estimate
-from results.wording import (
-    grouped,
-    interval,
-    listed,
-    measure,
-    percent,
-    points,
-    sentence,
-    sign_of,
-)
+from results.pairs import Difference, Pair, differences
+from results.wording import grouped, listed, measure, percent, points, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set
@@ -37,12 +27,17 @@ class _Change(NamedTuple):
     label: str
     n: int
     score: float
-    gain: Estimate
+    gain: Difference
 
     @property
     def sign(self) -> int:
         """1 for a gain, -1 for harm, 0 without significance."""
-        return sign_of(self.gain.low, self.gain.high)
+        return sign(self.gain)
+
+    @property
+    def where(self) -> str:
+        """What keeps a statement to the runs there are, if it was not tested over seeds."""
+        return "" if self.gain.estimate.over_seeds else "in these runs, "
 
     @property
     def images(self) -> str:
@@ -52,22 +47,19 @@ class _Change(NamedTuple):
     @property
     def size(self) -> str:
         """The gain in points, with its interval."""
-        return f"{points(self.gain.value)}, {interval(self.gain.low, self.gain.high)}"
+        adapted, _ = self.gain.seeds
+        return f"{points(self.gain.estimate.value)}, {certainty(self.gain, [adapted])}"
 
 
 def against_unadapted(
-    connection: Connection,
-    experiment: Experiment,
-    means: pd.DataFrame,
-    unchanged: Set[str],
+    known: dict[Pair, Difference], means: pd.DataFrame, unchanged: Set[str]
 ) -> list[str]:
     """Return what each arm did to the unadapted model's score, the first evaluator's in full.
 
     Of further evaluators, only significant gains and harm are named.
 
     Args:
-        connection: The database.
-        experiment: What the figure is about.
+        known: An experiment's `results.pairs.differences`.
         means: Its `results.database.queries.scaling`.
         unchanged: Labels of which every run is the unadapted model.
     """
@@ -78,13 +70,12 @@ def against_unadapted(
         return []
     metric = means["metric"].iloc[0]
     changes = {
-        evaluator: list(_changes(connection, experiment, adapted, evaluator, unchanged))
-        for evaluator in evaluators
+        evaluator: list(_changes(known, adapted, evaluator, unchanged)) for evaluator in evaluators
     }
     first, *others = evaluators
     clauses = [
         (
-            f"{change.label} images {'raise' if change.sign > 0 else 'harm'}",
+            f"{change.where}{change.label} images {'raise' if change.sign > 0 else 'harm'}",
             f"{measure(evaluator, metric)} ({change.size})",
         )
         for evaluator in others
@@ -111,20 +102,21 @@ def at_trained_epoch(
     evaluator's in full, of others only significant gains and harm.
     """
     runs = queries.selected_runs(connection, experiment)
+    unused = runs["epoch"].eq(0) & runs["trained_epoch"].gt(0)
+    known = differences(connection, experiment, "trained") if unused.any() else {}
     for label in means.loc[means["label"] != UNADAPTED, "label"].unique():
         rows = means[means["label"] == label]
         n = rows["n_used"].max()
-        at_n = runs[(runs["label"] == label) & (runs["n_used"] == n)].drop_duplicates("run_id")
-        kept = (at_n["epoch"].eq(0) & at_n["trained_epoch"].gt(0)).sum()
-        evaluators = in_order(rows["evaluator"]) if kept else []
+        of_label = (runs["label"] == label) & (runs["n_used"] == n)
+        kept, of = (runs.loc[some, "run_id"].nunique() for some in (of_label & unused, of_label))
         metric = means["metric"].iloc[0]
         changes = {
             measure(evaluator, metric): change
-            for evaluator in evaluators
-            for change in _changes(connection, experiment, rows, evaluator, at_epoch="trained")
+            for evaluator in (in_order(rows["evaluator"]) if kept else [])
+            for change in _changes(known, rows, evaluator, score="trained_mean")
         }
         if changes:
-            where = f"{kept} of {len(at_n)} runs of {label} images at n = {format_size(int(n))}"
+            where = f"{kept} of {of} runs of {label} images at n = {format_size(int(n))}"
             yield (
                 sentence(f"validation kept the unadapted model in {where}")
                 + " "
@@ -147,23 +139,19 @@ def _trained(changes: dict[str, _Change]) -> list[str]:
 
 
 def _changes(
-    connection: Connection,
-    experiment: Experiment,
+    known: dict[Pair, Difference],
     adapted: pd.DataFrame,
     evaluator: str,
     unchanged: Set[str] = frozenset(),
-    at_epoch: AtEpoch = "chosen",
+    score: str = "mean",
 ) -> Iterator[_Change]:
-    column = "mean" if at_epoch == "chosen" else "trained_mean"
     for label, rows in adapted[adapted["evaluator"] == evaluator].groupby("label", sort=False):
         if label in unchanged:
             continue
-        n, score = rows.sort_values("n_used")[["n_used", column]].iloc[-1]
-        difference = paired_difference(
-            connection, experiment, evaluator, int(n), a=str(label), b=UNADAPTED, at_epoch=at_epoch
-        )
-        if difference is not None:
-            yield _Change(str(label), int(n), float(score), difference.estimate)
+        n, value = rows.sort_values("n_used")[["n_used", score]].iloc[-1]
+        gain = known.get(Pair(evaluator, int(n), str(label), UNADAPTED))
+        if gain is not None:
+            yield _Change(str(label), int(n), float(value), gain)
 
 
 def _in_full(what: str, before: float, changes: list[_Change], unchanged: Set[str]) -> str:
@@ -187,4 +175,4 @@ def _in_full(what: str, before: float, changes: list[_Change], unchanged: Set[st
 
 def _moved(change: _Change) -> str:
     verb = "raise it" if change.sign > 0 else "do harm: they lower it"
-    return f"{change.images} {verb} to {percent(change.score)} ({change.size})"
+    return f"{change.where}{change.images} {verb} to {percent(change.score)} ({change.size})"

@@ -1,6 +1,6 @@
-"""How sure a difference on the same test images is: a bootstrap of many, McNemar's test of two."""
+"""How sure a difference on the same test images is: over images and seeds, or between two runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,51 +8,81 @@ from numpy.typing import NDArray
 
 from bench.core.arrays import LabelArray
 
-RESAMPLES = 2_000
+ENOUGH_SEEDS = 3
+"""With fewer, a variance over seeds is a guess: with two, a 95 % interval is 12.7 errors wide."""
+
+_Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference with its 95 % interval over test images and its two-sided p-value."""
+    """A difference with its 95 % interval and its two-sided p-value.
+
+    Attributes:
+        value: The difference.
+        low: Lower end of the interval.
+        high: Its upper end.
+        p: For the hypothesis that there is no difference.
+        over_seeds: Whether interval and p are for other test images and other seeds, or for other
+            test images alone.
+    """
 
     value: float
     low: float
     high: float
     p: float
+    over_seeds: bool
 
 
-def metric_value(values: NDArray[np.float64], labels: LabelArray, metric: str) -> float:
+def metric_value(values: _Array, labels: LabelArray, metric: str) -> float:
     """Return the mean over images (``accuracy``) or over classes (``mean-per-class``)."""
-    return float(sum(share * stratum.mean() for share, stratum in strata(values, labels, metric)))
+    return float(_scores(values[:, None], labels, metric)[0])
 
 
-def paired_bootstrap(
-    differences: NDArray[np.float64], labels: LabelArray, metric: str, seed: int = 0
+def compare(
+    left: _Array,
+    right: _Array,
+    labels: LabelArray,
+    metric: str,
+    *,
+    seeded: tuple[bool, bool] = (True, True),
 ) -> Estimate:
-    """Resample the test images within each class, both arms' answers to one image together.
+    """Return the difference of two arms' means over seeds, left minus right.
+
+    Its variance is the sum of two. That of the test images is of sampling within classes, both
+    arms' answers to one image together. That of the seeds is each arm's variance between runs by
+    its number of runs: arms share no seeds. Interval and p are of Student's t with the degrees of
+    freedom of Welch (1947) and Satterthwaite (1946), for whom the images' variance is known. What a
+    run gets right by chance is in both variances, so the interval is a little wide where seeds
+    hardly differ. How often equal arms are told apart: tests/benchmarks/README.md,
+    false_winners.py.
 
     Args:
-        differences: Per image, correctness in one arm minus in the other, float64 ``[n]``.
-        labels: The images' classes, int64 ``[n]``.
+        left: Per image and run, whether it was right, or in what share of trials, float64
+            ``[images, runs]``.
+        right: The other arm's, on the same images.
+        labels: The images' classes, int64 ``[images]``.
         metric: ``accuracy`` or ``mean-per-class``.
-        seed: Fixes the resamples.
+        seeded: Which of the two would have come out otherwise with another seed; the unadapted
+            model would not.
+
+    Returns:
+        The estimate; over test images alone where a seeded arm has fewer than `ENOUGH_SEEDS`.
     """
-    random = np.random.default_rng(seed)
-    values = np.zeros(RESAMPLES)
-    for share, stratum in strata(differences, labels, metric):
-        # Images with equal differences are exchangeable, so how often each distinct value is
-        # resampled (a multinomial) says as much as which images were, in a fraction of the memory.
-        distinct, counts = np.unique(stratum, return_counts=True)
-        times = random.multinomial(len(stratum), counts / len(stratum), size=RESAMPLES)
-        values += share * (times @ distinct) / len(stratum)
-    low, high = np.quantile(values, [0.025, 0.975])
-    value = metric_value(differences, labels, metric)
-    return Estimate(value, float(low), float(high), _two_sided(values))
+    # Equal means may differ in the last bit, by the order in which runs are added up.
+    images = (left.mean(axis=1) - right.mean(axis=1)).round(12)
+    scores = [
+        _scores(runs, labels, metric)
+        for runs, has_seeds in zip((left, right), seeded, strict=True)
+        if has_seeds
+    ]
+    over_seeds = min(map(len, scores), default=0) >= ENOUGH_SEEDS
+    of_seeds = [(run.var(ddof=1) / len(run), len(run) - 1) for run in scores if over_seeds]
+    of_images = _variance_of_images(images, labels, metric)
+    return _student(metric_value(images, labels, metric), of_images, of_seeds)
 
 
-def strata(
-    values: NDArray[np.float64], labels: LabelArray, metric: str
-) -> Iterator[tuple[float, NDArray[np.float64]]]:
+def strata(values: _Array, labels: LabelArray, metric: str) -> Iterator[tuple[float, _Array]]:
     """Yield each class's share in the metric and its rows of values, ``[n]`` or ``[n, ...]``."""
     classes = np.unique(labels)
     for label in classes:
@@ -60,7 +90,7 @@ def strata(
         yield 1 / len(classes) if metric == "mean-per-class" else len(rows) / len(values), rows
 
 
-def mcnemar(left: NDArray[np.float64], right: NDArray[np.float64]) -> float | None:
+def mcnemar(left: _Array, right: _Array) -> float | None:
     """Return McNemar's exact two-sided p-value: whether two runs err equally often.
 
     Only images that one run alone got right count: under the null hypothesis each is as likely to
@@ -81,7 +111,50 @@ def mcnemar(left: NDArray[np.float64], right: NDArray[np.float64]) -> float | No
     return float(binomtest(ahead, ahead + behind).pvalue) if ahead + behind else 1.0
 
 
-def _two_sided(values: NDArray[np.float64]) -> float:
-    """Return twice the smaller tail beyond zero; one resample is added, so p is never exactly 0."""
-    tail = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
-    return min(1.0, 2 * (float(tail) + 1) / (len(values) + 1))
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p-values of one family as Holm (1979) corrects them, in the order given.
+
+    Of m, the least is multiplied by m, the next by m - 1, and so on; none falls below the one
+    before it, none is above 1. The chance of any false finding among them is then at most 5 %.
+    """
+    p = np.asarray(values, np.float64)
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(steps, 1.0)
+    return [float(each) for each in corrected]
+
+
+def _scores(correct: _Array, labels: LabelArray, metric: str) -> _Array:
+    """Return the metric of each column of ``[images, runs]``."""
+    by_class = [share * rows.mean(axis=0) for share, rows in strata(correct, labels, metric)]
+    return np.sum(by_class, axis=0, dtype=np.float64)
+
+
+def _variance_of_images(differences: _Array, labels: LabelArray, metric: str) -> float:
+    """Return the variance of a mean of differences ``[images]``, sampled within classes.
+
+    For the variance alone, each class gets one more image, on which the arms are equal: five better
+    out of five is not certainty. The factor undoes what that image takes from equal arms' variance.
+    """
+    total = 0.0
+    for share, stratum in strata(differences, labels, metric):
+        n = len(stratum)
+        total += share**2 * float(np.append(stratum, 0.0).var(ddof=1)) * (n + 1) / n**2
+    return total
+
+
+def _student(value: float, of_images: float, of_seeds: list[tuple[float, int]]) -> Estimate:
+    """Return the estimate, given the images' variance, and the seeds' with degrees of freedom."""
+    from scipy.special import stdtr, stdtrit
+
+    over_seeds = bool(of_seeds)
+    variance = of_images + sum(part for part, _ in of_seeds)
+    if not variance:  # The arms are equal on every image, at every seed.
+        return Estimate(value, value, value, 1.0, over_seeds)
+    doubt = sum(part**2 / degrees for part, degrees in of_seeds)
+    freedom = variance**2 / doubt if doubt else np.inf
+    error = float(np.sqrt(variance))
+    margin = float(stdtrit(freedom, 0.975)) * error
+    p = float(2 * stdtr(freedom, -abs(value) / error))
+    return Estimate(value, value - margin, value + margin, p, over_seeds)

@@ -119,7 +119,7 @@ def test_a_protocol_that_one_arm_lacks_does_not_displace_the_headline(home: Home
     probed(home, "synthetic", ADAMW, right=190)
     write_evaluated(home, "none", "knn")
     headline, missing, _ = sentences(home)
-    assert "beat synthetic ones by 20.0 points of linear-probe solver=lbfgs" in headline
+    assert "20.0 points higher than synthetic ones in linear-probe solver=lbfgs" in headline
     # Nor is a word lost on what evaluated neither.
     assert missing == "Retrieved images were not evaluated by linear-probe solver=adamw."
 

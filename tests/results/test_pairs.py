@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from bench.core.paths import Home
-from results.pairs import COLUMNS, pair_table, paired_difference
+from results.pairs import COLUMNS, pair_table, paired_difference, readable
 from results.report.page import write_report
-from tests.support.records import STUDY, collected, write_run
+from tests.support.records import STUDY, collected, score, write_run
 
 
 @pytest.fixture
@@ -57,6 +57,33 @@ def test_every_pair_of_arms_and_each_against_the_unadapted(study: Home) -> None:
     assert (pair["p_mcnemar_min"], pair["p_mcnemar_max"]) == pytest.approx((2 / 2**10, 2 / 2**9))
     assert row(pairs, 1000, "retrieved", "none")["difference"] == pytest.approx(25 / 200)
     assert (pair["seeds_a"], pair["seeds_b"]) == (2, 2)
+
+
+def test_p_values_are_corrected_for_all_pairs_of_an_evaluator(home: Home) -> None:
+    """Holm's correction of three p-values by hand; another evaluator is another family."""
+    scores = [score("test", 0.5, name) for name in ("linear-probe", "zero-shot")]
+    for source, right in (("none", 100), ("retrieved", 112), ("synthetic", 108)):
+        for seed in (0, 1, 2) if source != "none" else (0,):
+            write_run(home, source, 500, right + seed, seed=seed, scores=scores)
+    pairs = table(home)
+    assert pairs["over_seeds"].all()
+    for _, family in pairs.groupby("evaluator"):
+        p, q, r = sorted(family["p"])
+        assert p < q < r
+        assert sorted(family["p_holm"]) == pytest.approx([3 * p, max(3 * p, 2 * q), max(2 * q, r)])
+    alone = pairs[pairs["evaluator"] == "zero-shot"].drop(columns="evaluator")
+    both = pairs[pairs["evaluator"] == "linear-probe"].drop(columns="evaluator")
+    pd.testing.assert_frame_equal(alone.reset_index(drop=True), both.reset_index(drop=True))
+
+
+def test_a_table_says_what_each_interval_is_over(study: Home) -> None:
+    for source, right in (("retrieved", 90), ("synthetic", 79)):
+        write_run(study, source, 500, right=right, seed=2)
+    pairs = table(study)
+    assert dict(zip(pairs["n_used"], pairs["over_seeds"], strict=True)) == {500: True, 1000: False}
+    shown = readable(pairs)
+    assert list(shown["over"]) == ["test images and seeds"] * 3 + ["test images"]
+    assert {"p", "Holm's p"} <= set(shown.columns)
 
 
 def test_every_seed_is_compared_with_the_one_run_of_the_unadapted_model(study: Home) -> None:

@@ -1,12 +1,13 @@
-"""The bootstrap and McNemar's test against references that share none of their shortcuts."""
+"""Intervals, p-values and corrections against references that share none of their shortcuts."""
 
 import math
 import random
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp, ttest_ind
 
-from results.statistics.paired import mcnemar, metric_value, paired_bootstrap
+from results.statistics.paired import Estimate, compare, holm, mcnemar, metric_value
 
 METRICS = ["accuracy", "mean-per-class"]
 
@@ -27,8 +28,15 @@ def weights(strata: list[list[float]], metric: str) -> list[float]:
     return [1 / len(strata) if metric == "mean-per-class" else len(of) / total for of in strata]
 
 
+def of_images(differences: np.ndarray, labels: np.ndarray, metric: str = "accuracy") -> Estimate:
+    """Return the estimate of one run of either arm, which differ as given."""
+    estimate = compare(differences[:, None], np.zeros((len(labels), 1)), labels, metric)
+    assert not estimate.over_seeds
+    return estimate
+
+
 @pytest.mark.parametrize("metric", METRICS)
-def test_interval_is_that_of_resampling_image_by_image(metric: str) -> None:
+def test_interval_over_images_is_that_of_resampling_them_one_by_one(metric: str) -> None:
     differences, labels = unequal_classes()
     strata = by_class(differences, labels)
     shares = weights(strata, metric)
@@ -40,35 +48,108 @@ def test_interval_is_that_of_resampling_image_by_image(metric: str) -> None:
         )
         for _ in range(4_000)
     )
-    estimate = paired_bootstrap(differences, labels, metric)
+    estimate = of_images(differences, labels, metric)
     spread = resamples[3_899] - resamples[99]
     assert estimate.low == pytest.approx(resamples[99], abs=0.06 * spread)
     assert estimate.high == pytest.approx(resamples[3_899], abs=0.06 * spread)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_value_and_width_are_the_textbook_ones(metric: str) -> None:
+def test_value_and_width_over_images_are_the_textbook_ones(metric: str) -> None:
     differences, labels = unequal_classes()
     strata = by_class(differences, labels)
     mean, variance = 0.0, 0.0
     for share, values in zip(weights(strata, metric), strata, strict=True):
         centre = math.fsum(values) / len(values)
         mean += share * centre
-        variance += share**2 * math.fsum((x - centre) ** 2 for x in values) / len(values) ** 2
-    estimate = paired_bootstrap(differences, labels, metric)
-    assert estimate == paired_bootstrap(differences, labels, metric)
+        squares = math.fsum((x - centre) ** 2 for x in values)
+        variance += share**2 * squares / len(values) / (len(values) - 1)
+    estimate = of_images(differences, labels, metric)
     assert estimate.value == pytest.approx(mean, abs=1e-12)
-    assert estimate.value == metric_value(differences, labels, metric)
-    assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * math.sqrt(variance), rel=0.06)
+    assert estimate.value == pytest.approx(metric_value(differences, labels, metric))
+    assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * math.sqrt(variance), rel=0.01)
 
 
 def test_p_agrees_with_the_interval() -> None:
     labels = np.zeros(400, dtype=np.int64)
-    even = np.tile([1.0, -1.0], 200)
-    assert paired_bootstrap(even, labels, "accuracy").p > 0.5
-    better = np.tile([1.0, 0.0], 200)
-    assert paired_bootstrap(better, labels, "accuracy").p == pytest.approx(2 / 2_001)
-    assert paired_bootstrap(np.zeros(400), labels, "accuracy").p == 1
+    assert of_images(np.tile([1.0, -1.0], 200), labels).p == 1
+    assert of_images(np.tile([1.0, 0.0], 200), labels).p < 1e-20
+    for extra in range(1, 40):
+        ahead = np.repeat([1.0, -1.0, 0.0], [100 + extra, 100, 200 - extra])
+        estimate = of_images(ahead, labels)
+        assert (estimate.p < 0.05) == (estimate.low > 0)
+
+
+def test_what_always_happened_is_no_certainty() -> None:
+    labels = np.arange(5)
+    for metric in METRICS:  # One image a class.
+        estimate = of_images(np.ones(5), labels, metric)
+        assert estimate.low < 1 < estimate.high
+        assert 0 < estimate.p < 0.05
+    assert of_images(np.zeros(5), labels) == Estimate(0.0, 0.0, 0.0, 1.0, over_seeds=False)
+
+
+IMAGES = 40_000
+"""So many that they leave nearly no doubt, and seeds all of it."""
+
+
+def runs(scores: list[float]) -> np.ndarray:
+    """Return runs of which each is in its share of trials right about every image."""
+    return np.tile(scores, (IMAGES, 1))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("right", [[0.5, 0.55, 0.63], [0.5, 0.51, 0.5, 0.58, 0.55]])
+def test_over_seeds_it_is_welchs_test(metric: str, right: list[float]) -> None:
+    left, labels = [0.58, 0.66, 0.6], np.arange(IMAGES) % 3
+    welch = ttest_ind(left, right, equal_var=False)
+    estimate = compare(runs(left), runs(right), labels, metric)
+    assert estimate.over_seeds
+    assert estimate.value == pytest.approx(np.mean(left) - np.mean(right))
+    assert estimate.p == pytest.approx(welch.pvalue, rel=0.01)
+    ends = welch.confidence_interval()
+    assert (estimate.low, estimate.high) == pytest.approx((ends.low, ends.high), abs=5e-4)
+
+
+def test_against_the_unadapted_model_it_is_students_test_of_one_sample() -> None:
+    scores, labels = [0.58, 0.66, 0.6], np.zeros(IMAGES, dtype=np.int64)
+    student = ttest_1samp(scores, 0.5)
+    there = compare(runs(scores), runs([0.5]), labels, "accuracy", seeded=(True, False))
+    back = compare(runs([0.5]), runs(scores), labels, "accuracy", seeded=(False, True))
+    assert there.over_seeds
+    assert back.over_seeds
+    assert there.p == pytest.approx(student.pvalue, rel=0.01)
+    assert (there.value, there.p) == pytest.approx((-back.value, back.p))
+
+
+@pytest.mark.parametrize("seeds", [(3, 3), (3, 5), (4, 1), (2, 2), (1, 1)])
+def test_seeds_that_agree_leave_the_doubt_of_the_images(seeds: tuple[int, int]) -> None:
+    """As where validation kept the unadapted model at every seed of an arm."""
+    generator = np.random.default_rng(0)
+    left, right = (generator.random((400, 1)) < share for share in (0.7, 0.6))
+    labels = np.arange(400) % 4
+    many = compare(
+        np.tile(left, seeds[0]).astype(float), np.tile(right, seeds[1]).astype(float), labels,
+        "accuracy",
+    )  # fmt: skip
+    alone = of_images(left[:, 0].astype(float) - right[:, 0], labels)
+    assert many.over_seeds == (min(seeds) >= 3)
+    assert (many.low, many.high, many.p) == pytest.approx((alone.low, alone.high, alone.p))
+
+
+def test_equal_arms_differ_by_nothing_however_their_runs_add_up() -> None:
+    left = np.array([[1.0, 1.0, 0.0]] * 200)
+    estimate = compare(left, left[:, ::-1], np.zeros(200, dtype=np.int64), "accuracy")
+    assert estimate.value == 0
+    assert estimate.p == 1
+
+
+def test_holm_by_hand() -> None:
+    """Times 4, 3, 2 and 1 from the least on; the last would be less than the one before."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.7, 0.6]) == [1, 1]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
 
 
 def answers(ahead: int, behind: int, both: int = 7) -> tuple[np.ndarray, np.ndarray]:
