@@ -128,7 +128,8 @@ def holm(values: Sequence[float]) -> list[float]:
 def _scores(correct: _Array, labels: LabelArray, metric: str) -> _Array:
     """Return the metric of each column of ``[images, runs]``."""
     by_class = [share * rows.mean(axis=0) for share, rows in strata(correct, labels, metric)]
-    return np.sum(by_class, axis=0, dtype=np.float64)
+    scores: _Array = np.sum(by_class, axis=0)
+    return scores
 
 
 def _variance_of_images(differences: _Array, labels: LabelArray, metric: str) -> float:

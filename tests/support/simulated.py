@@ -66,4 +66,5 @@ def _arm(
 def _answers(image: Answers, accuracies: Answers, random: np.random.Generator) -> Answers:
     arm = random.normal(scale=ARM**0.5, size=(IMAGES, 1))
     chance = random.normal(scale=RUN**0.5, size=(IMAGES, len(accuracies)))
-    return (norm.ppf(accuracies) + image + arm + chance > 0).astype(np.float64)
+    recognised: NDArray[np.bool_] = norm.ppf(accuracies) + image + arm + chance > 0
+    return recognised.astype(np.float64)
