@@ -96,8 +96,11 @@ def launch_study(
 def say_skipped(count: int) -> None:
     """Say how many runs are not executed again because they ask for too many images."""
     if count:
-        runs = "1 run asks" if count == 1 else f"{count} runs ask"
-        click.echo(f"skipped: {runs} for more images than there are")
+        click.echo(f"skipped: {_asking(count)} for more images than there are")
+
+
+def _asking(count: int) -> str:
+    return "1 run asks" if count == 1 else f"{count} runs ask"
 
 
 def _print_array(array: "Array") -> None:
@@ -138,7 +141,9 @@ def _conclude(study: "StudyFolder") -> None:
     status = status_of(study)
     unfinished = [row for row in status.rows if row.state not in ("done", TOO_FEW_IMAGES)]
     done = sum(row.state == "done" for row in status.rows)
-    click.echo(f"{done} of {len(status.rows)} runs are done")
+    holes = len(status.rows) - len(unfinished) - done
+    rest = f", and {_asking(holes)} for more images than there are" if holes else ""
+    click.echo(f"{done} of {len(status.rows)} runs are done{rest}")
     failed = [row.run_id for row in unfinished if row.state == "failed"]
     if status.hold:
         raise BenchError(
