@@ -107,7 +107,7 @@ def at_trained_epoch(
     for label in means.loc[means["label"] != UNADAPTED, "label"].unique():
         rows = means[means["label"] == label]
         n = rows["n_used"].max()
-        of_label = (runs["label"] == label) & (runs["n_used"] == n)
+        of_label = (runs["label"] == label) & (runs["n_point"] == n)
         kept, of = (runs.loc[some, "run_id"].nunique() for some in (of_label & unused, of_label))
         metric = means["metric"].iloc[0]
         changes = {

@@ -155,6 +155,14 @@ def test_harm_that_validation_hid_is_said(home: Home) -> None:
     assert missing == "Retrieved images were not evaluated by zero-shot."
 
 
+def test_harm_is_said_where_seeds_used_different_numbers_of_images(home: Home) -> None:
+    write_run(home, "none", None)
+    for seed, used in enumerate((90, 100, 110)):
+        write_run(home, "synthetic", 120, trained=60, seed=seed, used=used)
+    _, text, *_ = sentences(home)
+    assert text.startswith("Validation kept the unadapted model in 3 of 3 runs of synthetic images")
+
+
 def test_harm_is_said_where_every_arm_stayed_the_unadapted_model(home: Home) -> None:
     write_run(home, "none", None)
     write_run(home, "retrieved", 100, trained=100)
