@@ -26,8 +26,8 @@ from bench.storage.image_set import ImageSet
 from bench.storage.packing import EncodedImage, pack_images
 from bench.storage.tar_shards import corrupt, members, read_bytes
 from bench.tasks import class_folders
-from sources.screening.audit import write_removed
-from sources.screening.dedup import REFERENCE_DISTANCE, drop_duplicates
+from sources.screening.audit import write_copies
+from sources.screening.dedup import COPY_DISTANCE, drop_duplicates
 from sources.screening.embed import embed
 from sources.screening.filter import domain_scored
 from sources.screening.phash import HASH_BITS, pixel_hash
@@ -48,8 +48,8 @@ class Folder:
         filter: NoFilter
         """The CLIP that scores the images; none is left out for its score."""
         images: ImageFormat = ImageFormat()
-        max_distance: Annotated[int, msgspec.Meta(ge=0, le=HASH_BITS)] = REFERENCE_DISTANCE
-        """Bits of perceptual hash within which an image counts as a copy of a val or test image;
+        max_distance: Annotated[int, msgspec.Meta(ge=0, le=HASH_BITS)] = COPY_DISTANCE
+        """Bits of perceptual hash within which an image counts as a copy of a benchmark image;
         equal pixels always do."""
 
     def __init__(self, options: Options) -> None:
@@ -97,7 +97,9 @@ class Folder:
         pack_images(stage, len(items), images)
         embedded = embed(stage, options.filter.model, context)
         readable = domain_scored([embedded], options.filter.model, context)
-        unique = drop_duplicates(readable, context, options.max_distance)
+        unique = drop_duplicates(
+            readable, context, options.max_distance, drop_train=options.filter.drop_train_copies
+        )
         names = list(context.task.class_names)
         rows = unique.rows.with_columns(
             pl.col("label").replace_strict(range(len(names)), names).alias("class_name"),
@@ -112,7 +114,7 @@ class Folder:
         image_set = ImageSet.write(
             context.home.data, rows, context.task, "folder", {"path": options.path}, counts
         )
-        write_removed(image_set, readable, unique.removed, context)
+        write_copies(image_set, readable, unique.copies, context)
         return image_set
 
 

@@ -30,7 +30,7 @@ from sources.pool.flags import MAX_PUNSAFE
 from sources.pool.matcher import Matcher, Queried, with_queries
 from sources.pool.pool import MINIWORLD, Pool
 from sources.pool.scan import candidates, require_complete, scan, with_labels
-from sources.screening.audit import write_filtering, write_removed
+from sources.screening.audit import write_copies, write_filtering
 from sources.screening.counts import by_class
 from sources.screening.dedup import drop_duplicates
 from sources.screening.embed import embed
@@ -132,7 +132,7 @@ class Retrieved:
         rule = self.options.filter
         images = scored([embedded], rule, context, matched.select("key", "label"))
         passing = rule.passes(images)
-        unique = drop_duplicates(images.filter(passing), context)
+        unique = drop_duplicates(images.filter(passing), context, drop_train=rule.drop_train_copies)
         kept = unique.rows
         rows = with_labels(kept.drop("label"), scanned, self.options.ambiguous).with_columns(
             origin=pl.lit("retrieved"), seed=pl.lit(None, pl.Int64)
@@ -155,7 +155,7 @@ class Retrieved:
             context.home.data, rows, context.task, "retrieved", options, counts
         )
         write_filtering(kept_set, images, passing)
-        write_removed(kept_set, images, unique.removed, context)
+        write_copies(kept_set, images, unique.copies, context)
         return kept_set
 
     def _pool(self, home: Home) -> Pool:

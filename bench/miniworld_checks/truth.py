@@ -22,6 +22,7 @@ from bench.storage.image_set import ImageSet
 from results.figures import LOOK
 from sources.pool.matcher import Matcher
 from sources.pool.pool import MINIWORLD, Pool
+from sources.screening.dedup import REMOVED
 
 MATCHERS: tuple[Matcher, ...] = get_args(Matcher)
 SHOWN = (-1.0, 0.2, 0.25, 0.3, 0.35, 0.4)
@@ -114,7 +115,6 @@ def _retrieved(
 
 
 def _steps(counts: dict[str, Any]) -> dict[str, int]:
-    copies = sum(count for count in counts["duplicates"].values() if isinstance(count, int))
     return {
         "pairs": counts["rows"],
         "named": counts["naming a class"],
@@ -124,7 +124,7 @@ def _steps(counts: dict[str, Any]) -> dict[str, int]:
         "fetched": counts["fetched"],
         "decodable": counts["decodable"],
         "above tau": counts["decodable"] - counts["below tau"],
-        "copies": copies,
+        "copies": sum(counts["duplicates"][reason] for reason in REMOVED),
         "kept": counts["kept"],
     }
 

@@ -167,7 +167,7 @@ def _copies(images: ImageSet) -> dict[str, Any]:
     return {
         "descriptor": duplicates.pop("descriptor"),
         "duplicates": duplicates,
-        "removed": _embedded(images.folder / "removed.png"),
+        "copies": _embedded(images.folder / "copies.png"),
         "pairs": [
             [place + 1, pair["key"], pair["distance"], _original(pair)]
             for place, pair in enumerate(pairs)

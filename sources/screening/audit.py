@@ -1,7 +1,7 @@
 """Audit filter and de-duplication: what they did, beside the image set, for the report to show.
 
 Next to ``manifest.json``: ``scores.parquet`` (key, label, clip_score, passed) and ``filtered.png``;
-``removed.parquet`` and ``removed.png``, whose columns are the rows of ``pairs.parquet``.
+``copies.parquet`` and ``copies.png``, whose columns are the rows of ``pairs.parquet``.
 """
 
 import io
@@ -40,23 +40,23 @@ def write_filtering(images: ImageSet, scored: pl.DataFrame, passed: pl.Series) -
     _write_sheet([_read(sample, images) for sample in samples], images, "filtered")
 
 
-def write_removed(
-    images: ImageSet, rows: pl.DataFrame, removed: pl.DataFrame, context: Context
+def write_copies(
+    images: ImageSet, rows: pl.DataFrame, copies: pl.DataFrame, context: Context
 ) -> None:
-    """Write every removed copy, and a sheet of the least similar pairs: copies above originals.
+    """Write every copy, and a sheet of the least similar pairs: copies above originals.
 
     Args:
-        images: The set that the copies were removed from.
+        images: The set that copies were removed from.
         rows: Rows of all images, with their place in the tars.
-        removed: What `sources.screening.dedup.drop_duplicates` removed.
-        context: What the source was given; shows the val and test images.
+        copies: What `sources.screening.dedup.drop_duplicates` found.
+        context: What the source was given; shows the benchmark images.
     """
     if (images.folder / "pairs.parquet").is_file():
         return
-    _write_table(removed, images, "removed")
+    _write_table(copies, images, "copies")
     # The farthest of each reason: they show whether the threshold is too loose.
     pairs = (
-        removed.filter(pl.col("reason") != "equal bytes")
+        copies.filter(pl.col("reason") != "equal bytes")
         .sort("distance", "key", descending=[True, False])
         .group_by("reason", maintain_order=True)
         .head(ACROSS // 2)
@@ -64,15 +64,15 @@ def write_removed(
     shown = pl.concat([pairs["key"], pairs["kept"].drop_nulls()]).unique()
     places = rows.join(shown.to_frame(), on="key", how="semi")
     by_key = dict(zip(places["key"], _read(places, images), strict=True))
-    copies, originals = [], []
+    shown_copies, originals = [], []
     for pair in pairs.iter_rows(named=True):
-        copies.append(by_key[pair["key"]])
+        shown_copies.append(by_key[pair["key"]])
         if pair["kept"] is not None:
             originals.append(by_key[pair["kept"]])
         else:
             split = context.task.split(pair["split"], context.home)
             originals.append(split.read(split.keys.index(pair["image"])))
-    _write_sheet([copies, originals], images, "removed")
+    _write_sheet([shown_copies, originals], images, "copies")
     _write_table(pairs, images, "pairs")
 
 

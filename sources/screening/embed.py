@@ -1,6 +1,6 @@
 """Embed: decode every image once, and keep what later steps need to know about it.
 
-Per image: size in pixels, a perceptual hash and the embedding of one CLIP. It depends on the
+Per image: size in pixels, perceptual hashes and the embedding of one CLIP. It depends on the
 images and that CLIP alone, its weights and its configuration, so that other texts, thresholds and
 tasks embed nothing again.
 """
@@ -19,7 +19,7 @@ from bench.plugins.source import Context
 from bench.storage.image_codec import decode
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import read_bytes
-from sources.screening.phash import HASH_SCHEMA, HASH_SIDE, LEAST_SIDE, perceptual_hash
+from sources.screening.phash import HASH_SCHEMA, HASH_VERSION, looks
 
 
 def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
@@ -32,7 +32,7 @@ def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
         context: What the source was given.
 
     Each shard holds ``embedded.parquet``: the index's rows that decode, with ``shard`` (path
-    below the data folder), width, height and the hash's words; and ``embeddings.npy``, float16
+    below the data folder), width, height and the hashes' words; and ``embeddings.npy``, float16
     ``[rows, dim]``, L2-normalised, row for row.
     """
     embedder = context.embedder(filter_model)
@@ -40,8 +40,7 @@ def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
         "model": embedder.weights_hash,
         # The same weights under another activation or preprocessing embed otherwise.
         "configuration": fingerprint(context.home.find_weights(filter_model)),
-        "hash": f"phash {HASH_SIDE}",
-        "least side": LEAST_SIDE,
+        "hash": HASH_VERSION,
     }
     embedded = context.stage(EMBED, config, [stage.output])
     if embedded.done:
@@ -93,5 +92,5 @@ class _Decoded:
                 image = decode(read_bytes(self._tar, offset, size))
             except ValueError:
                 continue
-            self.facts.append((key, image.width, image.height, *perceptual_hash(image)))
+            self.facts.append((key, image.width, image.height, *looks(image)))
             yield image

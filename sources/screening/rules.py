@@ -13,6 +13,8 @@ class Filter(Config, frozen=True, kw_only=True, tag_field="rule"):
 
     model: str
     """Weights of the CLIP that scores images; may differ from the adapted one."""
+    drop_train_copies: bool = False
+    """Remove copies of the task's train images too; if not, they stay and are counted."""
 
     by_class: ClassVar[bool] = False
     """Whether the score is the cosine with the prompts of the image's class; else it is the largest

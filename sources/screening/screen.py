@@ -13,7 +13,7 @@ from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage
 from sources.generation.generate import generated_rows
 from sources.generation.shard import DEFECTS
-from sources.screening.audit import write_filtering, write_removed
+from sources.screening.audit import write_copies, write_filtering
 from sources.screening.counts import by_class
 from sources.screening.dedup import Deduplicated, drop_duplicates
 from sources.screening.embed import embed
@@ -113,7 +113,7 @@ def screen(
     """
     images = scored(embedded, rule, context, labels)
     passing = rule.passes(images)
-    unique = drop_duplicates(images.filter(passing), context)
+    unique = drop_duplicates(images.filter(passing), context, drop_train=rule.drop_train_copies)
     kept, passed = unique.rows.height, int(passing.sum())
     if not passed:
         raise BenchError(
@@ -169,4 +169,4 @@ def write_audit(images: ImageSet, screened: Screened, rule: Filter, context: Con
     if not isinstance(rule, NoFilter):
         write_filtering(images, screened.images, screened.passing)
     passed = screened.images.filter(screened.passing)
-    write_removed(images, passed, screened.unique.removed, context)
+    write_copies(images, passed, screened.unique.copies, context)

@@ -139,11 +139,11 @@ def test_the_counts_add_up_and_dropped_images_are_listed(retrieved: tuple[Home, 
     dropped = sum(count for count in counts["duplicates"].values() if isinstance(count, int))
     assert counts["fetched"] - counts["below tau"] - dropped == counts["kept"] == len(images)
     names = {path.name for path in images.folder.iterdir()}
-    assert {"scores.parquet", "filtered.png", "removed.parquet", "removed.png"} <= names
+    assert {"scores.parquet", "filtered.png", "copies.parquet", "copies.png"} <= names
     scores = pl.read_parquet(images.folder / "scores.parquet")
     assert scores.height == counts["decodable"]
     assert scores.height - scores["passed"].sum() == counts["below tau"]
-    removed = pl.read_parquet(images.folder / "removed.parquet")
+    removed = pl.read_parquet(images.folder / "copies.parquet")
     reasons = dict(removed.group_by("reason").len().iter_rows())
     assert reasons.items() <= counts["duplicates"].items()
     assert scores["passed"].sum() - removed.height == len(images)

@@ -16,8 +16,8 @@ from bench.storage.image_codec import encode
 from bench.storage.image_set import ImageSet
 from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter
 from results.report.page import write_report
-from sources.screening.audit import write_filtering, write_removed
-from sources.screening.dedup import REMOVED_SCHEMA
+from sources.screening.audit import write_copies, write_filtering
+from sources.screening.dedup import COPIES_SCHEMA
 from tests.support.pools import context
 from tests.support.records import STUDY, write_run
 from tests.support.tiny_clip import COLOURS, colour_task, square
@@ -46,7 +46,7 @@ def audited(home: Home, tau: float | None = 0.2, source: str = "retrieved") -> I
          "split": "test", "image": "test-3", "framing": "mirrored"},
         {"key": rows[10]["key"], "reason": "equal bytes", "distance": 0, "kept": rows[2]["key"]},
     ]  # fmt: skip
-    removed = pl.DataFrame(copies, schema=REMOVED_SCHEMA)
+    removed = pl.DataFrame(copies, schema=COPIES_SCHEMA)
     rule: dict[str, Any] = {"rule": "threshold", "tau": tau}
     if tau is None:
         rule = {"rule": "top-fraction", "fraction": 0.3, "cap": 10_000}
@@ -63,7 +63,7 @@ def audited(home: Home, tau: float | None = 0.2, source: str = "retrieved") -> I
     if source == "retrieved":
         write_filtering(images, table, passed)
 
-    write_removed(images, table, removed, context(home, task))
+    write_copies(images, table, removed, context(home, task))
     return images
 
 
@@ -126,7 +126,7 @@ def test_every_score_and_every_removed_copy_is_written(home: Home) -> None:
     scores = pl.read_parquet(images.folder / "scores.parquet", glob=False)
     assert scores.columns == ["key", "label", "clip_score", "passed"]
     assert scores.height == 20
-    removed = pl.read_parquet(images.folder / "removed.parquet", glob=False)
-    assert removed.schema == REMOVED_SCHEMA
+    removed = pl.read_parquet(images.folder / "copies.parquet", glob=False)
+    assert removed.schema == COPIES_SCHEMA
     assert removed.height == 3
     assert msgspec.json.decode((images.folder / "manifest.json").read_bytes())

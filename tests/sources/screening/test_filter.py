@@ -173,11 +173,12 @@ def full(**settings: Any) -> Json:
 
 
 def test_a_spec_holds_the_settings_of_the_chosen_rule_alone() -> None:
-    assert full() == {"rule": "threshold", "model": "m", "tau": 0.2}
+    every: Json = {"model": "m", "drop_train_copies": False}
+    assert full() == {"rule": "threshold", "tau": 0.2, **every}
     by_class = {"rule": "class-threshold", "tau": 0.3}
-    assert full(**by_class) == {"model": "m", **by_class}
+    assert full(**by_class) == {**every, **by_class}
     assert full(rule="top-fraction", cap=5) == {
-        "rule": "top-fraction", "model": "m", "fraction": 0.3, "cap": 5
+        "rule": "top-fraction", "fraction": 0.3, "cap": 5, **every,
     }  # fmt: skip
 
 
