@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from PIL import Image
 
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter
@@ -77,12 +76,3 @@ def packed_rows(stage: Stage, class_names: Sequence[str]) -> pl.DataFrame:
         pl.col("label").replace_strict(range(len(names)), names).alias("class_name"),
         *(pl.lit(None, INDEX_SCHEMA[name]).alias(name) for name in missing),
     )
-
-
-def shrink(image: Image.Image, longest: int) -> Image.Image:
-    """Return an image whose longest side is at most `longest` pixels; none is enlarged."""
-    if max(image.size) <= longest:
-        return image
-    scale = longest / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.LANCZOS)

@@ -16,8 +16,8 @@ from sources.screening.references import References, alike, read_references, ref
 
 COPY_DISTANCE = 28
 """Bits of 256 within which an image counts as a copy of a benchmark image, in any framing, or of
-another image. Measured by tests/benchmarks/dedup_recall.py; its table is in docs/retrieval.md. Up to
-31, every pair within a set is found quickly (`pairs_within`)."""
+another image. Measured by tests/benchmarks/dedup_recall.py; its table is in docs/retrieval.md. Up
+to 31, every pair within a set is found quickly (`pairs_within`)."""
 
 LEAKED, TRAIN = "copies of val or test images", "copies of train images"
 EQUAL, NEAR = "equal bytes", "near copies"

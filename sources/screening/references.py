@@ -74,8 +74,8 @@ def read_references(stage: Stage, splits: Sequence[str]) -> References:
     """Return the references of some splits from a finished stage."""
     framed, pixels = (
         pl.concat(
-            pl.read_parquet(stage.shard(SPLITS.index(split)) / name).with_columns(split=pl.lit(split))
-            for split in splits
+            pl.read_parquet(stage.shard(place) / name).with_columns(split=pl.lit(SPLITS[place]))
+            for place in map(SPLITS.index, splits)
         )
         for name in ("hashes.parquet", "pixels.parquet")
     )

@@ -20,7 +20,6 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from bench.miniworld.pool import SPLITS, TruthRow, build_pool, image_of, read_truth, split_arrays
 from bench.miniworld.render import CLASSES
-from bench.storage.packing import shrink
 from sources.screening.dedup import COPY_DISTANCE
 from sources.screening.framings import framings
 from sources.screening.hamming import pairs_within
@@ -227,7 +226,8 @@ def near_copies(rows: Sequence[TruthRow], found: Hashes) -> tuple[int, int, int]
 def photographs(folder: Path) -> Iterator[Image.Image]:
     """Yield the images that are large enough for a hash, as large as retrieval keeps them."""
     for path in sorted(folder.iterdir()):
-        image = shrink(Image.open(path).convert("RGB"), 256)
+        image = Image.open(path).convert("RGB")
+        image.thumbnail((256, 256), Image.Resampling.LANCZOS)
         if min(image.size) >= LEAST_SIDE:
             yield image
 
