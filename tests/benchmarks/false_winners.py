@@ -1,6 +1,6 @@
 """How often equal arms are told apart, and unequal ones, by what an interval is over.
 
-Usage: python tests/benchmarks/false_winners.py [--studies 2000]
+Usage: python tests/benchmarks/false_winners.py [--studies 1000]
 
 A study is two arms' answers to 800 test images, simulated in tests/support/simulated.py. A winner
 is an interval that leaves out 0, nominally in 5 % of studies of equal arms. The rivals of
@@ -20,18 +20,26 @@ from tests.support.simulated import CLASSES, IMAGES, LABELS, Answers, Truth, sim
 GAPS = (1, 2, 3, 5)
 TRUTHS = [
     *(Truth((3, 3), (spread, spread)) for spread in (0, 1, 2, 2.8, 4.6, 5)),
-    *(Truth((4, 4), (spread, spread)) for spread in (0, 2.8, 5)),
+    Truth((4, 4), (2.8, 2.8)),
     *(Truth((5, 5), (spread, spread)) for spread in (0, 1, 2, 2.8, 4.6, 5)),
     Truth((3, 3), (0, 5)),
-    Truth((3, 5), (0, 5)),
     Truth((3, 5), (5, 0)),
     Truth((3, 3), (2.8, 2.8), kept=0.5),
     Truth((3, 0), (0, 0)),
     Truth((3, 0), (2.8, 0)),
     Truth((3, 0), (5, 0)),
-    Truth((5, 0), (5, 0)),
 ]
 RESAMPLES = 400
+
+OF_CLASS = IMAGES // CLASSES
+# How often each image is resampled within its class, by IMAGES. Labels repeat every CLASSES images.
+WEIGHTS = (
+    np.random.default_rng(2)
+    .multinomial(OF_CLASS, np.full(OF_CLASS, 1 / OF_CLASS), (RESAMPLES, CLASSES))
+    .transpose(0, 2, 1)
+    .reshape(RESAMPLES, IMAGES)
+    / IMAGES
+)
 
 Judge = Callable[[Answers, Answers, Truth, np.random.Generator], bool]
 
@@ -48,15 +56,11 @@ def ours(left: Answers, right: Answers, truth: Truth, _: np.random.Generator) ->
 
 def bootstrap(left: Answers, right: Answers, _: Truth, random: np.random.Generator) -> bool:
     """Resample each arm's seeds, and the images of each class, and look at the percentiles."""
-    of_class = IMAGES // CLASSES
-    times = random.multinomial(of_class, np.full(of_class, 1 / of_class), (RESAMPLES, CLASSES))
-    # Labels repeat every CLASSES images.
-    weights = times.transpose(0, 2, 1).reshape(RESAMPLES, IMAGES) / IMAGES
     means = []
     for side in (left, right):
         k = side.shape[1]
         seeds = random.multinomial(k, np.full(k, 1 / k), RESAMPLES)
-        means.append(np.average(weights @ side, axis=1, weights=seeds))
+        means.append(np.average(WEIGHTS @ side, axis=1, weights=seeds))
     low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
     return bool(low > 0 or high < 0)
 
@@ -107,7 +111,7 @@ def row(truth: Truth, studies: int) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=2_000)
+    parser.add_argument("--studies", type=int, default=1_000)
     arguments = parser.parse_args()
     judges = ["images alone", "bootstrap", "mixed model", "ours"]
     head = ["seeds", "their spread, points", *judges, *(f"gap {gap}" for gap in GAPS)]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 IMAGES, CLASSES = 800, 8
 LABELS: NDArray[np.int64] = np.arange(IMAGES) % CLASSES
@@ -66,5 +66,5 @@ def _arm(
 def _answers(image: Answers, accuracies: Answers, random: np.random.Generator) -> Answers:
     arm = random.normal(scale=ARM**0.5, size=(IMAGES, 1))
     chance = random.normal(scale=RUN**0.5, size=(IMAGES, len(accuracies)))
-    recognised: NDArray[np.bool_] = norm.ppf(accuracies) + image + arm + chance > 0
+    recognised: NDArray[np.bool_] = ndtri(accuracies) + image + arm + chance > 0
     return recognised.astype(np.float64)
