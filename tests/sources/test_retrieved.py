@@ -23,6 +23,7 @@ from sources.download.download import download
 from sources.download.options import DownloadOptions
 from sources.pool.pool import Pool
 from sources.pool.scan import candidates, scan
+from sources.screening.dedup import REMOVED
 from tests.conftest import Web
 from tests.support.contexts import context, image_of
 from tests.support.hostile_web import SMALL
@@ -136,7 +137,7 @@ def test_the_counts_add_up_and_dropped_images_are_listed(retrieved: tuple[Home, 
     counts = images.manifest.stage_counts
     assert counts["rows"] == 600
     assert counts["matched"] - sum(counts["failed"].values()) == counts["fetched"]
-    dropped = sum(count for count in counts["duplicates"].values() if isinstance(count, int))
+    dropped = sum(counts["duplicates"][reason] for reason in REMOVED)
     assert counts["fetched"] - counts["below tau"] - dropped == counts["kept"] == len(images)
     names = {path.name for path in images.folder.iterdir()}
     assert {"scores.parquet", "filtered.png", "copies.parquet", "copies.png"} <= names
@@ -146,7 +147,7 @@ def test_the_counts_add_up_and_dropped_images_are_listed(retrieved: tuple[Home, 
     removed = pl.read_parquet(images.folder / "copies.parquet")
     reasons = dict(removed.group_by("reason").len().iter_rows())
     assert reasons.items() <= counts["duplicates"].items()
-    assert scores["passed"].sum() - removed.height == len(images)
+    assert scores["passed"].sum() - removed["removed"].sum() == len(images)
 
 
 def test_copies_of_test_images_are_removed(web: Web, retrieved: tuple[Home, ImageSet]) -> None:
