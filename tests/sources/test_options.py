@@ -58,7 +58,7 @@ CONTRADICTIONS: dict[str, list[tuple[Json, str]]] = {
         ({"rule": "top"}, "filter.rule: .*'top'; .*there are: threshold, class-threshold, top-f"),
         ({"rule": "treshold"}, "did you mean threshold"),
         ({"filter__tao": 0.2}, "unknown setting of filter of .*'tao'; did you mean tau?"),
-        ({"filter__qqq": 0.2}, "there are: model, rule, tau"),
+        ({"filter__qqq": 0.2}, "there are: drop_train_copies, model, rule, tau"),
     ],
     "synthetic": [
         ({"tau": 0.2}, "tau means nothing to rule=none"),
