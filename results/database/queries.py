@@ -93,7 +93,7 @@ def class_accuracies(
 def missing_runs(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     """Return the combinations of label, n and seed without a run of the chosen setting, and why.
 
-    Every label of the experiment is expected at every n and seed that any of them was asked for.
+    Every label of the experiment is expected at every seed of an n that any was asked for there.
     ``of_another_setting`` says whether there is a run that was not chosen.
     """
     return _frame(connection, "missing_runs", experiment)

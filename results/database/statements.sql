@@ -78,8 +78,7 @@ SELECT label, n_asked, seed,
        coalesce(bool_or(too_few_images AND NOT refused), false) AS too_few_images,
        count(*) FILTER (wanted.current) > 0 AS of_another_setting, any_value(kept) AS kept
 FROM (SELECT label, max(n_kept) AS kept FROM wanted GROUP BY label)
-CROSS JOIN (SELECT DISTINCT n_asked FROM wanted WHERE n_asked IS NOT NULL)
-CROSS JOIN (SELECT DISTINCT seed FROM wanted)
+CROSS JOIN (SELECT DISTINCT n_asked, seed FROM wanted WHERE n_asked IS NOT NULL)
 LEFT JOIN wanted USING (label, n_asked, seed)
 GROUP BY label, n_asked, seed
 HAVING count(*) FILTER (wanted.current AND NOT refused) = 0
