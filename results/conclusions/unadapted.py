@@ -116,11 +116,12 @@ def at_trained_epoch(
             for change in _changes(known, rows, evaluator, score="trained_mean")
         }
         if changes:
+            whose = "at their" if kept == of else f"over all {of}, each at its"
             where = f"{kept} of {of} runs of {label} images at n = {format_size(int(n))}"
             yield (
                 sentence(f"validation kept the unadapted model in {where}")
                 + " "
-                + sentence(f"at their best trained epoch, they {listed(_trained(changes))}")
+                + sentence(f"{whose} best trained epoch, they {listed(_trained(changes))}")
             )
 
 

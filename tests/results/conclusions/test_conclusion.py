@@ -155,6 +155,18 @@ def test_harm_that_validation_hid_is_said(home: Home) -> None:
     assert missing == "Retrieved images were not evaluated by zero-shot."
 
 
+def test_harm_that_validation_hid_in_some_runs_is_said_over_all(home: Home) -> None:
+    write_run(home, "none", None, right=120)
+    adapted = {"epoch": 2, "trained_epoch": 2, "last_epoch": 3}
+    write_run(home, "synthetic", 500, 120, trained=40)
+    for seed in (1, 2):
+        write_run(home, "synthetic", 500, 60, seed=seed, selection=adapted)
+    _, text, *_ = sentences(home)
+    assert text.startswith("Validation kept the unadapted model in 1 of 3 runs of synthetic ")
+    assert " Over all 3, each at its best trained epoch, they do harm: they lower " in text
+    assert " (-33.3 points, " in text
+
+
 def test_harm_is_said_where_seeds_used_different_numbers_of_images(home: Home) -> None:
     write_run(home, "none", None)
     for seed, used in enumerate((90, 100, 110)):
