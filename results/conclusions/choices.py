@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pandas as pd
 
 from bench.core.size import format_size
@@ -41,7 +43,13 @@ def choices(connection: Connection, experiment: Experiment) -> list[str]:
 
 def named(setting: str) -> str:
     """Return a setting as ``--set`` writes it, given its JSON."""
-    return " ".join(f"{name}={value}" for name, value in parse_json(setting).items())
+    return " ".join(f"{name}={_written(value)}" for name, value in parse_json(setting).items())
+
+
+def _written(value: object) -> str:
+    """Return a value as YAML reads it: ``true``, not Python's ``True``; text without quotes."""
+    plain = isinstance(value, str | float)
+    return str(value) if plain else msgspec.json.encode(value).decode()
 
 
 def _who_chose(settings: pd.DataFrame, rule: str) -> str:
@@ -93,13 +101,23 @@ def _why(chosen: dict[Any, Any], metric: str) -> str:
 
 
 def _unequal(settings: pd.DataFrame) -> list[str]:
-    """Return the sentence on arms that had more settings to choose from than others."""
-    counts = settings.groupby("label")["candidates"].max()
-    if counts.nunique() < 2:
-        return []
-    most = [f"{count} for {label} images" for label, count in counts.items()]
-    gap = counts.max() - counts.min()
-    return [f"Arms differ by up to {gap} in how many settings were compared: {listed(most)}."]
+    """Return the sentences on arms that had more settings to choose from than others.
+
+    At one n, where settings are chosen at each: arms that were not run there had no choice.
+    """
+    texts = []
+    for n, rows in sorted(settings.groupby("n"), key=lambda group: _place(str(group[0]))):
+        counts = rows.groupby("label")["candidates"].max()
+        if counts.nunique() > 1:
+            at = f"At n = {_size(str(n))}, arms" if n else "Arms"
+            gap = counts.max() - counts.min()
+            most = listed([f"{count} for {label} images" for label, count in counts.items()])
+            texts.append(f"{at} differ by up to {gap} in how many settings were compared: {most}.")
+    return texts
+
+
+def _place(n: str) -> float:
+    return float(n) if n.isdecimal() else math.inf
 
 
 def _size(n: str) -> str:

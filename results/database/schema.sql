@@ -62,11 +62,11 @@ LEFT JOIN (
     WHERE selects AND split = 'val' AND at_epoch = 'chosen' GROUP BY ALL
 ) USING (run_id, metric);
 
--- Every setting of an arm. Those compete that were answered in most cells, which is all where one
--- is complete; a cell with too few images is an answer too. The best mean validation score over
--- the cells that all of them finished is chosen; equal ones (to 9 digits, which adding up in
--- another order leaves alone) by name. Test scores play no part, nor does a single seed. An arm
--- without a finished run is left out.
+-- Every setting of an arm. Of those that finished a run, those compete that were answered in most
+-- cells, which is all where one is complete; a cell with too few images is an answer too. The best
+-- mean validation score over the cells that all of them finished is chosen; equal ones (to 9
+-- digits, which adding up in another order leaves alone) by name. Test scores play no part, nor
+-- does a single seed. An arm without a finished run is left out.
 CREATE TABLE settings AS
 WITH cells AS (
     SELECT arm, setting, cell, any_value(select_by) AS select_by,
@@ -79,7 +79,9 @@ WITH cells AS (
            count(*) FILTER (answered) AS cells_answered, bool_or(finished) AS finished
     FROM cells GROUP BY ALL
 ), rivals AS (
-    SELECT *, cells_answered = max(cells_answered) OVER (PARTITION BY arm) AS competes FROM covers
+    SELECT *, finished AND cells_answered = max(cells_answered) FILTER (finished) OVER (
+        PARTITION BY arm) AS competes
+    FROM covers
 ), counted AS (
     SELECT *, count(*) FILTER (competes) OVER (PARTITION BY arm) AS candidates FROM rivals
 ), common AS (
@@ -103,8 +105,8 @@ QUALIFY bool_or(finished) OVER (PARTITION BY arm);
 -- several runs in a cell, which differ in how they were judged or executed, the one whose set of
 -- images is largest, then the latest. Where an evaluator selected some runs with other options, a
 -- curve shows those of the options that selected most. `--n all` is dropped where it is the same
--- number of images as another run's n. `n_point` is the mean number of images used; a replicate is
--- a seed and a rank among the seeds that an arm's source had.
+-- number of images as another run's n, or its mean is another point's. `n_point` is the mean number
+-- of images used; a replicate is a seed and a rank among the seeds that an arm's source had.
 CREATE TABLE selected AS
 WITH scored AS (
     SELECT asked.* EXCLUDE (validation),
@@ -145,13 +147,17 @@ WITH scored AS (
     QUALIFY n_asked IS NOT NULL OR count(n_asked) OVER (
         PARTITION BY preset, task, model, objective, label, evaluator, seed, source_seeds, n_used
     ) = 0
+), placed AS (
+    SELECT *, round(avg(n_used) OVER (
+        PARTITION BY preset, task, model, objective, label, n_asked))::BIGINT AS n_point
+    FROM distinct_n
 )
 SELECT * EXCLUDE (source_rank, n_text, cell, runs_of_selector),
-       round(avg(n_used) OVER (
-           PARTITION BY preset, task, model, objective, label, n_asked))::BIGINT AS n_point,
        dense_rank() OVER (
            PARTITION BY preset, task, model ORDER BY seed, source_rank) - 1 AS replicate
-FROM distinct_n;
+FROM placed
+QUALIFY n_asked IS NOT NULL OR count(n_asked) OVER (
+    PARTITION BY preset, task, model, objective, label, n_point) = 0;
 
 -- The means of what was selected; `per-class` scores are left out where they repeat `zero-shot`.
 CREATE VIEW scaling AS

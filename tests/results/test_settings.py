@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from bench.core.config import paths
-from bench.core.json_values import Json
+from bench.core.json_values import Json, canonical_json
 from bench.core.paths import Home
 from bench.core.specs import TrainSpec
 from bench.plugins.registries import options_type, sources
 from results import tables
-from results.conclusions.choices import choices
+from results.conclusions.choices import choices, named
 from results.conclusions.conclusion import conclusions
 from results.database import queries, store
 from results.database.store import Choice
@@ -33,6 +33,9 @@ def means(home: Home, choice: Choice = "once") -> pd.DataFrame:
     store.collect(home, choice)
     with store.reading(home) as connection:
         return queries.scaling(connection, STUDY)
+
+
+CHOICES: tuple[Choice, ...] = ("once", "per-n")
 
 
 def setting_of(home: Home, label: str = "retrieved", choice: Choice = "once") -> list[str]:
@@ -145,6 +148,18 @@ def test_too_few_images_are_an_answer_and_a_crash_is_none(
     with collected(home) as connection:
         missing = queries.missing_runs(connection, STUDY)
     assert missing["error"].tolist() == ["ended"] * 2 * hole
+
+
+def test_a_setting_that_nowhere_had_enough_images_takes_no_arm_with_it(home: Home) -> None:
+    for n, seed in product((100, 400), range(2)):
+        write_run(home, "retrieved", n, seed=seed, val=0.5, options=tau(0.2))
+        # The first by name, which is chosen where none was compared.
+        outcome: dict[str, Any] = {"status": "failed", "too_few_images": True, "scores": []}
+        write_run(home, "retrieved", n, seed=seed, options=tau(0.1), **outcome)
+    for choice in CHOICES:
+        assert setting_of(home, choice=choice) == ['{"source.filter.tau":0.2}']
+        assert means(home, choice)["n_used"].tolist() == [100, 400]
+    assert "of 1 setting, 1 left out" in said(home)
 
 
 def test_per_n_each_n_has_its_own_choice(home: Home, tmp_path: Path) -> None:
@@ -302,6 +317,41 @@ def test_unequal_numbers_of_settings_are_said(home: Home, tmp_path: Path) -> Non
     assert expected in page
     assert "<td>source.filter.tau=0.2</td><td>yes</td><td>yes</td><td>56.7</td>" in page
     assert expected in (tmp_path / "mini-aircraft.md").read_text()
+
+
+def test_per_n_unequal_numbers_of_settings_are_said_at_each_n(home: Home) -> None:
+    for n, lr in product((100, 200), (1e-3, 1e-5)):
+        write_run(home, "retrieved", n, lr=lr)
+        if (n, lr) != (200, 1e-5):
+            write_run(home, "synthetic", n, lr=lr)
+    write_run(home, "retrieved", 50)
+    expected = (
+        "At n = 200, arms differ by up to 1 in how many settings were compared: 2 for retrieved "
+        "images and 1 for synthetic images."
+    )
+    assert said(home, "per-n").endswith(expected)
+    assert said(home, "per-n").count("differ by") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(True, "true"), (None, "null"), (0.1, "0.1"), (1e-05, "1e-05"), ("a", "a")],
+)
+def test_a_setting_is_written_as_set_reads_it(value: object, written: str) -> None:
+    setting = canonical_json({"train.x": value}).decode()
+    assert named(setting) == f"train.x={written}"
+
+
+def test_all_images_are_no_point_of_their_own_at_the_mean_of_another(home: Home) -> None:
+    for seed, used in enumerate((90, 100, 110)):
+        write_run(home, "retrieved", None, right=150, seed=seed, used=used)
+        write_run(home, "retrieved", 100, right=50, seed=seed)
+        write_run(home, "synthetic", 100, right=100, seed=seed)
+    rows = means(home)
+    assert rows["mean"].tolist() == [0.25, 0.5]
+    with collected(home) as connection:
+        headline, *_ = conclusions(connection, STUDY)
+    assert "synthetic images beat retrieved ones by 25.0 points" in headline
 
 
 def test_settings_that_share_no_run_are_not_ranked(home: Home) -> None:
