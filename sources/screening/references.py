@@ -10,6 +10,7 @@ import polars as pl
 from bench.core.json_values import Json
 from bench.core.stage_names import REFERENCE
 from bench.plugins.source import Context
+from bench.storage.image_codec import CODEC
 from bench.storage.stage import Stage
 from sources.screening.framings import FRAMINGS_VERSION, framings
 from sources.screening.hamming import nearest
@@ -45,7 +46,7 @@ def reference_stage(context: Context) -> Stage:
     """Return the finished hashes of every image of the task, a shard for each of `SPLITS`."""
     task = context.task
     config: Json = {"task": task.fingerprint, "sizes": task.split_sizes}
-    config |= {"hash": HASH_VERSION, "framings": FRAMINGS_VERSION}
+    config |= {"codec": CODEC, "hash": HASH_VERSION, "framings": FRAMINGS_VERSION}
     stage = context.stage(REFERENCE, config)
 
     def make(shard: int, folder: Path) -> None:
