@@ -1,6 +1,7 @@
 """The scaling plot: accuracy against the number of images used, one line per label."""
 
 import io
+import math
 import textwrap
 from itertools import cycle
 from pathlib import Path
@@ -41,6 +42,8 @@ _DOTTED = (0, (1.5, 1.5))
 _MAX_ACROSS = 3
 # Columns of the legend, by panels in a row: its longest entry fills a single panel's width.
 _LEGEND_COLUMNS = {1: 1, 2: 3, 3: 5}
+# Characters of tick labels from a panel's smallest size to its largest.
+_TICK_CHARACTERS = 46
 # Intervals at one n are this factor apart.
 _INTERVAL_SHIFT = 1.04
 _SPARE_STYLES = [Style("#B8860B", "P"), Style("#56B4E9", "X"), Style("#CC79A7", "*")]
@@ -178,10 +181,12 @@ def _exhausted_at(adapted: pd.DataFrame) -> int | None:
 
 def _label_sizes(axes: Axes, sizes: list[int]) -> None:
     """Put a tick at every size tried, leaving out labels that would overlap."""
-    least_ratio = (sizes[-1] / sizes[0]) ** (1 / 12) if len(sizes) > 1 else 1.0
+    span = math.log(sizes[-1] / sizes[0]) if len(sizes) > 1 else 1.0
     shown: list[int] = []
     for size in reversed(sizes):
-        if not shown or shown[-1] / size >= least_ratio:
+        # From centre to centre, with a gap of less than half a character.
+        room = (len(format_size(size)) + len(format_size(shown[-1]))) / 2 + 0.4 if shown else 0.0
+        if not shown or math.log(shown[-1] / size) / span >= room / _TICK_CHARACTERS:
             shown.append(size)
     axes.set_xticks(shown, [format_size(size) for size in shown])
     axes.set_xticks(sizes, minor=True)
