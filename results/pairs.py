@@ -17,7 +17,7 @@ from bench.core.size import format_size
 from results.database import queries
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
-from results.statistics.paired import Estimate, compare, holm, mcnemar, metric_value
+from results.statistics.paired import Estimate, Seeds, compare, holm, mcnemar, metric_value
 from results.wording import covered, p_values
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ COLUMNS = [
     "p_mcnemar_min", "p_mcnemar_max",
     "seeds_a", "seeds_b", "seed_difference_min", "seed_difference_max",
 ]  # fmt: skip
+
+_KINDS = ("run_seed", "source_seeds")
 
 
 class Pair(NamedTuple):
@@ -80,7 +82,9 @@ def paired_difference(  # noqa: PLR0913 (which runs of which two arms)
         return None
     answers = answers.droplevel("n_used", axis="columns")
     classes = answers.index.get_level_values("class").to_numpy(np.int64)
-    left, right = _of_arm(answers, a), _of_arm(answers, b)
+    left, right = (answers.loc[:, [arm]].droplevel("arm", axis="columns") for arm in (a, b))
+    kinds = (_kinds(left), _kinds(right))
+    left, right = (runs.droplevel([*_KINDS], axis="columns") for runs in (left, right))
     seeds = left.columns.intersection(right.columns)
     if UNADAPTED in (a, b):
         seeds = right.columns if a == UNADAPTED else left.columns
@@ -92,6 +96,7 @@ def paired_difference(  # noqa: PLR0913 (which runs of which two arms)
         classes,
         metric,
         seeded=(a != UNADAPTED, b != UNADAPTED),
+        seeds=kinds,
     )
     return Difference(
         estimate=estimate,
@@ -141,8 +146,9 @@ def readable(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([_text(row) for row in pairs.to_dict("records")])
 
 
-def _of_arm(answers: pd.DataFrame, arm: str) -> pd.DataFrame:
-    return answers.loc[:, [arm]].droplevel("arm", axis="columns")
+def _kinds(runs: pd.DataFrame) -> Seeds:
+    """Return which seed of each kind, its own and its source's, each run had."""
+    return np.column_stack([runs.columns.get_level_values(kind).factorize()[0] for kind in _KINDS])
 
 
 def _of_seed(answers: pd.DataFrame, seed: str) -> NDArray[np.float64]:

@@ -16,8 +16,8 @@ from results.wording import (
 )
 
 NEEDED = (
-    f"A test over seeds takes {ENOUGH_SEEDS} seeds of each arm; with fewer, intervals are for the "
-    "choice of test images alone."
+    f"A test over seeds takes {ENOUGH_SEEDS} seeds of each arm, and of its source where runs share "
+    "images; with fewer, intervals are for the choice of test images alone."
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core.size import format_size
+from results.statistics.paired import ENOUGH_SEEDS
 from results.wording import percent, sentence
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def what_seeds_varied(runs: pd.DataFrame) -> list[str]:
         sentences += [sentence(f"{label} images: {text}") for _, at_n in by_n for text in _at(at_n)]
         if (samples := of_label["source_seeds"].nunique()) > 1:
             text = f"{label} images: {samples} seeds of the source, each with images of its own"
+            if of_label.groupby(["n_point", "source_seeds"])["seed"].nunique().max() > 1:
+                text += f", in runs of several seeds: a test takes {ENOUGH_SEEDS} of either kind"
             sentences.append(sentence(text))
     return sentences
 
@@ -41,7 +44,7 @@ def _at(runs: pd.DataFrame) -> Iterator[str]:
     if runs["seed"].nunique() < 2 or runs["source_seeds"].nunique() == len(runs):
         return
     share = float((runs["n_used"] / runs["n_kept"]).min())
-    n = f"at n = {format_size(int(runs['n_used'].max()))}"
+    n = f"at n = {format_size(int(runs['n_point'].max()))}"
     if share >= 1:
         yield f"{n} a seed varied only the order of training, as all that were kept are used"
     elif share >= _ALMOST_ALL:

@@ -70,16 +70,15 @@ def answers(
     """Return who was right about which test image, and the metric.
 
     A row is an image that all runs answered (its ``key`` and ``class``), a column a selected run
-    (its label as ``arm``, ``n_used`` and ``seed``), of one n or of all. They are answers at the
-    chosen epoch or at the best trained one; the unadapted model has but one. As in `scaling`,
-    ``n_used`` is the n asked for, and for ``all`` the mean number used; ``seed`` is the number of
-    the replicate.
+    (its label as ``arm``, ``n_used``, ``seed``, ``run_seed`` and ``source_seeds``), of one n or of
+    all. They are answers at the chosen epoch or at the best trained one; the unadapted model has
+    but one. As in `scaling`, ``n_used`` is the n asked for, and for ``all`` the mean number used;
+    ``seed`` is the number of the replicate, which is a seed of the run and those of its source.
     """
     asked = {"evaluator": evaluator, "arms": arms, "n": n, "at_epoch": at_epoch}
     long = _frame(connection, "answers", experiment, **asked)
-    by_run = long.pivot_table(
-        index=["key", "class"], columns=["arm", "n_used", "seed"], values="correct"
-    )
+    run = ["arm", "n_used", "seed", "run_seed", "source_seeds"]
+    by_run = long.pivot_table(index=["key", "class"], columns=run, values="correct")
     return by_run.dropna(), next(iter(long["metric"]), "")
 
 

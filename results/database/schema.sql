@@ -106,7 +106,7 @@ QUALIFY bool_or(finished) OVER (PARTITION BY arm);
 -- images is largest, then the latest. Where an evaluator selected some runs with other options, a
 -- curve shows those of the options that selected most. `--n all` is dropped where it is the same
 -- number of images as another run's n, or its mean is another point's. `n_point` is the mean number
--- of images used; a replicate is a seed and a rank among the seeds that an arm's source had.
+-- of images used; a replicate is a seed and a rank among those that an arm's source had with it.
 CREATE TABLE selected AS
 WITH scored AS (
     SELECT asked.* EXCLUDE (validation),
@@ -142,7 +142,7 @@ WITH scored AS (
         ORDER BY n_kept DESC, started DESC, run_id) = 1
 ), distinct_n AS (
     SELECT *, dense_rank() OVER (
-        PARTITION BY preset, task, model, objective, label ORDER BY source_seeds) AS source_rank
+        PARTITION BY preset, task, model, objective, label, seed ORDER BY source_seeds) AS source_rank
     FROM one_a_cell
     QUALIFY n_asked IS NOT NULL OR count(n_asked) OVER (
         PARTITION BY preset, task, model, objective, label, evaluator, seed, source_seeds, n_used
@@ -177,7 +177,8 @@ GROUP BY ALL;
 -- Where these are one, a run keeps its predictions once.
 CREATE VIEW answers AS
 SELECT preset, task, model, objective, source, selected.label, evaluator, metric,
-       n_point AS n_used, replicate AS seed, wanted.at_epoch, key, predictions.label AS class,
+       n_point AS n_used, replicate AS seed, selected.seed AS run_seed, source_seeds,
+       wanted.at_epoch, key, predictions.label AS class,
        (class = predicted)::DOUBLE AS correct
 FROM predictions JOIN selected USING (run_id, evaluator)
 JOIN (VALUES ('chosen'), ('trained')) AS wanted(at_epoch)

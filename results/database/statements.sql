@@ -51,7 +51,7 @@ WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($object
 ORDER BY source <> 'none', label, n_used, evaluator
 
 -- name: answers
-SELECT label AS arm, metric, n_used, seed, key, class, correct FROM answers
+SELECT label AS arm, metric, n_used, seed, run_seed, source_seeds, key, class, correct FROM answers
 WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
 AND evaluator = $evaluator AND at_epoch = $at_epoch
 AND (n_used = coalesce($n, n_used) OR source = 'none')

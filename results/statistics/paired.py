@@ -13,6 +13,9 @@ ENOUGH_SEEDS = 3
 
 _Array = NDArray[np.float64]
 
+Seeds = NDArray[np.int64]
+"""Which seed of each kind a run had, ``[runs, kinds]``."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -46,15 +49,18 @@ def compare(
     metric: str,
     *,
     seeded: tuple[bool, bool] = (True, True),
+    seeds: tuple[Seeds, Seeds] | None = None,
 ) -> Estimate:
     """Return the difference of two arms' means over seeds, left minus right.
 
     Its variance is the sum of two. That of the test images is of sampling within classes, both
     arms' answers to one image together. That of the seeds is each arm's variance between runs by
-    its number of runs: arms share no seeds. Interval and p are of Student's t with the degrees of
-    freedom of Welch (1947) and Satterthwaite (1946), for whom the images' variance is known. What a
-    run gets right by chance is in both variances, so the interval is a little wide where seeds
-    hardly differ. How often equal arms are told apart: tests/benchmarks/README.md,
+    its number of runs: arms share no seeds. Where runs share seeds of a kind, as those of several
+    seeds of training do that learn from one sample of images, it is the sum over kinds of the
+    variance between means by seed. Interval and p are of Student's t with the degrees of freedom of
+    Welch (1947) and Satterthwaite (1946), for whom the images' variance is known. What a run gets
+    right by chance is in both variances, so the interval is a little wide where seeds hardly
+    differ. How often equal arms are told apart: tests/benchmarks/README.md,
     false_winners.py.
 
     Args:
@@ -65,21 +71,24 @@ def compare(
         metric: ``accuracy`` or ``mean-per-class``.
         seeded: Which of the two would have come out otherwise with another seed; the unadapted
             model would not.
+        seeds: Each arm's; None where each run has seeds of its own.
 
     Returns:
-        The estimate; over test images alone where a seeded arm has fewer than `ENOUGH_SEEDS`.
+        The estimate; over test images alone where a seeded arm has fewer than `ENOUGH_SEEDS` of a
+        kind that it varies.
     """
     # Equal means may differ in the last bit, by the order in which runs are added up.
     images = (left.mean(axis=1) - right.mean(axis=1)).round(12)
-    scores = [
-        _scores(runs, labels, metric)
-        for runs, has_seeds in zip((left, right), seeded, strict=True)
+    by_kind = [
+        _between_seeds(_scores(runs, labels, metric), own)
+        for runs, own, has_seeds in zip((left, right), seeds or (None, None), seeded, strict=True)
         if has_seeds
     ]
-    over_seeds = min(map(len, scores), default=0) >= ENOUGH_SEEDS
-    of_seeds = [(run.var(ddof=1) / len(run), len(run) - 1) for run in scores if over_seeds]
+    fewest = min((count for kinds in by_kind for _, count in kinds), default=0)
+    over_seeds = fewest >= ENOUGH_SEEDS
+    of_seeds = [(variance, count - 1) for kinds in by_kind for variance, count in kinds]
     of_images = _variance_of_images(images, labels, metric)
-    return _student(metric_value(images, labels, metric), of_images, of_seeds)
+    return _student(metric_value(images, labels, metric), of_images, of_seeds if over_seeds else [])
 
 
 def strata(values: _Array, labels: LabelArray, metric: str) -> Iterator[tuple[float, _Array]]:
@@ -130,6 +139,25 @@ def _scores(correct: _Array, labels: LabelArray, metric: str) -> _Array:
     by_class = [share * rows.mean(axis=0) for share, rows in strata(correct, labels, metric)]
     scores: _Array = np.sum(by_class, axis=0)
     return scores
+
+
+def _between_seeds(scores: _Array, seeds: Seeds | None) -> list[tuple[float, int]]:
+    """Return the variance of the mean score over each kind of seed that varied, and their number.
+
+    Kinds that vary in step are one.
+    """
+    own = np.arange(len(scores))[:, None] if seeds is None else seeds
+    groups = set()
+    for kind in own.T:
+        # A seed is known by the first run that has it, so that kinds in step look alike.
+        _, first, which = np.unique(kind, return_index=True, return_inverse=True)
+        groups.add(tuple(first[which].tolist()))
+    varied = [group for group in sorted(groups) if len(set(group)) > 1]
+    parts = []
+    for group in varied:
+        means = [scores[np.equal(group, seed)].mean() for seed in sorted(set(group))]
+        parts.append((float(np.var(means, ddof=1)) / len(means), len(means)))
+    return parts or [(0.0, 1)]
 
 
 def _variance_of_images(differences: _Array, labels: LabelArray, metric: str) -> float:

@@ -1,5 +1,6 @@
 """Every pair of arms on the same test images."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,28 @@ def test_the_report_shows_and_writes_them(study: Home, tmp_path: Path) -> None:
     write_run(lonely, "retrieved", 500)
     assert table(lonely).empty
     write_report(lonely, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("of_source", "tested"), [(2, False), (3, True)])
+def test_runs_that_share_images_are_tested_by_the_seeds_of_either_kind(
+    home: Home, of_source: int, tested: bool
+) -> None:
+    for seed, source_seed in product(range(3), range(of_source)):
+        right = 100 + 20 * source_seed
+        write_run(home, "synthetic", 100, right, seed=seed, options={"seed": source_seed})
+    for seed in range(3):
+        write_run(home, "retrieved", 100, right=130 + seed, seed=seed)
+    pair = row(table(home), 100, "retrieved", "synthetic")
+    assert pair["over_seeds"] == tested
+    assert pair["seeds_b"] == 3 * of_source
+    if tested:  # Three samples of images differ by up to 20 points, however often each is used.
+        assert pair["p"] > 0.2
+
+
+def test_seeds_of_the_source_in_step_with_those_of_runs_are_the_same_replicates(home: Home) -> None:
+    for seed in range(3):
+        write_run(home, "synthetic", 100, 100, seed=seed, options={"seed": seed})
+        write_run(home, "retrieved", 100, right=130 + seed, seed=seed)
+    pair = row(table(home), 100, "retrieved", "synthetic")
+    assert seed_range(pair) == pytest.approx((0.15, 0.16))
+    assert pair["over_seeds"]

@@ -57,7 +57,7 @@ def test_nobody_beats_anybody_with_fewer_than_three_seeds(
     assert headline.endswith(": not tested over seeds).")
     assert "p " not in headline
     assert " In these runs, retrieved images at n = 500 do harm: they lower it to 40.0 %" in against
-    assert needed.startswith("A test over seeds takes 3 seeds of each arm; with fewer, ")
+    assert needed.startswith("A test over seeds takes 3 seeds of each arm, and of its source ")
 
 
 def test_what_seeds_do_to_a_difference_may_undo_it(home: Home) -> None:

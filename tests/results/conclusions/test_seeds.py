@@ -1,5 +1,7 @@
 """The sentences on what another seed changed."""
 
+from itertools import product
+
 import msgspec
 import pytest
 
@@ -62,6 +64,15 @@ def test_seeds_of_the_source_are_other_images(home: Home) -> None:
     assert varied(home) == [
         f"{source} images: 2 seeds of the source, each with images of its own."
         for source in ("Mixed", "Synthetic")
+    ]
+
+
+def test_seeds_of_the_source_that_runs_share_are_said(home: Home) -> None:
+    for seed, source_seed in product((0, 1), (0, 1)):
+        write_run(home, "synthetic", 100, seed=seed, options={"seed": source_seed})
+    assert varied(home) == [
+        "Synthetic images: 2 seeds of the source, each with images of its own, in runs of several "
+        "seeds: a test takes 3 of either kind."
     ]
 
 

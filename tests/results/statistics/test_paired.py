@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp, ttest_ind
+from scipy.stats import t, ttest_1samp, ttest_ind
 
 from results.statistics.paired import Estimate, compare, holm, mcnemar, metric_value
 
@@ -135,6 +135,70 @@ def test_seeds_that_agree_leave_the_doubt_of_the_images(seeds: tuple[int, int]) 
     alone = of_images(left[:, 0].astype(float) - right[:, 0], labels)
     assert many.over_seeds == (min(seeds) >= 3)
     assert (many.low, many.high, many.p) == pytest.approx((alone.low, alone.high, alone.p))
+
+
+CROSSED = np.array([(of_run, of_source) for of_run in range(3) for of_source in range(4)])
+
+
+def test_runs_that_share_seeds_are_no_independent_ones() -> None:
+    """Four samples of images, each learnt from at three seeds: the means of either kind count."""
+    generator = np.random.default_rng(1)
+    scores = 0.5 + 0.05 * generator.normal(size=(3, 4)) + 0.1 * generator.normal(size=4)
+    right = [0.4, 0.45, 0.5, 0.41]
+    parts = [
+        (np.var(means, ddof=1) / len(means), len(means) - 1)
+        for means in (scores.mean(axis=0), scores.mean(axis=1), right)
+    ]
+    error = math.sqrt(sum(part for part, _ in parts))
+    freedom = error**4 / sum(part**2 / degrees for part, degrees in parts)
+    labels, alone = np.arange(IMAGES) % 3, np.arange(4)[:, None]
+    estimate = compare(
+        runs(list(scores.ravel())), runs(right), labels, "accuracy", seeds=(CROSSED, alone)
+    )
+    value = scores.mean() - np.mean(right)
+    assert estimate.over_seeds
+    assert estimate.p == pytest.approx(2 * t.sf(abs(value) / error, freedom), rel=0.01)
+    naive = compare(runs(list(scores.ravel())), runs(right), labels, "accuracy")
+    assert estimate.high - estimate.low > naive.high - naive.low
+
+
+RUN = np.arange(6)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "tested"),
+    [
+        ((RUN // 2, RUN % 2), False),
+        ((RUN % 3, 9 - RUN % 3), True),  # In step: one kind of three.
+        ((RUN, 0 * RUN), True),
+        ((0 * RUN, 0 * RUN), False),
+    ],
+)
+def test_a_test_takes_three_seeds_of_each_kind_that_varies(
+    kinds: tuple[np.ndarray, np.ndarray], tested: bool
+) -> None:
+    labels = np.zeros(400, dtype=np.int64)
+    seeds = (np.column_stack(kinds), RUN[:, None])
+    estimate = compare(np.ones((400, 6)), np.zeros((400, 6)), labels, "accuracy", seeds=seeds)
+    assert estimate.over_seeds == tested
+
+
+def test_equal_arms_of_crossed_seeds_are_seldom_told_apart() -> None:
+    """As independent runs, they would be in a quarter of the studies."""
+    generator = np.random.default_rng(0)
+    labels, kinds = np.arange(60) % 3, CROSSED
+    winners = 0
+    for _ in range(400):
+        arms = [
+            0.5
+            + 0.03 * generator.normal(size=3)[kinds[:, 0]]
+            + 0.03 * generator.normal(size=4)[kinds[:, 1]]
+            + 0.01 * generator.normal(size=12)
+            for _ in range(2)
+        ]
+        left, right = (np.tile(scores, (60, 1)) for scores in arms)
+        winners += compare(left, right, labels, "accuracy", seeds=(kinds, kinds)).p < 0.05
+    assert winners <= 0.07 * 400
 
 
 def test_equal_arms_differ_by_nothing_however_their_runs_add_up() -> None:
