@@ -116,7 +116,10 @@ def at_trained_epoch(
             for change in _changes(known, rows, evaluator, score="trained_mean")
         }
         if changes:
-            whose = "at their" if kept == of else f"over all {of}, each at its"
+            # Records of earlier versions have no scores of that epoch.
+            over, _ = next(iter(changes.values())).gain.seeds
+            all_ = "all " if over == of else ""
+            whose = "at their" if over == kept else f"over {all_}{over}, each at its"
             where = f"{kept} of {of} runs of {label} images at n = {format_size(int(n))}"
             yield (
                 sentence(f"validation kept the unadapted model in {where}")

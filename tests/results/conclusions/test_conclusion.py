@@ -167,6 +167,14 @@ def test_harm_that_validation_hid_in_some_runs_is_said_over_all(home: Home) -> N
     assert " (-33.3 points, " in text
 
 
+def test_runs_without_scores_of_the_trained_epoch_are_not_counted(home: Home) -> None:
+    write_run(home, "none", None, right=100)
+    write_run(home, "synthetic", 500, trained=40)
+    write_run(home, "synthetic", 500, right=150, seed=1)
+    text = " ".join(sentences(home))
+    assert "in 1 of 2 runs of synthetic images at n = 500. At their best trained epoch, " in text
+
+
 def test_harm_is_said_where_seeds_used_different_numbers_of_images(home: Home) -> None:
     write_run(home, "none", None)
     for seed, used in enumerate((90, 100, 110)):
