@@ -28,6 +28,10 @@ MAX_BLENDED_PIXELS = MAX_PIXELS // 8
 """The limit for images with transparency, which are laid on white in copies of four bytes a pixel:
 a PNG of one megabyte may have as many, and 32 of them are decoded at once."""
 
+MAX_SIDE = 65_535
+"""The longest side, which a JPEG cannot exceed; Pillow cannot resize a PNG of a few kilobytes whose
+one side takes all of `MAX_PIXELS`, or takes gigabytes for it."""
+
 MAX_SCANS = 100
 """Most scans of a JPEG; a progressive one has about ten. Each scan takes a few bytes and the
 decoding time of the whole image, so a small file could keep a worker busy for hours."""
@@ -97,7 +101,7 @@ def decode(content: bytes) -> Image.Image:
 
     Raises:
         OversizedImageError: If it is larger than `MAX_PIXELS`, or than `MAX_BLENDED_PIXELS` and
-            transparent, or has more than `MAX_SCANS` scans.
+            transparent, or longer than `MAX_SIDE`, or has more than `MAX_SCANS` scans.
         ValueError: If it is not an image, or is truncated.
     """
     try:
@@ -148,7 +152,8 @@ def encode(image: Image.Image, suffix: str, quality: int = 95) -> bytes:
 def _check_bounds(image: Image.Image, content: bytes) -> None:
     """Refuse an image that was opened but not yet decoded, if that would take too much."""
     pixels = image.width * image.height
-    if pixels > (MAX_BLENDED_PIXELS if image.has_transparency_data else MAX_PIXELS):
+    most = MAX_BLENDED_PIXELS if image.has_transparency_data else MAX_PIXELS
+    if pixels > most or max(image.size) > MAX_SIDE:
         raise OversizedImageError(f"image of {image.width} by {image.height} pixels")
     # Pillow calls a JPEG of several pictures MPO.
     if image.format in ("JPEG", "MPO") and content.count(_START_OF_SCAN) > MAX_SCANS:

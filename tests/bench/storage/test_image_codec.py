@@ -14,6 +14,7 @@ from PIL import Image
 
 from bench.storage.image_codec import (
     MAX_BLENDED_PIXELS,
+    MAX_SIDE,
     ImageFormat,
     OversizedImageError,
     decode,
@@ -151,6 +152,12 @@ def test_a_large_transparent_image_is_refused() -> None:
     content = written(Image.new("LA", (side, side)), "PNG", compress_level=1)
     with pytest.raises(OversizedImageError, match="pixels"):
         decode(content)
+
+
+@pytest.mark.parametrize("size", [(MAX_SIDE + 1, 1), (1, MAX_SIDE + 1), (60_000_000, 1)])
+def test_a_thread_of_an_image_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(OversizedImageError, match="pixels"):
+        decode(written(Image.new("1", size), "PNG"))
 
 
 @settings(max_examples=60, deadline=None)
