@@ -54,7 +54,7 @@ def parse_config(kind: type[T], values: Json, where: str) -> T:
     """
     if not isinstance(values, dict):
         raise RequestError(f"{where}: {values!r} is not a mapping of settings")
-    values = _completed(kind, values, where)
+    values = _completed(kind, values, where, all_paths=tuple(paths(kind)))
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -146,19 +146,21 @@ def _configs(types: Any) -> list[type[Config]]:  # noqa: ANN401 (an annotation)
     return [config for part in get_args(types) for config in _configs(part)]
 
 
-def _completed(kind: type[Config], values: Json, where: str, within: str = "") -> Json:
+def _completed(
+    kind: type[Config], values: Json, where: str, within: str = "", *, all_paths: Sequence[str]
+) -> Json:
     """Return values whose names, nested ones included, are known, with dependent defaults."""
     fields = _fields(kind)
     for name in values:
         if name not in fields:
-            raise _unknown(kind, str(name), where, within)
+            raise _unknown(kind, str(name), where, within, all_paths)
     completed = {}
     for name, value in kind.complete(values).items():
         configs = _configs(fields[name])
         if configs and isinstance(value, dict):
             place = f"{within}{name}."
             chosen, inner = _chosen(configs, value, where, place)
-            completed[name] = _completed(chosen, inner, where, place)
+            completed[name] = _completed(chosen, inner, where, place, all_paths=all_paths)
         elif configs and isinstance(value, str):
             first = next(iter(_fields(configs[0])))
             raise RequestError(
@@ -170,18 +172,25 @@ def _completed(kind: type[Config], values: Json, where: str, within: str = "") -
     return completed
 
 
-def _unknown(kind: type[Config], name: str, where: str, within: str) -> RequestError:
-    """Return the error for an unknown name; a nested setting of that name is suggested first."""
+def _unknown(
+    kind: type[Config], name: str, where: str, within: str, all_paths: Sequence[str]
+) -> RequestError:
+    """Return the error for an unknown name; a setting of that name elsewhere is suggested first."""
     what = f"setting of {within.rstrip('.')} of {where}" if within else f"setting of {where}"
-    error = unknown_name(what, name, _fields(kind))
-    deeper = [
-        path
-        for path in paths(kind, within)
-        if path.endswith(f".{name}") or path.removeprefix(within).replace(".", "_") == name
-    ]
-    if deeper:
-        return RequestError(error.what, f"did you mean {' or '.join(dict.fromkeys(deeper))}?")
-    return error
+    deeper = [path for path in all_paths if "." in path and _is_called(path, name)]
+    near = [path for path in deeper if path.startswith(within)] or deeper
+    if near:
+        return RequestError(
+            f"unknown {what} {name!r}", f"did you mean {' or '.join(dict.fromkeys(near))}?"
+        )
+    return unknown_name(what, name, _fields(kind))
+
+
+def _is_called(path: str, name: str) -> bool:
+    """Return whether a nested setting has a name, or had: ``images.size`` was ``image_size``."""
+    outer, _, last = path.rpartition(".")
+    joined = path.replace(".", "_")
+    return name in (last, joined, f"{outer.rpartition('.')[2].removesuffix('s')}_{last}")
 
 
 def _chosen(

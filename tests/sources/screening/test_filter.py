@@ -198,6 +198,9 @@ def test_the_preset_leaves_the_rule_open() -> None:
     [
         ("filter.rule=top-fraction", "set it to null if the preset gives it"),
         ("tau=0.3", "source retrieved 'tau'; did you mean filter.tau?"),
+        ("image_size=64", "source retrieved 'image_size'; did you mean images.size?"),
+        ("download.suffix=.png", "'suffix'; did you mean images.suffix?"),
+        ("download.image_size=64", "'image_size'; did you mean images.size?"),
     ],
 )
 def test_a_wrong_setting_ends_the_command(bench: Bench, home: Home, setting: str, why: str) -> None:
