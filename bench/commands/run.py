@@ -1,5 +1,6 @@
 """``bench run``: execute one run, from its source to its record."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,6 @@ def command(  # noqa: PLR0913 (the command line's options)
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
     from bench.core.progress import Progress, first_few
-    from bench.run import run
     from bench.runtime import distributed
     from bench.steps.collect import estimate
     from bench.steps.prepare import with_fingerprints
@@ -57,7 +57,7 @@ def command(  # noqa: PLR0913 (the command line's options)
         _launch(spec, home, launch, [name for name, given in local_only.items() if given], wait)
         return
     home.make_writable()
-    record = run(spec, home, Progress(), fresh=fresh)
+    record = _executed(spec, home, fresh=fresh)
     if not distributed.is_main_process():
         return
     if as_json:
@@ -90,6 +90,20 @@ def _line(score: "Score") -> str:
         f"  {score.split:<5} {score.evaluator:<13} {score.metric:<15} "
         f"{score.value:6.1%} {interval} of {score.n} images"
     )
+
+
+def _executed(spec: "RunSpec", home: "Home", *, fresh: bool) -> "RunRecord":
+    from bench.core.errors import TooFewImagesError
+    from bench.core.progress import Progress
+    from bench.run import run
+    from bench.runtime import distributed
+
+    try:
+        return run(spec, home, Progress(), fresh=fresh)
+    except TooFewImagesError as error:
+        if distributed.is_main_process():
+            raise
+        sys.exit(error.exit_code)  # The main process says why.
 
 
 def _launch(
