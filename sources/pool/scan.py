@@ -69,14 +69,7 @@ def scan(
     )
 
     def make(index: int, folder: Path) -> None:
-        problem = ""
-        with pool.local_file(files[index], folder) as path:
-            try:
-                matches = match_file(path, pool.columns, caption_matcher)
-            except InvalidFileError as error:
-                name = files[index].rpartition("/")[2]
-                problem = printable(f"{name}: {error}")
-                matches = Matches.none()
+        matches, problem = _matched(pool, files[index], folder, caption_matcher)
         kept, counts = resolve(matches, ambiguous, max_punsafe)
         rows = candidate_rows(kept, task.class_names)
         rows.write_parquet(folder / "candidates.parquet")
@@ -88,6 +81,15 @@ def scan(
         context.progress.say(f"left out of the scan: {problem}")
     say_unflagged(counts, counts["rows"], context.progress)
     return stage
+
+
+def _matched(pool: Pool, file: str, folder: Path, matcher: CaptionMatcher) -> tuple[Matches, str]:
+    """Return a file's matches, and why it cannot be scanned; nothing if it can."""
+    with pool.local_file(file, folder) as path:
+        try:
+            return match_file(path, pool.columns, matcher), ""
+        except InvalidFileError as error:
+            return Matches.none(), printable(f"{file.rpartition('/')[2]}: {error}")
 
 
 def require_complete(stage: Stage) -> None:
