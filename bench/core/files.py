@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bench.core.errors import RequestError
 from bench.core.json_values import readable_json
 from bench.core.memo import memo
+from bench.core.walk import walk
 
 if TYPE_CHECKING:
     import polars as pl
@@ -95,18 +96,23 @@ def temporary_name(path: Path) -> Path:
 
 
 @memo
-def fingerprint(path: Path, edge: int = 2**20) -> str:
-    """Return a short hash of a file, or of every file below a folder but hidden ones.
+def fingerprint(path: Path, suffixes: tuple[str, ...] = (), edge: int = 2**20) -> str:
+    """Return a short hash of a file, or of the files that `walk` finds below a folder.
 
     It covers names, sizes and a mebibyte at both ends of each file, so that it takes seconds for
     any size. It is the same on every machine.
 
+    Args:
+        path: The file or folder.
+        suffixes: The ends of the names to cover; none covers all.
+        edge: Bytes at each end.
+
     Raises:
-        RequestError: If a file cannot be read.
+        RequestError: If a file cannot be read, or as `walk` raises it.
     """
     hasher = hashlib.sha256()
     try:
-        for name, file in _visible(path):
+        for name, file in walk(path, suffixes).files:
             size = file.stat().st_size
             hasher.update(f"{name}\0{size}\0".encode())
             with file.open("rb") as stream:
@@ -130,15 +136,3 @@ def content_hash(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _visible(path: Path) -> list[tuple[str, Path]]:
-    if not path.is_dir():
-        return [("", path)]
-    files = [(file.relative_to(path), file) for file in path.rglob("*") if file.is_file()]
-    return sorted(
-        (name.as_posix(), file)
-        for name, file in files
-        # Downloaders and file browsers leave hidden files behind.
-        if not any(part.startswith(".") for part in name.parts)
-    )
