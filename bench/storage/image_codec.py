@@ -4,22 +4,32 @@ Both arms of a comparison go through it, so that they differ in nothing but what
 """
 
 import io
+import logging
 import struct
+import warnings
 from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError, features
 
 from bench.core.config import Config, Positive
 from bench.core.json_values import Json
 
-CODEC = 1
+# Pillow warns of pages, notes and palettes of which nothing is read, and of sizes that are refused.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+CODEC = 2
 """Raised whenever the same bytes are decoded, fitted or encoded otherwise; part of the config of
 every stage that keeps images."""
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
-"""Image formats of the web; Pillow would hand others to programs such as Ghostscript."""
+FORMATS = (
+    *(["AVIF"] if features.check("avif") else []),
+    *("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"),
+)
+"""Formats of the web and of data sets; Pillow would hand others to programs such as Ghostscript.
+AVIF where this Pillow has it, as all packages from PyPI do on Linux, macOS and Windows."""
 
 MAX_PIXELS = 64_000_000
 """Larger images are refused: a decompression bomb costs one row, not the node."""
@@ -43,6 +53,10 @@ Suffix = Literal[".png", ".jpg"]
 """File format of kept images: lossless, or smaller."""
 
 _START_OF_SCAN = b"\xff\xda"  # Within coded data, a zero follows every 255.
+
+_OPACITY = "opacity"  # In the notes of an image that was laid on white, for `on_black`.
+
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # Tags of TIFF.
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -97,12 +111,12 @@ class ImageFormat(Config, frozen=True, kw_only=True):
 
 
 def decode(content: bytes) -> Image.Image:
-    """Decode one image to RGB, as `to_rgb` does; of an animation, the first frame.
+    """Decode one image to RGB, as `to_rgb` does; of an animation or a document, the first page.
 
     Raises:
         OversizedImageError: If it is larger than `MAX_PIXELS`, or than `MAX_BLENDED_PIXELS` and
             transparent, or longer than `MAX_SIDE`, or has more than `MAX_SCANS` scans.
-        ValueError: If it is not an image, or is truncated.
+        ValueError: If it is no image of `FORMATS`, or damaged; the text names no file.
     """
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -113,6 +127,9 @@ def decode(content: bytes) -> Image.Image:
         raise
     except Image.DecompressionBombError as error:
         raise OversizedImageError(str(error)) from error
+    except UnidentifiedImageError as error:
+        begins = f"it begins with {content[:16]!r}" if content else "it is empty"
+        raise ValueError(f"not a readable image: {begins}") from error
     except _UNREADABLE as error:
         raise ValueError(f"not a readable image: {error}") from error
 
@@ -121,7 +138,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Return an image that a library opened in RGB, upright, as it is to be seen.
 
     Transparent parts show white. Of 16 bits the upper eight count, in grey as Pillow has it in
-    colour; of colour profiles nothing does.
+    colour, and of 12 bits too: the range is the type's, never the image's own, which would show
+    a dark image bright and two images of one data set in different light. Colour profiles do not
+    count, as they do not where CLIP was trained (open_clip converts by Pillow too).
 
     Raises:
         ValueError: If its numbers have no known range.
@@ -132,7 +151,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return rgb
     upright = rgb.transpose(turn)
     upright.info = {}  # It would be turned again.
+    if _OPACITY in rgb.info:
+        upright.info[_OPACITY] = rgb.info[_OPACITY].transpose(turn)
     return upright
+
+
+def on_black(image: Image.Image) -> Image.Image | None:
+    """Return a decoded image as it is where transparent parts show black; None if it is opaque."""
+    if _OPACITY not in image.info:
+        return None
+    see_through = ImageChops.invert(image.info[_OPACITY])
+    return ImageChops.subtract(image, Image.merge("RGB", [see_through] * 3))
 
 
 def encode(image: Image.Image, suffix: str, quality: int = 95) -> bytes:
@@ -162,14 +191,19 @@ def _check_bounds(image: Image.Image, content: bytes) -> None:
 
 def _flat(image: Image.Image) -> Image.Image:
     """Return an image in RGB, on white."""
-    if image.mode == "F":
-        raise ValueError("an image of floating-point numbers has no known range")
+    # Only PGM and older versions of Pillow have 16 bits in a mode of 32.
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        raise ValueError("its numbers have no known range; it can be saved with 8 or 16 bits")
     if image.mode.startswith("I"):
         return _of_16_bits(image)
     if image.has_transparency_data:
         visible = image.convert("RGBA")
         white = Image.new("RGBA", visible.size, "white")
-        return Image.alpha_composite(white, visible).convert("RGB")
+        rgb = Image.alpha_composite(white, visible).convert("RGB")
+        opacity = visible.getchannel("A")
+        if opacity.getextrema() != (255, 255):
+            rgb.info[_OPACITY] = opacity
+        return rgb
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -178,7 +212,13 @@ def _of_16_bits(image: Image.Image) -> Image.Image:
     grey = np.asarray(image)
     if grey.min() < 0 or grey.max() >= 2**16:
         raise ValueError("grey values of more than 16 bits have no known range")
-    return Image.fromarray((grey >> 8).astype(np.uint8)).convert("RGB")
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
+    levels = (grey >> (bits - 8)).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == 0:  # Zero is white, which Pillow heeds for 8 bits alone.
+        levels = 255 - levels
+    levels[grey == image.info.get("transparency", -1)] = 255
+    return Image.fromarray(levels).convert("RGB")
 
 
 def _orientation(image: Image.Image) -> Any:  # noqa: ANN401 (whatever the file says)
@@ -195,5 +235,8 @@ def _scaled(image: Image.Image, scale: float) -> Image.Image:
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
 
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error)
-"""What Pillow raises for bytes that it cannot make sense of."""
+_UNREADABLE = (
+    *(AttributeError, OSError, RuntimeError, SyntaxError, TypeError, ValueError),
+    struct.error,
+)
+"""What Pillow raises for bytes that it cannot make sense of (seen in 3 M damaged files)."""

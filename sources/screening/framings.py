@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 from PIL import Image
 
+from bench.storage.image_codec import on_black
 from sources.screening.phash import (
     HASH_SIDE,
     LEAST_SIDE,
@@ -31,7 +32,7 @@ _CUTS = list(product(_SHARES, _SHARES))
 _ANGLES = (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)
 """Degrees anticlockwise; 5 degrees move a corner by 6 % of a square's side."""
 
-FRAMINGS_VERSION = 1
+FRAMINGS_VERSION = 2
 """Goes up with whatever changes the framings of an image."""
 
 _CUT_WAVES = np.concatenate([waves(start, 1 - end) for start, end in _CUTS])
@@ -52,14 +53,26 @@ _EVEN = [
 def framings(image: Image.Image) -> tuple[list[str], Hashes]:
     """Return the names of an image's framings, and their hashes, uint64 ``[framings, 4]``.
 
-    An image without much structure is cropped equally alone: of the frequencies that it lacks the
-    signs are noise, and any soft edge would pass for any other. A small one is as it is, or cropped
-    by about a pixel at each side: more may make another pose of it.
+    One that was transparent is framed on black too: that is how many programs save it as a JPEG.
 
     Args:
         image: One with a shorter side below `LEAST_SIDE` has no framings.
     """
-    grey = image.convert("L")
+    names, hashes = _framings(image.convert("L"))
+    dark = on_black(image)
+    if dark is None:
+        return names, hashes
+    more, others = _framings(dark.convert("L"))
+    return [*names, *(f"on black, {name}" for name in more)], np.concatenate([hashes, others])
+
+
+def _framings(grey: Image.Image) -> tuple[list[str], Hashes]:
+    """Return the framings of an image on one background.
+
+    An image without much structure is cropped equally alone: of the frequencies that it lacks the
+    signs are noise, and any soft edge would pass for any other. A small one is as it is, or cropped
+    by about a pixel at each side: more may make another pose of it.
+    """
     if min(grey.size) < LEAST_SIDE:
         return [], np.empty((0, 4), np.uint64)
     levels = grid(grey)

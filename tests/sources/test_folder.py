@@ -180,6 +180,43 @@ def test_exact_copies_are_dropped(
     assert images.manifest.stage_counts["duplicates"]["copies of val or test images"] == 4
 
 
+def fading(seed: int) -> Image.Image:
+    """A photograph that fades towards one side."""
+    image = photograph(seed).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").rotate(90 * (seed % 4)).resize(image.size))
+    return image
+
+
+BACKGROUNDS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "as it is": lambda image: image,
+    "on white": lambda image: Image.alpha_composite(Image.new("RGBA", image.size, "white"), image),
+    "on black": lambda image: Image.alpha_composite(Image.new("RGBA", image.size, "black"), image),
+}
+
+
+@pytest.mark.parametrize("background", BACKGROUNDS)
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "PA"])
+def test_copies_of_transparent_images_are_found_on_either_background(
+    tmp_path: Path, collect: Collect, kind: str, background: str
+) -> None:
+    for split, start in (("train", 0), ("val", 100), ("test", 200)):
+        for at in range(16):
+            folder = tmp_path / "task" / split / "ab"[at % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            image = fading(start + at)
+            image = image.quantize(64) if kind == "PA" else image.convert(kind)
+            image.save(folder / f"{at}.png")
+    for at in range(16):
+        folder = tmp_path / "own" / "ab"[at % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        with Image.open(tmp_path / "task" / "test" / "ab"[at % 2] / f"{at}.png") as image:
+            BACKGROUNDS[background](image.convert("RGBA")).save(folder / f"{at}.png")
+        photograph(300 + at).save(folder / f"other-{at}.jpg", quality=90)
+    images = collect(tmp_path / "own", find_task(str(tmp_path / "task")))
+    assert images.manifest.stage_counts["duplicates"]["copies of val or test images"] == 16
+    assert images.manifest.counts == {"a": 8, "b": 8}
+
+
 def photograph(seed: int) -> Image.Image:
     """An image larger than it is kept, with fine structure."""
     fine = np.random.default_rng(seed).integers(-20, 21, (90, 120, 3))

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from typing import Any
 
@@ -13,14 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.storage.image_codec import (
+    FORMATS,
     MAX_BLENDED_PIXELS,
     MAX_SIDE,
     ImageFormat,
     OversizedImageError,
     decode,
     encode,
+    on_black,
     to_rgb,
 )
+from tests.conftest import ROOT
 from tests.support.pictures import PICTURES, SHOWN, photograph, written
 
 PNG = encode(photograph(0), ".png")
@@ -78,6 +83,129 @@ def test_images_of_any_mode_become_rgb(mode: str) -> None:
 def test_numbers_without_a_known_range_are_refused(image: Image.Image) -> None:
     with pytest.raises(ValueError, match="no known range"):
         to_rgb(image)
+
+
+GREY = np.asarray(photograph(4).convert("L"))
+
+
+def tiff(bits: int, kind: int, data: bytes, photometric: int = 1) -> bytes:
+    """Return a grey TIFF of one strip; kind is 1 for whole numbers, 2 for signed ones, 3 else."""
+    tags = {256: 90, 257: 60, 258: bits, 259: 1, 262: photometric, 277: 1, 278: 60, 339: kind}
+    tags |= {273: 8 + 2 + 12 * 10 + 4, 279: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data
+
+
+def twelve_bits() -> bytes:
+    pairs = (GREY.astype(int) * 16 + 9).reshape(-1, 2)
+    high, low = pairs.T
+    octets = np.stack([high >> 4, (high & 15) << 4 | low >> 8, low & 255], axis=1)
+    return octets.astype(np.uint8).tobytes()
+
+
+DEEP = {
+    "TIFF of 16 bits": tiff(16, 1, (GREY.astype("<u2") * 257).tobytes()),
+    "TIFF whose zero is white": tiff(16, 1, (65_535 - GREY.astype("<u2") * 257).tobytes(), 0),
+    "TIFF of 12 bits": tiff(12, 1, twelve_bits()),
+    "PGM of 16 bits": b"P5 90 60 65535\n" + (GREY.astype(">u2") * 257).astype(">u2").tobytes(),
+    "PGM of 12 bits": b"P5 90 60 4095\n" + (GREY.astype(">u2") * 16 + 8).astype(">u2").tobytes(),
+}
+
+
+@pytest.mark.parametrize("content", DEEP.values(), ids=DEEP)
+def test_deep_grey_is_read_by_the_range_of_its_type(content: bytes) -> None:
+    assert np.abs(array(decode(content))[:, :, 0] - GREY).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tiff(32, 1, GREY.astype("<u4").tobytes()),
+        tiff(16, 2, GREY.astype("<i2").tobytes()),
+        tiff(32, 3, GREY.astype("<f4").tobytes()),
+        b"Pf 90 60 -1.0\n" + GREY.astype("<f4").tobytes(),
+    ],
+)
+def test_files_of_numbers_without_a_known_range_are_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match="no known range"):
+        decode(content)
+
+
+MOVING = {"save_all": True, "append_images": [photograph(6)]}
+FILES = {
+    "tiff": written(photograph(5), "TIFF"),
+    "tiff of print colours": written(photograph(5).convert("CMYK"), "TIFF"),
+    "tiff of two pages": written(photograph(5), "TIFF", **MOVING),
+    "tiff, compressed": written(photograph(5), "TIFF", compression="tiff_lzw"),
+    "ppm": written(photograph(5), "PPM"),
+    "bmp": written(photograph(5), "BMP"),
+    "apng": written(photograph(5), "PNG", **MOVING),
+}
+
+
+@pytest.mark.parametrize("content", FILES.values(), ids=FILES)
+def test_formats_of_data_sets_are_read_and_of_several_pages_the_first(content: bytes) -> None:
+    assert apart(decode(content), photograph(5)) == 0
+
+
+def test_a_gif_s_first_frame_and_a_fax_are_read() -> None:
+    few, two = photograph(5).quantize(16), photograph(5).convert("1")
+    moving = written(few, "GIF", save_all=True, append_images=[photograph(6).quantize(16)])
+    assert apart(decode(moving), few.convert("RGB")) == 0
+    assert apart(decode(written(two, "TIFF", compression="group4")), two.convert("RGB")) == 0
+
+
+@pytest.mark.skipif("AVIF" not in FORMATS, reason="this Pillow has no AVIF")
+def test_avif_is_read_upright_and_on_white() -> None:
+    notes = Image.Exif()
+    notes[0x0112] = 6
+    best = {"quality": 100, "subsampling": "4:4:4"}
+    turned = decode(written(photograph(5), "AVIF", exif=notes, **best))
+    assert apart(turned, photograph(5).rotate(-90, expand=True)) < 2
+    seen_through = photograph(5).convert("RGBA")
+    seen_through.putalpha(0)
+    assert decode(written(seen_through, "AVIF", **best)).getextrema() == ((255, 255),) * 3
+
+
+def test_what_is_no_image_is_said_by_how_it_begins_and_without_an_address() -> None:
+    for content, said in ((b"<html><body>", "begins with b'<html><body>'"), (b"", "it is empty")):
+        with pytest.raises(ValueError, match=said) as refused:
+            decode(content)
+        assert "object at" not in str(refused.value)
+
+
+def test_nothing_of_what_pillow_says_reaches_the_terminal() -> None:
+    palette = written(photograph(5).quantize(16), "PNG", transparency=bytes([0, 9, 255]))
+    notes = written(photograph(5), "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
+    cut = written(photograph(5), "TIFF", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")[:-2000]
+    code = f"""
+from bench.storage.image_codec import decode
+for content in {[palette, notes, cut, bomb(10_000), b"GIF89a"]}:
+    try:
+        decode(content)
+    except ValueError:
+        pass
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_transparent_image_is_known_on_black_too() -> None:
+    opaque, seen_through = photograph(5), photograph(5).convert("RGBA")
+    opacity = Image.linear_gradient("L").resize(opaque.size)
+    seen_through.putalpha(opacity)
+    black = Image.new("RGBA", opaque.size, "black")
+    expected = Image.alpha_composite(black, seen_through).convert("RGB")
+    notes = Image.Exif()
+    notes[0x0112] = 6
+    upright = on_black(decode(written(seen_through, "PNG", exif=notes)))
+    assert upright is not None
+    assert apart(upright, expected.rotate(-90, expand=True)) <= 1
+    seen_through.putalpha(255)
+    assert on_black(decode(written(opaque, "PNG"))) is None
+    assert on_black(decode(written(seen_through, "PNG"))) is None
 
 
 @pytest.mark.parametrize(
