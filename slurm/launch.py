@@ -8,6 +8,7 @@ from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
+from bench.steps.check_images import check_images
 from bench.storage.run_folder import is_underway, summaries, write_spec
 from bench.storage.study_folder import Array, StudyFolder, Submitted
 from slurm import local
@@ -59,13 +60,15 @@ def launch(
         How many runs were missing. On Slurm they are submitted; elsewhere they have ended.
 
     Raises:
-        RequestError: If the study cannot be executed with these options.
+        RequestError: If the study cannot be executed with these options, or an image of a task
+            cannot be read.
         BenchError: If jobs cannot be submitted.
     """
     _check(specs, study, options)
     with study.submitting():
         queued = queue() if options.on == "slurm" else None
         missing = _missing(specs, study, queued)
+        check_images(missing, study.home, Progress())
         for spec in missing:
             write_spec(study.home, spec)
         if missing:

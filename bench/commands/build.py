@@ -15,6 +15,7 @@ def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
     from bench.core.paths import Home
     from bench.core.progress import Progress
     from bench.core.work_selection import WorkSelection
+    from bench.steps.check_images import check_images
     from bench.steps.collect import collect_images
     from bench.steps.prepare import with_fingerprints
     from bench.storage.stage import UnfinishedError
@@ -23,6 +24,7 @@ def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
     selection = WorkSelection(shards=_shards(shards) if shards else None)
     spec = with_fingerprints(run_spec(**options), home)
     home.make_writable()
+    check_images([spec], home, Progress())
     try:
         images = collect_images(spec, home, Progress(), selection)
     except UnfinishedError as unfinished:

@@ -40,6 +40,7 @@ def command(  # noqa: PLR0913 (the command line's options)
     from bench.core.paths import Home
     from bench.core.progress import Progress, first_few
     from bench.runtime import distributed
+    from bench.steps.check_images import check_images
     from bench.steps.collect import estimate
     from bench.steps.prepare import with_fingerprints
     from results.fidelity import describe, recorded
@@ -57,6 +58,8 @@ def command(  # noqa: PLR0913 (the command line's options)
         _launch(spec, home, launch, [name for name, given in local_only.items() if given], wait)
         return
     home.make_writable()
+    if distributed.is_main_process():
+        check_images([spec], home, Progress())
     record = _executed(spec, home, fresh=fresh)
     if not distributed.is_main_process():
         return

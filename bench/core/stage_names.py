@@ -1,5 +1,6 @@
 """Names of the stages that sources are made of: a stage's folder is called NAME-HASH."""
 
+CHECK = "check"
 SCAN = "scan"
 KNN = "knn"
 MERGE = "merge"

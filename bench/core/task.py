@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import msgspec
 
@@ -84,6 +84,8 @@ class Task(Config, frozen=True, kw_only=True):
     metric: Literal["accuracy", "mean-per-class"] = "accuracy"
     split_sizes: dict[str, int] = {}
     """Images per split, checked whenever a split is opened."""
+    rendered: ClassVar[bool] = False
+    """Whether the code makes the images, so that none can be damaged."""
     split_contents: dict[str, str] = {}
     """`Split.content` of the official splits, checked whenever one is opened."""
 

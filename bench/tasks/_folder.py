@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from bench.core.config import Config, parse_config
 from bench.core.errors import RequestError
@@ -19,7 +18,8 @@ from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Queries, Split, Task
 from bench.core.yaml_files import read_yaml
-from bench.storage.image_codec import CODEC, decode
+from bench.storage.image_codec import CODEC
+from bench.tasks._image_files import read_image_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -100,7 +100,7 @@ class FolderTask(Task, frozen=True, kw_only=True):
             name,
             [file.relative_to(root).as_posix() for file in files],
             np.array([self.class_names.index(class_name) for class_name, _ in images], np.int64),
-            partial(_read, files),
+            partial(read_image_file, files),
         )
 
 
@@ -151,10 +151,3 @@ def _shifted(root: Path, names: tuple[str, ...]) -> dict[str, list[tuple[str, Pa
                 "give the name of a folder with CLASS/IMAGE in it",
             )
     return {name: class_folders(root / name) for name in names}
-
-
-def _read(files: list[Path], index: int) -> Image.Image:
-    try:
-        return decode(files[index].read_bytes())
-    except (ValueError, OSError) as error:
-        raise RequestError(f"{files[index]}: {error}", "replace or remove the file") from error

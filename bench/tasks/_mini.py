@@ -18,6 +18,8 @@ from bench.miniworld.render import CLASSES
 class MiniTask(Task, frozen=True, kw_only=True):
     """One domain of the miniature world."""
 
+    rendered = True
+
     domain: str
 
     @classmethod

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL.Image import Image
 
 from bench.core.config import parse_config
 from bench.core.errors import RequestError
@@ -15,7 +15,7 @@ from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Split, Task
 from bench.core.yaml_files import read_yaml
-from bench.storage.image_codec import to_rgb
+from bench.tasks._image_files import read_image_file
 
 
 class PublishedTask(Task, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ class PublishedTask(Task, frozen=True, kw_only=True):
         folder = self.folder(home) / self.images
         keys = [Path(file).relative_to(folder).as_posix() for file, _ in samples]
         labels = np.array([label for _, label in samples], np.int64)
-        return Split(name, keys, labels, partial(_image, dataset))
+        return Split(name, keys, labels, partial(read_image_file, [folder / key for key in keys]))
 
     def _open(self, name: str, home: Home) -> Any:  # noqa: ANN401 (a torchvision data set)
         import torchvision
@@ -155,9 +155,5 @@ def _md5(file: Path) -> str:
     return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def _image(dataset: Any, index: int) -> Image.Image:  # noqa: ANN401
-    return to_rgb(dataset[index][0])
-
-
-def _pick(whole: Split, chosen: list[int], index: int) -> Image.Image:
+def _pick(whole: Split, chosen: list[int], index: int) -> Image:
     return whole.read(chosen[index])
