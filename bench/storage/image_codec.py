@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError, features
+from PIL.PngImagePlugin import PngImageFile
 
 from bench.core.config import Config, Positive
 from bench.core.json_values import Json
@@ -121,6 +122,7 @@ def decode(content: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         _check_bounds(image, content)
+        _rescale_key(image)
         image.load()
         return to_rgb(image)
     except OversizedImageError:
@@ -183,10 +185,29 @@ def _check_bounds(image: Image.Image, content: bytes) -> None:
     pixels = image.width * image.height
     most = MAX_BLENDED_PIXELS if image.has_transparency_data else MAX_PIXELS
     if pixels > most or max(image.size) > MAX_SIDE:
-        raise OversizedImageError(f"image of {image.width} by {image.height} pixels")
+        raise OversizedImageError(
+            f"image of {image.width} by {image.height} pixels "
+            f"(at most {most:,}, and {MAX_SIDE:,} a side)"
+        )
     # Pillow calls a JPEG of several pictures MPO.
     if image.format in ("JPEG", "MPO") and content.count(_START_OF_SCAN) > MAX_SCANS:
         raise OversizedImageError(f"JPEG of more than {MAX_SCANS} scans")
+
+
+def _rescale_key(image: Image.Image) -> None:
+    """Bring the colour that stands for transparent in a PNG to eight bits, as Pillow does pixels.
+
+    It forgets it for grey of two and four bits and colour of 16. How pixels are coded is known only
+    before they are decoded.
+    """
+    key = image.info.get("transparency")
+    if key is None or not isinstance(image, PngImageFile):
+        return
+    coded = image.tile[0].args
+    if coded in ("L;2", "L;4"):
+        image.info["transparency"] = key * 255 // (2 ** int(coded[-1]) - 1)
+    elif coded == "RGB;16B":
+        image.info["transparency"] = tuple(level >> 8 for level in key)
 
 
 def _flat(image: Image.Image) -> Image.Image:

@@ -67,9 +67,38 @@ def test_every_orientation_is_undone_once(turn: int) -> None:
     assert apart(to_rgb(Image.open(io.BytesIO(content)).convert("RGB")), upright) == 0
 
 
-def test_an_orientation_that_cannot_be_read_costs_no_image() -> None:
-    content = written(photograph(2), "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
-    assert apart(decode(content), photograph(2)) == 0
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "WEBP"])
+def test_the_orientation_is_read_in_every_format(kind: str) -> None:
+    notes = Image.Exif()
+    notes[0x0112] = 8
+    upright = decode(written(photograph(2), kind, exif=notes, quality=95))
+    assert apart(upright, photograph(2).rotate(90, expand=True)) <= 3
+
+
+def orientation(kind: int, count: int, value: bytes) -> bytes:
+    """Return EXIF with an orientation of any type; 3 is the right one."""
+    entry = struct.pack("<HHHI", 1, 0x0112, kind, count) + value
+    return b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4)
+
+
+NOTES = {
+    "cut off": b"Exif\0\0MM\0*\0\0\0\x08\xff\xff",
+    "endless": b"Exif\0\0II*\0\x08\0\0\0\0\0\x08\0\0\0",
+    "elsewhere": b"Exif\0\0II*\0\xff\xff\xff\xff",
+    "0": orientation(3, 1, b"\0\0\0\0"),
+    "9": orientation(3, 1, b"\x09\0\0\0"),
+    "text": orientation(2, 2, b"6\0\0\0"),
+    "bytes": orientation(7, 1, b"\6\0\0\0"),
+    "none": orientation(3, 0, b"\6\0\0\0"),
+    "ratio": orientation(5, 1, b"\x08\0\0\0"),
+    "unknown": orientation(99, 1, b"\6\0\0\0"),
+}
+
+
+@pytest.mark.parametrize("notes", NOTES.values(), ids=NOTES)
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_an_orientation_that_cannot_be_read_costs_no_image(notes: bytes) -> None:
+    assert apart(decode(written(photograph(2), "PNG", exif=notes)), photograph(2)) == 0
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "I;16"])
@@ -174,6 +203,7 @@ def test_what_is_no_image_is_said_by_how_it_begins_and_without_an_address() -> N
         assert "object at" not in str(refused.value)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Where Pillow writes, pytest listens.
 def test_nothing_of_what_pillow_says_reaches_the_terminal() -> None:
     palette = written(photograph(5).quantize(16), "PNG", transparency=bytes([0, 9, 255]))
     notes = written(photograph(5), "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
@@ -256,16 +286,40 @@ def test_a_jpeg_has_half_the_colour_resolution_as_the_authors_have() -> None:
     assert [content[start + 11 + 3 * part] for part in range(3)] == [0x22, 0x11, 0x11]
 
 
-def bomb(side: int) -> bytes:
-    """Return a small PNG that says it is huge."""
+def png(header: tuple[int, int, int, int], rows: bytes, *more: tuple[bytes, bytes]) -> bytes:
+    """Return a PNG of a width, height, depth and colour type, with more chunks."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + body))
         return struct.pack(">I", len(body)) + kind + body + check
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    data = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-    return b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b"")
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", *header, 0, 0, 0)), *more]
+    chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+def bomb(side: int) -> bytes:
+    """Return a small PNG that says it is huge."""
+    return png((side, side, 8, 2), b"\0" * 1000)
+
+
+KEYED = {
+    "grey of 1 bit": png((2, 1, 1, 0), b"\0\x80", (b"tRNS", b"\0\1")),
+    "grey of 2 bits": png((2, 1, 2, 0), b"\0\x40", (b"tRNS", b"\0\1")),
+    "grey of 4 bits": png((2, 1, 4, 0), b"\0\x30", (b"tRNS", b"\0\3")),
+    "grey of 16 bits": png((2, 1, 16, 0), b"\0\x33\x44\0\0", (b"tRNS", b"\x33\x44")),
+    "colour of 16 bits": png((2, 1, 16, 2), b"\0" + b"\x33\x44" * 3 + bytes(6),
+                             (b"tRNS", b"\x33\x44" * 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", KEYED.values(), ids=KEYED)
+def test_a_level_that_stands_for_transparent_is_white_at_any_depth(content: bytes) -> None:
+    assert array(decode(content))[0].tolist() == [[255] * 3, [0] * 3]
+
+
+def test_grey_of_two_bits_that_has_no_such_level_stays_as_it_is() -> None:
+    assert array(decode(png((2, 1, 2, 0), b"\0\x40")))[0].tolist() == [[85] * 3, [0] * 3]
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
