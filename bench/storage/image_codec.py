@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngImageFile
 
 from bench.core.config import Config, Positive
@@ -55,7 +55,7 @@ Suffix = Literal[".png", ".jpg"]
 
 _START_OF_SCAN = b"\xff\xda"  # Within coded data, a zero follows every 255.
 
-_OPACITY = "opacity"  # In the notes of an image that was laid on white, for `on_black`.
+_TRANSPARENT = "transparent"  # In the notes of an image that was laid on white: what was laid.
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # Tags of TIFF.
 
@@ -153,17 +153,24 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return rgb
     upright = rgb.transpose(turn)
     upright.info = {}  # It would be turned again.
-    if _OPACITY in rgb.info:
-        upright.info[_OPACITY] = rgb.info[_OPACITY].transpose(turn)
+    if _TRANSPARENT in rgb.info:
+        upright.info[_TRANSPARENT] = rgb.info[_TRANSPARENT].transpose(turn)
     return upright
 
 
-def on_black(image: Image.Image) -> Image.Image | None:
-    """Return a decoded image as it is where transparent parts show black; None if it is opaque."""
-    if _OPACITY not in image.info:
-        return None
-    see_through = ImageChops.invert(image.info[_OPACITY])
-    return ImageChops.subtract(image, Image.merge("RGB", [see_through] * 3))
+def other_backgrounds(image: Image.Image) -> dict[str, Image.Image]:
+    """Return how else programs show a decoded image that was transparent; nothing if it was not.
+
+    Some lay it on black. Others drop its opacity, and the colours below it appear.
+    """
+    if _TRANSPARENT not in image.info:
+        return {}
+    visible = image.info[_TRANSPARENT]
+    black = Image.new("RGBA", visible.size, "black")
+    return {
+        "on black": Image.alpha_composite(black, visible).convert("RGB"),
+        "its opacity dropped": visible.convert("RGB"),
+    }
 
 
 def encode(image: Image.Image, suffix: str, quality: int = 95) -> bytes:
@@ -221,9 +228,8 @@ def _flat(image: Image.Image) -> Image.Image:
         visible = image.convert("RGBA")
         white = Image.new("RGBA", visible.size, "white")
         rgb = Image.alpha_composite(white, visible).convert("RGB")
-        opacity = visible.getchannel("A")
-        if opacity.getextrema() != (255, 255):
-            rgb.info[_OPACITY] = opacity
+        if visible.getchannel("A").getextrema() != (255, 255):
+            rgb.info[_TRANSPARENT] = visible
         return rgb
     return image if image.mode == "RGB" else image.convert("RGB")
 

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 from PIL import Image
 
-from bench.storage.image_codec import on_black
+from bench.storage.image_codec import other_backgrounds
 from sources.screening.phash import (
     HASH_SIDE,
     LEAST_SIDE,
@@ -53,17 +53,17 @@ _EVEN = [
 def framings(image: Image.Image) -> tuple[list[str], Hashes]:
     """Return the names of an image's framings, and their hashes, uint64 ``[framings, 4]``.
 
-    One that was transparent is framed on black too: that is how many programs save it as a JPEG.
+    One that was transparent is framed as programs save it as a JPEG: on white, black, or neither.
 
     Args:
         image: One with a shorter side below `LEAST_SIDE` has no framings.
     """
     names, hashes = _framings(image.convert("L"))
-    dark = on_black(image)
-    if dark is None:
-        return names, hashes
-    more, others = _framings(dark.convert("L"))
-    return [*names, *(f"on black, {name}" for name in more)], np.concatenate([hashes, others])
+    for how, shown in other_backgrounds(image).items():
+        more, others = _framings(shown.convert("L"))
+        names += [f"{how}, {name}" for name in more]
+        hashes = np.concatenate([hashes, others])
+    return names, hashes
 
 
 def _framings(grey: Image.Image) -> tuple[list[str], Hashes]:

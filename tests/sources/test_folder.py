@@ -191,12 +191,13 @@ BACKGROUNDS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "as it is": lambda image: image,
     "on white": lambda image: Image.alpha_composite(Image.new("RGBA", image.size, "white"), image),
     "on black": lambda image: Image.alpha_composite(Image.new("RGBA", image.size, "black"), image),
+    "dropped": lambda image: image.convert("RGB"),
 }
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "PA"])
-def test_copies_of_transparent_images_are_found_on_either_background(
+def test_copies_of_transparent_images_are_found_on_any_background(
     tmp_path: Path, collect: Collect, kind: str, background: str
 ) -> None:
     for split, start in (("train", 0), ("val", 100), ("test", 200)):

@@ -22,7 +22,7 @@ from bench.storage.image_codec import (
     OversizedImageError,
     decode,
     encode,
-    on_black,
+    other_backgrounds,
     to_rgb,
 )
 from tests.conftest import ROOT
@@ -222,20 +222,20 @@ for content in {[palette, notes, cut, bomb(10_000), b"GIF89a"]}:
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_a_transparent_image_is_known_on_black_too() -> None:
+def test_a_transparent_image_is_known_on_other_backgrounds_too() -> None:
     opaque, seen_through = photograph(5), photograph(5).convert("RGBA")
     opacity = Image.linear_gradient("L").resize(opaque.size)
     seen_through.putalpha(opacity)
-    black = Image.new("RGBA", opaque.size, "black")
-    expected = Image.alpha_composite(black, seen_through).convert("RGB")
+    ground = Image.new("RGBA", opaque.size, "black")
+    expected = Image.alpha_composite(ground, seen_through).convert("RGB")
     notes = Image.Exif()
     notes[0x0112] = 6
-    upright = on_black(decode(written(seen_through, "PNG", exif=notes)))
-    assert upright is not None
-    assert apart(upright, expected.rotate(-90, expand=True)) <= 1
+    black, dropped = other_backgrounds(decode(written(seen_through, "PNG", exif=notes))).values()
+    assert apart(black, expected.rotate(-90, expand=True)) == 0
+    assert apart(dropped, opaque.rotate(-90, expand=True)) == 0
     seen_through.putalpha(255)
-    assert on_black(decode(written(opaque, "PNG"))) is None
-    assert on_black(decode(written(seen_through, "PNG"))) is None
+    assert not other_backgrounds(decode(written(opaque, "PNG")))
+    assert not other_backgrounds(decode(written(seen_through, "PNG")))
 
 
 @pytest.mark.parametrize(
