@@ -65,10 +65,11 @@ def launch(
         BenchError: If jobs cannot be submitted.
     """
     _check(specs, study, options)
+    # Before the lock, which all studies of a home share: it may take minutes.
+    check_images(_missing(specs, study, None), study.home, Progress())
     with study.submitting():
         queued = queue() if options.on == "slurm" else None
         missing = _missing(specs, study, queued)
-        check_images(missing, study.home, Progress())
         for spec in missing:
             write_spec(study.home, spec)
         if missing:

@@ -71,16 +71,16 @@ def _check(task: Task, home: Home, progress: Progress) -> None:
             raise RequestError(
                 f"{len(faults)} of {total} images of task {task.name!r} cannot be read: "
                 f"{first_few(faults)}",
-                "replace them, or remove them from a folder of your own; what is read are "
-                + ", ".join(FORMATS),
+                "replace them, or remove them from a folder of your own; the formats that are "
+                f"read are {', '.join(FORMATS)}",
             )
         write_json(folder / _ONE_SHADE, [one.key for one in seen if one.one_shade])
 
     stage.run(1, make)
     if names := msgspec.json.decode((stage.shard(0) / _ONE_SHADE).read_bytes(), type=list[str]):
         progress.say(
-            f"{len(names)} images of task {task.name} show one shade only, as numbers of 12 bits "
-            f"in files of 16 do: {first_few(names)}"
+            f"{len(names)} images of task {task.name} show one shade only: they are blank, or hold "
+            f"12 bits or fewer in a file of 16 ({first_few(names)})"
         )
 
 

@@ -67,6 +67,7 @@ def test_a_study_is_refused_before_it_is_launched(
     assert "5 of 51 images of task 'mine' cannot be read" in done.complaint
     assert stages(home) == {"check"}
     assert not list(home.runs.iterdir())
+    assert not (home.root / "studies").exists()
 
 
 def test_building_checks_too_and_a_mended_task_goes_on(
