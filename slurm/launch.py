@@ -7,8 +7,10 @@ from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.progress import Progress
+from bench.core.records import TOO_FEW_IMAGES
 from bench.core.specs import RunSpec
 from bench.steps.check_images import check_images
+from bench.steps.collect import retry_failed
 from bench.storage.run_folder import is_underway, summaries, write_spec
 from bench.storage.study_folder import Array, StudyFolder, Submitted
 from slurm import local
@@ -31,12 +33,15 @@ class LaunchOptions:
             (`slurm.parallel.processes_for`), or as the cluster starts.
         profile: What jobs ask Slurm for (`slurm.options.read_profile`).
         keep_going: Whether a study goes on after a run failed; after three equal errors, never.
+        retry_failed: Whether failed downloads are tried again, and with them the runs that asked
+            for more images than there were.
     """
 
     on: str = "debug"
     parallel: int | None = None
     profile: Json = field(default_factory=dict)
     keep_going: bool = True
+    retry_failed: bool = False
 
 
 def launch(
@@ -50,7 +55,8 @@ def launch(
 
     Args:
         specs: The runs to execute, `bench.steps.prepare.with_fingerprints`. Those that are done,
-            or are known to ask for more images than there are, are left out.
+            or, unless downloads are tried again, are known to ask for more images than there are,
+            are left out.
         titles: Run id to title, for all runs of the study.
         study: The study's folder.
         options: How to execute them.
@@ -66,10 +72,13 @@ def launch(
     """
     _check(specs, study, options)
     # Before the lock, which all studies of a home share: it may take minutes.
-    check_images(_missing(specs, study, None), study.home, Progress())
+    unfinished = _missing(specs, study, None, holes=options.retry_failed)
+    check_images(unfinished, study.home, Progress())
     with study.submitting():
         queued = queue() if options.on == "slurm" else None
-        missing = _missing(specs, study, queued)
+        missing = _missing(specs, study, queued, holes=options.retry_failed)
+        if options.retry_failed:
+            retry_failed(missing, study.home, Progress())
         for spec in missing:
             write_spec(study.home, spec)
         if missing:
@@ -87,15 +96,21 @@ def launch(
 
 
 def _missing(
-    specs: Sequence[RunSpec], study: StudyFolder, queued: dict[str, Queued] | None
+    specs: Sequence[RunSpec],
+    study: StudyFolder,
+    queued: dict[str, Queued] | None,
+    *,
+    holes: bool,
 ) -> list[RunSpec]:
-    """Return the runs to execute: those that are neither done nor ask for too many images.
+    """Return the runs to execute: those that are not done.
 
-    On Slurm, given its queue, those that are under way are left out too.
+    Those that asked for too many images are among them only with `holes`. On Slurm, given its
+    queue, those that are under way are left out too.
     """
     home = study.home
     known = summaries(home, [spec.run_id for spec in specs])
-    settled = {run_id for run_id, summary in known.items() if summary.state != "failed"}
+    open_ = ("failed", TOO_FEW_IMAGES) if holes else ("failed",)
+    settled = {run_id for run_id, summary in known.items() if summary.state not in open_}
     missing = [spec for spec in specs if spec.run_id not in settled]
     if queued is None:
         return missing

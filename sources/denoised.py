@@ -21,7 +21,7 @@ from bench.core.stage_names import DENOISE, LOAD
 from bench.core.task import Task
 from bench.plugins import source_of, sources
 from bench.plugins.images import check_kept_alike
-from bench.plugins.optional import SupportsEstimate
+from bench.plugins.optional import RetriesFailed, SupportsEstimate
 from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet, read_image
@@ -121,6 +121,10 @@ class Denoised:
         if isinstance(self.inner, SupportsEstimate):
             cost[options.of] = self.inner.estimate(context.with_n(images))
         return cost
+
+    def retry_failed(self, context: Context) -> bool:
+        """Begin another attempt at what the inner source failed to get."""
+        return isinstance(self.inner, RetriesFailed) and self.inner.retry_failed(context)
 
     def collect(self, context: Context) -> ImageSet:
         """Return as many denoised images as are needed, or all that are not copies.

@@ -13,7 +13,7 @@ from bench.core.missing import together
 from bench.core.paths import Home
 from bench.plugins import source_of, sources
 from bench.plugins.images import check_kept_alike
-from bench.plugins.optional import SupportsEstimate
+from bench.plugins.optional import RetriesFailed, SupportsEstimate
 from bench.plugins.source import Context, Source
 from bench.storage.image_set import ImageSet
 
@@ -59,6 +59,13 @@ class Mixed:
             name: part.estimate(wanted) if isinstance(part, SupportsEstimate) else "unknown"
             for name, part, wanted in self._wanted(context)
         }
+
+    def retry_failed(self, context: Context) -> bool:
+        """Begin another attempt at what the parts failed to get."""
+        wanted = self._wanted(context)
+        return any(
+            [part.retry_failed(own) for _, part, own in wanted if isinstance(part, RetriesFailed)]
+        )
 
     def _wanted(self, context: Context) -> list[tuple[str, Source, Context]]:
         """Return the parts that are asked for images, with their contexts."""

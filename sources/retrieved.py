@@ -20,8 +20,10 @@ from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet
-from bench.storage.stage import Stage
-from sources.download.download import download, failures
+from bench.storage.stage import Stage, UnfinishedError
+from sources.download import attempts
+from sources.download.download import download, first_attempt
+from sources.download.failures import count_kinds
 from sources.download.options import DownloadOptions
 from sources.knn.options import KnnOptions
 from sources.knn.search import knn_fingerprints, merge_candidates
@@ -35,6 +37,7 @@ from sources.screening.counts import by_class
 from sources.screening.dedup import drop_duplicates
 from sources.screening.embed import embed
 from sources.screening.filter import scored
+from sources.screening.losses import commonest_loss
 from sources.screening.rules import Rule
 
 
@@ -122,15 +125,44 @@ class Retrieved:
     def collect(self, context: Context) -> ImageSet:
         """Return every pair that passes.
 
+        Where they are too few, what an earlier command failed to fetch is tried once more.
+
         Raises:
             BenchError: If files of the pool could not be scanned, and that is not allowed.
         """
+        is_due = attempts.is_due(self._attempts(context))
+        images = self._collected(context)
+        if is_due and len(images) < (context.n or 1):
+            attempts.begin(self._attempts(context), self.options.download.shard_size, context)
+            images = self._collected(context)
+        return images
+
+    def retry_failed(self, context: Context) -> bool:
+        """Begin a further attempt at the images whose download failed for a reason that may pass.
+
+        Returns:
+            Whether there is anything to try; not before the first attempt is finished.
+        """
+        try:
+            tried = self._attempts(context)
+        except UnfinishedError:
+            return False
+        if tried[-1].done:
+            return attempts.begin(tried, self.options.download.shard_size, context)
+        return len(tried) > 1
+
+    def _attempts(self, context: Context) -> list[Stage]:
+        """Return the attempts at a download that have begun."""
+        options, scanned = self.options.download, self._candidates(context)
+        return attempts.begun(first_attempt(scanned, options, self.images, context), context)
+
+    def _collected(self, context: Context) -> ImageSet:
         pool, scanned = self._pool(context.home), self._candidates(context)
         fetched = download(pool, scanned, self.options.download, self.images, context)
-        embedded = embed(fetched, self.options.filter.model, context)
-        matched = candidates(scanned)
+        embedded = [embed(stage, self.options.filter.model, context) for stage in fetched]
+        matched, failures = candidates(scanned), attempts.failures(fetched)
         rule = self.options.filter
-        images = scored([embedded], rule, context, matched.select("key", "label"))
+        images = scored(embedded, rule, context, matched.select("key", "label")).sort("key")
         passing = rule.passes(images)
         unique = drop_duplicates(images.filter(passing), context, drop_train=rule.drop_train_copies)
         kept = unique.rows
@@ -140,19 +172,21 @@ class Retrieved:
         counts: dict[str, Any] = {
             **scanned.info(),
             "matched": matched.height,
-            **fetched.info(),
+            "fetched": failures["failure"].null_count(),
+            "failed": count_kinds(failures["failure"]),
             "decodable": images.height,
             rule.dropped: images.height - int(passing.sum()),
             "duplicates": unique.counts,
             "kept": rows.height,
             "classes": by_class(
-                context.task.class_names, matched, failures(fetched), decodable=images, kept=kept
+                context.task.class_names, matched, failures, decodable=images, kept=kept
             ),
         }
         options = {name: getattr(self.options, name) for name in ("pool", "retrieval")}
         options["filter"] = msgspec.to_builtins(rule)
+        loss = commonest_loss(counts, rule.dropped, matched, failures)
         kept_set = ImageSet.write(
-            context.home.data, rows, context.task, "retrieved", options, counts
+            context.home.data, rows, context.task, "retrieved", options, counts, loss
         )
         write_filtering(kept_set, images, passing)
         write_copies(kept_set, images, unique.copies, context)

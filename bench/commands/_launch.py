@@ -22,6 +22,7 @@ def launch_options(  # noqa: PLR0913 (the command line's options)
     wait: bool,
     parallel: int | str | None = None,
     keep_going: bool | None = None,
+    retry_failed: bool = False,
     before: Any = None,  # noqa: ANN401 (a Submitted; naming its type would import it)
 ) -> "LaunchOptions":
     """Return how to execute a study; an option that is not given is as it was submitted before.
@@ -54,6 +55,7 @@ def launch_options(  # noqa: PLR0913 (the command line's options)
         parallel=parallel if isinstance(parallel, int) else None,
         profile=read_profile(profile, slurm_settings, before.profile if before else None),
         keep_going=keep_going,
+        retry_failed=retry_failed,
     )
 
 
@@ -81,7 +83,8 @@ def launch_study(
         )
     study.home.make_writable()
     known = summaries(study.home, [spec.run_id for spec in specs])
-    say_skipped(sum(summary.too_few_images for summary in known.values()))
+    if not options.retry_failed:
+        say_skipped(sum(summary.too_few_images for summary in known.values()))
     missing = launch(specs, titles, study, options, _print_array)
     if options.on == "slurm" and not missing:
         click.echo("nothing is missing: every run is done or in Slurm's queue")

@@ -26,6 +26,14 @@ choice_option = click.option(
 )
 
 
+retry_option = click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Download again what failed for a reason that may pass: no answer, 5xx, 429, a refused "
+    "address.",
+)
+
+
 def settings_option(example: str) -> Callable[[F], F]:
     """Return the option that overrides settings of the preset."""
     return click.option(
@@ -136,6 +144,7 @@ def study_options(executor: str, parallel: str) -> Callable[[F], F]:
                 "locally one worker per GPU, or per core if all networks are small, else one.  "
                 f"[default: {parallel}]",
             ),
+            retry_option,
             click.option(
                 "--keep-going/--fail-fast",
                 default=None,

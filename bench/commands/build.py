@@ -4,19 +4,20 @@ from typing import Any
 
 import click
 
-from bench.commands._options import run_options, run_spec
+from bench.commands._options import retry_option, run_options, run_spec
 
 
 @click.command()
 @run_options
 @click.option("--shards", help="Build only these shards of each stage: 3 or 3-7.  [default: all]")
-def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
+@retry_option
+def command(*, shards: str | None, retry_failed: bool, **options: Any) -> None:  # noqa: ANN401
     """Build the images of a source. Processes that run at once share the shards."""
     from bench.core.paths import Home
     from bench.core.progress import Progress
     from bench.core.work_selection import WorkSelection
+    from bench.steps import collect
     from bench.steps.check_images import check_images
-    from bench.steps.collect import collect_images
     from bench.steps.prepare import with_fingerprints
     from bench.storage.stage import UnfinishedError
 
@@ -25,8 +26,10 @@ def command(shards: str | None, **options: Any) -> None:  # noqa: ANN401
     spec = with_fingerprints(run_spec(**options), home)
     home.make_writable()
     check_images([spec], home, Progress())
+    if retry_failed:
+        collect.retry_failed([spec], home, Progress())
     try:
-        images = collect_images(spec, home, Progress(), selection)
+        images = collect.collect_images(spec, home, Progress(), selection)
     except UnfinishedError as unfinished:
         click.echo(str(unfinished))
         return

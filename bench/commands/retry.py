@@ -15,7 +15,7 @@ def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # no
     """Resubmit a study's failed and missing runs.
 
     Options that are not given are as before. A study that is on hold goes on. Runs that ask for
-    more images than there are are skipped.
+    more images than there are are skipped, unless downloads are tried again.
     """
     from bench.commands._launch import launch_options, launch_study, say_skipped
     from bench.commands._study import study_named
@@ -28,10 +28,12 @@ def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # no
     folder = study_named(home, study)
     submitted = folder.submitted()
     launch = launch_options(**options, wait=wait, before=submitted)
-    states = ("failed",) if failed else ("failed", "to do")
+    states = {"failed"} | (set() if failed else {"to do"})
+    states |= {TOO_FEW_IMAGES} if launch.retry_failed else set()
     rows = status_of(folder).rows
     run_ids = [row.run_id for row in rows if row.state in states]
-    say_skipped(sum(row.state == TOO_FEW_IMAGES for row in rows))
+    if not launch.retry_failed:
+        say_skipped(sum(row.state == TOO_FEW_IMAGES for row in rows))
     if not run_ids:
         click.echo("no run failed" if failed else "nothing is missing: every run is done or queued")
         return

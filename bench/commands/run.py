@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands._options import executor_options, run_options, run_spec
+from bench.commands._options import executor_options, retry_option, run_options, run_spec
 
 if TYPE_CHECKING:
     from bench.core.paths import Home
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 @click.command()
 @run_options
 @click.option("--fresh", is_flag=True, help="Repeat the run even if it is done. Stages are kept.")
+@retry_option
 @click.option("--dry-run", is_flag=True, help="Print only the complete spec and its cost estimate.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object.")
 @executor_options("debug")
 def command(  # noqa: PLR0913 (the command line's options)
     *,
     fresh: bool,
+    retry_failed: bool,
     dry_run: bool,
     as_json: bool,
     on: str | None,
@@ -47,7 +49,13 @@ def command(  # noqa: PLR0913 (the command line's options)
 
     home = Home.from_environment()
     spec = with_fingerprints(run_spec(**options), home)
-    launch = launch_options(on=on, profile=profile, slurm_settings=slurm_settings, wait=wait)
+    launch = launch_options(
+        on=on,
+        profile=profile,
+        slurm_settings=slurm_settings,
+        wait=wait,
+        retry_failed=retry_failed,
+    )
     if dry_run:
         cost = estimate(spec, home, Progress())
         plan = {"run_id": spec.run_id, "spec": spec} | ({"estimate": cost} if cost else {})
@@ -60,7 +68,7 @@ def command(  # noqa: PLR0913 (the command line's options)
     home.make_writable()
     if distributed.is_main_process():
         check_images([spec], home, Progress())
-    record = _executed(spec, home, fresh=fresh)
+    record = _executed(spec, home, fresh=fresh, retry_failed=retry_failed)
     if not distributed.is_main_process():
         return
     if as_json:
@@ -95,12 +103,18 @@ def _line(score: "Score") -> str:
     )
 
 
-def _executed(spec: "RunSpec", home: "Home", *, fresh: bool) -> "RunRecord":
+def _executed(spec: "RunSpec", home: "Home", *, fresh: bool, retry_failed: bool) -> "RunRecord":
     from bench.core.errors import TooFewImagesError
     from bench.core.progress import Progress
     from bench.run import run
     from bench.runtime import distributed
+    from bench.steps import collect
+    from bench.storage.run_folder import read_record
 
+    record = read_record(home, spec.run_id)
+    unfinished = fresh or record is None or record.status != "done"
+    if retry_failed and unfinished and distributed.is_main_process():
+        collect.retry_failed([spec], home, Progress())
     try:
         return run(spec, home, Progress(), fresh=fresh)
     except TooFewImagesError as error:

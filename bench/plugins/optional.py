@@ -40,6 +40,18 @@ class HasJobStages(Protocol):
 
 
 @runtime_checkable
+class RetriesFailed(Protocol):
+    """A source that keeps what it failed to get, and can try that again."""
+
+    def retry_failed(self, context: Context) -> bool:
+        """Begin another attempt at what failed for a reason that may pass; collecting makes it.
+
+        Returns:
+            Whether there is anything to try.
+        """
+
+
+@runtime_checkable
 class ChecksTask(Protocol):
     """An evaluator or a source that does not support every task."""
 

@@ -1,14 +1,16 @@
 """Collect the images of a spec's source, and estimate their cost."""
 
+from collections.abc import Iterable
+
 import polars as pl
 
-from bench.core.json_values import Json
+from bench.core.json_values import Json, canonical_json
 from bench.core.paths import Home
 from bench.core.progress import Progress, first_few
 from bench.core.specs import RunSpec
 from bench.core.work_selection import EVERYTHING, NOTHING, WorkSelection
 from bench.plugins import source_of
-from bench.plugins.optional import HasJobStages, SupportsEstimate
+from bench.plugins.optional import HasJobStages, RetriesFailed, SupportsEstimate
 from bench.plugins.source import Context
 from bench.steps import loaded
 from bench.storage.image_set import ImageSet
@@ -45,6 +47,23 @@ def collect_images(
     if spec.source != "none" and empty and len(images):
         progress.say(f"{len(empty)} classes have no images: {first_few(empty)}")
     return images
+
+
+def retry_failed(specs: Iterable[RunSpec], home: Home, progress: Progress) -> bool:
+    """Begin another attempt at the images that specs' sources failed to get; collecting makes it.
+
+    Returns:
+        Whether there is anything to try.
+    """
+    arms = {(spec.task, spec.source, canonical_json(spec.options)): spec for spec in specs}
+    found = False
+    for spec in arms.values():
+        source = source_of(spec.source, spec.options)
+        if isinstance(source, RetriesFailed):
+            found |= source.retry_failed(context_of(spec, home, progress, NOTHING))
+    if not found:
+        progress.say("--retry-failed: no download that is finished has images to try again")
+    return found
 
 
 def empty_classes(used: pl.DataFrame, spec: RunSpec) -> list[str]:

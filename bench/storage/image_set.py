@@ -34,6 +34,10 @@ class Manifest(Config, frozen=True, kw_only=True):
     """Images left after each stage, with reasons for the rest."""
     content: str
     """Hash of every image's key, label and SHA-256."""
+    loss: str = ""
+    """What most images were lost to, for the error that there are too few."""
+    remedy: str = ""
+    """What to do about that."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class ImageSet:
         return cls(folder, data, manifest)
 
     @classmethod
-    def write(
+    def write(  # noqa: PLR0913, PLR0917 (what a manifest says)
         cls,
         data: Path,
         rows: pl.DataFrame,
@@ -75,6 +79,7 @@ class ImageSet:
         source: str,
         options: Json,
         stage_counts: Json,
+        loss: tuple[str, str] = ("", ""),
     ) -> "ImageSet":
         """Write an image set, or return the equal one that exists.
 
@@ -86,6 +91,7 @@ class ImageSet:
             source: The source's name.
             options: The source's options.
             stage_counts: What each stage kept.
+            loss: What most images were lost to, and what to do about it.
         """
         if "caption_id" not in rows.columns:
             rows = rows.with_columns(caption_id="key")
@@ -100,6 +106,8 @@ class ImageSet:
             counts={name: per_class.get(name, 0) for name in task.class_names},
             stage_counts=stage_counts,
             content=_content_hash(rows),
+            loss=loss[0],
+            remedy=loss[1],
         )
         folder = data / f"images-{digest(manifest)}"
         # The same images may be elsewhere by now, in a stage that was run again.
@@ -139,13 +147,7 @@ class ImageSet:
         """
         have = len(self)
         if have == 0 or (n is not None and n > have):
-            what = (
-                f"{format_size(n)} images asked for, but the source {self.manifest.source!r} "
-                f"has {have} for task {self.manifest.task.split('@')[0]!r}"
-            )
-            if not have:
-                raise RequestError(what, "look at its stage_counts")
-            raise TooFewImagesError(what, f"ask for --n {have} or fewer, or --n all")
+            raise self._too_few(n, have)
         rows = self.index()
         ranks = [_rank(seed, caption) for caption in rows["caption_id"]]
         rows = rows.with_columns(pl.Series("rank", ranks)).sort("rank", "key")
@@ -153,6 +155,19 @@ class ImageSet:
             turn = pl.col("rank").rank("dense").over("label")
             rows = rows.with_columns(turn.alias("turn")).sort("turn", "rank", "key").drop("turn")
         return rows.drop("rank").head(n if n is not None else have)
+
+    def _too_few(self, n: int | None, have: int) -> RequestError:
+        manifest = self.manifest
+        what = (
+            f"{format_size(n)} images asked for, but the source {manifest.source!r} "
+            f"has {have} for task {manifest.task.split('@')[0]!r}"
+        )
+        what += f": {manifest.loss}" if manifest.loss else ""
+        if not have:
+            where = self.folder / "manifest.json"
+            return RequestError(what, manifest.remedy or f"look at the stage_counts in {where}")
+        fewer = f"ask for --n {have} or fewer, or --n all"
+        return TooFewImagesError(what, f"{manifest.remedy}, or {fewer}".removeprefix(", or "))
 
     def _corrupt(self, why: str) -> BenchError:
         return BenchError(

@@ -76,6 +76,11 @@ class Stage:
         """Whether every shard is made."""
         return (self.folder / "done.json").is_file()
 
+    @property
+    def begun(self) -> bool:
+        """Whether its number of shards is fixed: a worker has started it, or `begin` was called."""
+        return (self.folder / "plan.json").is_file()
+
     def shard(self, index: int) -> Path:
         """Return the folder of one shard."""
         return self.folder / f"{index:05d}"
@@ -123,7 +128,8 @@ class Stage:
         selection = self._selection if sharded else self._selection.unsharded
         if not selection.has(self.name):
             raise UnfinishedError(f"{self.key} is still to be made", self.name)
-        total = self._plan(shards)
+        self.begin(shards)
+        total = self._read("plan.json").shards
         wanted = [index for index in selection.shards or range(total) if index < total]
         missing = [index for index in wanted if not self.shard(index).is_dir()]
         with self._progress.bar(self.name, len(missing), "shard") as bar:
@@ -140,10 +146,10 @@ class Stage:
             what = f"{self.key}: {absent} of {total} shards are still to be made"
             raise UnfinishedError(what, self.name)
 
-    def _plan(self, shards: int) -> int:
-        if not (self.folder / "plan.json").is_file():
+    def begin(self, shards: int) -> None:
+        """Fix the number of shards, unless that is done."""
+        if not self.begun:
             write_json(self.folder / "plan.json", {**self.config, "shards": shards})
-        return self._read("plan.json").shards
 
     def _make(self, index: int, make: Callable[[int, Path], None], bar: Bar, *, wait: bool) -> bool:
         """Make one shard; return False if another worker is making it and we do not wait."""

@@ -50,6 +50,10 @@ KINDS = UNREACHED | _ANSWERED | _HTTP | _HTTP_CLASSES
 # A host that does not exist now will not exist in a minute.
 _TRANSIENT = UNREACHED - {"no such host"} | {"cut short", "http 408", "http 425", "http 429"}
 
+# Names come back, certificates are renewed, and a setting can allow an address. A server that said
+# no, that the image is gone, or sent something else is not asked again.
+_PASSING = _TRANSIENT | {"no such host", "refused address", "TLS", "bad response", "other"}
+
 _OPTED_OUT = "Use of image disallowed by X-Robots-Tag directive"
 """img2dataset's message for an image whose owner opted out."""
 
@@ -59,8 +63,13 @@ class Failure(Exception):  # noqa: N818 (a missing image is not a defect)
 
 
 def is_transient(kind: str) -> bool:
-    """Return whether another attempt may succeed."""
+    """Return whether another request may succeed within seconds."""
     return kind in _TRANSIENT or kind.startswith("http 5")
+
+
+def may_pass(kind: str) -> bool:
+    """Return whether another attempt may succeed later, or with other settings."""
+    return kind in _PASSING or is_transient(kind)
 
 
 def kind_of_row(status: str, message: str | None) -> str | None:
@@ -75,8 +84,9 @@ def kind_of_row(status: str, message: str | None) -> str | None:
 
 
 def count_kinds(failures: pl.Series) -> dict[str, int]:
-    """Return how often each kind occurs, the most frequent first."""
-    kinds = failures.drop_nulls().value_counts(name="count").sort("count", descending=True)
+    """Return how often each kind occurs, the most frequent first, equally frequent ones by name."""
+    kinds = failures.drop_nulls().alias("kind").value_counts(name="count")
+    kinds = kinds.sort("count", "kind", descending=[True, False])
     return {str(kind): count for kind, count in kinds.iter_rows()}
 
 

@@ -53,8 +53,7 @@ def fetch_shard(
         Seconds that the passes took, without the start of the process.
 
     Raises:
-        BenchError: If img2dataset fails, or no server answers at all: that is an outage, not a
-            result.
+        BenchError: If img2dataset fails.
     """
     urls, fetched = folder / "urls.parquet", folder / "fetched"
     url = pl.col("url").map_elements(access.rewrite, return_dtype=pl.String)
@@ -68,13 +67,21 @@ def fetch_shard(
     seconds = sum(map(_seconds, passes))
     shutil.rmtree(fetched)
     urls.unlink()
-    failures = index["failure"]
+    return seconds
+
+
+def require_answers(folder: Path) -> None:
+    """Check that some server answered while a shard was fetched.
+
+    Raises:
+        BenchError: If none did: that is an outage, not a result.
+    """
+    failures = pl.read_parquet(folder / "index.parquet")["failure"]
     if failures.fill_null("").is_in(UNREACHED).all():
         raise BenchError(
             f"no image could be reached: {failures.mode().sort()[0]}",
             "check the network, then the same command continues",
         )
-    return seconds
 
 
 def _run(job: FetchJob, folder: Path) -> None:

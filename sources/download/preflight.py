@@ -19,7 +19,7 @@ from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat
 from bench.storage.stage import Stage
 from sources.download.failures import count_kinds
-from sources.download.fetch import fetch_shard
+from sources.download.fetch import fetch_shard, require_answers
 from sources.download.options import DownloadOptions
 from sources.pool.pool import ImageAccess
 
@@ -58,6 +58,7 @@ def preflight(
 
     def make(_: int, folder: Path) -> None:
         seconds = fetch_shard(rows.sample(size, seed=SEED), folder, sample_options, images, access)
+        require_answers(folder)
         failures = pl.read_parquet(folder / "index.parquet")["failure"]
         failed = count_kinds(failures)
         if not failures.null_count():

@@ -19,7 +19,9 @@ from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage, UnfinishedError
 from bench.storage.tar_shards import read_bytes
 from bench.tasks import find_task
+from sources.download.attempts import failures
 from sources.download.download import download
+from sources.download.failures import count_kinds
 from sources.download.options import DownloadOptions
 from sources.pool.pool import Pool
 from sources.pool.scan import candidates, scan
@@ -41,7 +43,7 @@ def fetched(web: Web, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, S
     home = Home(tmp_path_factory.mktemp("fetched"))
     served = Pool(str(web.pool), web.pool)
     scanned = scan(served, MINI, context(home, MINI))
-    return home, scanned, download(served, scanned, small(web.host), SMALL, context(home, MINI))
+    return home, scanned, download(served, scanned, small(web.host), SMALL, context(home, MINI))[0]
 
 
 def index_of(stage: Stage) -> pl.DataFrame:
@@ -68,10 +70,11 @@ def test_every_candidate_and_failure_is_counted(
     assert [status == "ok" for status in statuses] == whole
     count = Counter(statuses)
     assert 0 < count["ok"] < len(statuses)
-    assert stage.info()["fetched"] == count["ok"]
+    failed = failures([stage])["failure"]
+    assert failed.null_count() == count["ok"]
     dead = {f"http {code}": count[code] for code in ("404", "403", "500") if count[code]}
     unreadable = count["html"] + count["truncated"] + count["empty"]
-    assert stage.info()["failed"] == {**dead, "not an image": unreadable}
+    assert count_kinds(failed) == {**dead, "not an image": unreadable}
 
 
 def test_an_address_gives_the_image_it_shows(web: Web, fetched: tuple[Home, Stage, Stage]) -> None:
@@ -92,11 +95,11 @@ def test_a_lost_shard_comes_back(web: Web, fetched: tuple[Home, Stage, Stage], h
     shutil.rmtree(home.data / stage.key / "00001")
     (home.data / stage.key / "done.json").unlink()
     served = Pool(str(web.pool), web.pool)
-    again = download(served, scanned, small(web.host), SMALL, context(home, MINI))
+    again = download(served, scanned, small(web.host), SMALL, context(home, MINI))[0]
     assert again.output == stage.output
     for left, right in zip(again.shards(), stage.shards(), strict=True):
         assert contents(left) == contents(right)
-        assert contents(left).keys() == {"images.tar", "index.parquet"}
+        assert contents(left).keys() == {"images.tar", "index.parquet", "limits.json"}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

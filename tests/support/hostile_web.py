@@ -32,6 +32,12 @@ JPEG = encode(
 PNG = encode(Image.new("RGB", (64, 20), "red"), ".png")
 
 
+def noise(seed: int) -> bytes:
+    """A picture like no other."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)
+    return encode(Image.fromarray(pixels).resize((64, 64)), ".png")
+
+
 def bomb_header() -> bytes:
     """A PNG that claims ten thousand million pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 6, 0, 0, 0)
@@ -85,7 +91,10 @@ DRIPS = {
 
 
 class HostileServer(ThreadingHTTPServer):
-    """Counts requests by path; ``/to/NAME`` redirects to ``targets[NAME]``."""
+    """Counts requests by path; ``/to/NAME`` redirects to ``targets[NAME]``.
+
+    ``/noise/SEED`` is a picture of its own, or 503 while the server is ``down``.
+    """
 
     daemon_threads = True
 
@@ -94,6 +103,7 @@ class HostileServer(ThreadingHTTPServer):
         self.requests: Counter[str] = Counter()
         self.targets: dict[str, str] = {}
         self.closing = Event()
+        self.down = False
 
     @property
     def endpoint(self) -> str:
@@ -116,6 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
         word, _, more = name.partition("/")
         if word == "status" or (word == "first" and self.server.requests[name] == 1):
             self.wfile.write(f"HTTP/1.1 {more} {HOSTILE}\r\n\r\n".encode())
+        elif word == "noise":
+            status = 503 if self.server.down else 200
+            self.reply(noise(int(more)), status=status)
         elif word == "garbage":
             self.wfile.write(HOSTILE.encode() + b"\r\n\r\n")
         elif word == "to":
@@ -173,9 +186,9 @@ def fetch(
     pool = write_pool(home.root / "pool", [(url, "a rose", "UNLIKELY") for url in urls])
     scanned = scan(pool, ROSES, given)
     asked = DownloadOptions(**{**ONCE, "timeout_s": 2, **options})
-    stage = download(pool, scanned, asked, images, given)
+    attempts = download(pool, scanned, asked, images, given)
     outcomes: dict[str, tuple[str | None, Image.Image | None]] = {}
-    for folder in stage.shards():
+    for folder in (shard for attempt in attempts for shard in attempt.shards()):
         rows = pl.read_parquet(folder / "index.parquet").join(candidates(scanned), on="key")
         for row in rows.iter_rows(named=True):
             image = None

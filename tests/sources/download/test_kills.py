@@ -69,7 +69,7 @@ def undisturbed(web: Web, home: Home) -> Stage:
     given = context(home, MINI)
     pool = Pool(str(web.pool), web.pool)
     options = DownloadOptions(**ONCE, shard_size=100, allow_private=(web.host,))  # As the preset.
-    return download(pool, scan(pool, MINI, given), options, SMALL, given)
+    return download(pool, scan(pool, MINI, given), options, SMALL, given)[0]
 
 
 def fetching(root: Path) -> list[str]:
