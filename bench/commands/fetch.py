@@ -5,11 +5,8 @@ from pathlib import Path
 
 import click
 
-MODELS = {
-    "CLIP-ViT-B-16-laion2B-s34B-b88K": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
-    # runwayml's copy was taken down in August 2024; this is the one its users moved to.
-    "stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
-}
+from bench.core.paths import FETCHED
+
 _FILES = ["*.json", "*.txt", "open_clip_model.safetensors", "*/diffusion_pytorch_model.safetensors"]
 _FILES += ["text_encoder/model.safetensors"]
 _CONFIG_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
@@ -19,16 +16,13 @@ _MODEL_FILES = [*_CONFIG_FILES, "model*.safetensors", "open_clip_model.safetenso
 _VARIANTS = ["*.fp16.*", "*.non_ema.*", "*.bf16.*"]
 """Further copies of the same weights."""
 
-_CARS = (
-    "Stanford Cars is no longer at its official address; download the images and the devkit by "
-    "hand (see pytorch/vision issue 7545), laid out as torchvision.datasets.StanfordCars expects"
-)
+_TASKS = ("aircraft", "cars", "flowers")
 
 _WHERE_ONLINE = "run the same command where there is a network; it continues"
 
 
 @click.command()
-@click.option("--model", help=f"{', '.join(MODELS)} or ORG/NAME@REVISION.")
+@click.option("--model", help=f"{', '.join(FETCHED)} or ORG/NAME@REVISION.")
 @click.option("--task", help="aircraft, flowers; cars, to check what you put there.")
 def command(model: str | None, task: str | None) -> None:
     """Download a model's weights, or a task's images, which are then checked."""
@@ -45,7 +39,7 @@ def command(model: str | None, task: str | None) -> None:
 
 
 def _fetch_model(name: str, folder: Path) -> None:
-    import httpx
+    import httpx2
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -53,10 +47,10 @@ def _fetch_model(name: str, folder: Path) -> None:
     from bench.core.paths import hub_id
 
     repository, revision = hub_id(name)
-    if name in MODELS:
-        repository = MODELS[name]
+    if name in FETCHED:
+        repository = FETCHED[name]
     elif repository is None or revision is None:
-        raise unknown_name("model to fetch", name, [*MODELS, "ORG/NAME@REVISION"])
+        raise unknown_name("model to fetch", name, [*FETCHED, "ORG/NAME@REVISION"])
     if folder.is_dir():
         click.echo(f"{folder} is already there")
         return
@@ -67,11 +61,11 @@ def _fetch_model(name: str, folder: Path) -> None:
             repository,
             revision=revision,
             local_dir=partial,
-            allow_patterns=_FILES if name in MODELS else _files(repository, revision),
+            allow_patterns=_FILES if name in FETCHED else _files(repository, revision),
             ignore_patterns=_VARIANTS,
         )
         partial.rename(folder)
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise BenchError(
             f"cannot fetch {repository}: {_first_line(error)}", _WHERE_ONLINE
         ) from error
@@ -104,21 +98,24 @@ def _fits(name: str, patterns: list[str]) -> bool:
 
 
 def _fetch_task(name: str, folder: Path) -> None:
-    from bench.core.errors import RequestError, unknown_name
+    from bench.core.errors import unknown_name
     from bench.core.paths import Home
     from bench.tasks import find_task
 
-    if name == "cars" and not folder.is_dir():
-        raise RequestError(_CARS, f"put them into {folder}")
-    if name not in ("aircraft", "cars", "flowers"):
-        raise unknown_name("task to fetch", name, ["aircraft", "cars", "flowers"])
+    if name not in _TASKS:
+        raise unknown_name("task to fetch", name, _TASKS)
     if name != "cars":
         _download_task(name, folder)
+    # Cars are fetched by hand, which this says where they are not there.
     find_task(name).check(Home.from_environment())
     click.echo(f"{folder}")
 
 
 def _download_task(name: str, folder: Path) -> None:
+    import gzip
+    import tarfile
+    import zlib
+
     import torchvision
 
     from bench.core.errors import BenchError
@@ -130,9 +127,16 @@ def _download_task(name: str, folder: Path) -> None:
     try:
         for split in ("train", "val", "test"):
             kinds[name](str(folder), split=split, download=True)
+    except (EOFError, gzip.BadGzipFile, tarfile.TarError, zlib.error) as error:
+        # Torchvision takes an archive of that name for a whole one.
+        raise BenchError(
+            f"the archive of the task {name} is damaged: {_first_line(error)}",
+            f"remove {folder} and run the same command",
+        ) from error
     except (RuntimeError, OSError) as error:
         raise BenchError(
-            f"cannot fetch the task {name}: {_first_line(error)}", _WHERE_ONLINE
+            f"cannot fetch the task {name}: {_first_line(error)}",
+            "run the same command where there is a network",
         ) from error
 
 

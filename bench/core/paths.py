@@ -10,6 +10,13 @@ from bench.core.missing import MissingError
 
 _PACKAGED_WEIGHTS = Path(__file__).parents[1] / "miniworld" / "weights"
 
+FETCHED = {
+    "CLIP-ViT-B-16-laion2B-s34B-b88K": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
+    # runwayml's copy was taken down in August 2024; this is the one its users moved to.
+    "stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+}
+"""Models that ``bench fetch`` knows by a short name, and where on the Hub they are."""
+
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([A-Za-z0-9][\w.-]*))?")
 
 
@@ -17,6 +24,17 @@ def hub_id(name: str) -> tuple[str | None, str | None]:
     """Return repository and revision of ``ORG/NAME@REVISION``; None for a missing part."""
     match = _HUB_ID.fullmatch(name)
     return (match[1], match[2]) if match else (None, None)
+
+
+def how_to_fetch(name: str) -> str:
+    """Return how to get weights: by a command, where one fetches what is called so."""
+    repository, revision = hub_id(name)
+    if name in FETCHED or revision:
+        return f"fetch them with `bench fetch --model {name}`, or run offline with --preset mini"
+    if repository:
+        return f"give a folder, or a pinned name: `bench fetch --model {name}@REVISION` fetches it"
+    names = ", ".join(FETCHED)
+    return f"give a folder, ORG/NAME@REVISION or what `bench fetch --model` has: {names}"
 
 
 @dataclass(frozen=True)
@@ -73,10 +91,7 @@ class Home:
         for folder in (self.weights / name, _PACKAGED_WEIGHTS / name, Path(name)):
             if folder.is_dir():
                 return folder
-        raise MissingError(
-            f"the weights {name!r} are not in {self.weights}",
-            f"fetch them with `bench fetch --model {name}`, or run offline with --preset mini",
-        )
+        raise MissingError(f"the weights {name!r} are not in {self.weights}", how_to_fetch(name))
 
     def make_writable(self) -> None:
         """Create the home folder.

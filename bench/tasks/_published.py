@@ -15,7 +15,12 @@ from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Split, Task
 from bench.core.yaml_files import read_yaml
+from bench.tasks._damage import damage
 from bench.tasks._image_files import read_image_file
+
+_UNREADABLE = (LookupError, TypeError, ValueError, NameError, ArithmeticError, MemoryError)
+"""What torchvision raises for a label without a class or a list without labels, and SciPy, besides
+`MatReadError`, for a MAT-file that is damaged within (`NameError` is a fault of its own)."""
 
 
 class PublishedTask(Task, frozen=True, kw_only=True):
@@ -65,8 +70,12 @@ class PublishedTask(Task, frozen=True, kw_only=True):
         """Return the file that lists a split, as the end of a message."""
         return f" in {self._list(name, home)}"
 
+    def how_to_get(self, home: Home) -> str:
+        """Return how to get the data."""
+        return f"fetch it with `bench fetch --task {self.name}`, or try --preset mini"
+
     def remedy(self, home: Home) -> str:
-        """Return how to get the official data."""
+        """Return how to replace data that are not the official ones."""
         return f"remove {self.folder(home)} and run `bench fetch --task {self.name}`"
 
     def _part(self, name: str, whole: Split) -> Split:
@@ -83,7 +92,7 @@ class PublishedTask(Task, frozen=True, kw_only=True):
 
     def _listed(self, name: str, home: Home) -> Split:
         """Return one of the benchmark's own splits."""
-        self._check_files(home)
+        self._check_files(name, home)
         dataset = self._open(name, home)
         if tuple(dataset.classes) != self.class_names:
             raise self._other_names(home)
@@ -102,21 +111,33 @@ class PublishedTask(Task, frozen=True, kw_only=True):
         folder = self.folder(home)
         try:
             return getattr(torchvision.datasets, self.dataset)(str(folder), split=name)
-        except (RuntimeError, OSError) as error:
+        except OSError as error:
+            what = f"cannot read {error.filename or folder}: {error.strerror or error}"
+            raise self._not_official(what, home) from error
+        except RuntimeError as error:
             raise MissingError(
-                f"the data of task {self.name!r} is not in {folder}",
-                f"fetch it with `bench fetch --task {self.name}`, or try --preset mini",
+                f"the data of task {self.name!r} in {folder} is not whole", self.remedy(home)
             ) from error
-        except (LookupError, TypeError, ValueError, MatReadError) as error:
-            # What torchvision raises for a label without a class, or a list without labels.
-            what = f"cannot read {self._list(name, home)}: {error}"
+        except (*_UNREADABLE, MatReadError) as error:
+            what = f"cannot read {self._list(name, home)}: {error or type(error).__name__}"
             raise self._not_official(what, home) from error
 
-    def _check_files(self, home: Home) -> None:
-        for name, md5 in self.files.items():
-            file = self.folder(home) / name
-            if file.is_file() and _md5(file) != md5:
-                raise self._not_official(f"{file} is not the published file", home)
+    def _check_files(self, name: str, home: Home) -> None:
+        """Make sure that the files that a split is read from are there and no other thing."""
+        folder = self.folder(home)
+        if not (folder / Path(self.images).parts[0]).is_dir():
+            raise MissingError(
+                f"the data of task {self.name!r} is not in {folder}", self.how_to_get(home)
+            )
+        needed = (self.names, self.lists.get(name, self.lists["train"]), *self.files)
+        for file in filter(None, needed):
+            path = folder / file
+            if not path.exists():
+                raise MissingError(f"task {self.name}: {path} is not there", self.remedy(home))
+            if what := damage(path):
+                raise self._not_official(f"{path} {what}", home)
+            if file in self.files and _md5(path) != self.files[file]:
+                raise self._not_official(f"{path} is not the published file", home)
 
     def _check_images(self, split: Split, home: Home) -> None:
         """Make sure that every image of a split is on disk."""
@@ -130,6 +151,9 @@ class PublishedTask(Task, frozen=True, kw_only=True):
                 f"{missing[0]} the first",
                 home,
             )
+        # A set that was saved wrongly is wrong as a whole; training decodes every image.
+        if split.keys and (what := damage(folder / split.keys[0])):
+            raise self._not_official(f"{folder / split.keys[0]} {what}", home)
 
     def _list(self, name: str, home: Home) -> Path:
         return self.folder(home) / self.lists.get(name, self.lists["train"])

@@ -78,7 +78,7 @@ class Transformers:
 
 @cache
 def _from_hub(name: str, revision: str | None, download: bool) -> Path:
-    import httpx
+    import httpx2
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -93,7 +93,7 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
             f"the language model {name!r} is not on this machine",
             "give a folder or ORG/NAME@REVISION",
         ) from error
-    except (OSError, HfHubHTTPError, httpx.HTTPError) as error:
+    except (OSError, HfHubHTTPError, httpx2.HTTPError) as error:
         wanted = f"{name}@{revision}" if revision else name
         to_fetch = wanted if revision else f"{name}@REVISION"
         raise MissingError(
