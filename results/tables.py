@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import tempfile
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -65,8 +66,10 @@ class Table(NamedTuple):
         return " ".join([f"{known}.", *self.choices])
 
 
-def export(home: Home, format_: str, out: Path, settings: Choice = "once") -> None:
+def export(home: Home, format_: str, out: Path, settings: Choice = "once") -> bool:
     """Write every experiment's table to one file.
+
+    Where the home cannot be written to, its database is built in a temporary folder.
 
     Args:
         home: Where the records are.
@@ -75,20 +78,25 @@ def export(home: Home, format_: str, out: Path, settings: Choice = "once") -> No
         out: The file.
         settings: How often the setting of an arm is chosen.
 
+    Returns:
+        Whether the database was built in the home.
+
     Raises:
         BenchError: If there is nothing to export.
         RequestError: If the format is unknown.
     """
     if format_ not in (formats := ["csv", "latex", "md", "parquet"]):
         raise unknown_name("format", format_, formats)
-    store.collect(home, settings)
-    with store.reading(home) as connection:
-        tables = [
-            Table.of(connection, experiment) for experiment in queries.experiments(connection)
-        ]
+    with tempfile.TemporaryDirectory() as spare:
+        collected = store.collect(home, settings, Path(spare))
+        with collected.reading() as connection:
+            tables = [
+                Table.of(connection, experiment) for experiment in queries.experiments(connection)
+            ]
     if all(table.means.empty for table in tables):
         raise BenchError("no finished run has test scores", "look at `bench report` for failures")
     write_atomic(out, render(tables, format_))
+    return collected.database == home.database
 
 
 def render(tables: Sequence[Table], format_: str) -> bytes:

@@ -19,6 +19,8 @@ def command(format_: str, out: Path | None, settings: Literal["once", "per-n"]) 
     from bench.core.paths import Home
     from results.tables import export
 
-    target = out or Path(f"results.{format_}")
-    export(Home.from_environment(), format_, target, settings)
+    home, target = Home.from_environment(), out or Path(f"results.{format_}")
+    if not export(home, format_, target, settings):
+        note = f"{home.root} cannot be written to, so its database was built in a temporary folder"
+        click.echo(note, err=True)
     click.echo(f"{target}")

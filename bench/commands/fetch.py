@@ -1,5 +1,6 @@
 """``bench fetch``: download weights and benchmark data; no other command does."""
 
+from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def _fetch_model(name: str, folder: Path) -> None:
         )
         partial.rename(folder)
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
+        _require_place(error)
         raise BenchError(
             f"cannot fetch {repository}: {_first_line(error)}", _WHERE_ONLINE
         ) from error
@@ -134,10 +136,17 @@ def _download_task(name: str, folder: Path) -> None:
             f"remove {folder} and run the same command",
         ) from error
     except (RuntimeError, OSError) as error:
+        _require_place(error)
         raise BenchError(
             f"cannot fetch the task {name}: {_first_line(error)}",
             "run the same command where there is a network",
         ) from error
+
+
+def _require_place(error: Exception) -> None:
+    """Raise an error that is not of the network but of the disk."""
+    if isinstance(error, OSError) and error.errno in (EACCES, EDQUOT, ENOSPC, EPERM, EROFS):
+        raise error
 
 
 def _first_line(error: Exception) -> str:

@@ -60,8 +60,12 @@ def command(
     home = Home.from_environment()
     spec = _spec(task, pool, **options)
     source = Retrieved(parse_config(Retrieved.Options, spec.options, "the source retrieved"))
-    home.make_writable()
-    stage = source.scan(context_of(spec, home, Progress()))
+    try:
+        stage = source.scan(context_of(spec, home, Progress()))
+    except OSError:
+        # A finished scan is only read; another one needs a home that can be written to.
+        home.make_writable()
+        raise
     rows, task_ = labelled(stage, source.options.ambiguous), find_task(spec.task)
     of_substring = source.options.matcher == "substring"
     within = within_words(rows, source.queried(task_)) if of_substring else False

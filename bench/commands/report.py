@@ -22,4 +22,6 @@ def command(out: Path | None, settings: Literal["once", "per-n"]) -> None:
 
     home = Home.from_environment()
     paths = write_report(home, out or home.report, settings)
+    if paths.database != home.database:
+        click.echo(f"database: {paths.database}, as {home.root} cannot be written to")
     click.echo(f"report: {paths.html}")

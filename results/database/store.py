@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,7 +15,7 @@ import duckdb
 import msgspec
 import polars as pl
 
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, RequestError
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.records import RunRecord, SchemaVersion
@@ -61,16 +62,25 @@ class Collected:
     read: int
     skipped: list[str]
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open it for reading."""
+        with duckdb.connect(self.database, read_only=True) as connection:
+            yield connection
 
-def collect(home: Home, settings: Choice = "once") -> Collected:
+
+def collect(home: Home, settings: Choice = "once", elsewhere: Path | None = None) -> Collected:
     """Rebuild the database from every record; readers see the old file or the new one.
 
     Args:
         home: Where the records are.
         settings: Whether the setting of an arm is chosen once, by the mean over all n, or at each
             n.
+        elsewhere: The folder for the database of a home that cannot be written to, which may be
+            somebody else's; None refuses such a home.
 
     Raises:
+        RequestError: If the home may only be read.
         BenchError: If there is no record, or the database cannot be written.
     """
     paths = sorted(home.runs.glob("*/record.json"))
@@ -79,17 +89,38 @@ def collect(home: Home, settings: Choice = "once") -> Collected:
             f"no records in {home.runs}", "run `bench demo` for a first study, or set BENCH_HOME"
         )
     try:
-        with tempfile.TemporaryDirectory(dir=home.root, prefix=".collect-") as folder:
-            rebuilt = Path(folder) / home.database.name
-            read, skipped = _build(rebuilt, paths, settings)
-            # A write-ahead log that somebody's own session left would be replayed onto our file.
-            home.database.with_name(f"{home.database.name}.wal").unlink(missing_ok=True)
-            rebuilt.replace(home.database)
+        return _rebuilt(home.database, paths, settings)
     except (OSError, duckdb.IOException) as error:
-        raise BenchError(
-            f"cannot write {home.database}: {error}", "make room, or set BENCH_HOME elsewhere"
-        ) from error
-    return Collected(home.database, read, skipped)
+        if elsewhere is None:
+            raise _not_written(home.database, error) from error
+    database = elsewhere / home.database.name
+    try:
+        return _rebuilt(database, paths, settings)
+    except (OSError, duckdb.IOException) as error:
+        raise _not_written(database, error) from error
+
+
+def _rebuilt(database: Path, paths: Sequence[Path], settings: Choice) -> Collected:
+    """Return a database that took its final name when it was whole; raises what writing does."""
+    with tempfile.TemporaryDirectory(dir=database.parent, prefix=".collect-") as folder:
+        rebuilt = Path(folder) / database.name
+        read, skipped = _build(rebuilt, paths, settings)
+        # A write-ahead log that somebody's own session left would be replayed onto our file.
+        database.with_name(f"{database.name}.wal").unlink(missing_ok=True)
+        rebuilt.replace(database)
+    return Collected(database, read, skipped)
+
+
+def _not_written(database: Path, error: Exception) -> BenchError:
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return RequestError(
+            f"{database.parent} may only be read",
+            "`bench report --out DIR` and `bench export --out FILE` work without writing there",
+        )
+    return BenchError(
+        f"cannot write {database}: {error}",
+        "make room; or `bench report --out DIR`, which writes elsewhere",
+    )
 
 
 @contextmanager

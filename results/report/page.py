@@ -42,6 +42,7 @@ _TABLE_ENDINGS = {"md": "md", "csv": "csv", "latex": "tex", "parquet": "parquet"
 class ReportPaths:
     """The files of a report; an experiment without scores has no plot."""
 
+    database: Path
     html: Path
     plots: dict[Experiment, list[Path]]
     tables: list[Path]
@@ -52,20 +53,23 @@ def write_report(home: Home, out: Path, settings: Choice = "once") -> ReportPath
 
     Args:
         home: Where the records are.
-        out: The folder to write to.
+        out: The folder to write to. If it is not the home's, it takes the database too where the
+            home cannot be written to.
         settings: How often the setting of an arm is chosen.
 
     Raises:
         BenchError: If there is no record that can be read.
     """
-    collected = store.collect(home, settings)
+    if out != home.report:
+        out.mkdir(parents=True, exist_ok=True)
+    collected = store.collect(home, settings, None if out == home.report else out)
     if not collected.read:
         raise BenchError(
             f"none of the {len(collected.skipped)} records can be read: {collected.skipped[0]}",
             "run `bench demo` for a first study, or set BENCH_HOME",
         )
-    paths = ReportPaths(out / "report.html", {}, [])
-    with store.reading(home) as connection:
+    paths = ReportPaths(collected.database, out / "report.html", {}, [])
+    with collected.reading() as connection:
         names = _file_names(queries.experiments(connection))
         sections = [
             _section(connection, experiment, out / name, paths)

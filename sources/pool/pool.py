@@ -97,12 +97,16 @@ class Pool:
     def files(self) -> list[str]:
         """Return the pool's Parquet files, sorted; the miniature pool is written first."""
         if self.name == MINIWORLD:
-            self.root.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.root.with_name(f".{self.root.name}.lock")):
-                if not (self.root / "truth.parquet").is_file():
-                    build_pool(self.root, size=MINIWORLD_PAIRS)
+            if not (self.root / "truth.parquet").is_file():
+                self._build_miniworld()
             return _parquet_files(self.root / "pool")
         return _parquet_files(self.root)
+
+    def _build_miniworld(self) -> None:
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root.with_name(f".{self.root.name}.lock")):
+            if not (self.root / "truth.parquet").is_file():
+                build_pool(self.root, size=MINIWORLD_PAIRS)
 
     @contextmanager
     def local_file(self, file: str, folder: Path) -> Iterator[Path]:
