@@ -3,7 +3,7 @@
 Every matcher searches for substrings, in captions and for queries that are rewritten first. The
 matchers differ in how they rewrite:
 
-    substring   normalized and in lower case, no more
+    substring   normalized, without HTML entities and in lower case, no more
     word        every word (letters and digits) is put between marks
     phrase      whatever lies between words becomes one space
     all-words   as phrase, and every word of the query is searched for by itself
@@ -17,6 +17,7 @@ import polars as pl
 
 from bench.core.errors import RequestError, unknown_name
 from bench.core.task import Query, Task
+from sources.pool.entities import with_entities, without_entities
 from sources.pool.normalize import normalize
 from sources.pool.prefilter import Prefilter
 
@@ -108,10 +109,14 @@ class CaptionMatcher:
         )
 
     def _prefiltered(self, captions: pl.Series) -> pl.Series:
-        """Return the rows of captions that may name a class; only non-ASCII ones are normalized."""
+        """Return the rows of captions that may name a class.
+
+        Only what is not plain ASCII, or has an HTML entity, is normalized for it.
+        """
         non_ascii = (captions.str.len_bytes() != captions.str.len_chars()).arg_true()
-        normalized = normalize(captions.gather(non_ascii).str.head(MAX_CAPTION))
-        rows = [self._prefilter(captions), non_ascii.gather(self._prefilter(normalized))]
+        odd = pl.concat([non_ascii, with_entities(captions)]).unique()
+        normalized = _normal(captions.gather(odd).str.head(MAX_CAPTION))
+        rows = [self._prefilter(captions), odd.gather(self._prefilter(normalized))]
         return pl.concat(rows).unique()
 
 
@@ -138,8 +143,12 @@ def within_words(candidates: pl.DataFrame, task: Task) -> pl.Series:
     return found.sort("row")["alone"].is_null()
 
 
+def _normal(texts: pl.Series) -> pl.Series:
+    return normalize(without_entities(texts))
+
+
 def _plain(texts: pl.Series) -> pl.Series:
-    return normalize(texts).str.to_lowercase()
+    return _normal(texts).str.to_lowercase()
 
 
 def _longest_words(texts: pl.Series) -> pl.Series:

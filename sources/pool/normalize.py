@@ -17,9 +17,10 @@ _SAME = {
     "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d",
     "'": "\u00b4\u02b9\u02bb\u02bc\u02c8\u2018\u2019\u201a\u201b\u2032\uff07",
     '"': "\u201c\u201d\u201e\u201f\u2033\uff02",
-    # Trade marks, soft hyphens, zero-width characters, and the mark that `sources.pool.matcher`
-    # puts around words.
-    "": "\u00ad\u2120\u2122\u200b\u200c\u200d\u2060\ufeff\uffff",
+    # Trade marks, soft hyphens, characters without a width (marks of direction and of variants
+    # among them), and the mark that `sources.pool.matcher` puts around words.
+    "": "\u00ad\u2120\u2122\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff\uffff",
 }
 
 

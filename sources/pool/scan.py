@@ -57,7 +57,7 @@ def scan(
     stage = context.stage(
         SCAN,
         {
-            "version": 5,
+            "version": 6,  # 5 read HTML entities as they are.
             "pool": pool.fingerprint,
             "classes": task.class_names,  # Their order makes the labels.
             "queries": msgspec.to_builtins(caption_matcher.queries),

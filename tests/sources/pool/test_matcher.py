@@ -15,6 +15,7 @@ from bench.core.task import Queries, Query, Task
 from bench.tasks import find_task
 from sources.pool import prefilter
 from sources.pool.ambiguous import resolve
+from sources.pool.entities import with_entities, without_entities
 from sources.pool.flags import FLAGS
 from sources.pool.match_file import Matches
 from sources.pool.matcher import CaptionMatcher, Matcher
@@ -59,6 +60,59 @@ def test_matchers_differ_by_words(caption: str, name: str, matchers: tuple[Match
     task = flowers("sweet pea", "F/A-18", "colt's foot", "rose")
     for matcher in ALL:
         assert named(task, matcher, caption) == ({name} if matcher in matchers else set()), matcher
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "colt&#39;s foot, wild",
+        "COLT&#x27;S FOOT",
+        "colt&apos;s foot",
+        "colt&rsquo;s foot",
+        "colt&#8217;s foot",
+        "colt&amp;#39;s foot",
+        "colt&amp;amp;rsquo;s&nbsp;foot",
+        "colt&lsquo;s&#160;foot in caf\u00e9",
+        "co&shy;lt's foot",
+        "colt\u2019s\u00a0foot",
+        "colt\u2019s \u200bfoot",
+        "\u202acolt's\u202c foot",
+        "\uff43\uff4f\uff4c\uff54\uff07\uff53\u3000\uff46\uff4f\uff4f\uff54",
+        "colt's f&ouml;&oacute;t",
+        "colt's fo\u0301o\u0308t",
+    ],
+)
+def test_a_name_is_found_however_a_web_page_writes_it(caption: str) -> None:
+    task = flowers("colt's foot", "rose")
+    for matcher in ALL:
+        assert named(task, matcher, caption) == {"colt's foot"}, matcher
+    # Among others, whose order stays.
+    rows = CaptionMatcher(task, "substring").find(pl.Series(["a", None, caption, "&", "&rose;"]))
+    assert set(rows.select("row", "label").iter_rows()) == {(2, 0), (4, 1)}
+
+
+@pytest.mark.parametrize("name", ["black & white lily", "black &amp; white lily"])
+def test_an_ampersand_of_a_class_is_one_of_a_caption(name: str) -> None:
+    for caption in ("a black & white lily", "a black &amp; white lily", "black&#38; white lily"):
+        assert named(flowers(name, "rose"), "substring", caption) <= {name}
+    assert named(flowers(name, "rose"), "substring", "a black &amp; white lily") == {name}
+
+
+def test_what_only_looks_like_an_entity_stays() -> None:
+    texts = ["AT&T; a=1&copy=2", "&rose; &;", "&#;", "&#xD800;", "&#0;", "&#99999999;", "R&D", None]
+    assert without_entities(pl.Series(texts)).to_list() == [
+        *texts[:3], "\ufffd", "\ufffd", *texts[5:]
+    ]  # fmt: skip
+
+
+@given(st.lists(st.text("&amp;#39xlt ", max_size=20), max_size=5))
+def test_captions_without_entities_are_left_alone(texts: list[str]) -> None:
+    series = pl.Series(texts, dtype=pl.String)
+    plain = without_entities(series)
+    assert series.to_list() == texts
+    assert without_entities(plain).equals(plain)
+    changed = (series != plain).arg_true()
+    assert set(changed) <= set(with_entities(series))
 
 
 def names_in_plain_python(matcher: Matcher, query: str, caption: str) -> bool:
