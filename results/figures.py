@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 
 from bench.core.files import write_atomic
 from bench.core.size import format_size
+from results.fonts import NOTE, add_fonts, numbered
 from results.labels import UNADAPTED, in_order
 from results.wording import listed
 
@@ -42,6 +43,8 @@ _DOTTED = (0, (1.5, 1.5))
 _MAX_ACROSS = 3
 # Columns of the legend, by panels in a row: its longest entry fills a single panel's width.
 _LEGEND_COLUMNS = {1: 1, 2: 3, 3: 5}
+# Characters of a label in a line of the legend, in the narrowest of its columns.
+_LEGEND_CHARACTERS = 40
 # Characters of tick labels from a panel's smallest size to its largest.
 _TICK_CHARACTERS = 46
 # Intervals at one n are this factor apart.
@@ -79,12 +82,15 @@ def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
     across = min(len(evaluators), _MAX_ACROSS)
     down = -(-len(evaluators) // across)
     handles, columns = _legend(means), _LEGEND_COLUMNS[across]
-    wrapped = textwrap.fill("; ".join(filter(None, [_selectors(means), footer])), width=70 * across)
+    names = " ".join([title, footer, *means["label"]])
+    notes = [_selectors(means), numbered(footer), NOTE if numbered(names) != names else ""]
+    wrapped = textwrap.fill("; ".join(filter(None, notes)), width=70 * across)
+    lines = sum(1 + str(handle.get_label()).count("\n") for handle in handles)
     # Inches: a legend row, a footer row and what surrounds them.
-    height = 0.2 * -(-len(handles) // columns) + 0.14 * (wrapped.count("\n") + 1) + 0.25
+    height = 0.2 * -(-lines // columns) + 0.14 * (wrapped.count("\n") + 1) + 0.25
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(4.6 * across + 0.4, 4 * down + height), layout="constrained")
-        figure.suptitle(textwrap.fill(title, 46 * across), fontsize=12, fontweight="bold")
+        figure.suptitle(textwrap.fill(numbered(title), 46 * across), fontsize=12, fontweight="bold")
         above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4 * down, height)).flat
         for place, evaluator in enumerate(evaluators):
             axes = above.add_subplot(down, across, place + 1)
@@ -94,6 +100,7 @@ def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
                 axes.set_ylabel(f"test {means['metric'].iloc[0]} (%)")
         below.legend(handles=handles, loc="upper center", ncols=columns)
         below.text(0.5, 0.02, wrapped, ha="center", va="bottom", fontsize=7.5, color="#555555")
+        add_fonts(figure)
     return figure
 
 
@@ -196,7 +203,13 @@ def _label_sizes(axes: Axes, sizes: list[int]) -> None:
 def _legend(means: pd.DataFrame) -> list[Artist]:
     adapted = means[means["source"] != UNADAPTED]
     handles: list[Artist] = [
-        Line2D([], [], color=style.colour, marker=style.marker, label=label)
+        Line2D(
+            [],
+            [],
+            color=style.colour,
+            marker=style.marker,
+            label=textwrap.fill(numbered(label), _LEGEND_CHARACTERS),
+        )
         for label, style in _styles(adapted).items()
     ]
     if len(adapted) < len(means):

@@ -4,10 +4,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from matplotlib.text import Text
 
 from bench.core.paths import Home
 from results.database import queries
-from results.figures import scaling_figure
+from results.figures import save, scaling_figure
 from tests.support.records import STUDY, collected, score, write_run
 
 
@@ -52,3 +53,31 @@ def test_the_unadapted_model_alone_is_a_line(home: Home) -> None:
     figure.canvas.draw()
     (axes,) = (axes for part in figure.subfigs for axes in part.axes)
     assert len(axes.get_lines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u822a\u7a7a\u6a5f",
+        "\u082a \U0001f339\ufe0f",
+        "\u0637\u0627\u0626\u0631\u0629",
+        "a\x1b[31m",
+        "$x_1$ <b> 5 %_",
+    ],
+)
+def test_every_character_of_a_name_is_shown_without_a_warning(
+    home: Home, tmp_path: Path, name: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    long = f"/data/{name}/{'far/' * 20}"
+    write_run(home, "folder", 100, options={"path": f"/data/{name}"}, task=name)
+    write_run(home, "folder", 100, options={"path": long}, task=name)
+    with collected(home) as connection:
+        (study,) = queries.experiments(connection)
+        figure = scaling_figure(queries.scaling(connection, study), study.title)
+    save(figure, tmp_path / "figure")
+    assert not [str(each.message) for each in recwarn]
+    (legend,) = (legend for below in figure.subfigs for legend in below.legends)
+    assert legend.get_window_extent().x1 <= figure.bbox.width
+    # Its own characters, or their numbers, with a note.
+    shown = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert name in shown or ("shown by number" in shown and "\\u" in shown.lower())
