@@ -14,6 +14,7 @@ import click
 
 from bench import commands
 from bench.core.errors import BenchError, unknown_name
+from bench.core.terminal import escaped, keep_bars_out_of_logs
 from bench.runtime import threads
 from bench.runtime.layout import foreign_packages
 
@@ -59,6 +60,7 @@ def bench() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     threads.sleep_at_barriers()
+    keep_bars_out_of_logs()
     try:
         if foreign := foreign_packages():
             raise BenchError(foreign[0], "install this project in an environment of its own")
@@ -87,7 +89,7 @@ def _is_disk_full(error: Exception) -> bool:
 
 
 def _exit(message: str, code: int) -> None:
-    print(f"bench: error: {message}", file=sys.stderr)
+    print(f"bench: error: {escaped(message)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from bench.core.paths import Home
+from bench.core.terminal import escaped
 from results import fidelity, tables
 from results.conclusions.choices import choices
 from results.conclusions.conclusion import conclusions, left_out
@@ -47,7 +48,7 @@ def summary(
                 *(wrapped(text, width, bullet="- ") for text in sentences),
                 "",
             ]
-    return "\n".join(parts)
+    return escaped("\n".join(parts))
 
 
 def _seeds(connection: store.Connection, experiment: Experiment) -> list[str]:

@@ -15,6 +15,7 @@ from bench.core.errors import BenchError, unknown_name
 from bench.core.files import write_atomic
 from bench.core.paths import Home
 from bench.core.size import format_size
+from bench.core.terminal import escaped
 from results.conclusions.choices import choices
 from results.database import queries, store
 from results.experiment import Experiment
@@ -35,6 +36,9 @@ _LATEX = str.maketrans(
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "±": r"$\pm$",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
         **{character: f"\\{character}" for character in "&%$#_{}"},
     }
 )
@@ -175,7 +179,13 @@ def _cell(row: dict[Hashable, Any], most: int) -> str:
 
 
 def _lines(table: pd.DataFrame) -> list[list[str]]:
-    return [list(map(str, line)) for line in [table.columns, *table.to_numpy()]]
+    cells = [list(map(str, line)) for line in [table.columns, *table.to_numpy()]]
+    return [[_line(cell) for cell in line] for line in cells]
+
+
+def _line(text: str) -> str:
+    """Return a name, which is a user's, as one line."""
+    return " ".join(escaped(text).split())
 
 
 def _markdown(table: Table) -> str:
@@ -184,7 +194,7 @@ def _markdown(table: Table) -> str:
         for line in _lines(readable(table.means, other_epochs=True))
     )
     rows = "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *body])
-    return f"## {table.title}\n\n{rows}\n{table.legend}\n"
+    return f"## {_line(table.title)}\n\n{rows}\n{table.legend}\n"
 
 
 def _latex(table: Table) -> str:
@@ -193,7 +203,7 @@ def _latex(table: Table) -> str:
     rows = "".join(f"{line} \\\\\n" for line in body)
     return (
         "\\begin{table}\n\\centering\n"
-        f"\\caption{{{f'{table.title}; {table.legend}'.translate(_LATEX)}}}\n"
+        f"\\caption{{{f'{_line(table.title)}; {table.legend}'.translate(_LATEX)}}}\n"
         f"\\begin{{tabular}}{{{'l' * len(lines[0])}}}\n\\hline\n{head} \\\\\n\\hline\n"
         f"{rows}\\hline\n\\end{{tabular}}\n\\end{{table}}\n"
     )

@@ -19,6 +19,7 @@ from bench.core.progress import Progress, printable
 from bench.core.records import RunRecord
 from bench.core.size import format_size
 from bench.core.specs import RunSpec
+from bench.core.terminal import is_terminal
 from bench.storage.run_folder import read_record, record_date
 from results.labels import in_order
 
@@ -144,7 +145,7 @@ def _display(board: Board, stream: TextIO) -> Iterator[Callable[[], None]]:
 
     The table is erased at the end.
     """
-    if not stream.isatty():
+    if not is_terminal(stream):
         progress = Progress(stream)
 
         def write_lines() -> None:

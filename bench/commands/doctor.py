@@ -10,11 +10,13 @@ import click
 @click.command()
 def command() -> None:
     """Check packages, home folder, embedded weights, fetched tasks, device and disk."""
+    from bench.core.terminal import escaped
+
     failed = False
     for label, check in CHECKS.items():
         for passed, finding in check():
             failed |= not passed
-            click.echo(f"{'ok  ' if passed else 'FAIL'}  {label:<10} {finding}")
+            click.echo(f"{'ok  ' if passed else 'FAIL'}  {label:<10} {escaped(finding)}")
     sys.exit(1 if failed else 0)
 
 

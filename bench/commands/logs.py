@@ -14,6 +14,7 @@ def command(run: str, lines: int) -> None:
 
     from bench.core.errors import BenchError, RequestError, unknown_name
     from bench.core.paths import Home
+    from bench.core.terminal import escaped
     from slurm.logs import logs_of
 
     home = Home.from_environment()
@@ -32,5 +33,5 @@ def command(run: str, lines: int) -> None:
         )
     for path in logs:
         with path.open(errors="replace") as stream:
-            click.echo("".join(deque(stream, maxlen=lines)), nl=False)
+            click.echo(escaped("".join(deque(stream, maxlen=lines))), nl=False)
         click.echo(f"log: {path}", err=True)

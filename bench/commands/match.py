@@ -117,7 +117,7 @@ def _text(result: "Json") -> str:
     classes = result["classes"]
     width = max(len(_printable(name)) for name in classes)
     lines = [
-        f"{result['task']} in {result['pool']}: "
+        f"{_printable(result['task'])} in {_printable(result['pool'])}: "
         f"matcher {result['matcher']}, queries {result['queries']}, "
         f"ambiguous {result['ambiguous']}"
     ]

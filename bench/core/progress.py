@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from bench.core.duration import format_duration
+from bench.core.terminal import escaped, is_terminal
 
 _SECONDS_BETWEEN_LOG_LINES = 60.0
 
@@ -62,7 +63,7 @@ class Bar:
         self.work = work
         self._observe = observe
         self._bar: tqdm[Any] | _LogLines
-        if stream.isatty():
+        if is_terminal(stream):
             self._bar = tqdm(
                 total=work.total,
                 initial=work.done,
@@ -133,7 +134,7 @@ class _LogLines:
 
     def _write(self, text: str) -> None:
         now = time.strftime("%H:%M:%S")
-        tqdm.write(f"{now} {self._prefix}{self._work.label}: {text}", file=self._stream)
+        tqdm.write(f"{now} {self._prefix}{self._work.label}: {escaped(text)}", file=self._stream)
 
 
 class Progress:
@@ -148,7 +149,9 @@ class Progress:
     def say(self, text: str) -> None:
         """Write one line."""
         if not self._quiet:
-            tqdm.write(f"{time.strftime('%H:%M:%S')} {self._prefix}{text}", file=self._stream)
+            tqdm.write(
+                f"{time.strftime('%H:%M:%S')} {self._prefix}{escaped(text)}", file=self._stream
+            )
 
     @contextmanager
     def prefixed(self, prefix: str) -> Iterator[None]:

@@ -37,3 +37,16 @@ def test_exports_read_back(home: Home, tmp_path: Path) -> None:
     assert "retrieved & 1k & 1 & 75.0 [68.0, 82.0] \\\\" in (tmp_path / "latex").read_text()
     with pytest.raises(RequestError, match="did you mean csv"):
         export(home, "cvs", tmp_path / "cvs")
+
+
+def test_any_name_is_one_cell(home: Home, tmp_path: Path) -> None:
+    for path in ("/a/50 % <b>|$x_1$ \\&", "/b/two\nlines\x1b[31m"):
+        write_run(home, "folder", 1_000, options={"path": path})
+    export(home, "md", tmp_path / "md")
+    export(home, "latex", tmp_path / "latex")
+    rows = (tmp_path / "md").read_text().splitlines()
+    assert r"50 % &lt;b>\|$x_1$ \\&" in rows[4]
+    assert r"two lines\\x1b[31m |" in rows[5]
+    text = (tmp_path / "latex").read_text()
+    assert r"50 \% \textless{}b\textgreater{}\textbar{}\$x\_1\$ \textbackslash{}\&" in text
+    assert r"two lines\textbackslash{}x1b[31m" in text

@@ -1,0 +1,39 @@
+"""What may be written to a terminal, and what to a log file."""
+
+import os
+import sys
+from typing import TextIO
+
+_KEPT = "\n\t\u200c\u200d"
+"""Line breaks, and the joiners that Persian, Hindi and emoji need."""
+
+_NO_BARS = ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS")
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal whose cursor moves; a dumb one's does not."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def keep_bars_out_of_logs() -> None:
+    """Turn off the progress bars of libraries unless they go to a terminal.
+
+    tqdm and the Hub's client read the environment when they are imported; workers inherit it.
+    """
+    if not is_terminal(sys.stderr):
+        for name in _NO_BARS:
+            os.environ.setdefault(name, "1")
+
+
+def escaped(text: str) -> str:
+    """Return a text from outside in which nothing but line breaks and tabs moves a cursor.
+
+    Codes that set a terminal's colours, title or direction, and bytes of file names that are not
+    UTF-8, become the escapes by which Python writes them.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign in _KEPT else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
