@@ -34,7 +34,10 @@ WRONG = [
     (f"{RUN} --set train", "train"),
     (f"{RUN} --set evaluators.zeroshot={{}}", "did you mean zero-shot"),
     (f"{RUN} --set train.select_by=knn", "'knn'"),
-    (f"{RUN} --set model=no-clip", "fetch --model no-clip"),
+    (
+        f"{RUN} --set model=no-clip",
+        "give a folder, ORG/NAME@REVISION or what `bench fetch --model` has",
+    ),
     (f"{RUN} --plugin none.py", "none.py is not a Python file"),
     (f"{RUN} --wait", "--wait has no effect with --on debug; add --on slurm"),
     (f"{RUN} --on local --json", "--json"),
