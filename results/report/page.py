@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _TABLE_ENDINGS = {"md": "md", "csv": "csv", "latex": "tex", "parquet": "parquet"}
 
+_NAME_BYTES = 180
+"""Of a file's name, which may have 255 with its ending and while it is written."""
+
 
 @dataclass(frozen=True)
 class ReportPaths:
@@ -159,6 +162,7 @@ def _file_names(experiments: list[Experiment]) -> dict[Experiment, str]:
     for experiment in experiments:
         parts = [experiment.task, *(Path(getattr(experiment, field)).name for field in varying)]
         name = re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip(".-") or "experiment"
+        name = name.encode()[:_NAME_BYTES].decode(errors="ignore")
         names[experiment] = name if name not in names.values() else f"{name}-{len(names)}"
     return names
 

@@ -1,5 +1,6 @@
 """The page: well formed, whatever names and errors say."""
 
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -74,3 +75,15 @@ def test_report_of_nothing_but_failures(home: Home, tmp_path: Path) -> None:
     report = write_report(home, tmp_path / "out")
     assert "the disk is full" in report.html.read_text()
     assert report.plots == {}
+
+
+def test_names_in_any_script_and_of_any_length_are_shown_as_they_are(
+    home: Home, tmp_path: Path
+) -> None:
+    names = ["\u822a" * 80, "\u822a" * 79 + "\u6a5f", "a <b> & $x$"]
+    for name in names:
+        write_run(home, "retrieved", 100, task=name)
+    report = write_report(home, tmp_path / "out")
+    page = report.html.read_text()
+    assert all(html.escape(name) in page for name in names)
+    assert len({path for paths in report.plots.values() for path in paths}) == 2 * len(names)
