@@ -106,7 +106,8 @@ def read_profile(path: Path | None, settings: Sequence[str], before: Json | None
     """
     profile: Json = read_yaml(path) if path else copy.deepcopy(before or {})
     for text in settings:
-        where, value = parse_assignment(text)
+        name, value = parse_assignment(text)
+        where = name.split(".")
         assign(profile, [DEFAULT, *where] if len(where) == 1 else where, value)
     for kind in profile:
         if kind not in (DEFAULT, *KINDS):

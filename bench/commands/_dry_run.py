@@ -26,12 +26,13 @@ class _Line(NamedTuple):
 
 
 def show_dry_run(
-    runs: "Sequence[Prepared]", home: "Home", *, skip_missing: bool, as_json: bool
+    runs: "Sequence[Prepared]", preset: str, home: "Home", *, skip_missing: bool, as_json: bool
 ) -> None:
-    """Print a study's runs, their states, and what the unfinished ones will cost.
+    """Print a study's runs, what they change of its preset, and what the unfinished will cost.
 
     Args:
         runs: The runs.
+        preset: The study's preset.
         home: Where they are kept.
         skip_missing: Whether runs that lack something are left out.
         as_json: Whether to print one JSON object.
@@ -39,6 +40,7 @@ def show_dry_run(
     import msgspec
 
     from bench.commands._lacking import lacking
+    from bench.planning.changes import as_lines, changes
     from bench.planning.forecast import forecast
     from bench.storage.run_folder import summaries
 
@@ -47,13 +49,21 @@ def show_dry_run(
     plan = forecast({spec.run_id: spec for spec in planned}, records, home)
     lines = _lines(runs, {run_id: run.state for run_id, run in records.items()}, skip_missing)
     absent = lacking(runs)
+    changed = changes([run.spec for run in runs], preset)
     if as_json:
-        fields = [_fields(line) for line in lines]
-        output = {"runs": fields, "missing": [each.fields for each in absent], "forecast": plan}
+        output = {
+            "runs": [_fields(line) for line in lines],
+            "changes": changed,
+            "missing": [each.fields for each in absent],
+            "forecast": plan,
+        }
         click.echo(msgspec.json.encode(output).decode())
         return
     missing = [f"{'missing':<13} {each.line}" for each in absent]
-    click.echo("\n".join([*_table(lines), "", _counts(lines, plan), *_costs(plan), *missing]))
+    sources = {run.spec.source for run in runs} - {"none"}
+    notes = [f"{'changed':<13} {line}" for line in as_lines(changed, sources)]
+    below = [_counts(lines, plan), *notes, *_costs(plan), *missing]
+    click.echo("\n".join([*_table(lines), "", *below]))
 
 
 def _lines(

@@ -83,13 +83,10 @@ def command(
 
 
 def _spec(task: str, pool: str | None, preset: str, settings: tuple[str, ...]) -> "RunSpec":
-    from bench.core.config import parse_assignment
     from bench.planning.preset import resolve
 
-    values = {".".join(path): value for path, value in map(parse_assignment, settings)}
-    if pool is not None:
-        values["source.pool"] = pool
-    return resolve(preset, task=task, source="retrieved", n=None, settings=values)
+    asked = [("source.pool", pool)] if pool is not None else []
+    return resolve(preset, task=task, source="retrieved", n=None, settings=[*settings, *asked])
 
 
 def _classes(rows: "pl.DataFrame", names: tuple[str, ...], *, examples: bool) -> "dict[str, Json]":

@@ -41,6 +41,7 @@ def command(  # noqa: PLR0913 (the command line's options)
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
     from bench.core.progress import Progress, first_few
+    from bench.planning.changes import changes
     from bench.runtime import distributed
     from bench.steps.check_images import check_images
     from bench.steps.collect import estimate
@@ -58,8 +59,9 @@ def command(  # noqa: PLR0913 (the command line's options)
     )
     if dry_run:
         cost = estimate(spec, home, Progress())
-        plan = {"run_id": spec.run_id, "spec": spec} | ({"estimate": cost} if cost else {})
-        click.echo(readable_json(plan))
+        changed = changes([spec], options["preset"])
+        plan = {"run_id": spec.run_id, "spec": spec, "changes": changed}
+        click.echo(readable_json(plan | ({"estimate": cost} if cost else {})))
         return
     if launch.on != "debug":
         local_only = {"--fresh": fresh, "--json": as_json, "--plugin": options["plugin"]}

@@ -52,7 +52,7 @@ def command(
     launch = launch_options(**options, wait=wait)
     runs = prepared(expand(loaded), home)
     if dry_run:
-        show_dry_run(runs, home, skip_missing=skip_missing, as_json=as_json)
+        show_dry_run(runs, loaded.preset, home, skip_missing=skip_missing, as_json=as_json)
         return
     absent = lacking(runs)
     require_complete(absent, len(runs), skip_missing=skip_missing)

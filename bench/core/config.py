@@ -7,10 +7,10 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
-import yaml
 
 from bench.core.errors import RequestError, did_you_mean, unknown_name
 from bench.core.json_values import Json
+from bench.core.yaml_files import parse_yaml
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -64,14 +64,26 @@ def parse_config(kind: type[T], values: Json, where: str) -> T:
         raise RequestError(f"{where}:{name} {why[:1].lower()}{why[1:]}", hint) from error
 
 
-def merged(kind: type[Config], base: Json, given: Json) -> Json:
-    """Return values of a type with others laid over them; nested ones name by name."""
-    result = {**base, **given}
-    for name, types in _fields(kind).items():
-        configs, inner, over = _configs(types), base.get(name), given.get(name)
-        if configs and isinstance(inner, dict) and isinstance(over, dict):
-            result[name] = merged(configs[0], inner, over)
-    return result
+def laid_over(types: Any, base: object, given: Any) -> Any:  # noqa: ANN401 (any value)
+    """Return a value laid over another: mappings name by name at any depth, all else as a whole.
+
+    Args:
+        types: The type of both, a `Config` for settings. A mapping of names to numbers or texts,
+            such as a mixture's parts, is one value. None where the type is not known.
+        base: What is there.
+        given: What is laid over it.
+    """
+    if not isinstance(base, dict) or not isinstance(given, dict) or _is_one_value(types):
+        return given
+    fields = {name: kind for config in _configs(types) for name, kind in _fields(config).items()}
+    over = {
+        name: laid_over(fields.get(name), base.get(name), value) for name, value in given.items()
+    }
+    return base | over
+
+
+def _is_one_value(types: Any) -> bool:  # noqa: ANN401 (an annotation)
+    return get_origin(types) is dict and get_args(types)[1] in (int, float, str)
 
 
 def paths(kind: type[Config], within: str = "") -> Iterator[str]:
@@ -242,7 +254,7 @@ def _words(types: Iterable[Any]) -> Iterator[object]:
             yield from _words(get_args(kind))
 
 
-def parse_assignment(text: str) -> tuple[list[str], Any]:
+def parse_assignment(text: str) -> tuple[str, Any]:
     """Split ``a.b=value`` into its path and its value, read as YAML.
 
     Raises:
@@ -252,15 +264,28 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
     if not equals or not path.strip():
         raise RequestError(f"--set {text!r} sets nothing", "write --set train.lr=1e-5")
     try:
-        return path.strip().split("."), yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RequestError(f"--set {text[:100]!r}: the value is not YAML") from error
+        return path.strip(), parse_yaml(value)
+    except ValueError as error:
+        raise RequestError(f"--set {text[:100]!r}: the value is not YAML; {error}") from error
 
 
-def assign(values: Json, path: list[str], value: object) -> None:
-    """Put a value at a path of nested mappings, which are made where they are missing."""
+def assign(values: Json, path: list[str], value: object, types: Any = None) -> None:  # noqa: ANN401
+    """Put a value at a path of nested mappings, which are made where they are missing.
+
+    Args:
+        values: The outermost mapping.
+        path: The names that lead to the value.
+        value: Is laid over what is there, as `laid_over` does.
+        types: The type of the outermost mapping, if it is known.
+    """
     for name in path[:-1]:
         inner = values.get(name)
         values[name] = inner = dict(inner) if isinstance(inner, dict) else {}
-        values = inner
-    values[path[-1]] = value
+        values, types = inner, _type_of(types, name)
+    values[path[-1]] = laid_over(_type_of(types, path[-1]), values.get(path[-1]), value)
+
+
+def _type_of(types: Any, name: str) -> Any:  # noqa: ANN401 (annotations)
+    """Return the type of a setting of a type; None if it has none."""
+    fields = {key: kind for config in _configs(types) for key, kind in _fields(config).items()}
+    return fields.get(name)

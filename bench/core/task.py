@@ -64,6 +64,28 @@ Queries = dict[str, str | tuple[str, ...] | Query]
 """Class name to its caption query; a text or a list of texts stands for a query without `with`."""
 
 
+def _as_query(query: str | tuple[str, ...] | Query) -> Query:
+    if isinstance(query, Query):
+        return query
+    return Query(any=(query,) if isinstance(query, str) else query)
+
+
+def check_prompts(templates: Sequence[str], domain_texts: Sequence[str], queries: Queries) -> None:
+    """Raise ValueError unless every text is there and every template has one ``{}``."""
+    for field, texts in (("templates", templates), ("domain_texts", domain_texts)):
+        if not texts or not all(text.strip() for text in texts):
+            raise ValueError(f"{field}: it is empty or has an empty text")
+    for template in templates:
+        if template.count("{}") != 1 or template.count("{") + template.count("}") != 2:
+            raise ValueError(
+                f"templates: {template!r} needs one {{}}, for the class; no other braces"
+            )
+    for name, given in queries.items():
+        query = _as_query(given)
+        if not query.any or not all(text.strip() for text in (*query.any, *query.with_)):
+            raise ValueError(f"queries: {name!r} asks for nothing, or for an empty text")
+
+
 class Task(Config, frozen=True, kw_only=True):
     """A classification task given by its class names; subclasses say where its images are."""
 
@@ -89,6 +111,16 @@ class Task(Config, frozen=True, kw_only=True):
     split_contents: dict[str, str] = {}
     """`Split.content` of the official splits, checked whenever one is opened."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError if the prompts or queries are not usable."""
+        check_prompts(self.templates, self.domain_texts, self.queries)
+        for field, named in (
+            ("queries", set(self.queries)),
+            ("prompt_names", set(self.prompt_names)),
+        ):
+            if unknown := sorted(named - set(self.class_names)):
+                raise ValueError(f"{field}: there is no class {unknown[0]!r}")
+
     def __hash__(self) -> int:
         """Return a hash for `memo`, where mappings among the fields have none."""
         return hash((self.name, self.version))
@@ -110,10 +142,7 @@ class Task(Config, frozen=True, kw_only=True):
 
     def query(self, class_name: str) -> Query:
         """Return the caption query of a class; its name where no other is declared."""
-        query = self.queries.get(class_name, class_name)
-        if isinstance(query, Query):
-            return query
-        return Query(any=(query,) if isinstance(query, str) else query)
+        return _as_query(self.queries.get(class_name, class_name))
 
     def prompt_name(self, class_name: str) -> str:
         """Return what prompts and written captions call a class."""

@@ -1,5 +1,10 @@
-"""Read YAML files strictly: like JSON, without duplicate keys, aliases or odd numbers."""
+"""Read YAML strictly: like JSON, and as YAML 1.2 has it, without duplicate keys or aliases.
 
+PyYAML follows YAML 1.1, in which ``no`` is false, ``010`` is 8, ``1e-5`` is a text and ``12:30`` is
+750. Here only true and false are truth values, and a number is what JSON would call one.
+"""
+
+import re
 from collections.abc import Hashable
 from math import isfinite
 from pathlib import Path
@@ -16,11 +21,15 @@ MAX_YAML_BYTES = 1_000_000
 class _Loader(yaml.SafeLoader):
     """Loads YAML that could be JSON: no duplicate keys, no aliases, no number that JSON lacks."""
 
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse aliases: a few of them can expand to more than the memory holds."""
-        if self.check_event(yaml.AliasEvent):
-            place = self.peek_event()  # type: ignore[no-untyped-call]
-            raise _refused("an alias, which is not supported: write out its value", place)
+        """Refuse aliases: a few of them can expand to more than the memory holds; and tags."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise _refused("an alias, which is not supported: write out its value", event)
+        if getattr(event, "tag", None) is not None:
+            raise _refused(f"the tag {event.tag}, which is not supported: leave it out", event)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -33,16 +42,39 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def number(self, node: yaml.ScalarNode) -> int | float:
-        """Refuse a number beyond 64 bits, infinity and NaN."""
+        """Refuse a leading zero, which YAML 1.1 takes for octal, and what 64 bits cannot hold."""
+        text = node.value
+        if re.match("[-+]?0[0-9]", text):
+            raise _refused(
+                f"{text[:30]!r}: write it without the leading zero, or in quotes if it is a text",
+                node,
+            )
         if node.tag.endswith(":int"):
-            whole = int(self.construct_yaml_int(node))
+            whole = int(text, 0)
             if -(2**63) <= whole < 2**63:
                 return whole
-        elif isfinite(value := float(self.construct_yaml_float(node))):
+        elif isfinite(value := float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))):
             return value
-        raise _refused(f"{node.value[:30]!r}, which is not a finite number of 64 bits", node)
+        raise _refused(f"{text[:30]!r}, which is not a finite number of 64 bits", node)
 
 
+_PLAIN = {
+    "bool": ("true|True|TRUE|false|False|FALSE", "tTfF"),
+    "null": ("|~|null|Null|NULL", ["", *"~nN"]),
+    "int": ("[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|"
+        r"\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+}
+"""What a text without quotes is, by YAML 1.2's core schema (section 10.3.2), with the characters
+it may begin with; the first that matches."""
+
+for _kind, (_pattern, _first) in _PLAIN.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), list(_first)
+    )
 for _kind in ("int", "float"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.number)
 
@@ -58,6 +90,18 @@ def _problem(error: Exception) -> str:
     return f"{what} (line {mark.line + 1})" if mark else what
 
 
+def parse_yaml(content: bytes | str) -> Any:  # noqa: ANN401 (any value)
+    """Return the value of a YAML text.
+
+    Raises:
+        ValueError: If it is not YAML, or has what could not be JSON; with the line.
+    """
+    try:
+        return yaml.load(content, _Loader)  # noqa: S506 (a safe loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(_problem(error)) from error
+
+
 def read_yaml(path: Path) -> Json:
     """Return the mapping in a YAML file.
 
@@ -65,14 +109,39 @@ def read_yaml(path: Path) -> Json:
         RequestError: If the file is absent, too large, not YAML, or not a mapping.
     """
     try:
-        content = path.read_bytes()
-        if len(content) > MAX_YAML_BYTES:
-            raise RequestError(f"{path} is {len(content)} bytes long", "keep settings short")
-        values = yaml.load(content, _Loader)  # noqa: S506 (a safe loader)
+        with path.open("rb") as stream:
+            content = stream.read(MAX_YAML_BYTES + 1)
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RequestError(f"{path} is not YAML: {_problem(error)}") from error
+    if len(content) > MAX_YAML_BYTES:
+        raise RequestError(f"{path} is longer than {MAX_YAML_BYTES:,} bytes", "keep settings short")
+    try:
+        values = parse_yaml(content)
+    except ValueError as error:
+        raise RequestError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
-        raise RequestError(f"{path} does not hold a mapping")
+        what = "is empty" if values is None else "does not hold a mapping"
+        raise RequestError(f"{path} {what}", "write names and values, such as name: value")
     return values
+
+
+def declaration(folder: Path, name: str) -> Path | None:
+    """Return the file of a name in a folder, or None if there is none.
+
+    Raises:
+        RequestError: If there is one whose name differs in its case or in ``.yml``.
+    """
+    check_declaration(str(folder), [path.name for path in folder.iterdir()], name)
+    path = folder / name
+    return path if path.is_file() else None
+
+
+def check_declaration(folder: str, names: list[str], name: str) -> None:
+    """Make sure that no file's name differs from a declaration's in its case or in ``.yml`` only.
+
+    Raises:
+        RequestError: If one does: it would not be read.
+    """
+    for other in names:
+        if other != name and other.lower().replace(".yml", ".yaml") == name:
+            raise RequestError(f"{folder} has {other}, which is not read", f"rename it to {name}")

@@ -57,6 +57,11 @@ def leaves(values: Json, within: str = "") -> Iterator[tuple[str, object]]:
             yield path, value
 
 
+def all_settings(spec: RunSpec) -> dict[str, object]:
+    """Return the settings of a run, its source's options included, by their dotted names."""
+    return _settings(spec) | dict(leaves(spec.options, "source"))
+
+
 def _key(spec: RunSpec) -> tuple[object, ...]:
     # Specs of a study share their equal parts; equal parts that are not one object cost time alone.
     shared = (id(spec.options), id(spec.train), id(spec.evaluators))

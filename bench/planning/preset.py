@@ -4,19 +4,19 @@ A preset is a YAML file (``bench/presets/NAME.yaml`` or a path). The command lin
 assignments override it, every default is filled in, and the result is a `RunSpec`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from bench.core.config import Config, assign, merged, parse_assignment, parse_config, paths
+from bench.core.config import Config, assign, laid_over, parse_assignment, parse_config, paths
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
 from bench.core.memo import memo
 from bench.core.specs import RunSpec, TrainSpec
 from bench.core.yaml_files import read_yaml
 from bench.planning.source_settings import with_common
-from bench.plugins import evaluators, full_options, sources
+from bench.plugins import evaluators, full_options, sources, tasks
 from bench.plugins.registries import options_type
 
 _FOLDER = Path(__file__).parents[1] / "presets"
@@ -68,7 +68,7 @@ def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)
     source: str,
     n: int | None,
     seed: int = 0,
-    settings: Sequence[str] | Json = (),
+    settings: Json | Iterable[str | tuple[str, object]] = (),
     common: Json | None = None,
 ) -> RunSpec:
     """Return the complete specification of one run.
@@ -79,8 +79,10 @@ def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)
         source: The source's name.
         n: Images to train on; None for all.
         seed: The run's seed.
-        settings: Assignments such as ``train.lr=1e-5`` or ``source.filter.tau=0.2``, as text or as
-            a mapping from path to value.
+        settings: Assignments such as ``train.lr=1e-5`` or ``source.filter.tau=0.2``, as texts, as
+            paths and values, or as a mapping of these. Later ones win. A mapping is laid over the
+            preset's, name by name (`bench.core.config.laid_over`); an evaluator set to null is
+            left out.
         common: Path below ``source`` to value, for the source and its parts if they have it.
 
     Raises:
@@ -101,7 +103,7 @@ def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)
         raise unknown_name("evaluator to select by", train.select_by, chosen)
     spec = {
         "preset": preset.name,
-        "task": preset.task(task),
+        "task": _task(preset, task),
         "source": source,
         "options": source_options(preset, source, values["source"], common=common or {}),
         "n": 0 if source == "none" else n,
@@ -115,13 +117,18 @@ def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)
     return parse_config(RunSpec, spec, "the run")
 
 
-def _values(preset: Preset, source: str, settings: Sequence[str] | Json) -> Json:
+def _task(preset: Preset, name: str) -> str:
+    """Return the full name of a task, which exists."""
+    full = preset.task(name)
+    if not full.strip() or (full not in tasks.names() and not Path(full).is_dir()):
+        raise unknown_name("task", name, {*tasks.names(), *preset.tasks})
+    return full
+
+
+def _values(
+    preset: Preset, source: str, settings: Json | Iterable[str | tuple[str, object]]
+) -> Json:
     """Return the preset's values for a source, overridden by the settings."""
-    pairs = (
-        [(path.split("."), value) for path, value in settings.items()]
-        if isinstance(settings, dict)
-        else [parse_assignment(text) for text in settings]
-    )
     values: Json = {
         "model": preset.model,
         "objective": preset.objective,
@@ -130,17 +137,27 @@ def _values(preset: Preset, source: str, settings: Sequence[str] | Json) -> Json
         "evaluators": dict(preset.evaluators),
         "source": dict(preset.sources.get(source, {})),
     }
-    for path, value in pairs:
-        if path[0] not in values:
-            raise unknown_name("setting", path[0], values)
-        assign(values, path, value)
+    types = {"train": TrainSpec, "source": options_type(sources, source)}
+    for setting in settings.items() if isinstance(settings, dict) else settings:
+        path, value = parse_assignment(setting) if isinstance(setting, str) else setting
+        first, *rest = path.split(".")
+        if first not in values:
+            raise unknown_name("setting", first, values)
+        if rest and isinstance(values[first], dict):
+            assign(values[first], rest, value, types.get(first))
+        else:
+            values[first] = laid_over(types.get(first), values[first], value)
     return values
 
 
 def _evaluators(values: object) -> dict[str, Json]:
     if not isinstance(values, dict):
         raise RequestError(f"evaluators: {values!r} is not a mapping of evaluators to options")
-    return {name: full_options(evaluators, name, options) for name, options in values.items()}
+    return {
+        name: full_options(evaluators, name, options)
+        for name, options in values.items()
+        if options is not None
+    }
 
 
 def source_options(
@@ -169,7 +186,7 @@ def source_options(
             raise RequestError(f"{part!r} cannot be a part of itself")
         # A source made of sources carries their options, so that its hash covers them.
         usual, own = preset.sources.get(part, {}), options["options"].get(part, {})
-        inner = merged(options_type(sources, part), usual, own)
+        inner = laid_over(options_type(sources, part), usual, own)
         options["options"][part] = source_options(preset, part, inner, within, common=common)
     return dict(options)
 

@@ -27,7 +27,7 @@ def with_common(kind: type[Config], given: Json, common: Json) -> Json:
     # One setting, such as a filter's rule, may decide whether there is another.
     while fitting := [path for path in left if has_setting(kind, path.split("."), values)]:
         for path in fitting:
-            assign(values, path.split("."), left.pop(path))
+            assign(values, path.split("."), left.pop(path), kind)
     return values
 
 

@@ -66,7 +66,7 @@ class Study(StudyFile, frozen=True, kw_only=True):
     """A study with its file, and the settings that override it."""
 
     file: str
-    overrides: Json = {}
+    overrides: list[tuple[str, Any]] = []
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
@@ -81,7 +81,9 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
         RequestError: If it is absent or malformed.
     """
     content = parse_config(StudyFile, {"name": path.stem, **read_yaml(path)}, str(path))
-    settings = {".".join(where): value for where, value in map(parse_assignment, overrides)}
+    if not content.grid:
+        raise RequestError(f"{path}: the grid is empty", "add a block, docs/studies.md shows one")
+    settings = [parse_assignment(text) for text in overrides]
     return Study(file=str(path), overrides=settings, **msgspec.structs.asdict(content))
 
 
@@ -140,7 +142,8 @@ class _Expansion:
     def _resolve(self, point: Json, where: str) -> RunSpec:
         study, task, source = self._study, point.pop("task"), point.pop("source")
         of_source = study.per_source.get(source, {})
-        settings = {**study.settings, **of_source, **point, **self._overrides}
+        # In this order: of a mapping and of a name within it, the later one wins.
+        settings = [*study.settings.items(), *of_source.items(), *point.items(), *self._overrides]
         names = {"task": task, "source": source, "n": None}
         try:
             return resolve(study.preset, **names, settings=settings, common=self.common)
@@ -148,15 +151,11 @@ class _Expansion:
             raise RequestError(f"{where}: {error.what}", error.fix) from error
 
 
-def _split(overrides: Json) -> tuple[Json, Json]:
+def _split(overrides: list[tuple[str, Any]]) -> tuple[list[tuple[str, Any]], Json]:
     """Return the overrides of runs, and those of sources by their path below ``source``."""
-    common = {
-        path.removeprefix(PREFIX): value
-        for path, value in overrides.items()
-        if path.startswith(PREFIX)
-    }
-    others = {path: value for path, value in overrides.items() if not path.startswith(PREFIX)}
-    return others, common
+    of_sources = {path: value for path, value in overrides if path.startswith(PREFIX)}
+    common = {path.removeprefix(PREFIX): value for path, value in of_sources.items()}
+    return [each for each in overrides if each[0] not in of_sources], common
 
 
 def _points(factors: list[_Factor]) -> Iterator[Json]:

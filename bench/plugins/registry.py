@@ -115,5 +115,5 @@ def load_plugin(path: Path) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError) as error:
+    except (ImportError, SyntaxError, ValueError) as error:
         raise RequestError(f"the plug-in {path} does not import: {error}") from error

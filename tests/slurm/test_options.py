@@ -19,15 +19,21 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.mark.parametrize(
     ("written", "minutes"),
-    [("90m", 90), ("12h", 720), ("2d", 2880), ("04:00:00", 240), ("1-12:00:00", 2160)],
+    [
+        ("90m", 90),
+        ("12h", 720),
+        ("2d", 2880),
+        ("04:00:00", 240),
+        ("12:00:00", 720),
+        ("1-12:00:00", 2160),
+    ],
 )
 def test_times_are_minutes(written: str, minutes: int) -> None:
-    assert JobOptions(time=written).minutes == minutes
+    profile = read_profile(None, [f"time={written}"])
+    assert options_of(profile, "run").minutes == minutes
 
 
-@pytest.mark.parametrize(
-    "written", ["soon", "0m", 90, "-3m", "4:00", "12:00:00", "1-2", "3w", "1.5h"]
-)
+@pytest.mark.parametrize("written", ["soon", "0m", 90, "-3m", "4:00", "1-2", "3w", "1.5h"])
 def test_other_times_are_refused(written: Any) -> None:
     with pytest.raises(RequestError, match="time"):
         read_profile(None, [f"time={written}"])

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal
 
+import msgspec
 import pytest
 
-from bench.core.config import Config, parse_assignment, parse_config
+from bench.core.config import Config, assign, parse_assignment, parse_config
 from bench.core.errors import RequestError
 from bench.core.specs import TrainSpec
 
@@ -53,13 +54,13 @@ def test_settings_that_are_no_mapping_are_refused(values: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "path", "value"),
     [
-        ("train.lr=1e-5", ["train", "lr"], "1e-5"),
-        ("model=a=b", ["model"], "a=b"),
-        ("source.parts={real: 1}", ["source", "parts"], {"real": 1}),
-        ("train.micro_batch=null", ["train", "micro_batch"], None),
+        ("train.lr=1e-5", "train.lr", 1e-5),
+        ("model=a=b", "model", "a=b"),
+        ("source.parts={real: 1}", "source.parts", {"real": 1}),
+        ("train.micro_batch=null", "train.micro_batch", None),
     ],
 )
-def test_assignments_are_read_as_yaml(text: str, path: list[str], value: object) -> None:
+def test_assignments_are_read_as_yaml(text: str, path: str, value: object) -> None:
     assert parse_assignment(text) == (path, value)
 
 
@@ -67,3 +68,44 @@ def test_assignments_are_read_as_yaml(text: str, path: list[str], value: object)
 def test_what_sets_nothing_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="--set"):
         parse_assignment(text)
+
+
+class Filter(Config, frozen=True, kw_only=True, tag_field="rule", tag="threshold"):
+    model: str = "m"
+    tau: float = 0.2
+
+
+class Options(Config, frozen=True, kw_only=True):
+    parts: dict[str, float] = {}
+    options: dict[str, dict[str, object]] = {}
+    filter: Filter = Filter()
+    many: list[int] = []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "result"),
+    [
+        ("filter", {"tau": 1}, {"filter": {"rule": "threshold", "model": "a", "tau": 1}}),
+        ("filter.tau", 1, {"filter": {"rule": "threshold", "model": "a", "tau": 1}}),
+        ("options", {"real": {"y": 2}}, {"options": {"real": {"x": 1, "y": 2}}}),
+        ("options.real", {"y": 2}, {"options": {"real": {"x": 1, "y": 2}}}),
+        ("parts", {"real": 1}, {"parts": {"real": 1}}),
+        ("parts.real", 1, {"parts": {"real": 1, "folder": 2}}),
+        ("many", [3], {"many": [3]}),
+        ("filter", None, {"filter": None}),
+    ],
+)
+def test_a_mapping_of_settings_is_laid_over_what_is_there(
+    path: str, value: object, result: dict[str, object]
+) -> None:
+    base: dict[str, Any] = {
+        "parts": {"folder": 2},
+        "options": {"real": {"x": 1}},
+        "filter": {"rule": "threshold", "model": "a"},
+        "many": [1, 2],
+    }
+    before = msgspec.json.encode(base)
+    values = dict(base)
+    assign(values, path.split("."), value, Options)
+    assert values == base | result
+    assert msgspec.json.encode(base) == before

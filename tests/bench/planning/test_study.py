@@ -60,7 +60,7 @@ BOTH = Block(product={"task": "cars", "n": 8, "source": [
 
 def overridden(*pairs: tuple[str, Any]) -> dict[str, Json]:
     """Return the options of each source of a study that is started with some settings."""
-    return {spec.source: spec.options for spec in expand(study(BOTH, overrides=dict(pairs)))}
+    return {spec.source: spec.options for spec in expand(study(BOTH, overrides=list(pairs)))}
 
 
 def test_a_setting_for_all_sources_applies_to_those_that_have_it_and_to_parts() -> None:
@@ -218,10 +218,22 @@ def test_retrieved_images_have_no_seed_of_their_own() -> None:
         expand(study(Block(product=axes)))
 
 
-def test_what_one_run_of_many_lacks_is_said(home: Home) -> None:
-    specs = expand(study(Block(product={"task": ["cars", "cras"], "source": "real", "n": [1, 2]})))
-    with pytest.raises(Exception, match="unknown task 'cras'"):
-        all_with_fingerprints(specs, home)
+def test_an_unknown_task_of_one_run_of_many_is_said_with_its_block() -> None:
+    many = study(Block(product={"task": ["cars", "cras"], "source": "real", "n": [1, 2]}))
+    with pytest.raises(RequestError, match=r"block 1: unknown task 'cras'; did you mean cars\?"):
+        expand(many)
+
+
+def test_nested_settings_are_laid_over_each_other_in_order() -> None:
+    axes = {"task": "cars", "source": "real", "n": 5, "train": {"lr": 0.3}}
+    given = study(
+        Block(product=axes),
+        settings={"train": {"lr": 0.1, "epochs": 3}, "train.batch_size": 7},
+        per_source={"real": {"train.lr": 0.2}},
+    )
+    (spec,) = expand(given)
+    train = (spec.train.lr, spec.train.epochs, spec.train.batch_size, spec.train.warmup_fraction)
+    assert train == (0.3, 3, 7, 0.1)
 
 
 RIGHT = {"task": "cars", "source": "real", "n": 1}
@@ -290,7 +302,11 @@ REFUSED = {
     "a tag": ("preset: !!python/object/apply:os.getcwd []", "is not YAML"),
     "bytes": ("\0", "is not YAML"),
     "a list": ("[1]", "does not hold a mapping"),
-    "empty": ("", "does not hold a mapping"),
+    "empty": ("", "is empty"),
+    "an empty grid": ("preset: mini\ngrid: []", "the grid is empty; add a block"),
+    "an unknown task": (block(task="aircrafts"), "block 2: unknown task 'aircrafts'; did you"),
+    "an unknown source": (block(source="reel"), "block 2: unknown source 'reel'; did you mean"),
+    "a leading zero": (grid("{product: {n: 010}}"), "leading zero, or in quotes"),
     "keys": (grid("{product: {1: [2]}}"), "grid[0].product"),
 }  # fmt: skip
 
