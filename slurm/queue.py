@@ -1,8 +1,11 @@
 """Slurm's queue: the jobs in it, which of them are a study's, and commands to change it."""
 
+import os
+import re
 import subprocess
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
@@ -14,6 +17,15 @@ COMMENT = "bench:"
 _TIMEOUT_SECONDS = 60
 
 
+_JOBS_A_COMMAND = 500
+"""A command's arguments have an end: Linux gives 128 KiB to one."""
+
+_FORMAT = "%F|%K|%T|%Q|%e|%E|%k|%r"
+
+_NOT_WAITING = ("RUNNING", "SUSPENDED", "STOPPED", "CONFIGURING", "RESIZING", "SIGNALING")
+"""States of jobs that have started."""
+
+
 @dataclass(frozen=True)
 class Queued:
     """A job that Slurm has not finished.
@@ -22,11 +34,20 @@ class Queued:
         state: ``PENDING``, ``RUNNING``, …
         reason: Why it waits; ``None`` if it does not.
         comment: The comment it was submitted with.
+        after: Numbers of the jobs and arrays that it waits for.
+        held: Whether it does not start before it is released: its priority is 0.
     """
 
     state: str
     reason: str
     comment: str
+    after: frozenset[str] = frozenset()
+    held: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not started."""
+        return self.state not in _NOT_WAITING
 
 
 def queue() -> dict[str, Queued]:
@@ -36,16 +57,35 @@ def queue() -> dict[str, Queued]:
         RequestError: If Slurm is not installed here.
         BenchError: If Slurm does not answer.
     """
+    # Jobs of partitions that are hidden, or are no longer the user's, are jobs too.
+    command = ["squeue", "--me", "--noheader", "--array", "--all", f"--format={_FORMAT}"]
+    return jobs_in(_ask(command))
+
+
+def jobs_in(text: str) -> dict[str, Queued]:
+    """Return the jobs in what squeue printed in the format of `queue`."""
     jobs = {}
-    command = ["squeue", "--me", "--noheader", "--array", "--format=%F|%K|%T|%r|%k"]
-    for line in _ask(command).splitlines():
-        fields = line.split("|", 4)
-        # A comment may be of two lines; a job that is ending is no longer in the queue.
-        if len(fields) < 5 or fields[2] == "COMPLETING":
+    for line in text.splitlines():
+        fields = line.split("|", 7)
+        # The comment of someone else's job may be of two lines.
+        if len(fields) < 8:
             continue
-        job, task, state, reason, comment = fields
-        jobs[job if task == "N/A" else f"{job}_{task}"] = Queued(state, reason, comment)
+        number, task, state, priority, end, dependency, comment, reason = fields
+        held = priority == "0" and state not in _NOT_WAITING
+        if state == "COMPLETING" and not held and not _is_to_come(end):
+            continue
+        after = frozenset(re.findall(r":(\d+)", dependency))
+        name = number if task == "N/A" else f"{number}_{task}"
+        jobs[name] = Queued(state, reason, comment, after, held)
     return jobs
+
+
+def _is_to_come(end: str) -> bool:
+    """Return whether a job that is being cleaned up will start again: its end is to come."""
+    try:
+        return datetime.fromisoformat(end) > datetime.now()  # noqa: DTZ005 (squeue's are local)
+    except ValueError:
+        return False
 
 
 def live_jobs(study: StudyFolder, queued: dict[str, Queued]) -> dict[str, tuple[Array, int]]:
@@ -93,10 +133,16 @@ def max_array_size() -> int:
     )
 
 
-def cancel(jobs: Collection[str]) -> None:
+def cancel(jobs: Sequence[str]) -> None:
     """Cancel jobs or whole arrays; raises as `queue` does."""
-    if jobs:
-        _ask(["scancel", *jobs])
+    for start in range(0, len(jobs), _JOBS_A_COMMAND):
+        _ask(["scancel", *jobs[start : start + _JOBS_A_COMMAND]])
+
+
+def release(jobs: Sequence[str]) -> None:
+    """Release held jobs; raises as `queue` does, or if Slurm does not allow it."""
+    for start in range(0, len(jobs), _JOBS_A_COMMAND):
+        _ask(["scontrol", "release", ",".join(jobs[start : start + _JOBS_A_COMMAND])])
 
 
 def rename(job: str, name: str) -> None:
@@ -105,9 +151,18 @@ def rename(job: str, name: str) -> None:
 
 
 def _ask(command: list[str]) -> str:
+    # SQUEUE_STATES, SQUEUE_PARTITION and their like would hide jobs; SLURM_TIME_FORMAT, their ends.
+    hiding = ("SQUEUE_", "SLURM_TIME_FORMAT")
+    shown = {name: value for name, value in os.environ.items() if not name.startswith(hiding)}
     try:
         answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=True
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_SECONDS,
+            check=True,
+            env=shown,
         )
     except FileNotFoundError as error:
         raise RequestError(

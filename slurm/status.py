@@ -11,8 +11,19 @@ from bench.storage.heartbeat import Heartbeat, read_heartbeat
 from bench.storage.run_folder import Summary, is_underway, summaries
 from bench.storage.study_folder import Array, StudyFolder
 from slurm.queue import Queued, live_jobs, live_runs, queue
+from slurm.reasons import STUCK
+from slurm.waiting import Waiting, fates_of, note_of, waiting
 
-STATES = ("running", "stalled", "queued", "failed", "to do", TOO_FEW_IMAGES, "done")
+HELD = "held"
+"""The state of a run whose job does not start by itself."""
+
+UNKNOWN = "unknown"
+"""The state of a run that may be in Slurm's queue, while Slurm does not answer."""
+
+STATES = (
+    *("running", "stalled", HELD, "queued", UNKNOWN),
+    *("failed", "to do", TOO_FEW_IMAGES, "done"),
+)
 
 STALLED_SECONDS = 900.0
 """A run that has not reported for so long is stalled; large test splits take minutes."""
@@ -46,12 +57,14 @@ class Status:
         stages: Title to number of running and of waiting jobs, for jobs that are no runs.
         hold: Why the study is on hold; empty if it is not.
         queue_error: Why Slurm's queue is unknown; empty if it is known.
+        waiting: What its jobs wait for, runs and others.
     """
 
     rows: list[Row]
     stages: dict[str, tuple[int, int]]
     hold: str
     queue_error: str
+    waiting: list[Waiting]
 
 
 def status_of(study: StudyFolder) -> Status:
@@ -63,7 +76,8 @@ def status_of(study: StudyFolder) -> Status:
     view = _View(study)
     hold = study.hold()
     stages = _stages(live_jobs(study, view.queued), view.queued)
-    return Status(view.rows(), stages, hold.reason if hold else "", view.queue_error)
+    groups = waiting(study, view.queued)
+    return Status(view.rows(), stages, hold.reason if hold else "", view.queue_error, groups)
 
 
 class _View:
@@ -80,11 +94,12 @@ class _View:
             except BenchError as error:
                 self.queue_error = str(error)
         self._live = live_runs(study.home, self.queued) if self.queued else {}
+        self._fates = fates_of(self.queued)
         self._records = summaries(study.home, list(self._submitted.runs))
         self._failures = study.failures()
         hold = study.hold()
         self._cancelled = hold is not None and hold.by == "user"
-        self._last_jobs = {} if hold or self.queue_error else self._last_submitted()
+        self._last_jobs = {} if hold else self._last_submitted()
 
     def _last_submitted(self) -> dict[str, str]:
         """Return run id to job of the last submission."""
@@ -121,11 +136,26 @@ class _View:
         if run_id in self._failures:
             return "failed", self._failures[run_id].error
         if queued is not None:
-            return _waiting(queued, beat if beat and beat.job == job else None)
+            beat = beat if beat and beat.job == job else None
+            return self._waiting(job) if queued.waits else _started(queued, beat)
+        return self._ended(run_id, beat, summary)
+
+    def _ended(
+        self, run_id: str, beat: Heartbeat | None, summary: Summary | None
+    ) -> tuple[str, str]:
+        """Return state and note of a run that no process executes and Slurm does not name."""
         if self._cancelled:
             return "to do", "cancelled" if beat else ""
+        failed_before = summary is not None and summary.status == "failed"
+        if self.queue_error and run_id in self._last_jobs and not failed_before:
+            return UNKNOWN, f"job {self._last_jobs[run_id]} may be in Slurm's queue"
         error = self._error_of(run_id, beat, summary)
         return ("failed", error) if error else ("to do", "")
+
+    def _waiting(self, job: str) -> tuple[str, str]:
+        """Return state and note of a run whose job waits."""
+        fate = self._fates[job]
+        return HELD if fate in STUCK else "queued", note_of(self.queued[job], fate)
 
     def _error_of(self, run_id: str, beat: Heartbeat | None, summary: Summary | None) -> str:
         """Return how a run failed that no process executes; empty if it was not started."""
@@ -138,10 +168,10 @@ class _View:
         return ""
 
 
-def _waiting(queued: Queued, beat: Heartbeat | None) -> tuple[str, str]:
-    """Return state and note of a run whose job is in the queue and whose lock is free."""
+def _started(queued: Queued, beat: Heartbeat | None) -> tuple[str, str]:
+    """Return state and note of a run whose job has started and whose lock is free."""
     if queued.state != "RUNNING":
-        return "queued", "" if queued.reason == "None" else queued.reason
+        return "running", printable(queued.state.lower())
     return _moving(beat)
 
 
@@ -180,7 +210,7 @@ def _stages(
     for job, (array, _) in jobs.items():
         if array.kind == "run":
             continue
-        running, waiting = counts.get(array.title, (0, 0))
-        runs = queued[job].state == "RUNNING"
-        counts[array.title] = (running + runs, waiting + (not runs))
+        running, pending = counts.get(array.title, (0, 0))
+        waits = queued[job].waits
+        counts[array.title] = (running + (not waits), pending + waits)
     return counts

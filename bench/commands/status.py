@@ -36,6 +36,8 @@ def command(study: str | None, everything: bool, as_json: bool) -> None:
         click.echo(f"on hold: {status.hold}")
     for title, (running, waiting) in status.stages.items():
         click.echo(f"{title}: {running} running, {waiting} waiting")
+    for group in status.waiting:
+        click.echo(group.sentence)
     shown = [row for row in status.rows if everything or row.state != "done"]
     width = max((len(row.title) for row in shown), default=0)
     state_width = max((len(row.state) for row in shown), default=0)
