@@ -103,7 +103,7 @@ class StudyFolder:
         """Write what is submitted now, and forget earlier failures and the hold."""
         for path in (self.path / "failures").glob("*.json"):
             path.unlink(missing_ok=True)
-        (self.path / "hold.json").unlink(missing_ok=True)
+        self.resume()
         write_json(self.path / "study.json", submitted)
         (self.path / "since").touch()
 
@@ -173,6 +173,10 @@ class StudyFolder:
     def pause(self, hold: Hold) -> None:
         """Put the study on hold: no further run starts."""
         write_json(self.path / "hold.json", hold)
+
+    def resume(self) -> None:
+        """Let runs start again; failures stay."""
+        (self.path / "hold.json").unlink(missing_ok=True)
 
     def hold(self) -> Hold | None:
         """Return why the study is on hold; None if it is not."""
