@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from bench.storage.study_folder import Array, StudyFolder
     from slurm.launch import LaunchOptions
 
-_POLL_SECONDS = 5.0
-
 
 def launch_options(  # noqa: PLR0913 (the command line's options)
     *,
@@ -73,8 +71,10 @@ def launch_study(
         BenchError: If runs failed or are missing at the end.
     """
     from bench.core.errors import RequestError
+    from bench.core.progress import Progress
     from bench.runtime import distributed
     from bench.storage.run_folder import summaries
+    from slurm.follow import follow
     from slurm.launch import launch
 
     if distributed.count() > 1:
@@ -88,12 +88,24 @@ def launch_study(
     missing = launch(specs, titles, study, options, _print_array)
     if options.on == "slurm" and not missing:
         click.echo("nothing is missing: every run is done or in Slurm's queue")
+        _say_what_stays(study)
     if options.on == "slurm" and not wait:
         click.echo(f"follow the study with `bench status {study.name}`")
         return
     if options.on == "slurm":
-        _follow(study)
+        follow(study, Progress())
     _conclude(study)
+
+
+def _say_what_stays(study: "StudyFolder") -> None:
+    """Say which jobs of a study do not start by themselves."""
+    from slurm.queue import queue
+    from slurm.reasons import Fate
+    from slurm.waiting import waiting
+
+    for group in waiting(study, queue()):
+        if group.fate is not Fate.PASSES:
+            click.echo(group.sentence)
 
 
 def say_skipped(count: int) -> None:
@@ -109,26 +121,6 @@ def _asking(count: int) -> str:
 def _print_array(array: "Array") -> None:
     count = len(array.tasks)
     click.echo(f"{array.job}  {array.title}: {'1 job' if count == 1 else f'{count} jobs'}")
-
-
-def _follow(study: "StudyFolder") -> None:
-    """Wait until Slurm has no job of a study any more, and report changes."""
-    import time
-
-    from bench.core.progress import Progress
-    from slurm.queue import live_jobs, queue
-
-    progress, reported = Progress(), ""
-    while True:
-        queued = queue()
-        states = [queued[job].state.lower() for job in live_jobs(study, queued)]
-        if not states:
-            return
-        counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-        if counts != reported:
-            progress.say(f"jobs: {counts}")
-            reported = counts
-        time.sleep(_POLL_SECONDS)
 
 
 def _conclude(study: "StudyFolder") -> None:
