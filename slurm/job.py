@@ -24,6 +24,7 @@ from bench.storage.study_folder import StudyFolder
 from slurm import queue
 from slurm.logs import logged
 from slurm.naming import job_name
+from slurm.plan import most_jobs
 from slurm.worker import work
 
 DEVICES = "BENCH_CUDA_DEVICES"
@@ -131,6 +132,9 @@ def _rename_job(spec: RunSpec) -> None:
 
 def _build(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
     """Build one stage of a source, together with the array's other jobs, or all that is left."""
+    if _is_surplus(specs, folder.home, kind):
+        Progress().say(f"done; other jobs of this array make all shards of {kind}")
+        return
     failed = []
     for spec in specs:
         if folder.hold() is not None:
@@ -147,6 +151,18 @@ def _build(specs: Sequence[RunSpec], folder: StudyFolder, kind: str) -> None:
             failed.append(error)
     if failed:
         raise failed[0]
+
+
+def _is_surplus(specs: Sequence[RunSpec], home: Home, kind: str) -> bool:
+    """Return whether the array has at least as many jobs before this one as there are shards.
+
+    How many shards there are may be known only now. Nothing heavy was imported yet.
+    """
+    before = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0")) if _on_slurm() else 0
+    if not before or kind not in [names[-1] for spec in specs for names in job_stages_of(spec)]:
+        return False
+    most = most_jobs(specs, home, kind)
+    return most is not None and before >= most
 
 
 def _stages_up_to(spec: RunSpec, kind: str) -> frozenset[str] | None:

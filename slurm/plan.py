@@ -11,7 +11,7 @@ from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec
-from bench.steps.collect import first_unfinished_stage, job_stages_of
+from bench.steps.collect import first_unfinished_stage, job_stages_of, most_shards
 from bench.storage.source_locks import parts_of
 from slurm.naming import arm_name, job_name
 from slurm.options import options_of
@@ -123,16 +123,29 @@ def _stages(
         return []
     stages = job_stages_of(arm[0])
     first = min(_index_of(stage, stages) for stage in unfinished.values())
-    workers = [(names[-1], DEFAULT_WORKERS) for names in stages[first:]] + [("build", 1)]
-    tasks = [list(unfinished)]
-    return [
-        PlannedArray(
-            kind,
-            f"{arm_name(arm[0])}/{kind}",
-            tasks * (options_of(profile, kind).workers or default),
-        )
-        for kind, default in workers
-    ]
+    run_ids = list(unfinished)
+    specs = [spec for spec in largest.values() if spec.run_id in unfinished]
+    planned = []
+    for kind, default in [(names[-1], DEFAULT_WORKERS) for names in stages[first:]] + [
+        ("build", 1)
+    ]:
+        workers = options_of(profile, kind).workers or default
+        jobs = min(workers, most_jobs(specs, home, kind) or workers)
+        planned.append(PlannedArray(kind, f"{arm_name(arm[0])}/{kind}", [run_ids] * jobs))
+    return planned
+
+
+def most_jobs(specs: Sequence[RunSpec], home: Home, kind: str) -> int | None:
+    """Return how many jobs at most find work in a stage of some runs; None if unknown.
+
+    Args:
+        specs: Runs of one task and source; their jobs go from one to the next.
+        home: The home they are kept in.
+        kind: The kind of job, which is the stage's name.
+    """
+    shards = [most_shards(spec, home, kind) for spec in specs]
+    known = [max(1, count) for count in shards if count is not None]
+    return max(known) if specs and len(known) == len(shards) else None
 
 
 def _first_unfinished(spec: RunSpec, home: Home, progress: Progress) -> str | None:

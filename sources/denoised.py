@@ -83,6 +83,11 @@ class Denoised:
         """Names of the stages that take long, with those that come on the way to them."""
         return ((LOAD, DENOISE),)
 
+    def most_shards(self, stage: str, context: Context) -> int | None:
+        """Return how many shards of its stage there are to make; None if that is not known yet."""
+        needed = self._needed(context)
+        return None if needed is None else -(-needed // self.options.generation.shard_size)
+
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of generator and scoring weights, and the inner source's."""
         options = self.options

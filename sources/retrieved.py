@@ -26,7 +26,7 @@ from sources.download.download import download, first_attempt
 from sources.download.failures import count_kinds
 from sources.download.options import DownloadOptions
 from sources.knn.options import KnnOptions
-from sources.knn.search import knn_fingerprints, merge_candidates
+from sources.knn.search import knn_fingerprints, merge_candidates, search_shards
 from sources.pool.ambiguous import Ambiguous
 from sources.pool.flags import MAX_PUNSAFE
 from sources.pool.matcher import Matcher, Queried, with_queries
@@ -101,6 +101,19 @@ class Retrieved:
         by_retrieval = {"captions": [(SCAN,)], "knn": [(KNN,)], "both": [(SCAN,), (KNN,)]}
         search = by_retrieval[self.options.retrieval]
         return (*search, (MERGE, PREFLIGHT, DOWNLOAD), (EMBED,))
+
+    def most_shards(self, stage: str, context: Context) -> int:
+        """Return how many shards of a stage there are to make side by side.
+
+        Raises:
+            BenchError: If it is not known what there is to download.
+        """
+        if stage == SCAN:
+            return len(Pool.find(self.options.pool, context.home).files())
+        if stage == KNN:
+            return search_shards(context.task)
+        rows = candidates(self._candidates(context)).height
+        return -(-rows // self.options.download.shard_size)
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the pool, of the index and of the weights."""

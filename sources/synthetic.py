@@ -64,6 +64,15 @@ class Synthetic:
         """Names of the stages that take long."""
         return ((LOAD, DRAFTS, CAPTIONS), (GENERATE,), (EMBED,))
 
+    def most_shards(self, stage: str, context: Context) -> int:
+        """Return how many shards of a stage there are to make side by side."""
+        options = self.options
+        if stage == CAPTIONS:  # A block's captions come after those of the block before.
+            return -(-options.captions.block_size // options.captions.shard_size)
+        images = options.captions.block_size * options.images_per_caption
+        shards = -(-images // options.generation.shard_size)
+        return shards * self._blocks(self._needed(context))
+
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return fingerprints of the captions' origin, the generator and the scoring weights."""
         options = self.options

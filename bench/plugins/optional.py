@@ -52,6 +52,22 @@ class RetriesFailed(Protocol):
 
 
 @runtime_checkable
+class CountsShards(Protocol):
+    """A source that can say how many jobs at most find work in a stage."""
+
+    def most_shards(self, stage: str, context: Context) -> int | None:
+        """Return how many shards of a stage there are to make side by side; None if unknown.
+
+        Args:
+            stage: The last name of one of `HasJobStages.job_stages`.
+            context: What the source is given; nothing may be made for the answer.
+
+        Raises:
+            BenchError: If an earlier stage that it depends on is unfinished, or its input is bad.
+        """
+
+
+@runtime_checkable
 class ChecksTask(Protocol):
     """An evaluator or a source that does not support every task."""
 

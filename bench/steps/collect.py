@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from bench.core.errors import BenchError
 from bench.core.json_values import Json, canonical_json
 from bench.core.paths import Home
 from bench.core.progress import Progress, first_few
 from bench.core.specs import RunSpec
 from bench.core.work_selection import EVERYTHING, NOTHING, WorkSelection
 from bench.plugins import source_of
-from bench.plugins.optional import HasJobStages, RetriesFailed, SupportsEstimate
+from bench.plugins.optional import CountsShards, HasJobStages, RetriesFailed, SupportsEstimate
 from bench.plugins.source import Context
 from bench.steps import loaded
 from bench.storage.image_set import ImageSet
@@ -94,6 +95,23 @@ def job_stages_of(spec: RunSpec) -> tuple[tuple[str, ...], ...]:
     """Return the stages of a spec's source that have jobs of their own; empty for most sources."""
     source = source_of(spec.source, spec.options)
     return source.job_stages if isinstance(source, HasJobStages) else ()
+
+
+def most_shards(spec: RunSpec, home: Home, stage: str) -> int | None:
+    """Return how many jobs at most find work in a stage of a spec's source; None if unknown.
+
+    Args:
+        spec: The run.
+        home: The home it is kept in.
+        stage: The last name of one of `job_stages_of`.
+    """
+    source = source_of(spec.source, spec.options)
+    if not isinstance(source, CountsShards):
+        return None
+    try:
+        return source.most_shards(stage, context_of(spec, home, Progress(quiet=True), NOTHING))
+    except BenchError:  # What it depends on is not there yet, or its own jobs will say so.
+        return None
 
 
 def estimate(spec: RunSpec, home: Home, progress: Progress) -> Json | None:

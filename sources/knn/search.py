@@ -18,6 +18,7 @@ from bench.core.files import fingerprint, write_json
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.stage_names import KNN, MERGE
+from bench.core.task import Task
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from sources.knn.index_folder import IndexFolder
@@ -97,8 +98,13 @@ def search(options: KnnOptions, context: Context) -> Stage:
             }
         ).write_parquet(folder / "counts.parquet")
 
-    stage.run(-(-len(names) // CLASSES_PER_SHARD), make)
+    stage.run(search_shards(task), make)
     return stage
+
+
+def search_shards(task: Task) -> int:
+    """Return how many shards the search for a task's classes has."""
+    return -(-len(task.class_names) // CLASSES_PER_SHARD)
 
 
 def merge_candidates(
