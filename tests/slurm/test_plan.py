@@ -60,6 +60,40 @@ def test_a_finished_stage_is_not_submitted(home: Home, spec_of: Any) -> None:
         collect_images(spec_of("retrieved", source__download__shard_size=50), home, QUIET, scan)
 
 
+def test_no_stage_has_more_jobs_than_shards(home: Home) -> None:
+    # Two blocks of 256 captions, in shards of 128 images.
+    spec = resolve(
+        "mini", task="aircraft", source="synthetic", n=100, settings={"source.size": 512}
+    )
+    planned = plan([with_fingerprints(spec, home)], home, {}, QUIET)
+    jobs = {array.kind: len(array.tasks) for array in planned}
+    assert jobs == {"captions": 1, "generate": 4, "embed": 4, "build": 1, "run": 1}
+    fewer = plan([with_fingerprints(spec, home)], home, {"generate": {"workers": 2}}, QUIET)
+    assert {array.kind: len(array.tasks) for array in fewer}["generate"] == 2
+
+
+def test_a_job_beyond_the_shards_that_a_scan_makes_known_does_nothing(
+    home: Home,
+    spec_of: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    spec = spec_of("retrieved", source__download__shard_size=150)
+    write_spec(home, spec)
+    assert len(plan([spec], home, {}, QUIET)[1].tasks) == 8  # Not known yet.
+    execute(str(home.root), "study", "scan", [spec.run_id])
+    download, embed = plan([spec], home, {}, QUIET)[:2]
+    shards = len(download.tasks)
+    assert 1 < shards < 8
+    assert len(embed.tasks) == shards
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(shards))
+    for kind in ("download", "embed"):
+        execute(str(home.root), "study", kind, [spec.run_id])
+        assert f"other jobs of this array make all shards of {kind}" in capfd.readouterr().err
+    assert not list(home.data.glob("download-*"))
+
+
 def test_variants_of_one_source_share_its_arrays(home: Home, spec_of: Any) -> None:
     specs = [spec_of("retrieved", source__filter__tau=tau) for tau in (-1, 0.1)]
     planned = plan(specs, home, {}, QUIET)
