@@ -64,6 +64,6 @@ def _release(held: list[str], study: StudyFolder) -> tuple[list[str], str]:
     try:
         release(held)
     except BenchError as error:  # It may have released some: the queue says which.
-        why = str(error)
+        why = error.what
     queued = queue()
     return [job for job in held if job in queued and queued[job].held], why

@@ -46,7 +46,7 @@ def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # no
     if run_ids or (revived and revived.released and wait):
         specs = [read_spec(home, run_id) for run_id in run_ids]
         launch_study(specs, submitted.runs, folder, launch, wait=wait)
-    elif not (revived and (revived.released or revived.cancelled)):
+    elif not (revived and (revived.released or revived.refused or revived.cancelled)):
         click.echo("no run failed" if failed else "nothing is missing: every run is done or queued")
     if revived:
         _require_release(revived)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -143,6 +144,28 @@ def test_jobs_that_can_never_start_are_submitted_anew_once(lab: Lab, node: str) 
     until(lambda: lab.states("pair") == ["done", "done"])
     for row in lab.rows("pair"):
         assert lab.log(row["run_id"]).count("===") == 1
+
+
+def test_a_job_that_may_not_be_released_stays_held_and_that_is_said(
+    lab: Lab, node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # scontrol as another user: Slurm refuses, as it does for what an administrator holds.
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    real = shutil.which("scontrol")
+    scontrol.write_text(f'#!/bin/sh\nexec setpriv --reuid=nobody --clear-groups {real} "$@"\n')
+    scontrol.chmod(0o755)
+    with drained(node):
+        assert lab.sweep(study_of_one(lab)).code == 0
+        [job] = submitted(lab, "one")["run"]
+        ask("scontrol", "hold", job)
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
+            refused = lab.call("retry", "one")
+        assert refused.code == 1
+        assert f"Slurm still holds 1 job, {job} first" in refused.err
+        assert "Invalid user id; ask the site's administrators" in refused.err
+        assert submitted(lab, "one")["run"] == [job]
 
 
 def test_held_jobs_are_cancelled_with_their_study(lab: Lab, node: str) -> None:
