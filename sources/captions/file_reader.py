@@ -2,7 +2,10 @@
 
 import csv
 import json
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from bench.core.errors import RequestError, unknown_name
 from bench.core.task import Task
 from bench.plugins.captions import Caption
 from sources.captions.check import form_fault
+from sources.captions.columns import check_columns, known_columns, separator_of
 
 MAX_BYTES = 2**31
 """Bytes of a file, unpacked."""
@@ -22,6 +26,8 @@ MAX_LINE = 100_000
 
 KIND = "own"
 
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+
 _Row = dict[str, Any]
 
 
@@ -29,27 +35,35 @@ def read_captions(path: Path, task: Task) -> list[Caption]:
     """Return the captions of a file.
 
     Args:
-        path: A ``.csv`` or ``.jsonl`` file in UTF-8, or a ``.parquet`` file, with the columns
-            ``caption`` and ``class`` (a class name) or ``label`` (its index). Others are ignored.
+        path: A ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file in UTF-8, or in UTF-16 with its
+            mark, or a ``.parquet`` file, with the columns ``caption`` and ``class`` (a class name)
+            or ``label`` (its index). Others are ignored. Fields are separated by commas,
+            semicolons, tabs or bars.
         task: The task whose classes the captions are about.
 
     Raises:
         RequestError: If it cannot be read, is too large or empty, or a line is not as it must be.
     """
-    if path.suffix not in _READERS:
-        raise RequestError(f"{path} is not a caption file", f"give {', '.join(_READERS)}")
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        packed = path.suffix.lower() in _PACKED
+        fix = "unpack it" if packed else f"give {', '.join(_READERS)}"
+        raise RequestError(f"{path} is not a caption file", fix)
     captions = []
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RequestError(f"{path} is larger than {MAX_BYTES >> 30} GiB", "split it")
-        for line, row in _READERS[path.suffix](path):
+        for line, row in read(path):
             captions.append(_caption(row, task, f"{path} line {line}"))
             if len(captions) > MAX_ROWS:
                 raise RequestError(f"{path} has more than {MAX_ROWS:,} captions", "split it")
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise RequestError(f"{path} line {len(captions) + 1} or later is not UTF-8") from error
+        raise RequestError(
+            f"{path} line {len(captions) + 1} or later is not UTF-8",
+            "convert it; if it is Latin-1: iconv -f latin1 -t utf-8 FILE > NEW",
+        ) from error
     if not captions:
         raise RequestError(f"{path} has no captions", "give it a line for each")
     return captions
@@ -80,23 +94,61 @@ def _label(row: _Row, task: Task, where: str) -> int:
             f"{where}: label {label} is none of the task's",
             f"labels go from 0 to {len(task.class_names) - 1}",
         )
-    raise RequestError(f"{where} has neither a class nor a label", "every line needs one of them")
+    given = [f"{key} {value!r:.50}" for key, value in (("class", name), ("label", label)) if value]
+    raise RequestError(
+        f"{where} has neither a class nor a label" + (f", but {', '.join(given)}" if given else ""),
+        "every line needs one of them: a class's name, or its index as a whole number",
+    )
 
 
 def _csv(path: Path) -> Iterator[tuple[int, _Row]]:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(_bounded(stream, path), strict=True)
+    with path.open(encoding=_encoding(path), newline="") as stream:
+        lines = _bounded(stream, path)
+        header = next(lines, "")
+        if not header.strip():
+            raise RequestError(f"{path} has no captions", "its first line names the columns")
+        if header.lstrip().startswith("{"):
+            raise RequestError(f"{path} is not CSV but JSON Lines", "name it .jsonl")
+        line = 1
         try:
-            for row in reader:
-                yield reader.line_num, row
+            with _naming(path):
+                mark = separator_of(header)
+            reader = csv.reader(chain([header], lines), delimiter=mark, strict=True)
+            names = next(reader)
+            with _naming(path):
+                columns = check_columns(names)
+            for fields in reader:
+                line = reader.line_num
+                if len(fields) > len(names):
+                    raise RequestError(
+                        f"{path} line {line} has {len(fields)} fields, its header {len(names)}",
+                        f"put quotes around a caption that holds {mark!r}",
+                    )
+                if fields:
+                    row = zip(names, fields, strict=False)  # The last ones may lack.
+                    yield line, {columns.get(name, name): text for name, text in row}
         except csv.Error as error:
-            raise RequestError(
-                f"{path} is not CSV after line {reader.line_num}: {error}"
-            ) from error
+            raise RequestError(f"{path} is not CSV after line {line}: {error}") from error
+
+
+def _encoding(path: Path) -> str:
+    """Return UTF-16 for a file that begins with its byte order mark, else UTF-8."""
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    return "utf-16" if start in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
+
+
+@contextmanager
+def _naming(where: object) -> Iterator[None]:
+    """Say of a wrong request in which file, or where in it, it is."""
+    try:
+        yield
+    except RequestError as error:
+        raise RequestError(f"{where}: {error.what}", error.fix) from error
 
 
 def _jsonl(path: Path) -> Iterator[tuple[int, _Row]]:
-    with path.open(encoding="utf-8-sig") as stream:
+    with path.open(encoding=_encoding(path)) as stream:
         for line, text in enumerate(_bounded(stream, path), 1):
             if not text.strip():
                 continue
@@ -106,7 +158,13 @@ def _jsonl(path: Path) -> Iterator[tuple[int, _Row]]:
                 raise RequestError(f"{path} line {line} is not JSON") from error
             if not isinstance(row, dict):
                 raise RequestError(f"{path} line {line} is not a JSON object")
-            yield line, row
+            yield line, _renamed(row, f"{path} line {line}")
+
+
+def _renamed(row: _Row, where: str) -> _Row:
+    with _naming(where):
+        columns = known_columns(list(row))
+    return {columns.get(name, name): value for name, value in row.items()}
 
 
 def _bounded(stream: Any, path: Path) -> Iterator[str]:  # noqa: ANN401 (an open text file)
@@ -121,22 +179,25 @@ def _bounded(stream: Any, path: Path) -> Iterator[str]:  # noqa: ANN401 (an open
 def _parquet(path: Path) -> Iterator[tuple[int, _Row]]:
     try:
         with pq.ParquetFile(path) as file:
-            wanted = [name for name in ("caption", "class", "label") if name in file.schema.names]
+            with _naming(path):
+                columns = check_columns(file.schema_arrow.names)
             groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
             if sum(group.total_byte_size for group in groups) > MAX_BYTES:
                 raise RequestError(f"{path} unpacks to more than {MAX_BYTES >> 30} GiB", "split it")
             line = 0
             # Few at once: a small file may name one huge text a million times.
-            for batch in file.iter_batches(batch_size=256, columns=wanted):
+            for batch in file.iter_batches(batch_size=256, columns=list(columns)):
                 for row in batch.to_pylist():
                     line += 1
-                    yield line, row
+                    yield line, {columns[name]: value for name, value in row.items()}
     except ArrowException as error:
         raise RequestError(f"{path} is not Parquet: {error}") from error
 
 
 _READERS: dict[str, Callable[[Path], Iterator[tuple[int, _Row]]]] = {
     ".csv": _csv,
+    ".tsv": _csv,
     ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
     ".parquet": _parquet,
 }

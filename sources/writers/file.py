@@ -23,7 +23,7 @@ class FromFile:
         """Which file."""
 
         path: str
-        """A .csv, .jsonl or .parquet file with the columns caption, and class or label."""
+        """A CSV, JSON Lines or Parquet file with the columns caption, and class or label."""
 
     def __init__(self, options: Options) -> None:
         self._path = Path(options.path)

@@ -51,6 +51,12 @@ def as_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+def parquet(**columns: object) -> bytes:
+    stream = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(stream)
+    return stream.getvalue()
+
+
 Write = Callable[[Path, list[dict[str, Any]]], Path]
 
 
@@ -63,6 +69,29 @@ def test_each_format_holds_the_same_captions(tmp_path: Path, write: Write) -> No
     ]
     by_label = [{"label": caption.label, "caption": caption.text} for caption in found]
     assert read_captions(write(tmp_path / "labels", by_label), SHAPES) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"Caption;Class\na star, in chalk;star\n"),
+        ("a.tsv", b"class\tcaption\tother\r\nstar\ta star, in chalk\tx\r\n"),
+        ("a.CSV", b" CLASS | caption\nstar|a star, in chalk\n"),
+        ("a.csv", 'label,caption\n2,"a star,\n in chalk"\n'.encode("utf-16")),
+        ("a.csv", b'\xef\xbb\xbfcaption,class\r\r"a star, in chalk",star\r'),
+        ("a.ndjson", b'{"CAPTION": "a star, in chalk", "Label": 2}'),
+        (
+            "a.parquet",
+            parquet(Caption=pl.Series(["a star, in chalk"], dtype=pl.Categorical), LABEL=[2]),
+        ),
+    ],
+)  # fmt: skip
+def test_columns_are_found_whatever_their_capitals_and_separator(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (caption,) = read_captions(tmp_path / name, SHAPES)
+    assert (caption.label, caption.text) == (2, "a star, in chalk")
 
 
 def by_file(home: Home, path: Path, size: int = 10, blocks: int = 1) -> list[Stage]:
@@ -118,20 +147,25 @@ def test_another_file_is_another_stage(home: Home, tmp_path: Path) -> None:
 GOOD = '{"class": "star", "caption": "a star"}\n'
 
 
-def parquet(**columns: object) -> bytes:
-    stream = io.BytesIO()
-    pl.DataFrame(columns).write_parquet(stream)
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("a.txt", "star", r"is not a caption file; give .csv, .jsonl, .parquet"),
+        ("a.txt", "star", r"is not a caption file; give .csv, .tsv, .jsonl, .ndjson, .parquet"),
+        ("a.csv.gz", b"\x1f\x8b", r"a.csv.gz is not a caption file; unpack it"),
         ("a.csv", "", "has no captions"),
         ("a.csv", "class,caption\n", "has no captions"),
-        ("a.csv", "class,text\nstar,a star\n", "line 2 has no caption"),
-        ("a.csv", "klass,caption\nstar,a star\n", "line 2 has neither a class nor a label"),
+        ("a.csv", "class,text\nstar,a star\n", "columns 'class', 'text'; name two of them caption"),
+        ("a.csv", "class, text\n", "a.csv: it has the columns 'class', ' text'; name two"),
+        ("a.csv", "sep=;\nclass;caption\n", "it has the columns 'sep=;'"),
+        ("a.csv", "Class,caption,class\nstar,a,b\n", "a.csv: there are 2 columns 'class'"),
+        ("a.csv", "class,caption\nstar,a star, in chalk\n", "has 3 fields, its header 2; put"),
+        ("a.csv", "class,caption\nstar\n", "line 2 has no caption"),
+        ("a.csv", GOOD, "is not CSV but JSON Lines; name it .jsonl"),
+        ("a.csv", b"class,caption\nstar,a st\xe4r\n", "not UTF-8; .* Latin-1: iconv"),
+        ("a.csv", "label,caption\n2.0,a star\n", "neither a class nor a label, but label '2.0'"),
+        ("a.jsonl", '{"Caption": "a", "caption": "b"}', "line 1: there are 2 columns 'caption'"),
+        ("a.parquet", parquet(text=["star"], label=[2]), "it has the columns 'text', 'label'"),
+        ("a.csv", "klass,caption\nstar,a star\n", "it has the columns 'klass', 'caption'"),
         ("a.csv", "class,caption\nstar,star\nstarr,star\n", "line 3: 'starr'; did you mean star"),
         ("a.csv", "label,caption\n3,a star\n", "line 2: label 3 is none of the task's; .* 0 to 2"),
         ("a.csv", "label,caption\n-1,a star\n", "line 2 has neither a class nor a label"),
