@@ -3,6 +3,7 @@
 columns: {url: link, caption: alt, nsfw: rating}    # nsfw and punsafe may be left out
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ USUAL_NAMES = {
     "punsafe": ("punsafe",),
 }
 """In lower case: LAION's URL, TEXT, NSFW and punsafe, and Re-LAION's lower-case names."""
+
+_TEXTS = (pl.String, pl.Categorical, pl.Enum, pl.Binary)
+"""Types of texts: plain, as a dictionary, and as bytes of UTF-8."""
 
 
 class Columns(Config, frozen=True, kw_only=True):
@@ -58,7 +62,7 @@ def columns_of(schema: Mapping[str, Any], declared: Columns | None) -> Columns:
     """
     columns = declared or _usual_columns(list(schema))
     for name in (columns.url, columns.caption):
-        _require_type(schema, name, "text", pl.String)
+        _require_type(schema, name, "text", *_TEXTS)
     if columns.nsfw is not None:
         # A number or a truth value would read as a flag that is never set.
         texts = (pl.String, pl.Categorical, pl.Enum, pl.Null)
@@ -67,6 +71,45 @@ def columns_of(schema: Mapping[str, Any], declared: Columns | None) -> Columns:
         floats = (pl.Float32, pl.Float64, pl.Null)
         _require_type(schema, columns.punsafe, "a probability", *floats)
     return columns
+
+
+def as_text(name: str) -> pl.Expr:
+    """Return the expression for a column of texts, whatever its type."""
+    return pl.col(name).cast(pl.String)
+
+
+def choice_note(schema: Mapping[str, Any]) -> str:
+    """Return the line that says what is read where several columns may be meant; else nothing.
+
+    LAION-COCO has TEXT and top_caption. A column may be meant if it holds texts, and one of the
+    usual names is a word of its own.
+
+    Args:
+        schema: Column names to polars types of a file without declared columns.
+
+    Raises:
+        InvalidFileError: If the file has no such columns.
+    """
+    columns = columns_of(schema, None)
+    chosen = {"url": columns.url, "caption": columns.caption}
+    read = set(chosen.values())
+    texts = [name for name, kind in schema.items() if isinstance(kind, _TEXTS) and name not in read]
+    doubts = {
+        name: [other for other in texts if set(USUAL_NAMES[column]) & set(_words(other))]
+        for column, name in chosen.items()
+    }
+    said = [f"{name!r}, not {', '.join(map(repr, also))}" for name, also in doubts.items() if also]
+    if not said:
+        return ""
+    return (
+        f"of the pool's columns these are read: {'; '.join(said)} "
+        f"(to choose, write a pool.yaml beside the files: columns: {{url: {columns.url}, "
+        f"caption: {columns.caption}}})"
+    )
+
+
+def _words(name: str) -> list[str]:
+    return re.split(r"[\W_]+", name.lower())
 
 
 def _require_type(
@@ -86,5 +129,7 @@ def _usual_columns(names: list[str]) -> Columns:
     }
     url, caption = columns["url"], columns["caption"]
     if url is None or caption is None:
-        raise InvalidFileError(f"it has no columns URL and TEXT, but {', '.join(names)[:200]}")
+        raise InvalidFileError(
+            f"it has no columns URL and TEXT (or caption), but {', '.join(names)[:200]}"
+        )
     return Columns(url=url, caption=caption, nsfw=columns["nsfw"], punsafe=columns["punsafe"])

@@ -1,6 +1,6 @@
 """Find the pairs of one Parquet file whose caption names a class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +10,10 @@ import pyarrow
 import pyarrow.parquet
 from polars.exceptions import PanicException
 
-from sources.pool.columns import Columns, InvalidFileError, columns_of
+from sources.pool.columns import Columns, InvalidFileError, as_text, columns_of
 from sources.pool.flags import FLAGS, flag_columns, require_probabilities
 from sources.pool.matcher import MAX_CAPTION, CaptionMatcher
+from sources.pool.not_parquet import not_parquet
 
 CHUNK_ROWS = 2**20
 """Rows read at once, or a row group where that is more; this bounds the memory."""
@@ -59,14 +60,26 @@ def match_file(path: Path, declared: Columns | None, matcher: CaptionMatcher) ->
         InvalidFileError: If it is not a Parquet file, damaged, empty, has other columns, or a
             punsafe that is no probability.
     """
+    columns = columns_of(schema_of(path), declared)
     with _reading():
-        schema = pl.read_parquet_schema(path)
         chunks = list(_chunks(path))
-    columns = columns_of(schema, declared)
     if not chunks:
         raise InvalidFileError("it has no rows")
     pairs = [_match(path, start, count, columns, matcher) for start, count in chunks]
     return Matches(sum(count for _, count in chunks), columns.has_flag, pl.concat(pairs))
+
+
+def schema_of(path: Path) -> Mapping[str, pl.DataType]:
+    """Return the column names of a file, to their polars types.
+
+    Raises:
+        InvalidFileError: If it is not a Parquet file.
+    """
+    try:
+        with _reading():
+            return pl.read_parquet_schema(path)
+    except InvalidFileError as error:
+        raise InvalidFileError(not_parquet(path) or str(error)) from error
 
 
 @contextmanager
@@ -100,12 +113,12 @@ def _match(
 ) -> pl.DataFrame:
     chunk = pl.scan_parquet(path).slice(start, count)
     with _reading():
-        captions = chunk.select(columns.caption).collect().to_series()
+        captions = chunk.select(as_text(columns.caption)).collect().to_series()
     matches = matcher.find(captions).rename({"length": "score"})
     if matches.is_empty():
         return pl.DataFrame(schema=SCHEMA)
     with _reading():
-        others = chunk.select(pl.col(columns.url).alias("url"), *flag_columns(columns)).collect()
+        others = chunk.select(as_text(columns.url).alias("url"), *flag_columns(columns)).collect()
     require_probabilities(others["punsafe"])
     rows = matches["row"]
     matched = captions.gather(rows).str.head(MAX_CAPTION).alias("caption")

@@ -22,6 +22,7 @@ from bench.core.yaml_files import read_yaml
 from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
 from bench.miniworld.server import MiniWeb
 from sources.pool.columns import Columns, PoolDeclaration
+from sources.pool.not_parquet import no_pool
 from sources.pool.remote import RemoteFile, list_files, local_copy
 
 DECLARATION = "pool.yaml"
@@ -66,11 +67,15 @@ class Pool:
             return cls(name, home.data / WORLD)
         if "://" in name:
             return RemotePool.at(name)
-        for folder in (home.root / "pools" / name, Path(name)):
+        places = (home.root / "pools" / name, Path(name))
+        for folder in places:
             if any(folder.glob("*.parquet")):
                 pool = cls(name, folder)
                 pool.columns  # noqa: B018 (a wrong declaration is found before any work)
                 return pool
+        for place in places:
+            if place.exists():
+                raise no_pool(name, place)
         raise MissingError(
             f"there is no pool {name!r}",
             f"put its Parquet files into {home.root / 'pools' / name} (Re-LAION "

@@ -13,15 +13,15 @@ import polars as pl
 
 from bench.core.errors import BenchError
 from bench.core.json_values import Json
-from bench.core.progress import printable
+from bench.core.progress import Progress, printable
 from bench.core.stage_names import SCAN
 from bench.core.task import Task
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
 from sources.pool.ambiguous import Ambiguous, resolve
-from sources.pool.columns import InvalidFileError
+from sources.pool.columns import InvalidFileError, choice_note
 from sources.pool.flags import MAX_PUNSAFE, say_unflagged
-from sources.pool.match_file import Matches, match_file
+from sources.pool.match_file import Matches, match_file, schema_of
 from sources.pool.matcher import MAX_CAPTION, CaptionMatcher, Matcher
 from sources.pool.pool import Pool
 
@@ -75,12 +75,28 @@ def scan(
         rows.write_parquet(folder / "candidates.parquet")
         pl.DataFrame([{**counts, "problem": problem}]).write_parquet(folder / "counts.parquet")
 
+    _say_choice(pool, files[0], context.progress)
     stage.run(len(files), make, summarise=_total_counts)
     counts = stage.info()
     for problem in counts["incomplete"]:
         context.progress.say(f"left out of the scan: {problem}")
     say_unflagged(counts, counts["rows"], context.progress)
     return stage
+
+
+def _say_choice(pool: Pool, file: str, progress: Progress) -> None:
+    """Say which columns are read where a file has several that may be meant.
+
+    A remote file is not fetched for it.
+    """
+    if pool.columns is not None or not Path(file).is_file():
+        return
+    try:
+        note = choice_note(schema_of(Path(file)))
+    except InvalidFileError:
+        return  # The scan names the file.
+    if note:
+        progress.say(printable(note))
 
 
 def _matched(pool: Pool, file: str, folder: Path, matcher: CaptionMatcher) -> tuple[Matches, str]:

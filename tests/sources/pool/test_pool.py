@@ -1,16 +1,25 @@
 """Pools: their columns and declarations, damaged files, and pools behind a URL."""
 
+import gzip
 import math
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from bench.core.errors import BenchError, RequestError
+from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import Query
 from bench.tasks import FolderTask
@@ -233,3 +242,125 @@ def test_a_remote_file_that_arrives_short_is_fetched_again(home: Home) -> None:
     listed = RemoteFile(f"file://{path}", path.name, path.stat().st_size + 1, "")
     with pytest.raises(BenchError, match=r"arrived with .* bytes"):
         scan_pool(home, RemotePool("file://pool", Path("pool"), (listed,), None))
+
+
+@pytest.mark.parametrize("column", ["URL", "TEXT"])
+@pytest.mark.parametrize(
+    "kind",
+    [pa.dictionary(pa.int32(), pa.string()), pa.large_string(), pa.string_view(), pa.binary(),
+     pa.dictionary(pa.int8(), pa.binary())],
+)  # fmt: skip
+def test_texts_of_every_type_are_read(home: Home, column: str, kind: pa.DataType) -> None:
+    table = pl.DataFrame(PAIRS).to_arrow()
+    at = table.column_names.index(column)
+    values = pa.array(PAIRS[column])
+    coded = values.dictionary_encode() if pa.types.is_dictionary(kind) else values
+    (home.root / "pool").mkdir(parents=True)
+    pq.write_table(table.set_column(at, column, coded.cast(kind)), home.root / "pool/0.parquet")
+    stage = scan_pool(home, Pool.find(str(home.root / "pool"), home))
+    assert classes(stage) == {"http://a/1": "rose", "http://a/2": "lily"}
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ([None, None], "its column 'TEXT' is Null, not text"),
+        ([["a rose"], ["a lily"]], r"its column 'TEXT' is List\(String\), not text"),
+        ([b"a rose \xff", b"a lily"], r'invalid utf8 .*"TEXT"'),
+    ],
+)
+def test_what_is_no_text_is_named_with_its_file(
+    home: Home, values: list[Any], complaint: str
+) -> None:
+    folder = write_tables(home.root / "pool", {**PAIRS, "TEXT": values})
+    (problem,) = scan_pool(home, Pool("some", folder)).info()["incomplete"]
+    assert re.search(f"^0.parquet: .*{complaint}", problem)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "it is empty"),
+        (b"\n<!DOCTYPE html><html>" + b" " * 99, "it is a web page"),
+        (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "it is a pointer of Git LFS"),
+        (b"\x1f\x8b" + b"\0" * 99, "it is a gzip file"),
+        (b"PARE" + b"\0" * 99 + b"PARE", "it is encrypted"),
+    ],
+)
+def test_a_file_that_is_no_parquet_is_told_apart(home: Home, content: bytes, what: str) -> None:
+    folder = write_tables(home.root / "pool", PAIRS)
+    (folder / "1.parquet").write_bytes(content)
+    (problem,) = scan_pool(home, Pool("some", folder)).info()["incomplete"]
+    assert problem.startswith(f"1.parquet: {what}")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"caption": ["x", "y"]}, "'TEXT', not 'caption'"),
+        ({"top_caption": ["x", "y"], "image_url": ["x", "y"]},
+         "'URL', not 'image_url'; 'TEXT', not 'top_caption'"),
+        ({"url": ["x", "y"]}, "'URL', not 'url'"),
+        ({"text_length": [1, 2], "texture": ["x", "y"]}, ""),
+    ],
+)  # fmt: skip
+def test_the_choice_among_several_columns_is_said_before_the_scan(
+    bench: Bench, tmp_path: Path, more: dict[str, Any], said: str
+) -> None:
+    folder = write_tables(tmp_path / "pool", {**PAIRS, **more})
+    words = ("match", "--preset", "mini", "--task", "flowers", "--count", "--pool", str(folder))
+    note = f"of the pool's columns these are read: {said} (to choose, write a pool.yaml"
+    assert (note in bench(*words).err) if said else ("these are read" not in bench(*words).err)
+    (folder / "pool.yaml").write_text("columns: {url: URL, caption: TEXT}")
+    assert "these are read" not in bench(*words).err
+
+
+def test_a_folder_without_parquet_files_says_what_it_holds(home: Home, tmp_path: Path) -> None:
+    folder = home.root / "pools" / "mine"
+    folder.mkdir(parents=True)
+    with pytest.raises(MissingError, match=f"{folder} is empty; put the pool's Parquet files into"):
+        Pool.find("mine", home)
+    (folder / "a.tar").touch()
+    with pytest.raises(MissingError, match=r"no Parquet files, but 1 \.tar; .*--source folder"):
+        Pool.find("mine", home)
+    (folder / "a.txt").touch()
+    (folder / "b.csv.gz").touch()
+    (folder / "c.CSV.GZ").touch()
+    with pytest.raises(MissingError, match=r"but 2 \.csv\.gz, 1 \.tar, 1 \.txt; convert each"):
+        Pool.find("mine", home)
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "a.parquet.gz").touch()
+    with pytest.raises(MissingError, match=r"but 1 \.parquet\.gz; unpack them"):
+        Pool.find(str(tmp_path / "packed"), home)
+    file = write_tables(tmp_path, PAIRS) / "0.parquet"
+    with pytest.raises(MissingError, match=r"is the file .*; give the folder it is in"):
+        Pool.find(str(file), home)
+
+
+def as_gzip(frame: pl.DataFrame, path: Path) -> None:
+    path.write_bytes(gzip.compress(frame.write_csv().encode()))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.csv", pl.DataFrame.write_csv),
+        ("a.b.csv.gz", as_gzip),
+        ("a.tsv", lambda frame, path: frame.write_csv(path, separator="\t")),
+        ("a.jsonl", pl.DataFrame.write_ndjson),
+        ("a.json", pl.DataFrame.write_json),
+        ("a.feather", pl.DataFrame.write_ipc),
+    ],
+)
+def test_the_line_that_converts_a_file_works(
+    home: Home, tmp_path: Path, name: str, write: Callable[[pl.DataFrame, Path], object]
+) -> None:
+    folder = tmp_path / "it's a pool"
+    folder.mkdir()
+    write(pl.DataFrame(PAIRS), folder / name)
+    with pytest.raises(MissingError) as caught:
+        Pool.find(str(folder), home)
+    command = caught.value.fix.removeprefix("convert each: python ")
+    subprocess.run([sys.executable, *shlex.split(command)], check=True)
+    assert len(classes(scan_pool(home, Pool.find(str(folder), home)))) == 2
