@@ -1,10 +1,9 @@
 """Images of your own: a tree of class folders, or a folder of webdataset tars.
 
-In a tree, ``CLASS/IMAGE``; in tars, each image has a ``.cls`` member (class index) or a ``.json``
-member with ``class_name``. Class names are matched with the task's by name, never by position.
+In a tree, ``CLASS/IMAGE``; in tars, each image has a ``.cls`` or a ``.json`` member with its label
+(`bench.storage.labelled_tars`). Class names are matched with the task's by name.
 """
 
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -19,12 +18,14 @@ from bench.core.json_values import Json
 from bench.core.missing import MissingError, together
 from bench.core.paths import Home
 from bench.core.task import Task
+from bench.core.walk import walk
 from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat, decode
 from bench.storage.image_set import ImageSet
+from bench.storage.labelled_tars import PACKED_TARS, labelled_images
 from bench.storage.packing import EncodedImage, pack_images
-from bench.storage.tar_shards import corrupt, members, read_bytes
+from bench.storage.tar_shards import read_bytes
 from bench.tasks import class_folders
 from sources.screening.audit import write_copies
 from sources.screening.dedup import COPY_DISTANCE, drop_duplicates
@@ -32,8 +33,6 @@ from sources.screening.embed import embed
 from sources.screening.filter import domain_scored
 from sources.screening.phash import HASH_BITS, pixel_hash
 from sources.screening.rules import NoFilter
-
-_MAX_LABEL_BYTES = 1_000_000
 
 
 @sources.register("folder")
@@ -133,6 +132,11 @@ class _Item(msgspec.Struct, frozen=True):
 
 
 def _labelled_files(root: Path, task: Task) -> list[_Item]:
+    if (root / "train").is_dir() and "train" not in task.class_names:
+        raise RequestError(
+            f"{root} has split folders, not class folders",
+            f"give --set source.path={root / 'train'}",
+        )
     items = [_Item(file, _label(name, task)) for name, file in class_folders(root)]
     if not items:
         raise RequestError(
@@ -142,48 +146,17 @@ def _labelled_files(root: Path, task: Task) -> list[_Item]:
 
 
 def _labelled_tars(root: Path, task: Task) -> list[_Item]:
+    if packed := walk(root, PACKED_TARS).files:
+        raise RequestError(f"{packed[0][1]} is compressed", "unpack it, so that it is a plain .tar")
     items = []
-    for path in sorted(root.glob("*.tar")):
-        labels = _tar_labels(path, task)
-        for key, offset, size in members(path):
-            if key not in labels:
-                raise RequestError(
-                    f"{path}: the image {key} has no label", "add a .cls or .json member"
-                )
-            items.append(_Item(path, labels[key], offset, size))
-    return items
-
-
-def _tar_labels(path: Path, task: Task) -> dict[str, int]:
-    labels = {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                stem, _, kind = member.name.rpartition(".")
-                stream = tar.extractfile(member) if kind in ("cls", "json") else None
-                if stream is None or member.size > _MAX_LABEL_BYTES:
-                    continue
-                name = _class_name(stream.read(), kind, f"{path}: {member.name}", task)
-                if name is not None:
-                    labels[stem] = _label(name, task)
-    except (tarfile.TarError, OSError) as error:
-        raise corrupt(path, str(error)) from error
-    return labels
-
-
-def _class_name(content: bytes, kind: str, where: str, task: Task) -> str | None:
-    try:
-        if kind == "cls":
-            return dict(enumerate(task.class_names))[int(content)]
-        name = msgspec.json.decode(content, type=dict[str, object]).get("class_name")
-    except KeyError as error:
+    tars = sorted(root.glob("*.tar"))
+    for path in tars:
+        items += [_Item(path, *image) for image in labelled_images(path, task)]
+    if tars and not items:
         raise RequestError(
-            f"{where}: there is no class {error}",
-            f"classes count from 0 to {len(task.class_names) - 1}",
-        ) from error
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise RequestError(f"{where} is not a label: {error}") from error
-    return None if name is None else str(name)
+            f"the tars in {root} hold no images", "put KEY.png and KEY.cls into them"
+        )
+    return items
 
 
 def _label(name: str, task: Task) -> int:

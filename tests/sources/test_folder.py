@@ -1,6 +1,8 @@
 """Images of a user's own: folders, tars, labels, copies and what cannot be read."""
 
+import gzip
 import io
+import subprocess
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -79,17 +81,91 @@ def test_tars_have_either_kind_of_label(home: Home, tmp_path: Path, collect: Col
 
 
 @pytest.mark.parametrize(
+    "members",
+    [
+        {"0.left.png": png(1), "0.right.png": png(2), "0.cls": b"2\n"},
+        {"a.b/0.png": png(1), "a.b/0.cls": b"2", "c/0.png": png(2), "c/0.cls": b" blue "},
+        {"0.PNG": png(1), "0.CLS": b"2", "1.png": png(2), "1.cls.txt": b"2"},
+        {"0.png": png(1), "0.json": b'{"label": 2}',
+         "1.png": png(2), "1.json": b'{"class": "blue"}'},
+        {"0.png": png(1), "0.cls": b"2", "0.json": b'{"class_name": "blue", "label": 2}',
+         "1.png": png(2), "1.json": b'{"label": "blue"}', "1.txt": b"red"},
+        {"./0.png": png(1), "./0.cls": b"2", "._0.png": b"", "/1.png": png(2), "/1.cls": b"2"},
+        {"x" * 120 + "\u00e9/0.png": png(1), "x" * 120 + "\u00e9/0.cls": b"2",
+         "../0.cls": b"2", "../0.png": png(2)},
+    ],
+)  # fmt: skip
+def test_labels_are_found_by_webdataset_s_keys(
+    home: Home, tmp_path: Path, collect: Collect, members: dict[str, bytes]
+) -> None:
+    write_tar(tmp_path / "0.tar", members)
+    images = collect(tmp_path).index().iter_rows(named=True)
+    found = [(row["class_name"], np.asarray(image_of(home, row)).tobytes()) for row in images]
+    assert sorted(found) == sorted(("blue", np.asarray(texture(seed)).tobytes()) for seed in (1, 2))
+
+
+def test_links_in_a_tar_are_the_files_they_lead_to(tmp_path: Path, collect: Collect) -> None:
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        for name, content in {"b/0.png": png(1), "b/0.cls": b"2", "c/1.png": png(2)}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        for name, kind, target in [("c/1.cls", tarfile.LNKTYPE, "b/0.cls"),
+                                   ("d/2.png", tarfile.SYMTYPE, "../c/1.png"),
+                                   ("d/2.cls", tarfile.SYMTYPE, "../b/./0.cls")]:  # fmt: skip
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, target
+            tar.addfile(link)
+    assert collect(tmp_path).manifest.stage_counts["matched"] == 3
+    with tarfile.open(tmp_path / "0.tar", "a") as tar:
+        link = tarfile.TarInfo("e/3.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/data/3.png"
+        tar.addfile(link)
+    with pytest.raises(RequestError, match=r"the link e/3\.png leads to no file .*--dereference"):
+        collect(tmp_path)
+
+
+def test_sparse_and_compressed_tars_are_refused(tmp_path: Path, collect: Collect) -> None:
+    (tmp_path / "0.png").write_bytes(png(1) + bytes(2**20))
+    with (tmp_path / "0.png").open("r+b") as stream:
+        stream.truncate(len(png(1)))
+        stream.truncate(2**22)
+    tar = ["tar", "-C", str(tmp_path), "-cSf", str(tmp_path / "0.tar"), "0.png"]
+    subprocess.run(tar, check=True)
+    with pytest.raises(RequestError, match=r"0\.png is sparse; pack it without --sparse"):
+        collect(tmp_path)
+    (tmp_path / "0.tar").write_bytes(gzip.compress((tmp_path / "0.tar").read_bytes()))
+    with pytest.raises(RequestError, match=r"0\.tar is compressed; unpack it"):
+        collect(tmp_path)
+    (tmp_path / "0.tar").rename(tmp_path / "0.TAR.gz")
+    with pytest.raises(RequestError, match=r"0\.TAR\.gz is compressed; unpack it"):
+        collect(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("members", "why"),
     [
-        ({"a.png": b""}, "the image a has no label"),
+        ({"a.png": b""}, "the image a has no label, but only a.png; add a.cls"),
+        ({"a.png": b"", "a.txt": b"red"}, r"no label, but only a\.png, a\.txt; add a\.cls"),
         ({"a.png": b"", "a.cls": b"3"}, "there is no class 3; classes count from 0 to 2"),
         ({"a.png": b"", "a.cls": b"-1"}, "there is no class -1"),
-        ({"a.png": b"", "a.cls": b"red"}, "is not a label"),
+        ({"a.png": b"", "a.json": b'{"label": 3}'}, "a.json: label: there is no class 3"),
+        ({"a.png": b"", "a.cls": b"gren"}, "did you mean green"),
+        ({"a.png": b"", "a.cls": b"\xff"}, "is not a label"),
+        ({"a.png": b"", "a.cls": b"9" * 5000}, "class in .*0.tar: a.cls: '9999"),
         ({"a.png": b"", "a.json": b"{"}, "is not a label"),
+        ({"a.png": b"", "a.json": b"[2]"}, "is not a label"),
+        ({"a.png": b"", "a.json": b'{"label": [2]}'}, r"label is not a label: \[2\]"),
+        ({"a.png": b"", "a.json": b'{"label": true}'}, "label is not a label: True"),
         ({"a.png": b"", "a.json": b'{"class_name": "gren"}'}, "did you mean green"),
-        ({"a.png": b"", "a.json": b'{"label": 1}'}, "has no label"),
+        ({"a.png": b"", "a.json": b'{"caption": "red"}'}, "has no label"),
+        ({"a.png": b"", "a.json": b'{"class": "red", "label": 2}'}, "differ: class 'red', label 2"),
+        ({"a.png": b"", "a.json": b'{"label": 1}', "a.cls": b"2"},
+         "a.json says 'green', but a.cls says 'blue'"),
+        ({"a.png": b"", "a.seg.png": b"", "a.cls": b"2"}, "several images, a.png, a.seg.png; keep"),
+        ({"a.cls": b"2"}, "hold no images"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_label_in_a_tar_is_named(
     tmp_path: Path, collect: Collect, members: dict[str, bytes], why: str
 ) -> None:
@@ -112,6 +188,7 @@ def test_a_user_s_truncated_tar_is_never_to_be_deleted(tmp_path: Path, collect: 
         (["red/0.png", "gren/0.png"], "class of task colours 'gren'; did you mean green?"),
         (["red/0.png", "green/"], "class folder"),
         ([], "holds neither class folders nor tars"),
+        (["train/", "test/"], "has split folders, not class folders; give --set source.path="),
     ],
 )
 def test_folders_that_are_no_classes_are_a_wrong_request(
