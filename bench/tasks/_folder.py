@@ -6,6 +6,7 @@ with ``shifted: [NAME]`` further folders ``NAME/CLASS/IMAGE`` of test images of 
 """
 
 import hashlib
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from bench.core.paths import Home
 from bench.core.task import SPLITS, Queries, Split, Task
 from bench.core.yaml_files import read_yaml
 from bench.storage.image_codec import CODEC
+from bench.tasks._folder_layout import check_layout, too_few_classes, unrepresented
 from bench.tasks._image_files import read_image_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -54,21 +56,20 @@ class FolderTask(Task, frozen=True, kw_only=True):
             RequestError: If it has no classes, or a class or a split without images.
         """
         path = path.resolve()
+        check_layout(path)
         file = path / "task.yaml"
         values: Json = read_yaml(file) if file.is_file() else {}
         settings = parse_config(_Settings, values, str(file))
         splits, shifted = _splits(path), _shifted(path, settings.shifted)
         names = sorted({name for images in splits.values() for name, _ in images})
         if len(names) < 2:
-            raise RequestError(f"{path} has {len(names)} class folders", "a task needs two")
+            raise too_few_classes(path, names)
+        counts = Counter(name for images in splits.values() for name, _ in images)
         for split, images in splits.items():
             present = {name for name, _ in images}
             for name in names:
                 if name not in present:
-                    raise RequestError(
-                        f"class {name!r} has no images in split {split} of {path}",
-                        "add images, or remove the class from every split",
-                    )
+                    raise unrepresented(path, name, split, counts[name])
         for split, images in shifted.items():
             if unknown := sorted({name for name, _ in images} - set(names)):
                 raise RequestError(
