@@ -14,6 +14,7 @@ import click
 
 from bench import commands
 from bench.core.errors import BenchError, unknown_name
+from bench.core.names import check_utf8
 from bench.core.terminal import escaped, keep_bars_out_of_logs
 from bench.runtime import threads
 from bench.runtime.layout import foreign_packages
@@ -64,8 +65,14 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if foreign := foreign_packages():
             raise BenchError(foreign[0], "install this project in an environment of its own")
-        arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-        sys.exit(bench.main(arguments, prog_name="bench", standalone_mode=False) or 0)
+        sys.exit(
+            bench.main(
+                _checked(sys.argv[1:] if arguments is None else arguments),
+                prog_name="bench",
+                standalone_mode=False,
+            )
+            or 0
+        )
     except BenchError as error:
         _exit(str(error), error.exit_code)
     except click.UsageError as error:
@@ -79,6 +86,13 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, OSError) and error.errno in _NO_ACCESS and error.filename:
             _exit(f"no access to {error.filename}: {error.strerror}; choose another place", 2)
         raise
+
+
+def _checked(arguments: list[str]) -> list[str]:
+    """Return the command's words; the request for help where there are none."""
+    for argument in arguments:
+        check_utf8("the argument", argument)
+    return arguments or ["--help"]
 
 
 def _is_disk_full(error: Exception) -> bool:

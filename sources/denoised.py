@@ -21,7 +21,7 @@ from bench.core.stage_names import DENOISE, LOAD
 from bench.core.task import Task
 from bench.plugins import source_of, sources
 from bench.plugins.images import check_kept_alike
-from bench.plugins.optional import RetriesFailed, SupportsEstimate
+from bench.plugins.optional import HasNotes, RetriesFailed, SupportsEstimate
 from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet, read_image
@@ -103,6 +103,10 @@ class Denoised:
         found = together(parts)
         inner = {f"{options.of}.{key}": value for key, value in found["inner"].items()}
         return {**found["generator"], **found["filter"], **inner}
+
+    def notes(self, home: Home) -> list[str]:
+        """Return the notes of the source whose images are taken."""
+        return self.inner.notes(home) if isinstance(self.inner, HasNotes) else []
 
     def estimate(self, context: Context) -> Json:
         """Return images, forwards, hours and bytes, from the measured speed of a few batches.

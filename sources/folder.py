@@ -13,26 +13,28 @@ import polars as pl
 
 from bench.core.config import Config
 from bench.core.errors import RequestError, unknown_name
-from bench.core.files import fingerprint
+from bench.core.files import fingerprint, fingerprint_of, read_file
 from bench.core.json_values import Json
 from bench.core.missing import MissingError, together
 from bench.core.paths import Home
 from bench.core.task import Task
-from bench.core.walk import walk
+from bench.core.walk import Tree, walk
 from bench.plugins import sources
 from bench.plugins.source import Context
-from bench.storage.image_codec import ImageFormat, decode
+from bench.storage.class_folders import class_folders
+from bench.storage.image_codec import IMAGE_SUFFIXES, ImageFormat, decode
 from bench.storage.image_set import ImageSet
 from bench.storage.labelled_tars import PACKED_TARS, labelled_images
 from bench.storage.packing import EncodedImage, pack_images
 from bench.storage.tar_shards import read_bytes
-from bench.tasks import class_folders
 from sources.screening.audit import write_copies
 from sources.screening.dedup import COPY_DISTANCE, drop_duplicates
 from sources.screening.embed import embed
 from sources.screening.filter import domain_scored
 from sources.screening.phash import HASH_BITS, pixel_hash
 from sources.screening.rules import NoFilter
+
+_TAR = ".tar"
 
 
 @sources.register("folder")
@@ -59,10 +61,14 @@ class Folder:
         """Return the fingerprints of the folder and of the scoring weights."""
         return together(
             {
-                "folder": lambda: fingerprint(self._folder()),
+                "folder": lambda: fingerprint_of(_read_files(self._folder()).files),
                 "filter_model": lambda: fingerprint(home.find_weights(self.options.filter.model)),
             }
         )
+
+    def notes(self, home: Home) -> list[str]:
+        """Return the line that says which files are not read, if any."""
+        return [*filter(None, [_read_files(self._folder()).note])]
 
     def _folder(self) -> Path:
         path = Path(self.options.path)
@@ -75,18 +81,20 @@ class Folder:
 
     def collect(self, context: Context) -> ImageSet:
         """Return every readable image that is not a validation or test image."""
-        options, root, kept_as = self.options, Path(self.options.path), self.images
-        items = _labelled_tars(root, context.task) or _labelled_files(root, context.task)
-        config: Json = {"folder": fingerprint(root), "classes": context.task.class_names}
+        options, kept_as = self.options, self.images
+        tree = _read_files(self._folder())
+        items = _labelled_tars(tree, context.task) or _labelled_files(tree, context.task)
+        config: Json = {"folder": fingerprint_of(tree.files), "classes": context.task.class_names}
         config |= {"images": kept_as.recipe, "pixels": True}
         stage = context.stage("folder", config)
 
         def images(wanted: range) -> Iterator[EncodedImage]:
             for index in wanted:
                 item = items[index]
+                content = item.read()
                 try:
-                    whole = decode(item.read())
-                except (ValueError, OSError):
+                    whole = decode(content)
+                except ValueError:
                     continue
                 image = kept_as.fitted(whole)
                 content, suffix = kept_as.encoded(image), kept_as.suffix
@@ -127,39 +135,48 @@ class _Item(msgspec.Struct, frozen=True):
 
     def read(self) -> bytes:
         if self.size is None:
-            return self.path.read_bytes()
+            return read_file(self.path)
         return read_bytes(self.path, self.offset, self.size)
 
 
-def _labelled_files(root: Path, task: Task) -> list[_Item]:
-    if (root / "train").is_dir() and "train" not in task.class_names:
+def _read_files(root: Path) -> Tree:
+    """Return exactly the files that are read: tars, or images in class folders."""
+    tree = walk(root, (*IMAGE_SUFFIXES, _TAR))
+    tars = {name for name, _ in tree.files if name.lower().endswith(_TAR)}
+    if tars:
+        return tree.only(tars, "beside the tars")
+    return tree.only({name for name, _ in tree.files if "/" in name}, "outside class folders")
+
+
+def _labelled_files(tree: Tree, task: Task) -> list[_Item]:
+    train = tree.root / "train"
+    if train.is_dir() and "train" not in task.class_names:
         raise RequestError(
-            f"{root} has split folders, not class folders",
-            f"give --set source.path={root / 'train'}",
+            f"{tree.root} has split folders, not class folders", f"give --set source.path={train}"
         )
-    items = [_Item(file, _label(name, task)) for name, file in class_folders(root)]
+    items = [_Item(image.path, _label(image.class_name, task)) for image in class_folders(tree)]
     if not items:
         raise RequestError(
-            f"{root} holds neither class folders nor tars", "put images into CLASS/IMAGE below it"
+            f"{tree.root} holds neither class folders nor tars",
+            "put images into CLASS/IMAGE below it",
         )
     return items
 
 
-def _labelled_tars(root: Path, task: Task) -> list[_Item]:
-    if packed := walk(root, PACKED_TARS).files:
+def _labelled_tars(tree: Tree, task: Task) -> list[_Item]:
+    if packed := walk(tree.root, PACKED_TARS).files:
         raise RequestError(f"{packed[0][1]} is compressed", "unpack it, so that it is a plain .tar")
-    items = []
-    tars = sorted(root.glob("*.tar"))
-    for path in tars:
-        items += [_Item(path, *image) for image in labelled_images(path, task)]
+    tars = [path for name, path in tree.files if name.lower().endswith(_TAR)]
+    items = [_Item(path, *image) for path in tars for image in labelled_images(path, task)]
     if tars and not items:
         raise RequestError(
-            f"the tars in {root} hold no images", "put KEY.png and KEY.cls into them"
+            f"the tars in {tree.root} hold no images", "put KEY.png and KEY.cls into them"
         )
     return items
 
 
 def _label(name: str, task: Task) -> int:
-    if name not in task.class_names:
+    label = task.label(name)
+    if label is None:
         raise unknown_name(f"class of task {task.name}", name, task.class_names)
-    return task.class_names.index(name)
+    return label

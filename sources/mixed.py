@@ -13,7 +13,7 @@ from bench.core.missing import together
 from bench.core.paths import Home
 from bench.plugins import source_of, sources
 from bench.plugins.images import check_kept_alike
-from bench.plugins.optional import RetriesFailed, SupportsEstimate
+from bench.plugins.optional import HasNotes, RetriesFailed, SupportsEstimate
 from bench.plugins.source import Context, Source
 from bench.storage.image_set import ImageSet
 
@@ -52,6 +52,11 @@ class Mixed:
             for name, fingerprints in found.items()
             for key, value in fingerprints.items()
         }
+
+    def notes(self, home: Home) -> list[str]:
+        """Return the notes of all parts."""
+        parts = [part for part in self.parts.values() if isinstance(part, HasNotes)]
+        return [note for part in parts for note in part.notes(home)]
 
     def estimate(self, context: Context) -> Json:
         """Return what each part will cost, or that it cannot say."""

@@ -125,6 +125,10 @@ class Retrieved:
             parts |= knn_fingerprints(options.knn, home)
         return together(parts)
 
+    def notes(self, home: Home) -> list[str]:
+        """Return which files of the pool are not read."""
+        return self._pool(home).notes() if self.options.retrieval != "knn" else []
+
     def scan(self, context: Context) -> Stage:
         """Return the finished scan of the pool, complete or not."""
         options, task = self.options, self.queried(context.task)

@@ -1,10 +1,14 @@
 """Options that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from bench.core.paths import Home
+    from bench.core.specs import RunSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,6 +104,16 @@ def run_spec(  # noqa: PLR0913 (the command line's options)
     return resolve(
         preset, task=task, source=source, n=parse_size(n), seed=seed, settings=assignments
     )
+
+
+def show_notes(specs: "Sequence[RunSpec]", home: "Home") -> None:
+    """Say on standard error what is to be known of the runs' data, such as files not read."""
+    from bench.runtime import distributed
+    from bench.steps.prepare import notes
+
+    if distributed.is_main_process():
+        for note in notes(specs, home):
+            click.echo(f"bench: note: {note}", err=True)
 
 
 def executor_options(default: str) -> Callable[[F], F]:

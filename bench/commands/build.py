@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from bench.commands._options import retry_option, run_options, run_spec
+from bench.commands._options import retry_option, run_options, run_spec, show_notes
 
 
 @click.command()
@@ -24,6 +24,7 @@ def command(*, shards: str | None, retry_failed: bool, **options: Any) -> None: 
     home = Home.from_environment()
     selection = WorkSelection(shards=_shards(shards) if shards else None)
     spec = with_fingerprints(run_spec(**options), home)
+    show_notes([spec], home)
     home.make_writable()
     check_images([spec], home, Progress())
     if retry_failed:

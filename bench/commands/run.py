@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands._options import executor_options, retry_option, run_options, run_spec
+from bench.commands._options import (
+    executor_options,
+    retry_option,
+    run_options,
+    run_spec,
+    show_notes,
+)
 
 if TYPE_CHECKING:
     from bench.core.paths import Home
@@ -57,6 +63,7 @@ def command(  # noqa: PLR0913 (the command line's options)
         wait=wait,
         retry_failed=retry_failed,
     )
+    show_notes([spec], home)
     if dry_run:
         cost = estimate(spec, home, Progress())
         changed = changes([spec], options["preset"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bench.commands._options import settings_option, study_options
+from bench.commands._options import settings_option, show_notes, study_options
 
 
 @click.command()
@@ -51,6 +51,7 @@ def command(
     options["on"] = options["on"] or ("local" if wants_processes else default_executor(home))
     launch = launch_options(**options, wait=wait)
     runs = prepared(expand(loaded), home)
+    show_notes([run.spec for run in runs if not run.absences], home)
     if dry_run:
         show_dry_run(runs, loaded.preset, home, skip_missing=skip_missing, as_json=as_json)
         return

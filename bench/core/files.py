@@ -1,6 +1,7 @@
 """Write files so that a reader never meets half of one, and fingerprint them."""
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -10,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.core.errors import RequestError
+from bench.core.errors import BenchError, RequestError
 from bench.core.json_values import readable_json
 from bench.core.memo import memo
-from bench.core.walk import walk
+from bench.core.walk import Named, walk
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,6 +45,27 @@ def write_json(path: Path, value: object) -> None:
     write_atomic(path, readable_json(value))
 
 
+def read_file(path: Path) -> bytes:
+    """Return the content of a user's file.
+
+    Raises:
+        BenchError: If it cannot be read: it may have vanished since it was listed.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BenchError(
+            f"cannot read {path}: {error.strerror}", "mend it, then the same command continues"
+        ) from error
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> "pl.DataFrame":
+    """Read a table of one file, or some of its columns; a path is no pattern, whatever its name."""
+    import polars as pl
+
+    return pl.read_parquet(path, columns=columns, glob=False)
+
+
 def write_parquet(path: Path, rows: "pl.DataFrame") -> None:
     """Write a table whole or not at all; a power cut may still lose it."""
     with atomic_file(path) as temporary:
@@ -61,7 +83,7 @@ def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
         durable: Whether it must survive a power cut from then on, as a replacement of another
             folder must. It costs 1 to 25 ms for a small folder, too much for thousands of shards.
     """
-    for leftover in path.parent.glob(f".{path.name}-*"):
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = temporary_name(path)
     temporary.mkdir()
@@ -95,32 +117,44 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
 
 
+def fingerprint(path: Path, suffixes: tuple[str, ...] = ()) -> str:
+    """Return the `fingerprint_of` a file, or of the files that `walk` finds below a folder.
+
+    Args:
+        path: The file or folder.
+        suffixes: The ends of the names to cover; none covers all.
+
+    Raises:
+        RequestError: If a file cannot be read, or as `walk` raises it.
+    """
+    return fingerprint_of(walk(path, suffixes).files)
+
+
 @memo
-def fingerprint(path: Path, suffixes: tuple[str, ...] = (), edge: int = 2**20) -> str:
-    """Return a short hash of a file, or of the files that `walk` finds below a folder.
+def fingerprint_of(files: tuple[Named, ...], edge: int = 2**20) -> str:
+    """Return a short hash of files, sorted by name.
 
     It covers names, sizes and a mebibyte at both ends of each file, so that it takes seconds for
     any size. It is the same on every machine.
 
     Args:
-        path: The file or folder.
-        suffixes: The ends of the names to cover; none covers all.
+        files: Name and path of each.
         edge: Bytes at each end.
 
     Raises:
-        RequestError: If a file cannot be read, or as `walk` raises it.
+        RequestError: If a file cannot be read.
     """
     hasher = hashlib.sha256()
-    try:
-        for name, file in walk(path, suffixes).files:
+    for name, file in sorted(files):
+        try:
             size = file.stat().st_size
             hasher.update(f"{name}\0{size}\0".encode())
             with file.open("rb") as stream:
                 hasher.update(stream.read(edge))
                 stream.seek(max(size - edge, 0))
                 hasher.update(stream.read(edge))
-    except OSError as error:
-        raise RequestError(f"cannot read {error.filename}: {error.strerror}") from error
+        except OSError as error:
+            raise RequestError(f"cannot read {file}: {error.strerror}") from error
     return hasher.hexdigest()[:12]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.core.errors import RequestError
 from bench.core.missing import MissingError
+from bench.core.names import check_utf8
 
 _PACKAGED_WEIGHTS = Path(__file__).parents[1] / "miniworld" / "weights"
 
@@ -45,8 +46,14 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """Return the home folder that the environment names."""
-        return cls(Path(os.environ.get("BENCH_HOME") or "bench-home").absolute())
+        """Return the home folder that the environment names.
+
+        Raises:
+            RequestError: If its path is not UTF-8.
+        """
+        root = Path(os.environ.get("BENCH_HOME") or "bench-home").absolute()
+        check_utf8("the home folder", str(root))
+        return cls(root)
 
     @property
     def data(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -13,6 +14,7 @@ from bench.core.arrays import LabelArray
 from bench.core.config import Config
 from bench.core.errors import RequestError
 from bench.core.json_values import digest
+from bench.core.names import composed, has_control_characters
 from bench.core.paths import Home
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ class Task(Config, frozen=True, kw_only=True):
     version: int
     """Raised whenever names, prompts, splits or metric change."""
     class_names: tuple[str, ...]
+    """In Unicode's composed form, as are all class names; they are made so."""
     templates: tuple[str, ...]
     """Prompts with one ``{}`` for the class; ensembled for the zero-shot head."""
     domain_texts: tuple[str, ...]
@@ -112,14 +115,25 @@ class Task(Config, frozen=True, kw_only=True):
     """`Split.content` of the official splits, checked whenever one is opened."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the prompts or queries are not usable."""
+        """Bring class names into one Unicode form, and check names and texts.
+
+        Raises:
+            ValueError: If the prompts or queries are not usable, a class name has control
+                characters, or two differ in their Unicode form alone.
+        """
+        names = tuple(composed(name) for name in self.class_names)
+        for name, count in Counter(names).items():
+            if has_control_characters(name):
+                raise ValueError(f"the class name {name!r} has control characters; rename it")
+            if count > 1:
+                raise ValueError(f"there are two classes {name!r}; rename or join them")
+        msgspec.structs.force_setattr(self, "class_names", names)
         check_prompts(self.templates, self.domain_texts, self.queries)
-        for field, named in (
-            ("queries", set(self.queries)),
-            ("prompt_names", set(self.prompt_names)),
-        ):
-            if unknown := sorted(named - set(self.class_names)):
+        for field in ("queries", "prompt_names"):
+            by_name = {composed(name): value for name, value in getattr(self, field).items()}
+            if unknown := sorted(set(by_name) - set(names)):
                 raise ValueError(f"{field}: there is no class {unknown[0]!r}")
+            msgspec.structs.force_setattr(self, field, by_name)
 
     def __hash__(self) -> int:
         """Return a hash for `memo`, where mappings among the fields have none."""
@@ -140,6 +154,11 @@ class Task(Config, frozen=True, kw_only=True):
         """Names of the splits besides train, val and test: test images of another kind."""
         return tuple(name for name in self.split_sizes if name not in SPLITS)
 
+    def label(self, class_name: str) -> int | None:
+        """Return the label of a class by its name in any Unicode form; None if it has none."""
+        name = composed(class_name)
+        return self.class_names.index(name) if name in self.class_names else None
+
     def query(self, class_name: str) -> Query:
         """Return the caption query of a class; its name where no other is declared."""
         return _as_query(self.queries.get(class_name, class_name))
@@ -151,6 +170,10 @@ class Task(Config, frozen=True, kw_only=True):
     def prompts(self, class_name: str) -> list[str]:
         """Return every template filled in with the prompt name of one class."""
         return [template.format(self.prompt_name(class_name)) for template in self.templates]
+
+    def notes(self) -> list[str]:
+        """Return what a user should know of the task's data before a run, a line each."""
+        return []
 
     def check(self, home: Home) -> None:
         """Make sure that the task's data is there.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 from PIL import Image
 
-from bench.core.files import write_parquet
+from bench.core.files import read_parquet, write_parquet
 from bench.miniworld.composition import (
     KIND_SHARES,
     SPLITS,
@@ -111,7 +111,7 @@ def read_truth(folder: Path) -> list[TruthRow]:
         ValueError: The folder holds no complete pool.
     """
     check_complete(folder)
-    return [TruthRow(*row) for row in pl.read_parquet(_truth_file(folder)).iter_rows()]
+    return [TruthRow(*row) for row in read_parquet(_truth_file(folder)).iter_rows()]
 
 
 def check_complete(folder: Path) -> None:
@@ -180,7 +180,8 @@ def training_pairs(folder: Path) -> tuple[Pixels, list[str]]:
         ValueError: The folder holds no complete pool.
     """
     rows = read_truth(folder)
-    texts = pl.read_parquet(folder / "pool" / "part-*.parquet")["TEXT"].to_list()
+    parts = (folder / "pool" / f"part-{part:05d}.parquet" for part in range(PART_COUNT))
+    texts = pl.concat(map(read_parquet, parts))["TEXT"].to_list()
     fetchable = [index for index, row in enumerate(rows) if row.status == "ok"]
     # Forking a process whose table library runs threads may hang, hence spawn.
     with multiprocessing.get_context("spawn").Pool(RENDER_PROCESSES) as workers:

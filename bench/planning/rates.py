@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from bench.core.files import read_parquet
 from bench.core.json_values import Json, value_at
 from bench.core.paths import Home
 from bench.core.specs import RunSpec
@@ -156,7 +157,7 @@ def _manifest(folder: Path) -> str:
 def _per_image(folder: Path, home: Home) -> tuple[float, float] | None:
     """Return bytes and files per image of a set; None if it is empty or cannot be read."""
     try:
-        index = pl.read_parquet(folder / "index.parquet", columns=["shard", "size"])
+        index = read_parquet(folder / "index.parquet", columns=["shard", "size"])
     except (OSError, pl.exceptions.PolarsError):
         return None
     if index.is_empty():

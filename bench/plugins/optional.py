@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from bench.core.json_values import Json
+from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat
@@ -65,6 +66,14 @@ class CountsShards(Protocol):
         Raises:
             BenchError: If an earlier stage that it depends on is unfinished, or its input is bad.
         """
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """A source with something to say of its data, such as files that it does not read."""
+
+    def notes(self, home: Home) -> list[str]:
+        """Return what a user should know before a run, a line each; reads names alone."""
 
 
 @runtime_checkable

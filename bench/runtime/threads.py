@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.core.walk import walk
+
 SMALL_BYTES = 64 * 2**20
 """A weights folder of at most this size holds a small network: 16 million float32 parameters. The
 miniature world's have 3 and 9 MB, OpenAI's smallest CLIP 400 MB."""
@@ -60,8 +62,7 @@ def _limit(name: str) -> list[int]:
 
 def is_small(weights: Path) -> bool:
     """Return whether a weights folder holds a small network."""
-    files = (path for path in weights.rglob("*") if path.is_file())
-    return sum(path.stat().st_size for path in files) <= SMALL_BYTES
+    return sum(path.stat().st_size for _, path in walk(weights).files) <= SMALL_BYTES
 
 
 @contextmanager

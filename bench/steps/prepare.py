@@ -12,7 +12,7 @@ from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from bench.core.task import Task
 from bench.plugins import evaluator_of, objectives, source_of
-from bench.plugins.optional import ChecksTask
+from bench.plugins.optional import ChecksTask, HasNotes
 from bench.steps import loaded
 from bench.tasks import find_task
 
@@ -45,6 +45,18 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
 def _of_task(task: Task, home: Home) -> dict[str, str]:
     task.check(home)
     return {"task": task.fingerprint}
+
+
+def notes(specs: Sequence[RunSpec], home: Home) -> list[str]:
+    """Return what a user should know of the data of some prepared runs, each line once."""
+    with memo_scope():
+        tasks = {spec.task: find_task(spec.task) for spec in specs}
+        needs = {msgspec.json.encode((spec.source, spec.options)): spec for spec in specs}
+        lines = [note for task in tasks.values() for note in task.notes()]
+        for spec in needs.values():
+            source = source_of(spec.source, spec.options)
+            lines += source.notes(home) if isinstance(source, HasNotes) else []
+    return list(dict.fromkeys(lines))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,12 @@ FORMATS = (
 """Formats of the web and of data sets; Pillow would hand others to programs such as Ghostscript.
 AVIF where this Pillow has it, as all packages from PyPI do on Linux, macOS and Windows."""
 
+IMAGE_SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
+    *(".ppm", ".tif", ".tiff", ".webp"),
+)
+"""Ends of the names, in lower case, of the files that are taken for images."""
+
 MAX_PIXELS = 64_000_000
 """Larger images are refused: a decompression bomb costs one row, not the node."""
 

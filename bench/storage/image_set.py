@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.core.config import Config
 from bench.core.errors import BenchError, RequestError, TooFewImagesError
-from bench.core.files import write_json, write_parquet
+from bench.core.files import read_parquet, write_json, write_parquet
 from bench.core.json_values import Json, digest
 from bench.core.size import format_size
 from bench.core.task import Task
@@ -97,7 +97,7 @@ class ImageSet:
             rows = rows.with_columns(caption_id="key")
         rows = rows.with_columns(pl.col("caption_id").fill_null(pl.col("key")))
         rows = rows.select(pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items())
-        rows = rows.sort("key")
+        rows = rows.with_columns(pl.col("class_name").str.normalize("NFC")).sort("key")
         per_class = dict(rows.group_by("class_name").len().iter_rows())
         manifest = Manifest(
             source=source,
@@ -127,7 +127,7 @@ class ImageSet:
         """
         path = self.folder / "index.parquet"
         try:
-            rows = pl.read_parquet(path)
+            rows = read_parquet(path)
             content = _content_hash(rows)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise self._corrupt(str(error)) from error
@@ -196,7 +196,7 @@ def _rank(seed: int, key: str) -> str:
 
 def _holds(path: Path, rows: pl.DataFrame) -> bool:
     try:
-        return pl.read_parquet(path).equals(rows)
+        return read_parquet(path).equals(rows)
     except (OSError, pl.exceptions.PolarsError):
         return False
 

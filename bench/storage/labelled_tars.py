@@ -15,13 +15,14 @@ from typing import NamedTuple
 import msgspec
 
 from bench.core.errors import RequestError, unknown_name
+from bench.core.names import check_utf8
 from bench.core.task import Task
+from bench.storage.image_codec import IMAGE_SUFFIXES
 from bench.storage.tar_shards import corrupt, read_bytes
 
 PACKED_TARS = (".tgz", ".tbz2", ".txz", *(f".tar{end}" for end in (".gz", ".bz2", ".xz", ".zst")))
 """Ends of the names of tars that are compressed, in lower case."""
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".webp")
 _LABELS = ("cls", "cls.txt", "json")
 _JSON_LABELS = ("class_name", "class", "label", "cls")
 _MAX_LABEL_BYTES = 1_000_000
@@ -90,8 +91,8 @@ def labelled_images(path: Path, task: Task) -> list[TarImage]:
 
 def _images(path: Path, members: list[_Member]) -> list[_Place]:
     """Return the places of an example's images: beside ``0.png``, ``0.seg.png`` may be a mask."""
-    images = [member for member in members if f".{member.kind}".endswith(_IMAGES)]
-    if len(images) > 1 and any(f".{member.kind}" in _IMAGES for member in images):
+    images = [member for member in members if f".{member.kind}".endswith(IMAGE_SUFFIXES)]
+    if len(images) > 1 and any(f".{member.kind}" in IMAGE_SUFFIXES for member in images):
         shown = ", ".join(member.name for member in images)[:200]
         raise RequestError(f"{path}: one key has several images, {shown}", "keep one of them")
     return [member.place for member in images]
@@ -124,6 +125,7 @@ def _members(path: Path) -> dict[str, _Place]:
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
+                check_utf8("the member", member.name, f" of {path}")
                 if member.name in places:
                     raise RequestError(f"{path} has two members {member.name}", "remove one")
                 if member.issparse():
@@ -187,9 +189,10 @@ def _label(content: bytes, where: str, task: Task, *, is_json: bool) -> int | No
 def _checked(value: object, where: str, task: Task) -> int:
     """Return the label that an index or a class name stands for."""
     names = task.class_names
-    if isinstance(value, str) and value in names:
-        return names.index(value)
     if isinstance(value, str):
+        label = task.label(value)
+        if label is not None:
+            return label
         raise unknown_name(f"class in {where}:", value[:100], names)
     if not isinstance(value, int) or isinstance(value, bool):
         raise RequestError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from bench.core.files import read_parquet
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import INDEX_SCHEMA, ShardWriter
 
@@ -65,7 +66,7 @@ def packed_rows(stage: Stage, class_names: Sequence[str]) -> pl.DataFrame:
     """Return the rows of packed images, with every column of an image set."""
     names = list(class_names)
     parts = [
-        pl.read_parquet(shard / "index.parquet").with_columns(
+        read_parquet(shard / "index.parquet").with_columns(
             shard=pl.lit((shard / "images.tar").relative_to(stage.folder.parent).as_posix())
         )
         for shard in stage.shards()

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from bench.core.task import Task
 from bench.plugins import tasks
-from bench.tasks._folder import FolderTask, class_folders
+from bench.tasks._folder import FolderTask
 from bench.tasks._mini import MiniTask
 from bench.tasks._published import PublishedTask
 
-__all__ = ["FolderTask", "MiniTask", "PublishedTask", "class_folders", "find_task"]
+__all__ = ["FolderTask", "MiniTask", "PublishedTask", "find_task"]
 
 
 def find_task(name: str) -> Task:

@@ -14,16 +14,19 @@ import numpy as np
 
 from bench.core.config import Config, parse_config
 from bench.core.errors import RequestError
-from bench.core.files import fingerprint
+from bench.core.files import fingerprint_of
 from bench.core.json_values import Json, digest
+from bench.core.names import composed
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Queries, Split, Task
+from bench.core.walk import Tree, walk
 from bench.core.yaml_files import read_yaml
-from bench.storage.image_codec import CODEC
+from bench.storage.class_folders import LabelledFile, class_folders
+from bench.storage.image_codec import CODEC, IMAGE_SUFFIXES
 from bench.tasks._folder_layout import check_layout, too_few_classes, unrepresented
 from bench.tasks._image_files import read_image_file
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_DECLARATION = "task.yaml"
 
 
 class _Settings(Config, frozen=True, kw_only=True):
@@ -57,21 +60,22 @@ class FolderTask(Task, frozen=True, kw_only=True):
         """
         path = path.resolve()
         check_layout(path)
-        file = path / "task.yaml"
+        file = path / _DECLARATION
         values: Json = read_yaml(file) if file.is_file() else {}
         settings = parse_config(_Settings, values, str(file))
-        splits, shifted = _splits(path), _shifted(path, settings.shifted)
-        names = sorted({name for images in splits.values() for name, _ in images})
+        tree = _tree(path)
+        splits, shifted = _splits(tree), _shifted(tree, settings.shifted)
+        names = sorted({image.class_name for images in splits.values() for image in images})
         if len(names) < 2:
             raise too_few_classes(path, names)
-        counts = Counter(name for images in splits.values() for name, _ in images)
+        counts = Counter(image.class_name for images in splits.values() for image in images)
         for split, images in splits.items():
-            present = {name for name, _ in images}
+            present = {image.class_name for image in images}
             for name in names:
                 if name not in present:
                     raise unrepresented(path, name, split, counts[name])
         for split, images in shifted.items():
-            if unknown := sorted({name for name, _ in images} - set(names)):
+            if unknown := sorted({image.class_name for image in images} - set(names)):
                 raise RequestError(
                     f"{path / split} has a class {unknown[0]!r} that the task has not",
                     "remove the folder, or add the class to train, val and test",
@@ -86,69 +90,79 @@ class FolderTask(Task, frozen=True, kw_only=True):
                 "class_names": tuple(names),
                 "split_sizes": {name: len(images) for name, images in (splits | shifted).items()},
                 "path": str(path),
-                "content": fingerprint(path),
+                "content": fingerprint_of(_read_files(tree, splits | shifted).files),
             },
             str(path),
         )
 
+    def notes(self) -> list[str]:
+        """Return which files of the folder are not read, and which class names are nearly equal."""
+        tree = _tree(Path(self.path))
+        read = _read_files(tree, _splits(tree) | _shifted(tree, self.shifted))
+        by_letters: dict[str, list[str]] = {}
+        for name in self.class_names:
+            by_letters.setdefault(" ".join(name.casefold().split()), []).append(name)
+        near = [
+            f"{self.path}: the classes {', '.join(map(repr, names))} differ in capitals or blanks "
+            "alone"
+            for names in by_letters.values()
+            if len(names) > 1
+        ]
+        return [*filter(None, [read.note]), *near]
+
     def open_split(self, name: str, home: Home) -> Split:
         """Open one split of the folder."""
-        root = Path(self.path)
-        splits = _shifted(root, (name,)) if name in self.shifted else _splits(root)
-        images = sorted(splits[name], key=lambda image: str(image[1]))
-        files = [file for _, file in images]
+        tree = _tree(Path(self.path))
+        splits = _shifted(tree, (name,)) if name in self.shifted else _splits(tree)
+        images = sorted(splits[name], key=lambda image: image.name)
         return Split(
             name,
-            [file.relative_to(root).as_posix() for file in files],
-            np.array([self.class_names.index(class_name) for class_name, _ in images], np.int64),
-            partial(read_image_file, files),
+            [image.name for image in images],
+            np.array([self.class_names.index(image.class_name) for image in images], np.int64),
+            partial(read_image_file, [image.path for image in images]),
         )
 
 
-def class_folders(root: Path) -> list[tuple[str, Path]]:
-    """Return (class name, image file) for every image in the class folders below a folder.
-
-    Raises:
-        RequestError: If the folder cannot be read, or a class folder has no images.
-    """
-    images: list[tuple[str, Path]] = []
-    try:
-        for folder in sorted(item for item in root.iterdir() if item.is_dir()):
-            files = [item for item in folder.rglob("*") if _is_image(item)]
-            if not files:
-                raise RequestError(
-                    f"the class folder {folder} has no images", "add some, or remove the folder"
-                )
-            images += [(folder.name, file) for file in sorted(files)]
-    except OSError as error:
-        raise RequestError(f"cannot read the folder {root}: {error.strerror}") from error
-    return images
+Splits = dict[str, list[LabelledFile]]
+"""Name of a split to its images."""
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+def _tree(root: Path) -> Tree:
+    """Return the images and the declaration below a folder."""
+    return walk(root, IMAGE_SUFFIXES, (_DECLARATION,))
 
 
-def _splits(root: Path) -> dict[str, list[tuple[str, Path]]]:
-    if all((root / split).is_dir() for split in SPLITS):
-        return {split: class_folders(root / split) for split in SPLITS}
-    splits: dict[str, list[tuple[str, Path]]] = {split: [] for split in SPLITS}
-    for name, file in class_folders(root):
-        share = hashlib.sha256(file.relative_to(root).as_posix().encode()).digest()[0] / 256
-        splits["train" if share < 0.6 else "val" if share < 0.8 else "test"].append((name, file))
+def _read_files(tree: Tree, splits: Splits) -> Tree:
+    """Return exactly the files that are read: all on which the task depends."""
+    images = {image.name for images in splits.values() for image in images}
+    return tree.only(images | {_DECLARATION}, "outside the class folders")
+
+
+def _has_splits(tree: Tree) -> bool:
+    return set(SPLITS) <= {name for name, _ in tree.folders}
+
+
+def _splits(tree: Tree) -> Splits:
+    if _has_splits(tree):
+        return {split: class_folders(tree, split) for split in SPLITS}
+    splits: Splits = {split: [] for split in SPLITS}
+    for image in class_folders(tree):
+        share = hashlib.sha256(image.name.encode()).digest()[0] / 256
+        splits["train" if share < 0.6 else "val" if share < 0.8 else "test"].append(image)
     return splits
 
 
-def _shifted(root: Path, names: tuple[str, ...]) -> dict[str, list[tuple[str, Path]]]:
+def _shifted(tree: Tree, names: tuple[str, ...]) -> Splits:
     """Return the images of the shifted splits."""
-    if names and not all((root / split).is_dir() for split in SPLITS):
+    if names and not _has_splits(tree):
         raise RequestError(
-            f"{root} has shifted splits but no folders train, val and test", "sort its images"
+            f"{tree.root} has shifted splits but no folders train, val and test", "sort its images"
         )
+    folders = {name for name, _ in tree.folders if "/" not in name}
     for name in names:
-        if name in SPLITS or Path(name).name != name or not (root / name).is_dir():
+        if name in SPLITS or composed(name) not in folders:
             raise RequestError(
-                f"{name!r} under `shifted` is no further folder in {root}",
+                f"{name!r} under `shifted` is no further folder in {tree.root}",
                 "give the name of a folder with CLASS/IMAGE in it",
             )
-    return {name: class_folders(root / name) for name in names}
+    return {name: class_folders(tree, composed(name)) for name in names}

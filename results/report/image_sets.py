@@ -16,6 +16,7 @@ import pandas as pd
 import polars as pl
 
 from bench.core.errors import BenchError
+from bench.core.files import read_parquet
 from bench.core.json_values import value_at
 from bench.core.paths import Home
 from bench.core.progress import first_few
@@ -148,7 +149,7 @@ def _filtering(images: ImageSet) -> dict[str, Any]:
     path = images.folder / "scores.parquet"
     if not path.is_file():
         return {"histogram": ""}
-    scores = pl.read_parquet(path, columns=["clip_score", "passed"], glob=False)
+    scores = read_parquet(path, columns=["clip_score", "passed"])
     passed = int(scores["passed"].sum())
     figure = histogram(
         scores, value_at(images.manifest.options, "filter.tau"), "Similarity of every match"
@@ -163,7 +164,7 @@ def _filtering(images: ImageSet) -> dict[str, Any]:
 
 def _copies(images: ImageSet) -> dict[str, Any]:
     duplicates = dict(images.manifest.stage_counts["duplicates"])
-    pairs = pl.read_parquet(images.folder / "pairs.parquet", glob=False).iter_rows(named=True)
+    pairs = read_parquet(images.folder / "pairs.parquet").iter_rows(named=True)
     return {
         "descriptor": duplicates.pop("descriptor"),
         "duplicates": duplicates,

@@ -82,9 +82,10 @@ def _caption(row: _Row, task: Task, where: str) -> Caption:
 def _label(row: _Row, task: Task, where: str) -> int:
     name, label = row.get("class"), row.get("label")
     if isinstance(name, str) and name.strip():
-        if name.strip() not in task.class_names:
+        known = task.label(name.strip())
+        if known is None:
             raise unknown_name(f"class in {where}:", name.strip()[:100], task.class_names)
-        return task.class_names.index(name.strip())
+        return known
     if isinstance(label, str) and label.strip().isdecimal() and len(label) < 10:
         label = int(label)
     if isinstance(label, int) and not isinstance(label, bool):

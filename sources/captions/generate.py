@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from bench.core.errors import BenchError
+from bench.core.files import read_parquet
 from bench.core.json_values import Json, digest
 from bench.core.stage_names import CAPTIONS, DRAFTS
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder, CaptionWriter
@@ -53,7 +54,7 @@ def captions(
     stage = context.stage(CAPTIONS, {"version": 1}, inputs)
 
     def make(_: int, folder: Path) -> None:
-        rows = pl.concat(pl.read_parquet(part / "drafts.parquet") for part in drafts.shards())
+        rows = pl.concat(read_parquet(part / "drafts.parquet") for part in drafts.shards())
         before = pl.concat(
             [pl.Series(dtype=pl.String), *(caption_texts(block) for block in earlier)]
         )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from bench.core.files import read_parquet
 from bench.core.json_values import Json
 from bench.storage.stage import Stage
 
@@ -34,13 +35,13 @@ COPY = "copy"
 
 def caption_rows(stage: Stage) -> pl.DataFrame:
     """Return the rows of finished captions, in the order of their keys."""
-    return pl.read_parquet(stage.shard(0) / "captions.parquet")
+    return read_parquet(stage.shard(0) / "captions.parquet")
 
 
 def caption_texts(stage: Stage) -> pl.Series:
     """Return the texts of finished captions, and read nothing else: a million are soon read."""
     path = stage.shard(0) / "captions.parquet"
-    return pl.read_parquet(path, columns=["caption"]).to_series()
+    return read_parquet(path, columns=["caption"]).to_series()
 
 
 def caption_counts(stages: Sequence[Stage]) -> Json:
@@ -52,7 +53,7 @@ def caption_counts(stages: Sequence[Stage]) -> Json:
         they are left out) and ``copies kept``.
     """
     kept = pl.concat(caption_rows(stage) for stage in stages)
-    lost = pl.concat(pl.read_parquet(stage.shard(0) / "given-up.parquet") for stage in stages)
+    lost = pl.concat(read_parquet(stage.shard(0) / "given-up.parquet") for stage in stages)
     rows = pl.concat([kept, lost])
     copies = kept.filter(pl.col("fault") == COPY)
     return {

@@ -11,7 +11,7 @@ import polars as pl
 
 from bench.core.duration import format_durations
 from bench.core.errors import BenchError
-from bench.core.files import write_json
+from bench.core.files import read_parquet, write_json
 from bench.core.intervals import wilson
 from bench.core.json_values import Json
 from bench.core.stage_names import PREFLIGHT
@@ -59,7 +59,7 @@ def preflight(
     def make(_: int, folder: Path) -> None:
         seconds = fetch_shard(rows.sample(size, seed=SEED), folder, sample_options, images, access)
         require_answers(folder)
-        failures = pl.read_parquet(folder / "index.parquet")["failure"]
+        failures = read_parquet(folder / "index.parquet")["failure"]
         failed = count_kinds(failures)
         if not failures.null_count():
             reasons = ", ".join(f"{count} {kind}" for kind, count in failed.items())

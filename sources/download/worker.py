@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from bench.core.files import read_parquet
 from bench.storage.image_codec import ImageFormat
 from sources.download.addresses import parse_endpoint
 from sources.download.failures import is_transient, kind_of_row
@@ -71,7 +72,7 @@ class PartDownloader:
 
 def run_passes(job: FetchJob) -> None:
     """Fetch all images; in each further pass, those whose failure was transient."""
-    rows = pl.read_parquet(job.urls)
+    rows = read_parquet(Path(job.urls))
     for attempt in range(job.options.retries + 1):
         if attempt:
             time.sleep(PAUSE_S * 2 ** (attempt - 1))
@@ -87,7 +88,7 @@ def run_passes(job: FetchJob) -> None:
 
 def report(folder: Path) -> pl.DataFrame:
     """Return one pass's rows: name, key, sha256 (of the bytes sent), part, failure."""
-    parts = [pl.read_parquet(file).with_columns(part=pl.lit(str(file.with_suffix(".tar"))))
+    parts = [read_parquet(file).with_columns(part=pl.lit(str(file.with_suffix(".tar"))))
              for file in sorted(folder.glob("*.parquet"))]  # fmt: skip
     rows = pl.concat(parts)
     kinds = [kind_of_row(*row) for row in rows.select("status", "error_message").iter_rows()]

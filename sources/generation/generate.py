@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 from PIL import Image
 
-from bench.core.files import fingerprint
+from bench.core.files import fingerprint, read_parquet
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
 from bench.core.stage_names import LOAD
@@ -141,7 +141,7 @@ def image_rows(captions: pl.DataFrame, per_caption: int, *, shared: bool) -> pl.
 def generated_rows(stages: Sequence[Stage]) -> pl.DataFrame:
     """Return what became of every image of finished stages."""
     return pl.concat(
-        pl.read_parquet(shard / "index.parquet") for stage in stages for shard in stage.shards()
+        read_parquet(shard / "index.parquet") for stage in stages for shard in stage.shards()
     )
 
 

@@ -16,6 +16,7 @@ from bench.core.arrays import FloatArray
 from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.missing import MissingError
+from bench.core.walk import walk
 from sources.pool.columns import Columns, InvalidFileError, columns_of
 from sources.pool.flags import FLAGS, flag_columns, require_probabilities
 from sources.pool.matcher import MAX_CAPTION
@@ -35,7 +36,7 @@ class IndexFolder:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "image.index"
-        self._metadata = sorted((folder / "metadata").glob("*.parquet"))
+        self._metadata = _parquet_files(folder / "metadata")
         if not self._file.is_file() or not self._metadata:
             raise MissingError(
                 f"{folder} has no image.index beside metadata/*.parquet",
@@ -117,7 +118,7 @@ class IndexFolder:
         for path, (start, end) in zip(self._metadata, pairwise(self._starts), strict=True):
             in_file = ids[(ids >= start) & (ids < end)]
             if in_file.size:
-                columns = pl.scan_parquet(path).select(
+                columns = pl.scan_parquet(path, glob=False).select(
                     pl.col(names.url).alias("url"),
                     pl.col(names.caption).str.head(MAX_CAPTION).alias("caption"),
                     *flag_columns(names),
@@ -126,6 +127,10 @@ class IndexFolder:
                 _check_flags(path, rows)
                 parts.append(rows.select(pl.Series("id", in_file), "url", "caption", *FLAGS))
         return pl.concat(parts)
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    return [path for _, path in walk(folder, (".parquet",)).files] if folder.is_dir() else []
 
 
 def _columns(path: Path) -> Columns:

@@ -14,7 +14,7 @@ import polars as pl
 
 from bench.core.arrays import FloatArray
 from bench.core.errors import RequestError
-from bench.core.files import fingerprint, write_json
+from bench.core.files import fingerprint, read_parquet, write_json
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.stage_names import KNN, MERGE
@@ -169,7 +169,7 @@ def _open_index(options: KnnOptions) -> _Index:
 
 
 def _read(stage: Stage, name: str) -> pl.DataFrame:
-    return pl.concat(pl.read_parquet(shard / f"{name}.parquet") for shard in stage.shards())
+    return pl.concat(read_parquet(shard / f"{name}.parquet") for shard in stage.shards())
 
 
 def _resolve(

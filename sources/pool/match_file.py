@@ -111,7 +111,7 @@ def _chunks(path: Path) -> Iterator[tuple[int, int]]:
 def _match(
     path: Path, start: int, count: int, columns: Columns, matcher: CaptionMatcher
 ) -> pl.DataFrame:
-    chunk = pl.scan_parquet(path).slice(start, count)
+    chunk = pl.scan_parquet(path, glob=False).slice(start, count)
     with _reading():
         captions = chunk.select(as_text(columns.caption)).collect().to_series()
     matches = matcher.find(captions).rename({"length": "score"})

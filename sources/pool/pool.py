@@ -14,10 +14,11 @@ from filelock import FileLock
 
 from bench.core.config import parse_config
 from bench.core.errors import BenchError, RequestError
-from bench.core.files import fingerprint
+from bench.core.files import fingerprint_of
 from bench.core.json_values import digest
 from bench.core.missing import MissingError
 from bench.core.paths import Home
+from bench.core.walk import Tree, walk
 from bench.core.yaml_files import read_yaml
 from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
 from bench.miniworld.server import MiniWeb
@@ -26,6 +27,7 @@ from sources.pool.not_parquet import no_pool
 from sources.pool.remote import RemoteFile, list_files, local_copy
 
 DECLARATION = "pool.yaml"
+PARQUET = ".parquet"
 
 MINIWORLD = "miniworld"
 MINIWORLD_PAIRS = 30_000
@@ -69,7 +71,7 @@ class Pool:
             return RemotePool.at(name)
         places = (home.root / "pools" / name, Path(name))
         for folder in places:
-            if any(folder.glob("*.parquet")):
+            if folder.is_dir() and _parquet_files(folder):
                 pool = cls(name, folder)
                 pool.columns  # noqa: B018 (a wrong declaration is found before any work)
                 return pool
@@ -87,7 +89,11 @@ class Pool:
         """Fingerprint of the pool's files."""
         if self.name == MINIWORLD:
             return f"{WORLD}-{MINIWORLD_PAIRS}"
-        return fingerprint(self.root)
+        return fingerprint_of(_tree(self.root).files)
+
+    def notes(self) -> list[str]:
+        """Return the line that says which files of a local pool are not read, if any."""
+        return [*filter(None, [_tree(self.root).note])] if self.name != MINIWORLD else []
 
     @property
     def columns(self) -> Columns | None:
@@ -157,7 +163,7 @@ class RemotePool(Pool):
             RequestError: If it cannot be listed, has no Parquet files, or a wrong declaration.
         """
         files = list_files(url)
-        listing = tuple(file for file in files if file.name.endswith(".parquet"))
+        listing = tuple(file for file in files if file.name.lower().endswith(PARQUET))
         if not listing:
             raise RequestError(f"{url} has no Parquet files", "give the URL of their folder")
         declared = None
@@ -166,6 +172,10 @@ class RemotePool(Pool):
                 with TemporaryDirectory() as folder, local_copy(file.url, Path(folder)) as path:
                     declared = _declared_columns(path, file.url)
         return cls(url, Path(url), listing, declared)
+
+    def notes(self) -> list[str]:
+        """Return nothing: the files behind a URL are listed as they are."""
+        return []
 
     @property
     def fingerprint(self) -> str:
@@ -195,8 +205,13 @@ class RemotePool(Pool):
             yield path
 
 
+def _tree(folder: Path) -> Tree:
+    """Return the Parquet files at any depth, and the declaration."""
+    return walk(folder, (PARQUET,), (DECLARATION,))
+
+
 def _parquet_files(folder: Path) -> list[str]:
-    return sorted(str(path) for path in folder.glob("*.parquet"))
+    return [str(path) for name, path in _tree(folder).files if name != DECLARATION]
 
 
 def _declared_columns(path: Path, where: str) -> Columns:

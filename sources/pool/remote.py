@@ -4,10 +4,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.core.errors import BenchError, RequestError
 from bench.core.memo import memo
+from bench.core.names import composed
+from bench.core.walk import why_left_out
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 _CHECKSUMS = ("ETag", "etag", "md5Hash", "content_md5", "sha256", "crc32c", "checksum", "oid")
 """Names under which file systems list a fingerprint of a file's content; some list none."""
@@ -18,7 +23,7 @@ class RemoteFile(NamedTuple):
 
     Attributes:
         url: Its URL.
-        name: Its name within the folder.
+        name: Its name below the folder.
         size: Bytes.
         checksum: A fingerprint of its content; empty where the file system has none.
     """
@@ -31,7 +36,7 @@ class RemoteFile(NamedTuple):
 
 @memo
 def list_files(url: str) -> list[RemoteFile]:
-    """Return the files in a remote folder, sorted by name.
+    """Return the files below a remote folder, sorted by name; as `walk`, no hidden ones.
 
     Raises:
         RequestError: If it cannot be listed.
@@ -40,7 +45,7 @@ def list_files(url: str) -> list[RemoteFile]:
 
     try:
         system, path = fsspec.core.url_to_fs(url)
-        entries = system.ls(path, detail=True)
+        entries = _below(system, path)
     except Exception as error:
         raise RequestError(
             f"cannot list {url}: {error}",
@@ -49,14 +54,34 @@ def list_files(url: str) -> list[RemoteFile]:
     files = [
         RemoteFile(
             system.unstrip_protocol(entry["name"]),
-            entry["name"].rstrip("/").rpartition("/")[2],
+            name,
             int(entry["size"] or 0),
             next((str(entry[key]) for key in _CHECKSUMS if entry.get(key)), ""),
         )
-        for entry in entries
-        if entry["type"] == "file"
+        for name, entry in entries.items()
     ]
     return sorted(files, key=lambda file: file.name)
+
+
+def _below(system: "AbstractFileSystem", path: str) -> dict[str, dict[str, Any]]:
+    """Return the files below a folder, as their file system lists them, by name below it."""
+    listed = system.ls(path, detail=True)
+    for folder in listed:
+        if folder["type"] == "directory" and not why_left_out(_last(folder["name"])):
+            listed += system.find(folder["name"], detail=True).values()
+    prefix = f"{path.rstrip('/')}/"
+    files = {
+        composed(entry["name"].removeprefix(prefix)): entry
+        for entry in listed
+        if entry["type"] == "file"
+    }
+    return {
+        name: entry for name, entry in files.items() if not any(map(why_left_out, name.split("/")))
+    }
+
+
+def _last(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from bench.core.errors import BenchError
+from bench.core.files import read_parquet
 from bench.core.json_values import Json
 from bench.core.progress import Progress, printable
 from bench.core.stage_names import SCAN
@@ -57,7 +58,7 @@ def scan(
     stage = context.stage(
         SCAN,
         {
-            "version": 6,  # 5 read HTML entities as they are.
+            "version": 6,  # 5 read HTML entities as they are, and no subfolders.
             "pool": pool.fingerprint,
             "classes": task.class_names,  # Their order makes the labels.
             "queries": msgspec.to_builtins(caption_matcher.queries),
@@ -170,14 +171,14 @@ def candidate_rows(matches: pl.DataFrame, class_names: tuple[str, ...]) -> pl.Da
 
 
 def _all_rows(stage: Stage) -> pl.DataFrame:
-    return pl.concat(pl.read_parquet(shard / "candidates.parquet") for shard in stage.shards())
+    return pl.concat(read_parquet(shard / "candidates.parquet") for shard in stage.shards())
 
 
 def _total_counts(shards: list[Path]) -> Json:
     keys = pl.concat(
-        pl.read_parquet(shard / "candidates.parquet", columns=["key"]) for shard in shards
+        read_parquet(shard / "candidates.parquet", columns=["key"]) for shard in shards
     )
-    counts = pl.concat(pl.read_parquet(shard / "counts.parquet") for shard in shards)
+    counts = pl.concat(read_parquet(shard / "counts.parquet") for shard in shards)
     problems = counts["problem"].to_list()
     totals = counts.drop("problem").sum().row(0, named=True)
     totals["duplicate URLs"] = totals.pop("pairs") - keys["key"].n_unique()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from bench.core.files import read_parquet
 from bench.core.json_values import Json
 from bench.core.stage_names import DEDUP
 from bench.plugins.source import Context
@@ -90,7 +91,7 @@ def drop_duplicates(
         pl.concat([leaked, equal, near, train]).sort("key").write_parquet(folder / "copies.parquet")
 
     dedup.run(1, make, sharded=False)
-    copies = pl.read_parquet(dedup.shard(0) / "copies.parquet")
+    copies = read_parquet(dedup.shard(0) / "copies.parquet")
     counts = dict(copies.group_by("reason").len().iter_rows())
     descriptor = (
         f"hash of {HASH_SIDE}x{HASH_SIDE} frequencies: at most {max_distance} bits from a "

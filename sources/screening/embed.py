@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bench.core.errors import BenchError
-from bench.core.files import fingerprint
+from bench.core.files import fingerprint, read_parquet
 from bench.core.stage_names import EMBED
 from bench.plugins.source import Context
 from bench.storage.image_codec import decode
@@ -48,7 +48,7 @@ def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
 
     def make(index: int, folder: Path) -> None:
         tar = stage.shard(index) / "images.tar"
-        rows = pl.read_parquet(stage.shard(index) / "index.parquet").drop_nulls("offset")
+        rows = read_parquet(stage.shard(index) / "index.parquet").drop_nulls("offset")
         images = _Decoded(tar, rows)
         embeddings = embedder.images(images)
         if len(embeddings) != len(images.facts):
@@ -68,13 +68,13 @@ def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
 def embedded_rows(stages: Sequence[Stage]) -> pl.DataFrame:
     """Return the rows of finished embeddings."""
     return pl.concat(
-        pl.read_parquet(shard / "embedded.parquet") for stage in stages for shard in stage.shards()
+        read_parquet(shard / "embedded.parquet") for stage in stages for shard in stage.shards()
     )
 
 
 def embeddings(shard: Path) -> tuple[pl.DataFrame, NDArray[np.float16]]:
     """Return a finished shard's embedded rows and their embeddings, memory-mapped, row for row."""
-    rows = pl.read_parquet(shard / "embedded.parquet")
+    rows = read_parquet(shard / "embedded.parquet")
     return rows, np.load(shard / "embeddings.npy", mmap_mode="r")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from bench.core.files import read_parquet
 from bench.core.json_values import Json
 from bench.core.stage_names import REFERENCE
 from bench.plugins.source import Context
@@ -75,7 +76,7 @@ def read_references(stage: Stage, splits: Sequence[str]) -> References:
     """Return the references of some splits from a finished stage."""
     framed, pixels = (
         pl.concat(
-            pl.read_parquet(stage.shard(place) / name).with_columns(split=pl.lit(SPLITS[place]))
+            read_parquet(stage.shard(place) / name).with_columns(split=pl.lit(SPLITS[place]))
             for place in map(SPLITS.index, splits)
         )
         for name in ("hashes.parquet", "pixels.parquet")

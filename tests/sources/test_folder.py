@@ -2,11 +2,14 @@
 
 import gzip
 import io
+import json
 import subprocess
 import tarfile
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -16,6 +19,7 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins import source_of
+from bench.plugins.optional import HasNotes
 from bench.storage.image_codec import encode
 from bench.storage.image_set import ImageSet
 from bench.tasks import find_task
@@ -60,6 +64,7 @@ def test_a_tree_of_class_folders_is_read_by_name(tmp_path: Path, collect: Collec
 
 
 def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:
         for name, content in members.items():
             member = tarfile.TarInfo(name)
@@ -211,7 +216,6 @@ def test_unreadable_images_are_skipped_and_counted(tmp_path: Path, collect: Coll
     red = own_images(tmp_path / "own") / "red"
     (red / "broken.png").write_bytes(b"no image")
     (red / "cut.png").write_bytes(png(900)[:200])
-    (red / "nowhere.png").symlink_to(red / "gone.png")
     (red / "folder.png").mkdir()
     (red / "notes.txt").write_text("not an image, and not said to be one")
     images = collect(red.parent)
@@ -219,6 +223,36 @@ def test_unreadable_images_are_skipped_and_counted(tmp_path: Path, collect: Coll
     steps = ("matched", "fetched", "unreadable", "kept")
     assert [stage_counts[step] for step in steps] == [11, 9, 2, 9]
     assert len(images) == 9
+
+
+def test_a_link_to_nothing_is_named(tmp_path: Path, collect: Collect) -> None:
+    red = own_images(tmp_path / "own") / "red"
+    (red / "nowhere.png").symlink_to(red / "gone.png")
+    with pytest.raises(RequestError, match=r"red/nowhere\.png leads nowhere; mend or remove it"):
+        collect(red.parent)
+
+
+def test_a_class_in_another_unicode_form_is_the_class(tmp_path: Path, collect: Collect) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    task = msgspec.structs.replace(colour_task(), class_names=("red", decomposed, "blue"))
+    assert collect(own_images(tmp_path / "own", [composed]), task).manifest.counts[composed] == 3
+    label = json.dumps({"class_name": decomposed}).encode()
+    write_tar(tmp_path / "tars" / "0.tar", {"a.json": label, "a.png": png(1)})
+    assert collect(tmp_path / "tars", task).manifest.counts[composed] == 1
+
+
+def test_tars_are_read_at_any_depth_and_nothing_beside_them(
+    tmp_path: Path, collect: Collect
+) -> None:
+    for seed, name in enumerate(["0.tar", "more/1.TAR", "more/._1.tar"]):
+        write_tar(tmp_path / "own" / name, {"a.cls": b"0", "a.png": png(seed)})
+    own_images(tmp_path / "own", ["red"])
+    assert len(collect(tmp_path / "own")) == 2
+    options = options_of("folder", path=str(tmp_path / "own"), filter__model="unused")
+    source = source_of("folder", options)
+    assert isinstance(source, HasNotes)
+    (note,) = source.notes(Home(tmp_path))
+    assert note.endswith("own: 4 of 6 files not read: 3 beside the tars, 1 hidden")
 
 
 def test_other_images_in_the_same_folder_are_another_set(tmp_path: Path, collect: Collect) -> None:

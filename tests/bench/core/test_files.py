@@ -4,9 +4,19 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from bench.core.files import atomic_folder, fingerprint, write_atomic
+from bench.core.errors import BenchError
+from bench.core.files import (
+    atomic_folder,
+    fingerprint,
+    fingerprint_of,
+    read_file,
+    read_parquet,
+    write_atomic,
+)
+from bench.core.walk import walk
 
 
 def write_weights(folder: Path) -> Path:
@@ -81,3 +91,31 @@ def test_leftovers_of_a_killed_writer_are_cleared_but_not_a_neighbours(tmp_path:
     with atomic_folder(tmp_path / "shard"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [".other-0123abcd", "shard"]
+
+
+def test_a_file_that_vanished_after_it_was_listed_is_named(tmp_path: Path) -> None:
+    listed = walk(write_weights(tmp_path / "tree")).files
+    listed[0][1].unlink()
+    for read in (lambda: fingerprint_of(listed), lambda: read_file(listed[0][1])):
+        with pytest.raises(BenchError, match=r"cannot read .*/tree/config\.json: No such file"):
+            read()
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_named(tmp_path: Path) -> None:
+    (tmp_path / "0.png").symlink_to("/proc/self/mem")
+    with pytest.raises(BenchError, match=r"cannot read .*/0\.png: Input/output error"):
+        fingerprint(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["exp[1]", "a*b", "{x,y}", "what?", "%41", "#1", "a b", "é"])
+def test_a_path_is_no_pattern(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    (tmp_path / "exp1").mkdir()
+    with atomic_folder(folder) as temporary:
+        pl.DataFrame({"a": [1]}).write_parquet(temporary / f"{name}.parquet")
+    assert read_parquet(folder / f"{name}.parquet")["a"].to_list() == [1]
+    leftover = tmp_path / f".{name}-killed"
+    leftover.mkdir()
+    folder.rename(tmp_path / "moved")
+    with atomic_folder(folder):
+        assert not leftover.exists()

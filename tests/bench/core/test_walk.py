@@ -76,7 +76,7 @@ def test_other_suffixes_are_left_out_and_counted(tmp_path: Path) -> None:
     put(tmp_path, "1.PNG", "2.png", "3.heic", "4.HEIC", "README")
     tree = walk(tmp_path, (".png",))
     assert [name for name, _ in tree.files] == ["1.PNG", "2.png"]
-    assert tree.left_out == {".heic": 2, "no suffix": 1}
+    assert tree.left_out == {".heic": 2, "without suffix": 1}
     before = fingerprint(tmp_path, (".png",))
     put(tmp_path, "notes.txt")
     assert fingerprint(tmp_path, (".png",)) == before

@@ -225,6 +225,44 @@ def test_a_remote_pool_is_scanned_as_a_local_one_and_not_kept(home: Home, tmp_pa
         remote.rm("/some", recursive=True)
 
 
+def nested_pool(root: Path) -> Path:
+    """Write a pool with files at the top and below, and what is none of its files."""
+    for number, name in enumerate(["0.parquet", "sub/1.PARQUET", "sub/deep/2.parquet"]):
+        write_tables(root / "made", {"URL": [f"http://u{number}"], "TEXT": ["a rose"]})
+        (root / "pool" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "made/0.parquet").rename(root / "pool" / name)
+    (root / "pool/.cache").mkdir()
+    for name in ("._0.parquet", ".cache/0.parquet", "notes.txt", "sub/pool.yaml"):
+        (root / "pool" / name).write_bytes(b"no table")
+    return root / "pool"
+
+
+def test_a_pool_is_all_its_files_at_any_depth_but_hidden_ones(home: Home, tmp_path: Path) -> None:
+    pool = Pool.find(str(nested_pool(tmp_path)), home)
+    stage = scan_pool(home, pool)
+    assert (len(classes(stage)), stage.info()["incomplete"]) == (3, [])
+    before = pool.fingerprint
+    assert pool.notes() == [f"{pool.root}: 4 of 7 files not read: 2 hidden, 1 .txt, 1 .yaml"]
+    for name in ("._0.parquet", "notes.txt"):
+        (pool.root / name).unlink()
+    assert pool.fingerprint == before
+    (pool.root / "sub/deep/2.parquet").unlink()
+    assert pool.fingerprint != before
+
+
+def test_a_remote_pool_is_all_its_files_too(home: Home, tmp_path: Path) -> None:
+    remote = fsspec.filesystem("memory")
+    remote.put(str(nested_pool(tmp_path)), "/nested/pool", recursive=True)
+    try:
+        pool = Pool.find("memory://nested/pool", home)
+        assert [file.rpartition("/")[2] for file in pool.files()] == [
+            *("0.parquet", "1.PARQUET", "2.parquet"),
+        ]
+        assert len(classes(scan_pool(home, pool))) == 3
+    finally:
+        remote.rm("/nested", recursive=True)
+
+
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
