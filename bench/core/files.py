@@ -66,6 +66,13 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> "pl.DataFrame"
     return pl.read_parquet(path, columns=columns, glob=False)
 
 
+def scan_parquet(path: Path) -> "pl.LazyFrame":
+    """Return a table of one file, read when it is collected; a path is no pattern."""
+    import polars as pl
+
+    return pl.scan_parquet(path, glob=False)
+
+
 def write_parquet(path: Path, rows: "pl.DataFrame") -> None:
     """Write a table whole or not at all; a power cut may still lose it."""
     with atomic_file(path) as temporary:

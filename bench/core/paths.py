@@ -18,6 +18,9 @@ FETCHED = {
 }
 """Models that ``bench fetch`` knows by a short name, and where on the Hub they are."""
 
+_UNUSABLE = {"\\", "?"}
+"""DuckDB 2.0 takes the one for a slash, and what follows the other for options."""
+
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([A-Za-z0-9][\w.-]*))?")
 
 
@@ -49,10 +52,15 @@ class Home:
         """Return the home folder that the environment names.
 
         Raises:
-            RequestError: If its path is not UTF-8.
+            RequestError: If its path is not UTF-8, or none that DuckDB can open.
         """
         root = Path(os.environ.get("BENCH_HOME") or "bench-home").absolute()
         check_utf8("the home folder", str(root))
+        for character in _UNUSABLE & set(str(root)):
+            raise RequestError(
+                f"the path of the home folder {root} has a {character}, which DuckDB cannot open",
+                "set BENCH_HOME to another folder",
+            )
         return cls(root)
 
     @property

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.core.arrays import FloatArray
 from bench.core.errors import RequestError
-from bench.core.files import fingerprint
+from bench.core.files import fingerprint, scan_parquet
 from bench.core.missing import MissingError
 from bench.core.walk import walk
 from sources.pool.columns import Columns, InvalidFileError, columns_of
@@ -118,7 +118,7 @@ class IndexFolder:
         for path, (start, end) in zip(self._metadata, pairwise(self._starts), strict=True):
             in_file = ids[(ids >= start) & (ids < end)]
             if in_file.size:
-                columns = pl.scan_parquet(path, glob=False).select(
+                columns = scan_parquet(path).select(
                     pl.col(names.url).alias("url"),
                     pl.col(names.caption).str.head(MAX_CAPTION).alias("caption"),
                     *flag_columns(names),
@@ -135,7 +135,7 @@ def _parquet_files(folder: Path) -> list[Path]:
 
 def _columns(path: Path) -> Columns:
     try:
-        return columns_of(pl.read_parquet_schema(path), None)
+        return columns_of(scan_parquet(path).collect_schema(), None)
     except (InvalidFileError, pl.exceptions.PolarsError) as error:
         raise RequestError(
             f"{path}: {error}",

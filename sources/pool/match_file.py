@@ -10,6 +10,7 @@ import pyarrow
 import pyarrow.parquet
 from polars.exceptions import PanicException
 
+from bench.core.files import scan_parquet
 from sources.pool.columns import Columns, InvalidFileError, as_text, columns_of
 from sources.pool.flags import FLAGS, flag_columns, require_probabilities
 from sources.pool.matcher import MAX_CAPTION, CaptionMatcher
@@ -111,7 +112,7 @@ def _chunks(path: Path) -> Iterator[tuple[int, int]]:
 def _match(
     path: Path, start: int, count: int, columns: Columns, matcher: CaptionMatcher
 ) -> pl.DataFrame:
-    chunk = pl.scan_parquet(path, glob=False).slice(start, count)
+    chunk = scan_parquet(path).slice(start, count)
     with _reading():
         captions = chunk.select(as_text(columns.caption)).collect().to_series()
     matches = matcher.find(captions).rename({"length": "score"})
