@@ -2,7 +2,8 @@
 
 Without split folders, every image goes to a split by the hash of its path: 60 % train, 20 % val,
 20 % test. ``task.yaml`` in the folder may give templates, domain texts, queries and the metric, and
-with ``shifted: [NAME]`` further folders ``NAME/CLASS/IMAGE`` of test images of another kind.
+with ``shifted: [NAME]`` further folders ``NAME/CLASS/IMAGE`` of test images of another kind. One
+walk finds the files that are listed, hashed and read.
 """
 
 import hashlib

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import subprocess
 import tarfile
 import unicodedata
@@ -253,6 +254,15 @@ def test_tars_are_read_at_any_depth_and_nothing_beside_them(
     assert isinstance(source, HasNotes)
     (note,) = source.notes(Home(tmp_path))
     assert note.endswith("own: 4 of 6 files not read: 3 beside the tars, 1 hidden")
+
+
+def test_a_member_s_name_that_is_not_utf8_is_refused(tmp_path: Path, collect: Collect) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    member = tarfile.TarInfo(name)
+    with tarfile.open(tmp_path / "0.tar", "w", errors="surrogateescape") as tar:
+        tar.addfile(member)
+    with pytest.raises(RequestError, match=r"the member b'caf\\xe9.png' of .*0\.tar is not UTF-8"):
+        collect(tmp_path)
 
 
 def test_other_images_in_the_same_folder_are_another_set(tmp_path: Path, collect: Collect) -> None:
