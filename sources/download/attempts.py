@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.core.files import write_json
+from bench.core.files import read_parquet, write_json
 from bench.core.json_values import Json
 from bench.core.stage_names import DOWNLOAD
 from bench.plugins.source import Context
@@ -88,7 +88,7 @@ def wanted(attempts: Sequence[Stage], rows: pl.DataFrame) -> pl.DataFrame:
 def failures(attempts: Sequence[Stage]) -> pl.DataFrame:
     """Return key and failure (null for a fetched image) of finished attempts; the last counts."""
     shards = (shard / "index.parquet" for attempt in attempts for shard in attempt.shards())
-    rows = pl.concat(pl.read_parquet(index, columns=["key", "failure"]) for index in shards)
+    rows = pl.concat(read_parquet(index, columns=["key", "failure"]) for index in shards)
     return rows.unique("key", keep="last", maintain_order=True)
 
 

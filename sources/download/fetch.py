@@ -16,6 +16,7 @@ import msgspec
 import polars as pl
 
 from bench.core.errors import BenchError
+from bench.core.files import read_parquet
 from bench.runtime import signals
 from bench.storage.image_codec import ImageFormat
 from bench.storage.tar_shards import ShardWriter, members, read_bytes
@@ -76,7 +77,7 @@ def require_answers(folder: Path) -> None:
     Raises:
         BenchError: If none did: that is an outage, not a result.
     """
-    failures = pl.read_parquet(folder / "index.parquet")["failure"]
+    failures = read_parquet(folder / "index.parquet")["failure"]
     if failures.fill_null("").is_in(UNREACHED).all():
         raise BenchError(
             f"no image could be reached: {failures.mode().sort()[0]}",
