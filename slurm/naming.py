@@ -1,6 +1,7 @@
 """What runs and their jobs are called."""
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from bench.core.progress import printable
 from bench.core.size import format_size
@@ -30,4 +31,4 @@ def job_name(spec: RunSpec) -> str:
 
 def arm_name(spec: RunSpec) -> str:
     """Return the name that all jobs of a run's task and source begin with."""
-    return printable(f"{spec.task}/{spec.source}")
+    return printable(f"{PurePath(spec.task).name}/{spec.source}")

@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 import polars as pl
 
-from bench.core.config import Config
+from bench.core.config import Config, PathText
 from bench.core.errors import RequestError, unknown_name
 from bench.core.files import fingerprint, fingerprint_of, read_file
 from bench.core.json_values import Json
@@ -45,7 +45,7 @@ class Folder:
     class Options(Config, frozen=True, kw_only=True):
         """Where they are and how they are kept."""
 
-        path: str
+        path: PathText
         """A folder of class folders, or of webdataset tars."""
         filter: NoFilter
         """The CLIP that scores the images; none is left out for its score."""

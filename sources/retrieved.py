@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 import polars as pl
 
-from bench.core.config import Config, Fraction
+from bench.core.config import Config, Fraction, PoolText
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
 from bench.core.missing import together
@@ -48,7 +48,7 @@ class Retrieved:
     class Options(Config, frozen=True, kw_only=True):
         """Which pool, how its images are found and fetched, and which are kept."""
 
-        pool: str
+        pool: PoolText
         """Name, path or URL of a folder of Parquet files; retrieval=knn does not read it."""
         matcher: Matcher = "substring"
         """How queries are compared with captions; substring is the paper's (Geng 2024, section

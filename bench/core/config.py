@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -17,6 +17,13 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 AboveZero = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Momentum = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+Place = Literal["path", "weights", "pool"]
+"""Whether a text is a path, or a name that comes before a path: of weights or of a pool."""
+
+PathText = Annotated[str, msgspec.Meta(extra={"place": "path"})]
+WeightsText = Annotated[str, msgspec.Meta(extra={"place": "weights"})]
+PoolText = Annotated[str, msgspec.Meta(extra={"place": "pool"})]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,6 +121,28 @@ def has_setting(kind: type[Config], path: Sequence[str], values: Json) -> bool:
     tag = configs[0].__struct_config__.tag_field
     meant = [one for one in configs if tag and one.__struct_config__.tag == inner.get(tag)]
     return has_setting((meant or configs)[0], rest, inner)
+
+
+def with_places(kind: type[Config], values: Json, change: Callable[[str, Place], str]) -> Json:
+    """Return complete values of a type with every text that is a place changed, nested ones too."""
+    found = dict(values)
+    for name, types in _fields(kind).items():
+        value, place = values.get(name), _place(types)
+        if isinstance(value, str) and place is not None:
+            found[name] = change(value, place)
+        elif isinstance(value, dict) and (configs := _configs(types)):
+            tag = configs[0].__struct_config__.tag_field
+            meant = [one for one in configs if tag and one.__struct_config__.tag == value.get(tag)]
+            found[name] = with_places((meant or configs)[0], value, change)
+    return found
+
+
+def _place(types: Any) -> Place | None:  # noqa: ANN401 (an annotation)
+    if get_origin(types) in (Union, UnionType):
+        return next(filter(None, map(_place, get_args(types))), None)
+    notes = getattr(types, "__metadata__", ())
+    extras = [note.extra for note in notes if isinstance(note, msgspec.Meta) and note.extra]
+    return next((extra["place"] for extra in extras if "place" in extra), None)
 
 
 def described(kind: type[Config], within: str = "") -> Iterator[str]:

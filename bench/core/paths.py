@@ -103,10 +103,17 @@ class Home:
         Raises:
             MissingError: If there is no such folder.
         """
-        for folder in (self.weights / name, _PACKAGED_WEIGHTS / name, Path(name)):
+        for folder in (*self._named_weights(name), Path(name)):
             if folder.is_dir():
                 return folder
         raise MissingError(f"the weights {name!r} are not in {self.weights}", how_to_fetch(name))
+
+    def has_weights(self, name: str) -> bool:
+        """Return whether weights are known by name, fetched or packaged."""
+        return any(folder.is_dir() for folder in self._named_weights(name))
+
+    def _named_weights(self, name: str) -> tuple[Path, Path]:
+        return self.weights / name, _PACKAGED_WEIGHTS / name
 
     def make_writable(self) -> None:
         """Create the home folder.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 import msgspec
@@ -74,6 +75,7 @@ class RunSpec(Config, frozen=True, kw_only=True):
 
     preset: str
     task: str
+    """Its name, or the absolute path of its folder."""
     source: str
     options: Json
     """The source's options, defaults filled in."""
@@ -95,6 +97,9 @@ class RunSpec(Config, frozen=True, kw_only=True):
     def run_id(self) -> str:
         """Short hash of all that determines the result; equal ones are one run."""
         content = msgspec.to_builtins(self)
+        if PurePath(self.task).is_absolute():
+            # Its content is fingerprinted, with its name; a moved folder is the same task.
+            content["task"] = ""
         for name in EXECUTION_FIELDS:
             del content["train"][name]
         return digest(content)

@@ -64,6 +64,7 @@ class Judge:
     def __init__(self, spec: RunSpec, home: Home) -> None:
         self._home = home
         self._spec = spec
+        self._task = find_task(spec.task)
         self._model = str(home.find_weights(spec.model))
         self._images = loaded.task_images_of(spec.task, home, self._model)
         self._scores: dict[int, float] = {}
@@ -76,7 +77,7 @@ class Judge:
         self._keep_the_best()
         candidate = self._candidate(classifier, epoch)
         selector = candidate.evaluators[self._spec.train.select_by]
-        score = value(selector.validate(candidate.features), find_task(self._spec.task))
+        score = value(selector.validate(candidate.features), self._task)
         self._scores[epoch], self._kept[epoch] = score, candidate
         return score
 

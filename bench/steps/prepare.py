@@ -14,16 +14,18 @@ from bench.core.task import Task
 from bench.plugins import evaluator_of, objectives, source_of
 from bench.plugins.optional import ChecksTask, HasNotes
 from bench.steps import loaded
+from bench.steps.located import located
 from bench.tasks import find_task
 
 
 def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
-    """Return a spec with the fingerprints of everything outside that its result depends on.
+    """Return a located spec with the fingerprints of all outside that its result depends on.
 
     Raises:
         MissingError: If anything the run needs is absent, with the remedies; no work was done.
         RequestError: If the run is wrong as requested.
     """
+    spec = located(spec, home)
     task = find_task(spec.task)
     objectives.check(spec.objective)
     for name, options in spec.evaluators.items():
@@ -78,27 +80,30 @@ def prepared(specs: Sequence[RunSpec], home: Home) -> list[Prepared]:
     Raises:
         RequestError: If a run is wrong as requested.
     """
-    known: dict[bytes, tuple[dict[str, str], Absences]] = {}
+    known: dict[bytes, tuple[RunSpec, Absences]] = {}
     runs = []
     with memo_scope():
         for spec in specs:
             # Everything that the checks and fingerprints depend on: not n, seed or most of train.
-            needs = (spec.task, spec.source, spec.options, spec.model, spec.objective)
+            needs = (spec.preset, spec.task, spec.source, spec.options, spec.model, spec.objective)
             key = msgspec.json.encode((*needs, spec.evaluators, spec.train.precision))
             if key not in known:
                 known[key] = _found(spec, home)
-            fingerprints, absences = known[key]
-            spec_ = msgspec.structs.replace(spec, fingerprints=fingerprints)
-            runs.append(Prepared(spec_, absences))
+            like, absences = known[key]
+            found = {name: getattr(like, name) for name in _LOCATED}
+            runs.append(Prepared(msgspec.structs.replace(spec, **found), absences))
     return runs
 
 
-def _found(spec: RunSpec, home: Home) -> tuple[dict[str, str], Absences]:
-    """Return the fingerprints of a run, or what it lacks."""
+_LOCATED = ("preset", "task", "model", "options", "fingerprints")
+
+
+def _found(spec: RunSpec, home: Home) -> tuple[RunSpec, Absences]:
+    """Return a run with its fingerprints, or what it lacks."""
     try:
-        return with_fingerprints(spec, home).fingerprints, {}
+        return with_fingerprints(spec, home), {}
     except MissingError as error:
-        return {}, error.absences
+        return located(spec, home), error.absences
 
 
 def all_with_fingerprints(specs: Sequence[RunSpec], home: Home) -> list[RunSpec]:

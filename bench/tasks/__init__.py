@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bench.core.errors import RequestError
 from bench.core.task import Task
 from bench.plugins import tasks
 from bench.tasks._folder import FolderTask
@@ -17,6 +18,12 @@ def find_task(name: str) -> Task:
     Raises:
         RequestError: If there is no such task, or the folder is not one.
     """
-    if name not in tasks.names() and Path(name).is_dir():
-        return FolderTask.load(Path(name))
+    path = Path(name)
+    if name not in tasks.names() and path.is_dir():
+        return FolderTask.load(path)
+    if path.is_absolute():
+        raise RequestError(
+            f"the folder {name} of the task is not there",
+            "move it back, or repeat the command or study that names it with its new place",
+        )
     return tasks.get(name)

@@ -43,6 +43,12 @@ def settings(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     return _frame(connection, "settings", experiment)
 
 
+def task_place(connection: Connection, task: str) -> str:
+    """Return the name, or the folder, by which a task can be found."""
+    row = connection.execute(statement("task_place"), {"task": task}).fetchone()
+    return str(row[0]) if row else task
+
+
 def settings_rule(connection: Connection) -> str:
     """Return how often the setting of an arm was chosen: ``once`` or ``per-n``."""
     row = connection.execute(statement("settings_rule")).fetchone()

@@ -6,6 +6,9 @@
 -- What `bench collect` was asked: whether a setting is chosen `once` for an arm, or `per-n`.
 CREATE TABLE asked_for (settings VARCHAR);
 
+-- The name of each task in the other tables, and the name or folder by which it was last found.
+CREATE TABLE tasks (name VARCHAR PRIMARY KEY, place VARCHAR);
+
 CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY, status VARCHAR, error VARCHAR, too_few_images BOOLEAN,
     preset VARCHAR, task VARCHAR, source VARCHAR, label VARCHAR, options JSON, n_asked BIGINT,

@@ -3,6 +3,12 @@
 -- name: insert_asked_for
 INSERT INTO asked_for VALUES ($settings)
 
+-- name: insert_tasks
+INSERT INTO tasks VALUES (?, ?)
+
+-- name: task_place
+SELECT place FROM tasks WHERE name = $task
+
 -- name: insert_runs
 INSERT INTO runs BY NAME SELECT * FROM incoming
 

@@ -23,6 +23,7 @@ from results.database.rows import run_row, score_rows, stage_count_rows
 from results.database.statements import schema, statement
 from results.labels import ScoredAs, evaluator_labels, labels
 from results.settings import settings as settings_of
+from results.tasks import task_names
 
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
@@ -144,10 +145,12 @@ def _build(database: Path, paths: Sequence[Path], settings: Choice) -> tuple[int
             records[path] = _read(path)
         except (OSError, ValueError, RecursionError) as error:
             skipped.append((path, str(error)))
+    places, records = _with_task_names(records)
     # Tables have no order; not keeping one makes loading parallel.
     with duckdb.connect(database, config={"preserve_insertion_order": False}) as connection:
         connection.execute(schema("tables"))
         connection.execute(statement("insert_asked_for"), {"settings": settings})
+        connection.executemany(statement("insert_tasks"), list(places.items()))
         names = _Names.of(records.values())
         refused = _insert(
             list(records),
@@ -164,6 +167,20 @@ def _build(database: Path, paths: Sequence[Path], settings: Choice) -> tuple[int
         )
         connection.execute(schema("selection"))
     return len(accepted), [f"{path}: {' '.join(reason.split())}" for path, reason in skipped]
+
+
+def _with_task_names(
+    records: dict[Path, RunRecord],
+) -> tuple[dict[str, str], dict[Path, RunRecord]]:
+    """Return the tasks' names to where each was last, and the records with these names."""
+    names = task_names(records.values())
+    places, named = {}, {}
+    for path, record in sorted(records.items(), key=lambda each: each[1].started):
+        name = names[record.spec.task]
+        places[name] = record.spec.task
+        spec = msgspec.structs.replace(record.spec, task=name)
+        named[path] = msgspec.structs.replace(record, spec=spec)
+    return places, {path: named[path] for path in records}
 
 
 def _read(path: Path) -> RunRecord:

@@ -1,6 +1,6 @@
 """What a user may say about the captions that images are generated from."""
 
-from bench.core.config import Config, Natural, Positive
+from bench.core.config import Config, Natural, PathText, Positive
 from bench.core.json_values import Json
 from bench.plugins import full_options, writers
 
@@ -12,7 +12,7 @@ class CaptionOptions(Config, frozen=True, kw_only=True):
     """A file in ``sources/writers``: grammar, transformers, openai, file or minimal-pairs."""
     options: Json = {}
     """The writer's own options, e.g. ``source.captions.options.model``."""
-    phrases: str = "paper"
+    phrases: PathText = "paper"
     """Lists of templates, relations and backgrounds: paper, mini, or the path of a YAML file."""
     retries: Natural = 5
     """Times that a caption is written anew while it is unfit, and again while it is a copy."""

@@ -46,10 +46,9 @@ def read_phrases(name: str) -> Json:
     Raises:
         RequestError: If there is none, or it is malformed.
     """
-    names = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
-    path = _FOLDER / f"{name}.yaml" if name in names else Path(name)
+    path = _FOLDER / f"{name}.yaml" if name in names() else Path(name)
     if path.suffix != ".yaml" or not path.is_file():
-        raise unknown_name("list of phrases", name, names)
+        raise unknown_name("list of phrases", name, names())
     phrases: Json = msgspec.to_builtins(parse_config(_Phrases, read_yaml(path), str(path)))
     for kind, slots in _SLOTS.items():
         for template in phrases[kind]:
@@ -58,6 +57,11 @@ def read_phrases(name: str) -> Json:
         if "object" not in phrases[lists]:
             raise RequestError(f"{path}: {lists} has no list for object", "add one")
     return phrases
+
+
+def names() -> list[str]:
+    """Return the names of the lists that ship with the package."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
 def of_noun(lists: dict[str, list[str]], noun: str) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bench.core.config import Config, Positive
+from bench.core.config import Config, Positive, WeightsText
 from bench.core.json_values import Json
 
 
@@ -15,7 +15,7 @@ class GeneratorOptions(Config, frozen=True, kw_only=True):
     are its authors' code's (txt2img.py:347-409).
     """
 
-    model: str
+    model: WeightsText
     """A diffusers pipeline folder by name or path, or ORG/NAME@REVISION of the Hugging Face Hub."""
     pipeline: Literal["stable-diffusion", "auto"] = "stable-diffusion"
     """``auto`` takes whatever text-to-image pipeline the folder says it is: SDXL, SD 3, Flux, …"""

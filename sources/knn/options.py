@@ -1,6 +1,6 @@
 """What a user may say about finding images by their nearness in the space of a CLIP."""
 
-from bench.core.config import Config, Positive
+from bench.core.config import Config, PathText, Positive, WeightsText
 
 
 class KnnOptions(Config, frozen=True, kw_only=True):
@@ -10,11 +10,11 @@ class KnnOptions(Config, frozen=True, kw_only=True):
     """Address of a running ``clip-retrieval back``, such as http://127.0.0.1:1234."""
     name: str | None = None
     """Which of that server's indices; None for its only one."""
-    index: str | None = None
+    index: PathText | None = None
     """Folder that ``clip-retrieval index`` wrote."""
     k: Positive = 500
     """Images asked for per class and prompt: the example in the README of (Geng 2024, code)."""
-    model: str
+    model: WeightsText
     """Weights of the CLIP that the index was built with; `filter.model` where none are given."""
 
     def __post_init__(self) -> None:

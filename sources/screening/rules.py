@@ -5,13 +5,13 @@ from typing import Annotated, ClassVar
 import msgspec
 import polars as pl
 
-from bench.core.config import Config, Positive
+from bench.core.config import Config, Positive, WeightsText
 
 
 class Filter(Config, frozen=True, kw_only=True, tag_field="rule"):
     """What every rule has: the CLIP that scores images, and how it scores them."""
 
-    model: str
+    model: WeightsText
     """Weights of the CLIP that scores images; may differ from the adapted one."""
     drop_train_copies: bool = False
     """Remove copies of the task's train images too; if not, they stay and are counted."""

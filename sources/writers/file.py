@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.core.config import Config
+from bench.core.config import Config, PathText
 from bench.core.files import content_hash
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
@@ -22,7 +22,7 @@ class FromFile:
     class Options(Config, frozen=True, kw_only=True):
         """Which file."""
 
-        path: str
+        path: PathText
         """A CSV, JSON Lines or Parquet file with the columns caption, and class or label."""
 
     def __init__(self, options: Options) -> None:

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from bench.core.config import Positive
+from bench.core.config import Positive, WeightsText
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
 from bench.core.missing import MissingError
@@ -29,7 +29,7 @@ class Transformers:
     class Options(Sampling, frozen=True, kw_only=True):
         """Which model, and how it is run."""
 
-        model: str
+        model: WeightsText
         """A folder of safetensors, by fetched name or path, or a model of the Hugging Face Hub."""
         revision: str | None = None
         """A commit of the Hub's model; None for the one at hand."""
