@@ -7,7 +7,9 @@ import msgspec
 from bench.core.json_values import canonical_json
 from bench.core.specs import RunSpec
 from bench.planning.differences import all_settings
-from bench.planning.preset import resolve
+from bench.planning.preset import load, resolve
+from bench.plugins import sources
+from bench.plugins.registries import options_type
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -37,8 +39,7 @@ def changes(specs: Iterable[RunSpec], preset: str) -> list[Change]:
     found: dict[tuple[str, str], list[object]] = {}
     for spec in specs:
         if spec.source not in usual:
-            plain = resolve(preset, task=spec.task, source=spec.source, n=spec.n)
-            usual[spec.source] = all_settings(plain)
+            usual[spec.source] = _usual(spec, preset)
         own, before = all_settings(spec), usual[spec.source]
         for name in dict.fromkeys([*before, *own]):
             if own.get(name) != before.get(name):
@@ -51,9 +52,19 @@ def changes(specs: Iterable[RunSpec], preset: str) -> list[Change]:
     return list(alike.values())
 
 
-def as_lines(found: Iterable[Change], sources: Iterable[str]) -> list[str]:
+def _usual(spec: RunSpec, preset: str) -> dict[str, object]:
+    """Return the settings that a preset gives a run; what only a request can give is not there."""
+    given = load(preset).sources.get(spec.source, {})
+    fields = msgspec.structs.fields(options_type(sources, spec.source))
+    asked = [field.encode_name for field in fields if field.required]
+    needed = {f"source.{name}": spec.options[name] for name in asked if name not in given}
+    plain = resolve(preset, task=spec.task, source=spec.source, n=spec.n, settings=needed)
+    return {name: value for name, value in all_settings(plain).items() if name not in needed}
+
+
+def as_lines(found: Iterable[Change], all_sources: Iterable[str]) -> list[str]:
     """Return a line for each change; one of all the sources names none."""
-    every = set(sources)
+    every = set(all_sources)
     return [
         f"{change.setting} = {' or '.join(map(_text, change.values))}, where the preset has "
         + _text(change.preset)

@@ -10,8 +10,9 @@ def record(task: str, content: str = "", started: str = "2026-01-01") -> RunReco
     spec = RunSpec(
         preset="mini", task=task, source="none", options={}, n=0, model="m", fingerprints=prints
     )
+    none = Counts(asked=0, matched=0, fetched=0, kept=0, used=0)
     return RunRecord(
-        run_id=spec.run_id, status="done", spec=spec, n=Counts(asked=0), started=started
+        run_id=spec.run_id, status="done", spec=spec, n=none, image_set="", started=started
     )
 
 
