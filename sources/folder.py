@@ -16,7 +16,6 @@ from bench.core.errors import RequestError, unknown_name
 from bench.core.files import fingerprint, fingerprint_of, read_file
 from bench.core.json_values import Json
 from bench.core.missing import MissingError, together
-from bench.core.names import check_utf8
 from bench.core.paths import Home
 from bench.core.task import Task
 from bench.core.walk import Tree, walk

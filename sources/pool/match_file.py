@@ -78,7 +78,7 @@ def schema_of(path: Path) -> Mapping[str, pl.DataType]:
     """
     try:
         with _reading():
-            return pl.read_parquet_schema(path)
+            return scan_parquet(path).collect_schema()
     except InvalidFileError as error:
         raise InvalidFileError(not_parquet(path) or str(error)) from error
 
