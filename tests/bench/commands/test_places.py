@@ -48,10 +48,10 @@ def test_a_task_is_one_however_its_path_is_written(
 def test_a_folder_of_images_and_a_pool_are_one_however_their_paths_are_written(
     bench: Bench, preset: Path, colours: Path, places: Path, tiny_clip: Path
 ) -> None:
-    shutil.copytree(tiny_clip, places / "clip")
+    shutil.copytree(tiny_clip, places / "my-clip")
     task = str(colours)
     folder = ("--source", "folder")
-    for source, name, there in ((folder, "source.path", "x/data/train"), ((), "model", "clip")):
+    for source, name, there in ((folder, "source.path", "x/data/train"), ((), "model", "my-clip")):
         ids = {
             run_id(bench, preset, task, *source, "--set", f"{name}={spelling}")
             for spelling in (there, f"./{there}/", str(places / there))
