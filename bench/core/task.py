@@ -12,7 +12,7 @@ import msgspec
 
 from bench.core.arrays import LabelArray
 from bench.core.config import Config
-from bench.core.errors import RequestError
+from bench.core.errors import RequestError, did_you_mean
 from bench.core.json_values import digest
 from bench.core.names import composed, has_control_characters
 from bench.core.paths import Home
@@ -132,7 +132,8 @@ class Task(Config, frozen=True, kw_only=True):
         for field in ("queries", "prompt_names"):
             by_name = {composed(name): value for name, value in getattr(self, field).items()}
             if unknown := sorted(set(by_name) - set(names)):
-                raise ValueError(f"{field}: there is no class {unknown[0]!r}")
+                near = did_you_mean(unknown[0], self.class_names)
+                raise ValueError(f"{field}: there is no class {unknown[0]!r}; {near}".rstrip("; "))
             msgspec.structs.force_setattr(self, field, by_name)
 
     def __hash__(self) -> int:

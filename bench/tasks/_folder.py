@@ -19,9 +19,9 @@ from bench.core.files import fingerprint_of
 from bench.core.json_values import Json, digest
 from bench.core.names import composed
 from bench.core.paths import Home
-from bench.core.task import SPLITS, Queries, Split, Task
+from bench.core.task import SPLITS, Queries, Split, Task, check_prompts
 from bench.core.walk import Tree, walk
-from bench.core.yaml_files import read_yaml
+from bench.core.yaml_files import declaration, read_yaml
 from bench.storage.class_folders import LabelledFile, class_folders
 from bench.storage.image_codec import CODEC, IMAGE_SUFFIXES
 from bench.tasks._folder_layout import check_layout, too_few_classes, unrepresented
@@ -38,6 +38,9 @@ class _Settings(Config, frozen=True, kw_only=True):
     queries: Queries = {}
     metric: str = "accuracy"
     shifted: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_prompts(self.templates, self.domain_texts, self.queries)
 
 
 class FolderTask(Task, frozen=True, kw_only=True):
@@ -61,9 +64,9 @@ class FolderTask(Task, frozen=True, kw_only=True):
         """
         path = path.resolve()
         check_layout(path)
-        file = path / _DECLARATION
-        values: Json = read_yaml(file) if file.is_file() else {}
-        settings = parse_config(_Settings, values, str(file))
+        file = declaration(path, _DECLARATION)
+        values: Json = read_yaml(file) if file else {}
+        settings = parse_config(_Settings, values, str(path / _DECLARATION))
         tree = _tree(path)
         splits, shifted = _splits(tree), _shifted(tree, settings.shifted)
         names = sorted({image.class_name for images in splits.values() for image in images})

@@ -19,7 +19,7 @@ from bench.core.json_values import digest
 from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.walk import Tree, walk
-from bench.core.yaml_files import read_yaml
+from bench.core.yaml_files import check_declaration, declaration, read_yaml
 from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
 from bench.miniworld.server import MiniWeb
 from sources.pool.columns import Columns, PoolDeclaration
@@ -102,8 +102,8 @@ class Pool:
         Raises:
             RequestError: If the declaration is wrong.
         """
-        path = self.root / DECLARATION
-        return _declared_columns(path, str(path)) if path.is_file() else None
+        path = declaration(self.root, DECLARATION)
+        return _declared_columns(path, str(path)) if path else None
 
     def files(self) -> list[str]:
         """Return the pool's Parquet files, sorted; the miniature pool is written first."""
@@ -166,6 +166,7 @@ class RemotePool(Pool):
         listing = tuple(file for file in files if file.name.lower().endswith(PARQUET))
         if not listing:
             raise RequestError(f"{url} has no Parquet files", "give the URL of their folder")
+        check_declaration(url, [file.name for file in files], DECLARATION)
         declared = None
         for file in files:
             if file.name == DECLARATION:

@@ -34,6 +34,7 @@ WRONG = [
     ("queries", {"no": []}, "'no' asks for nothing"),
     ("queries", {"no": {"any": ["a"], "with": [""]}}, "'no' asks for nothing"),
     ("queries", {"yes": "a"}, "there is no class 'yes'"),
+    ("queries", {"onn": "a"}, "there is no class 'onn'; did you mean on?"),
     ("prompt_names", {"yes": "a"}, "there is no class 'yes'"),
 ]
 

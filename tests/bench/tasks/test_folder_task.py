@@ -175,3 +175,31 @@ def test_what_is_not_utf8_is_one_line(
         assert outcome.err.count("\n") == 1
         assert r"cat\xe9" in outcome.err
         assert "is not UTF-8; rename it" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["task.yml", "Task.yaml"])
+def test_a_declaration_under_another_name_is_not_left_unread(
+    colours: Path, tmp_path: Path, name: str
+) -> None:
+    root = shutil.copytree(colours, tmp_path / "colours")
+    (root / name).write_text("metric: mean-per-class")
+    with pytest.raises(RequestError, match=rf"has {name}, which is not read; rename it to task"):
+        FolderTask.load(root)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("templates: [a photo]", r"task\.yaml: templates: 'a photo' needs one {}"),
+        ("templates: ['a {c}.']", "needs one {}"),
+        ("domain_texts: []", "domain_texts: it is empty"),
+        ("queries: {reed: red}", "queries: there is no class 'reed'; did you mean red"),
+    ],
+)
+def test_prompts_are_checked_when_the_task_is_read(
+    colours: Path, tmp_path: Path, content: str, why: str
+) -> None:
+    root = shutil.copytree(colours, tmp_path / "colours")
+    (root / "task.yaml").write_text(content)
+    with pytest.raises(RequestError, match=why):
+        FolderTask.load(root)

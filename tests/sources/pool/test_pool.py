@@ -402,3 +402,10 @@ def test_the_line_that_converts_a_file_works(
     command = caught.value.fix.removeprefix("convert each: python ")
     subprocess.run([sys.executable, *shlex.split(command)], check=True)
     assert len(classes(scan_pool(home, Pool.find(str(folder), home)))) == 2
+
+
+def test_a_declaration_under_another_name_is_not_left_unread(home: Home, tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", [("http://a/1.png", "a rose", None)])
+    (pool.root / "pool.yml").write_text("columns: {url: URL, caption: TEXT}")
+    with pytest.raises(RequestError, match=r"pool\.yml, which is not read; rename it to pool\.ya"):
+        Pool.find(str(pool.root), home)
