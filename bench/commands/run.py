@@ -46,13 +46,12 @@ def command(  # noqa: PLR0913 (the command line's options)
     from bench.commands._launch import launch_options
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
-    from bench.core.progress import Progress, first_few
+    from bench.core.progress import Progress
     from bench.planning.changes import changes
     from bench.runtime import distributed
     from bench.steps.check_images import check_images
     from bench.steps.collect import estimate
     from bench.steps.prepare import with_fingerprints
-    from results.fidelity import describe, recorded
 
     home = Home.from_environment()
     spec = with_fingerprints(run_spec(**options), home)
@@ -83,6 +82,15 @@ def command(  # noqa: PLR0913 (the command line's options)
     if as_json:
         click.echo(msgspec.json.encode(record).decode())
         return
+    _show(record, home)
+
+
+def _show(record: "RunRecord", home: "Home") -> None:
+    """Print what a person wants to know of a record."""
+    from bench.core.progress import first_few
+    from results.fidelity import describe, recorded
+
+    spec = record.spec
     click.echo(f"run {record.run_id}: {spec.source} for {spec.task}, {record.n.used} images used")
     _show_scores(record)
     if empty := record.empty_classes:
