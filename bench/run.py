@@ -32,7 +32,6 @@ from bench.storage.run_folder import (
     write_spec,
 )
 from bench.storage.source_locks import marked_as_collecting
-from bench.tasks import find_task
 
 if TYPE_CHECKING:
     from adapt.finetune import Adapted
@@ -171,7 +170,7 @@ def _adapt(
         augment = Augment.of(clip.preprocess_train, spec.train.crop)
         images = TrainingImages(home.data, rows, augment, spec.seed)
     return finetune(
-        Classifier.from_clip(clip, find_task(spec.task), spec.train.head_init, spec.seed),
+        Classifier.from_clip(clip, loaded.task_of(spec), spec.train.head_init, spec.seed),
         images,
         objectives.get(spec.objective)(),
         spec.train,
@@ -208,7 +207,7 @@ def _model_fields(adapted: "Adapted", verdicts: list[Verdict], spec: RunSpec) ->
         "selection": {
             "split": "val",
             "by": spec.train.select_by,
-            "metric": find_task(spec.task).metric,
+            "metric": loaded.task_of(spec).metric,
             "epoch": adapted.epochs["chosen"],
             "trained_epoch": adapted.epochs["trained"],
             "last_epoch": adapted.epochs["last"],

@@ -16,7 +16,6 @@ from bench.plugins.source import Context
 from bench.steps import loaded
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import UnfinishedError
-from bench.tasks import find_task
 
 
 def context_of(
@@ -25,7 +24,7 @@ def context_of(
     """Return the context of a spec's source."""
     return Context(
         home=home,
-        task=find_task(spec.task),
+        task=loaded.task_of(spec),
         n=spec.n,
         seed=spec.seed,
         embedder=lambda name: loaded.embedder_of(home.find_weights(name)),
@@ -75,7 +74,7 @@ def empty_classes(used: pl.DataFrame, spec: RunSpec) -> list[str]:
         spec: The run.
     """
     present = set(used["class_name"])
-    return [name for name in find_task(spec.task).class_names if present and name not in present]
+    return [name for name in loaded.task_of(spec).class_names if present and name not in present]
 
 
 def first_unfinished_stage(spec: RunSpec, home: Home) -> str | None:

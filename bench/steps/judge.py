@@ -16,7 +16,6 @@ from bench.core.specs import RunSpec
 from bench.plugins import evaluator_of
 from bench.plugins.evaluation import Evaluation, Evaluator
 from bench.steps import loaded
-from bench.tasks import find_task
 
 if TYPE_CHECKING:
     from adapt.finetune import Adapted
@@ -64,9 +63,9 @@ class Judge:
     def __init__(self, spec: RunSpec, home: Home) -> None:
         self._home = home
         self._spec = spec
-        self._task = find_task(spec.task)
+        self._task = loaded.task_of(spec)
         self._model = str(home.find_weights(spec.model))
-        self._images = loaded.task_images_of(spec.task, home, self._model)
+        self._images = loaded.task_images_of(self._task, home, self._model)
         self._scores: dict[int, float] = {}
         self._kept: dict[int, _Candidate] = {}
 
@@ -146,7 +145,7 @@ class Judge:
         features = ModelFeatures(
             classifier,
             self._images,
-            lambda: loaded.text_head_of(self._spec.task, self._model),
+            lambda: loaded.text_head_of(self._task, self._model),
             # Only the unadapted model is shared between runs: it is every run's epoch 0.
             cache=self._home.data / "features" if epoch == 0 else None,
             model_hash=loaded.clip_of(self._model).model_hash,

@@ -4,7 +4,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.core.errors import RequestError
 from bench.core.paths import Home
+from bench.core.specs import RunSpec
+from bench.core.task import Task
 from bench.plugins.source import Embedder
 from bench.runtime import distributed
 from bench.tasks import find_task
@@ -31,20 +34,40 @@ def device() -> str:
     return f"cuda:{distributed.local_rank()}" if torch.cuda.is_available() else "cpu"
 
 
+def task_of(spec: RunSpec) -> Task:
+    """Return a run's task, as its fingerprint has it.
+
+    Raises:
+        RequestError: If the task has changed since the run was fingerprinted.
+    """
+    return _task(spec.task, spec.fingerprints.get("task", ""))
+
+
+@lru_cache(maxsize=8)
+def _task(name: str, fingerprint: str) -> Task:
+    task = find_task(name)
+    if fingerprint and task.fingerprint != fingerprint:
+        raise RequestError(
+            f"the task {name} is not the one that the run was planned with",
+            "repeat the command or study that asks for it",
+        )
+    return task
+
+
 @lru_cache(maxsize=4)
-def task_images_of(name: str, home: Home, model: str) -> "TaskImages":
+def task_images_of(task: Task, home: Home, model: str) -> "TaskImages":
     """Return a task's images, preprocessed for a model."""
     from eval.features.task_images import TaskImages
 
-    return TaskImages(find_task(name), home, clip_of(model).preprocess_val)
+    return TaskImages(task, home, clip_of(model).preprocess_val)
 
 
 @lru_cache(maxsize=4)
-def text_head_of(name: str, model: str) -> "Tensor":
+def text_head_of(task: Task, model: str) -> "Tensor":
     """Return a task's zero-shot head."""
     from adapt.models import text_head
 
-    return text_head(clip_of(model), find_task(name))
+    return text_head(clip_of(model), task)
 
 
 def embedder_of(folder: Path) -> Embedder:

@@ -62,7 +62,7 @@ def test_everything_is_chosen_before_the_test_split_is_opened_and_nothing_extrac
     plugin.write_text(PLUGIN)
     words = ["run", "--preset", str(preset), "--source", "real", "--task", "watched", "--json"]
     words += ["--plugin", str(plugin), "--objective", "watching", "--set", "train.epochs=3"]
-    words += ["--set", "evaluators={own-head: {}, own-probe: {}}"]
+    words += ["--set", "evaluators={own-head: {}, own-probe: {}, zero-shot: null}"]
     words += ["--set", "train.select_by=own-head"]
     done = bench_process(*words, SEEN=str(seen), TASK=str(colours))
     assert done.code == 0, done.err

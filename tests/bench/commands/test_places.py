@@ -86,3 +86,17 @@ def test_a_task_whose_folder_is_gone_is_said(bench: Bench, preset: Path, places:
     done = bench("retry", study.stem, "--failed")
     assert done.code == 2
     assert f"the folder {places / 'x/data'} of the task is not there; move it back" in done.err
+
+
+def test_a_task_that_changed_after_its_run_was_planned_is_not_taken_for_it(
+    bench: Bench, bench_process: Bench, home: Home, preset: Path, places: Path
+) -> None:
+    study = write_study(places, preset, {"task": "x/data", "source": "real", "n": 23})
+    assert bench("sweep", str(study), "--on", "debug", "--set", f"train.lr={DIVERGING}").code == 1
+    (places / "x/data/train/red/1.png").unlink()
+    done = bench_process("retry", study.stem, "--failed")
+    assert done.code == 1
+    assert f"the task {places / 'x/data'} is not the one" in done.err, done.err
+    assert [
+        json.loads(path.read_bytes())["status"] for path in home.runs.glob("*/record.json")
+    ] == ["failed"]
