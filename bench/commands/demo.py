@@ -25,6 +25,7 @@ def command() -> None:
     from bench.planning.study import expand, load_study
     from bench.steps.prepare import all_with_fingerprints
     from bench.storage.study_folder import StudyFolder
+    from results.database import queries, store
     from results.experiment import Experiment
     from results.report.page import write_report
     from results.summary import summary
@@ -40,7 +41,9 @@ def command() -> None:
     with live_table(specs, titles(specs), home):
         launch(specs, titles(specs), study, LaunchOptions(default_executor(home)))
     report = write_report(home, home.report)
-    experiment = Experiment.of(specs[0])
+    with store.reading(home) as connection:
+        task = queries.task_name(connection, specs[0].task)
+    experiment = Experiment.of(specs[0])._replace(task=task)
     advice = f"read why in {_near(report.html)}, then run `{_program()} demo` again"
     if experiment not in report.plots:
         raise BenchError(f"none of the {len(specs)} runs finished", advice)

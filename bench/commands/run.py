@@ -74,6 +74,7 @@ def command(  # noqa: PLR0913 (the command line's options)
         _launch(spec, home, launch, [name for name, given in local_only.items() if given], wait)
         return
     home.make_writable()
+    distributed.check_count(spec.train)
     if distributed.is_main_process():
         check_images([spec], home, Progress())
     record = _executed(spec, home, fresh=fresh, retry_failed=retry_failed)

@@ -49,6 +49,12 @@ def task_place(connection: Connection, task: str) -> str:
     return str(row[0]) if row else task
 
 
+def task_name(connection: Connection, place: str) -> str:
+    """Return what a task is called that a run knows by a name or a folder."""
+    row = connection.execute(statement("task_name"), {"place": place}).fetchone()
+    return str(row[0]) if row else place
+
+
 def settings_rule(connection: Connection) -> str:
     """Return how often the setting of an arm was chosen: ``once`` or ``per-n``."""
     row = connection.execute(statement("settings_rule")).fetchone()

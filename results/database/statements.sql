@@ -9,6 +9,9 @@ INSERT INTO tasks VALUES (?, ?)
 -- name: task_place
 SELECT place FROM tasks WHERE name = $task
 
+-- name: task_name
+SELECT name FROM tasks WHERE place = $place
+
 -- name: insert_runs
 INSERT INTO runs BY NAME SELECT * FROM incoming
 

@@ -128,7 +128,11 @@ def test_embeddings_do_not_depend_on_the_batch(clip: Clip) -> None:
 
 def test_text_embeddings_point_along_the_text_head(clip: Clip) -> None:
     task = Task(
-        name="one", version=1, class_names=("red",), templates=("a {} square",), domain_texts=()
+        name="one",
+        version=1,
+        class_names=("red",),
+        templates=("a {} square",),
+        domain_texts=("a square",),
     )
     head = torch.nn.functional.normalize(text_head(clip, task), dim=1)
     embedded = ClipEmbedder(clip).texts(task.prompts("red"))

@@ -27,7 +27,10 @@ def test_a_name_is_registered_once() -> None:
         registry.register("mine")(object())
 
 
-def test_a_plug_in_file_registers_what_it_decorates_but_no_built_in_name(tmp_path: Path) -> None:
+def test_a_plug_in_file_registers_what_it_decorates_but_no_built_in_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_loaded", dict(sources._loaded))  # Other tests see all sources.
     load_plugin(plugin_file(tmp_path, "of-a-file"))
     assert sources.get("of-a-file").__name__ == "Mine"
     with pytest.raises(RequestError, match="two sources are called 'real'"):
