@@ -23,6 +23,9 @@ _SYSTEM = {
 """What Windows, macOS, Synology's DSM and ext4 leave behind, in lower case."""
 
 
+MAX_DEPTH = 200
+"""Folders in folders that are searched; a data set has a few."""
+
 Named = tuple[str, Path]
 """A file's or a folder's name below the root (NFC, parts joined by ``/``), and its path."""
 
@@ -73,8 +76,8 @@ def walk(root: Path, suffixes: tuple[str, ...] = (), others: tuple[str, ...] = (
         others: Names below the root to keep besides.
 
     Raises:
-        RequestError: If a folder cannot be read, a link leads nowhere or to a folder around
-            itself, a name is not UTF-8, or two names differ in their Unicode form alone.
+        RequestError: If a folder cannot be read or is `MAX_DEPTH` deep, a link leads nowhere or to
+            a folder around itself, a name is not UTF-8, or two names differ in their Unicode form alone.
     """
     check_utf8("the path", str(root))
     if not root.is_dir():
@@ -120,6 +123,8 @@ def _search(folder: Path, prefix: str, around: tuple[tuple[int, int], ...], foun
         around: The identities of the folder and of those it is in.
         found: Is added to.
     """
+    if len(around) > MAX_DEPTH:
+        raise RequestError(f"{folder} is more than {MAX_DEPTH} folders deep", "flatten it")
     with os.scandir(folder) as scanned:
         entries = list(scanned)
     for entry in entries:

@@ -114,3 +114,12 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 def test_a_single_file_is_its_own_tree(tmp_path: Path) -> None:
     put(tmp_path, "1.png")
     assert walk(tmp_path / "1.png").files == (("", tmp_path / "1.png"),)
+
+
+def test_a_tree_without_a_bottom_is_refused(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(1_000):
+        deep /= "a"
+    deep.mkdir(parents=True)
+    with pytest.raises(RequestError, match="is more than 200 folders deep"):
+        walk(tmp_path)
