@@ -77,7 +77,8 @@ def walk(root: Path, suffixes: tuple[str, ...] = (), others: tuple[str, ...] = (
 
     Raises:
         RequestError: If a folder cannot be read or is `MAX_DEPTH` deep, a link leads nowhere or to
-            a folder around itself, a name is not UTF-8, or two names differ in their Unicode form alone.
+            a folder around itself, a name is not UTF-8, or two names differ in their Unicode form
+            alone.
     """
     check_utf8("the path", str(root))
     if not root.is_dir():
