@@ -89,6 +89,24 @@ def laid_over(types: Any, base: object, given: Any) -> Any:  # noqa: ANN401 (any
     return base | over
 
 
+def single_settings(types: Any, path: str, value: object) -> Iterator[tuple[str, object]]:  # noqa: ANN401
+    """Yield the settings that a value gives: one by one, if it is a mapping of settings.
+
+    Args:
+        types: The type that has the setting, or may have it.
+        path: The setting's dotted name.
+        value: Its value.
+    """
+    kind = types
+    for name in path.split("."):
+        kind = _type_of(kind, name)
+    if not isinstance(value, dict) or not _configs(kind):
+        yield path, value
+        return
+    for name, inner in value.items():
+        yield from single_settings(types, f"{path}.{name}", inner)
+
+
 def _is_one_value(types: Any) -> bool:  # noqa: ANN401 (an annotation)
     return get_origin(types) is dict and get_args(types)[1] in (int, float, str)
 

@@ -5,7 +5,7 @@ A part of a mixture, or the source whose images are denoised, is a source like a
 
 from collections.abc import Iterable, Iterator
 
-from bench.core.config import Config, assign, has_setting, paths
+from bench.core.config import Config, assign, has_setting, paths, single_settings
 from bench.core.errors import RequestError, did_you_mean
 from bench.core.json_values import Json
 from bench.core.specs import RunSpec
@@ -23,7 +23,7 @@ def with_common(kind: type[Config], given: Json, common: Json) -> Json:
         given: The options.
         common: Path below ``source`` to value.
     """
-    values, left = dict(given), dict(common)
+    values, left = dict(given), _single(kind, common)
     # One setting, such as a filter's rule, may decide whether there is another.
     while fitting := [path for path in left if has_setting(kind, path.split("."), values)]:
         for path in fitting:
@@ -45,12 +45,23 @@ def require_known(common: Json, specs: Iterable[RunSpec], where: str) -> None:
     if not common:
         return
     options = [pair for spec in specs for pair in _sources_of(spec.source, spec.options)]
-    for path in common:
-        if not any(has_setting(kind, path.split("."), values) for kind, values in options):
-            names = {name for kind, _ in options for name in paths(kind)}
+    names = {name for kind, _ in options for name in paths(kind)}
+    single = {path: None for kind, _ in options for path in _single(kind, common)}
+    for path in single:
+        split_elsewhere = any(other.startswith(f"{path}.") for other in single)
+        has = (has_setting(kind, path.split("."), values) for kind, values in options)
+        if not split_elsewhere and not any(has):
             raise RequestError(
                 f"--set {PREFIX}{path}: no source of {where} has it", _suggestion(path, names)
             )
+
+
+def _single(kind: type[Config], common: Json) -> Json:
+    return {
+        name: inner
+        for path, value in common.items()
+        for name, inner in single_settings(kind, path, value)
+    }
 
 
 def _sources_of(source: str, options: Json) -> Iterator[tuple[type[Config], Json]]:

@@ -224,6 +224,18 @@ def test_an_unknown_task_of_one_run_of_many_is_said_with_its_block() -> None:
         expand(many)
 
 
+def test_a_nested_setting_for_all_sources_applies_where_its_names_do() -> None:
+    axes = {"task": "cars", "source": ["retrieved", "synthetic"], "n": 5}
+    nested, named = (
+        expand(study(Block(product=axes), overrides=[given]))
+        for given in (("source.filter", {"tau": 0.3}), ("source.filter.tau", 0.3))
+    )
+    assert nested == named
+    assert [spec.options["filter"].get("tau") for spec in nested] == [0.3, None]
+    with pytest.raises(RequestError, match=r"source\.filter\.tauu: no source of .* did you mean"):
+        expand(study(Block(product=axes), overrides=[("source.filter", {"tauu": 0.3})]))
+
+
 def test_nested_settings_are_laid_over_each_other_in_order() -> None:
     axes = {"task": "cars", "source": "real", "n": 5, "train": {"lr": 0.3}}
     given = study(
