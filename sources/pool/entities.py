@@ -12,9 +12,7 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 
 def with_entities(texts: pl.Series) -> pl.Series:
     """Return the rows (UInt32, ascending) of texts in which an ampersand begins an entity."""
-    rows = texts.str.contains("&", literal=True).arg_true()
-    entity = texts.gather(rows).str.contains(_ENTITY.pattern)
-    return rows.filter(entity.fill_null(value=False))
+    return texts.str.contains(_ENTITY.pattern).arg_true()
 
 
 def without_entities(texts: pl.Series) -> pl.Series:
@@ -24,10 +22,20 @@ def without_entities(texts: pl.Series) -> pl.Series:
     that ends an entity stays, as in addresses.
     """
     rows = with_entities(texts)
-    if rows.is_empty():
+    return texts.clone().scatter(rows, unescaped(texts.gather(rows)))
+
+
+def unescaped(texts: pl.Series) -> pl.Series:
+    """Return texts that have entities without them, as `without_entities` does."""
+    # In one pass: few different ones occur, and none overlaps another.
+    found = texts.str.extract_all(_ENTITY.pattern).explode().drop_nulls()
+    if found.is_empty():
         return texts
-    plain = [_unescaped(text) for text in texts.gather(rows)]
-    return texts.clone().scatter(rows, pl.Series(plain, dtype=pl.String))
+    entities = found.unique().to_list()
+    plain = texts.str.replace_many(entities, [html.unescape(entity) for entity in entities])
+    rows = with_entities(plain)
+    again = [_unescaped(text) for text in plain.gather(rows)]
+    return plain.scatter(rows, pl.Series(again, dtype=pl.String))
 
 
 def _unescaped(text: str) -> str:

@@ -17,7 +17,7 @@ import polars as pl
 
 from bench.core.errors import RequestError
 from bench.core.task import Query, Task
-from sources.pool.entities import with_entities, without_entities
+from sources.pool.entities import unescaped, with_entities, without_entities
 from sources.pool.normalize import normalize
 from sources.pool.prefilter import Prefilter
 
@@ -106,15 +106,23 @@ class CaptionMatcher:
         )
 
     def _prefiltered(self, captions: pl.Series) -> pl.Series:
-        """Return the rows of captions that may name a class.
+        """Return the rows of captions that may name a class."""
+        rows, semicolons = self._may_name(captions)
+        texts = captions.gather(semicolons)
+        entities = with_entities(texts)
+        more, _ = self._may_name(unescaped(texts.gather(entities).str.head(MAX_CAPTION)))
+        return pl.concat([rows, semicolons.gather(entities).gather(more)]).unique()
 
-        Only what is not plain ASCII, or has an HTML entity, is normalized for it.
+    def _may_name(self, texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+        """Return the rows of texts that may name a class, and those that may have a semicolon.
+
+        HTML entities are read as they are. Only what is not plain ASCII is normalized.
         """
-        non_ascii = (captions.str.len_bytes() != captions.str.len_chars()).arg_true()
-        odd = pl.concat([non_ascii, with_entities(captions)]).unique()
-        normalized = _normal(captions.gather(odd).str.head(MAX_CAPTION))
-        rows = [self._prefilter(captions), odd.gather(self._prefilter(normalized))]
-        return pl.concat(rows).unique()
+        found = self._prefilter(texts)
+        non_ascii = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+        normalized = normalize(texts.gather(non_ascii).str.head(MAX_CAPTION))
+        more = non_ascii.gather(self._prefilter(normalized).texts)
+        return pl.concat([found.texts, more]), found.semicolons
 
 
 def with_queries(task: Task, queries: Queried) -> Task:
@@ -140,12 +148,8 @@ def within_words(candidates: pl.DataFrame, task: Task) -> pl.Series:
     return found.sort("row")["alone"].is_null()
 
 
-def _normal(texts: pl.Series) -> pl.Series:
-    return normalize(without_entities(texts))
-
-
 def _plain(texts: pl.Series) -> pl.Series:
-    return _normal(texts).str.to_lowercase()
+    return normalize(without_entities(texts)).str.to_lowercase()
 
 
 def _longest_words(texts: pl.Series) -> pl.Series:

@@ -18,7 +18,7 @@ from sources.pool.ambiguous import resolve
 from sources.pool.entities import with_entities, without_entities
 from sources.pool.flags import FLAGS
 from sources.pool.match_file import Matches
-from sources.pool.matcher import CaptionMatcher, Matcher
+from sources.pool.matcher import MAX_CAPTION, CaptionMatcher, Matcher
 from sources.pool.normalize import normalize
 from sources.pool.prefilter import Prefilter
 from tests.support.pools import flowers
@@ -96,6 +96,14 @@ def test_an_ampersand_of_a_class_is_one_of_a_caption(name: str) -> None:
     for caption in ("a black & white lily", "a black &amp; white lily", "black&#38; white lily"):
         assert named(flowers(name, "rose"), "substring", caption) <= {name}
     assert named(flowers(name, "rose"), "substring", "a black &amp; white lily") == {name}
+
+
+def test_an_entity_beyond_what_is_read_of_a_caption_changes_nothing() -> None:
+    start = "a rose ".ljust(MAX_CAPTION - 3, "x")
+    assert named(flowers("rose", "lily"), "substring", f"{start}&#108;ily") == {"rose"}
+    captions = pl.Series([None, f"{start}&#108;ily", "&#108;ily &amp;amp;amp; r&#111;se"])
+    rows = CaptionMatcher(flowers("rose", "lily"), "substring").find(captions)
+    assert set(rows.select("row", "label").rows()) == {(1, 0), (2, 0), (2, 1)}
 
 
 def test_what_only_looks_like_an_entity_stays() -> None:
@@ -179,7 +187,7 @@ def test_prefilters_miss_nothing(
     texts: list[str], captions: list[str | None], skipped: int
 ) -> None:
     ascii_lower = {code: code + 32 for code in range(65, 91)}
-    passed = Prefilter(texts)(pl.Series(captions, dtype=pl.String)[skipped:])
+    passed, _ = Prefilter(texts)(pl.Series(captions, dtype=pl.String)[skipped:])
     assert passed.equals(passed.unique().sort())
     for row, caption in enumerate(captions[skipped:]):
         text = (caption or "").translate(ascii_lower)
@@ -189,13 +197,15 @@ def test_prefilters_miss_nothing(
 
 def test_the_prefilter_passes_few_captions_without_a_text() -> None:
     captions = pl.Series([None, "", "a rose", "", "a dai", "sy", "a DAISY", None])
-    assert Prefilter(["daisy"])(captions).to_list() == [5, 6]  # The first across a border.
+    passed, _ = Prefilter(["daisy"])(captions)
+    assert passed.to_list() == [5, 6]  # The first across a border.
 
 
 def test_captions_are_searched_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    captions = pl.Series(["a rose", "", "x" * 50, "rose", None, "y", "a dog", "the last rose"])
+    captions = pl.Series(["a rose", ";", "x" * 50, "rose", None, "y", "a;b", "the last rose"])
     monkeypatch.setattr(prefilter, "CHUNK_BYTES", 9)
-    assert Prefilter(["rose"])(captions).to_list() == [0, 3, 7]
+    passed, semicolons = Prefilter(["rose"])(captions)
+    assert (passed.to_list(), semicolons.to_list()) == ([0, 3, 7], [1, 6])
 
 
 @pytest.mark.parametrize(
