@@ -50,7 +50,8 @@ def command(
     wants_processes = isinstance(options["parallel"], int)
     options["on"] = options["on"] or ("local" if wants_processes else default_executor(home))
     launch = launch_options(**options, wait=wait)
-    runs = prepared(expand(loaded), home)
+    # One folder may be written in several ways.
+    runs = list({run.spec.run_id: run for run in prepared(expand(loaded), home)}.values())
     show_notes([run.spec for run in runs if not run.absences], home)
     if dry_run:
         show_dry_run(runs, loaded.preset, home, skip_missing=skip_missing, as_json=as_json)

@@ -100,6 +100,8 @@ class RunSpec(Config, frozen=True, kw_only=True):
         if PurePath(self.task).is_absolute():
             # Its content is fingerprinted, with its name; a moved folder is the same task.
             content["task"] = ""
+        if PurePath(self.preset).is_absolute():
+            content["preset"] = PurePath(self.preset).name  # Its content is in the spec.
         for name in EXECUTION_FIELDS:
             del content["train"][name]
         return digest(content)

@@ -100,7 +100,8 @@ def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)
         )
     chosen = _evaluators(values["evaluators"])
     if train.select_by not in chosen:
-        raise unknown_name("evaluator to select by", train.select_by, chosen)
+        unknown = unknown_name("evaluator to select by", train.select_by, chosen)
+        raise RequestError(unknown.what, f"set train.select_by to {' or '.join(chosen)}")
     spec = {
         "preset": preset.name,
         "task": _task(preset, task),

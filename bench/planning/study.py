@@ -153,9 +153,16 @@ class _Expansion:
 
 def _split(overrides: list[tuple[str, Any]]) -> tuple[list[tuple[str, Any]], Json]:
     """Return the overrides of runs, and those of sources by their path below ``source``."""
-    of_sources = {path: value for path, value in overrides if path.startswith(PREFIX)}
-    common = {path.removeprefix(PREFIX): value for path, value in of_sources.items()}
-    return [each for each in overrides if each[0] not in of_sources], common
+    common: Json = {}
+    others = []
+    for path, value in overrides:
+        if path == PREFIX.rstrip(".") and isinstance(value, dict):
+            common |= value
+        elif path.startswith(PREFIX):
+            common[path.removeprefix(PREFIX)] = value
+        else:
+            others.append((path, value))
+    return others, common
 
 
 def _points(factors: list[_Factor]) -> Iterator[Json]:

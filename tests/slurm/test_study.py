@@ -91,7 +91,7 @@ def test_a_failing_run_among_good_ones_is_retried_alone(lab: Lab) -> None:
     until(lambda: "FAILED" in ask("sacct", "-XnP", "-j", job, "-o", "State"))
     before = lab.record(next(r["run_id"] for r in lab.rows("mixed") if r["state"] == "done"))
     again = lab.call("retry", "mixed", "--failed")
-    assert [title for title in numbers(again.out) if title != "report"] == [f"{lab.task}/real/24/0"]
+    assert [title for title in numbers(again.out) if title != "report"] == ["colours/real/24/0"]
     until(lambda: sorted(lab.states("mixed")) == ["done", "failed"])
     assert lab.record(before["run_id"]) == before
 

@@ -65,6 +65,7 @@ def test_two_folders_called_alike_are_two_tasks_and_a_retry_works_from_elsewhere
     block: dict[str, Any] = {"task": ["x/data", "y/data", "./x/data"], "source": "real", "n": 23}
     study = write_study(places, preset, block)
     words = ("sweep", str(study), "--on", "debug")
+    assert "\n2 runs: 2 to do" in bench("sweep", str(study), "--dry-run").out
     assert bench(*words, "--set", f"train.lr={DIVERGING}").code == 1
     monkeypatch.chdir(places.parent)
     again = bench("retry", study.stem, "--failed")

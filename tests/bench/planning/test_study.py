@@ -228,9 +228,13 @@ def test_a_nested_setting_for_all_sources_applies_where_its_names_do() -> None:
     axes = {"task": "cars", "source": ["retrieved", "synthetic"], "n": 5}
     nested, named = (
         expand(study(Block(product=axes), overrides=[given]))
-        for given in (("source.filter", {"tau": 0.3}), ("source.filter.tau", 0.3))
+        for given in (("source", {"filter": {"tau": 0.3}}), ("source.filter.tau", 0.3))
     )
-    assert nested == named
+    assert (
+        nested
+        == named
+        == expand(study(Block(product=axes), overrides=[("source.filter", {"tau": 0.3})]))
+    )
     assert [spec.options["filter"].get("tau") for spec in nested] == [0.3, None]
     with pytest.raises(RequestError, match=r"source\.filter\.tauu: no source of .* did you mean"):
         expand(study(Block(product=axes), overrides=[("source.filter", {"tauu": 0.3})]))

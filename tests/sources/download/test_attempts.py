@@ -104,10 +104,9 @@ def test_a_command_tries_again_at_most_once_and_not_within_the_pause(
     with serving() as server:
         server.down = True
         found = source(home, server, tiny_clip)
-        collect(home, found)
-        assert server.requests["noise/0"] == 2
-        collect(home, found)
-        assert server.requests["noise/0"] == 2
+        for asked in (1, 2, 2):  # The second command needs the images; the third comes too soon.
+            collect(home, found)
+            assert server.requests["noise/0"] == asked
         age(home)
         collect(home, found)
         assert server.requests["noise/0"] == 3
