@@ -147,10 +147,13 @@ class Retrieved:
         Raises:
             BenchError: If files of the pool could not be scanned, and that is not allowed.
         """
-        is_due = attempts.is_due(self._attempts(context))
+        before = self._attempts(context)
+        is_due = attempts.is_due(before)
         images = self._collected(context)
-        if is_due and len(images) < (context.n or 1):
-            attempts.begin(self._attempts(context), self.options.download.shard_size, context)
+        after = self._attempts(context)
+        # An attempt that was made just now, because a setting allows more, was the one.
+        if is_due and len(after) == len(before) and len(images) < (context.n or 1):
+            attempts.begin(after, self.options.download.shard_size, context)
             images = self._collected(context)
         return images
 

@@ -169,6 +169,15 @@ def test_cars_are_advised_to_be_fetched_by_hand(bench: Bench, home: Home) -> Non
         assert f"devkit and cars_test_annos_withlabels.mat into {home.tasks}" in done.complaint
 
 
+def test_a_fetch_says_what_is_wrong_with_what_is_there(bench: Bench, home: Home) -> None:
+    small_aircraft(home)
+    for break_file, what in ((saved(b"<!DOCTYPE html>"), "is a web page"), (as_folder, "a folder")):
+        break_file(home.tasks / "aircraft" / LISTS["variants"][1])
+        done = bench("fetch", "--task", "aircraft")
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert what in done.complaint
+
+
 @pytest.mark.parametrize(
     "name",
     # The Hub's client tries a revision six times.

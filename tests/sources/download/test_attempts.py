@@ -147,6 +147,19 @@ def test_more_patience_mends_a_timeout(home: Home, tiny_clip: Path) -> None:
             assert server.requests["silent"] == asked
 
 
+@pytest.mark.slow
+def test_more_patience_is_one_attempt_also_where_too_few_images_are_left(
+    home: Home, tiny_clip: Path
+) -> None:
+    with serving() as server:
+        rows = [(server.url(path), "a rose", None) for path in ("silent", "status/404")]
+        write_pool(home.root / "pool", rows)
+        for timeout_s, asked in ((1, 1), (2, 2)):
+            patient = source_of("retrieved", options(home, server, tiny_clip, timeout_s))
+            patient.collect(context(home, TASK).with_n(1))
+            assert server.requests["silent"] == asked
+
+
 def options(home: Home, server: HostileServer, clip: Path, timeout_s: int) -> Json:
     keep_all = {"rule": "threshold", "model": str(clip), "tau": -1}
     download = {**ONCE, "timeout_s": timeout_s, "allow_private": [server.endpoint]}
