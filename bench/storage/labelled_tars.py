@@ -17,6 +17,7 @@ import msgspec
 from bench.core.errors import RequestError, unknown_name
 from bench.core.names import check_utf8
 from bench.core.task import Task
+from bench.core.walk import why_left_out
 from bench.storage.image_codec import IMAGE_SUFFIXES
 from bench.storage.tar_shards import corrupt, read_bytes
 
@@ -77,7 +78,8 @@ def labelled_images(path: Path, task: Task) -> list[TarImage]:
     """
     examples: dict[str, list[_Member]] = {}
     for name, place in _members(path).items():
-        if parts := _MEMBER.fullmatch(name):
+        hidden = any(map(why_left_out, filter(lambda part: part.strip("."), name.split("/"))))
+        if not hidden and (parts := _MEMBER.fullmatch(name)):
             examples.setdefault(parts[1], []).append(_Member(name, parts[2].lower(), place))
     images = [
         TarImage(label, *place)

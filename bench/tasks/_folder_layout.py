@@ -64,11 +64,11 @@ def _remedy(split: str, named: Mapping[str, str]) -> str:
 def too_few_classes(root: Path, names: Collection[str]) -> RequestError:
     """Return the error for a task of fewer than two classes."""
     what = f"{root} has {len(names)} class folders"
-    inner = [
-        root / name for name in names if any(child.is_dir() for child in root.glob(f"{name}/*"))
-    ]
+    inner = sorted({name.partition("/")[0] for name, _ in walk(root).folders if "/" in name})
     if inner and not has_splits(root):
-        return RequestError(what, f"a task needs two; to take the folders in it: --task {inner[0]}")
+        return RequestError(
+            what, f"a task needs two; to take the folders in it: --task {root / inner[0]}"
+        )
     return RequestError(
         what, "a task needs two, as CLASS/IMAGE, or as CLASS/IMAGE in each of train, val and test"
     )

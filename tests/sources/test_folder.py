@@ -99,6 +99,8 @@ def test_tars_have_either_kind_of_label(home: Home, tmp_path: Path, collect: Col
         {"./0.png": png(1), "./0.cls": b"2", "._0.png": b"", "/1.png": png(2), "/1.cls": b"2"},
         {"x" * 120 + "\u00e9/0.png": png(1), "x" * 120 + "\u00e9/0.cls": b"2",
          "../0.cls": b"2", "../0.png": png(2)},
+        {"0.png": png(1), "0.cls": b"2", "1.png": png(2), "1.cls": b"2",
+         "__MACOSX/0.png": b"", ".hidden/0.png": b"", "Thumbs.db": b""},
     ],
 )  # fmt: skip
 def test_labels_are_found_by_webdataset_s_keys(
