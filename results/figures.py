@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -146,7 +147,8 @@ def _plot_line(axes: Axes, rows: pd.DataFrame, style: Style, shift: float) -> No
     axes.errorbar(
         used * shift,
         mean,
-        yerr=[mean - test_low, test_high - mean],
+        # A score of 100 % may be above its own limit, by rounding.
+        yerr=np.maximum(0, [mean - test_low, test_high - mean]),
         fmt="none",
         ecolor=style.colour,
         elinewidth=0.7,

@@ -20,4 +20,5 @@ def wilson(successes: float, trials: float) -> tuple[float, float]:
     centre = share + Z**2 / (2 * trials)
     half = Z * math.sqrt(share * (1 - share) / trials + Z**2 / (4 * trials**2))
     low, high = ((centre + side * half) / (1 + Z**2 / trials) for side in (-1, 1))
-    return max(0.0, low), min(1.0, high)
+    # Rounding would leave all of all just outside its own interval.
+    return max(0.0, min(low, share)), min(1.0, max(high, share))

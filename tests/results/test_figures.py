@@ -1,8 +1,10 @@
 """The scaling plot."""
 
+import math
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 from matplotlib.text import Text
 
@@ -81,3 +83,12 @@ def test_every_character_of_a_name_is_shown_without_a_warning(
     # Its own characters, or their numbers, with a note.
     shown = " ".join(text.get_text() for text in figure.findobj(Text))
     assert name in shown or ("shown by number" in shown and "\\u" in shown.lower())
+
+
+def test_a_score_may_lie_on_its_own_limit_or_above_by_rounding(home: Home) -> None:
+    perfect = score("test", 1.0)
+    above = msgspec.structs.replace(perfect, ci_high=math.nextafter(1.0, 0.0))
+    write_run(home, "real", 100, scores=[score("val", 1.0), above])
+    with collected(home) as connection:
+        (study,) = queries.experiments(connection)
+        scaling_figure(queries.scaling(connection, study), study.title)
