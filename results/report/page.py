@@ -133,7 +133,7 @@ def _settings(connection: Connection, experiment: Experiment) -> list[dict[str, 
     """Return every setting of the arms that had several."""
     settings = queries.settings(connection, experiment)
     several = settings.groupby("label")["setting"].transform("nunique") > 1
-    return _records(settings[several].assign(setting=settings["setting"].map(named)))
+    return _records(settings.assign(setting=settings["setting"].map(named))[several])
 
 
 def _write_plots(table: Table, stem: Path) -> list[Path]:

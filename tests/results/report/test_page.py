@@ -87,3 +87,15 @@ def test_names_in_any_script_and_of_any_length_are_shown_as_they_are(
     page = report.html.read_text()
     assert all(html.escape(name) in page for name in names)
     assert len({path for paths in report.plots.values() for path in paths}) == 2 * len(names)
+
+
+def test_arms_of_one_setting_have_no_table_of_settings(home: Home, tmp_path: Path) -> None:
+    for source in ("retrieved", "synthetic"):
+        write_run(home, source, 100)
+    one = write_report(home, tmp_path / "one").html.read_text()
+    assert "compared on validation data" not in one
+    assert not re.search(r"\bnan\b", one)
+    write_run(home, "retrieved", 100, lr=1e-3)
+    several = write_report(home, tmp_path / "several").html.read_text()
+    assert "2 settings, compared on validation data" in several
+    assert not re.search(r"\bnan\b", several)
