@@ -125,10 +125,9 @@ def _stages(
     first = min(_index_of(stage, stages) for stage in unfinished.values())
     run_ids = list(unfinished)
     specs = [spec for spec in largest.values() if spec.run_id in unfinished]
+    kinds = [(names[-1], DEFAULT_WORKERS) for names in stages[first:]] + [("build", 1)]
     planned = []
-    for kind, default in [(names[-1], DEFAULT_WORKERS) for names in stages[first:]] + [
-        ("build", 1)
-    ]:
+    for kind, default in kinds:
         workers = options_of(profile, kind).workers or default
         jobs = min(workers, most_jobs(specs, home, kind) or workers)
         planned.append(PlannedArray(kind, f"{arm_name(arm[0])}/{kind}", [run_ids] * jobs))

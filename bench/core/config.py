@@ -82,11 +82,10 @@ def laid_over(types: Any, base: object, given: Any) -> Any:  # noqa: ANN401 (any
     """
     if not isinstance(base, dict) or not isinstance(given, dict) or _is_one_value(types):
         return given
-    fields = {name: kind for config in _configs(types) for name, kind in _fields(config).items()}
-    over = {
-        name: laid_over(fields.get(name), base.get(name), value) for name, value in given.items()
+    return base | {
+        name: laid_over(_type_of(types, name), base.get(name), value)
+        for name, value in given.items()
     }
-    return base | over
 
 
 def single_settings(types: Any, path: str, value: object) -> Iterator[tuple[str, object]]:  # noqa: ANN401
@@ -136,9 +135,14 @@ def has_setting(kind: type[Config], path: Sequence[str], values: Json) -> bool:
         return get_origin(types) is dict  # A mapping of any names.
     inner = values.get(name)
     inner = inner if isinstance(inner, dict) else {}
+    return has_setting(_meant(configs, inner), rest, inner)
+
+
+def _meant(configs: list[type[Config]], values: Json) -> type[Config]:
+    """Return which of several types the tag among some values names; the first if there is none."""
     tag = configs[0].__struct_config__.tag_field
-    meant = [one for one in configs if tag and one.__struct_config__.tag == inner.get(tag)]
-    return has_setting((meant or configs)[0], rest, inner)
+    named = (one for one in configs if tag and one.__struct_config__.tag == values.get(tag))
+    return next(named, configs[0])
 
 
 def with_places(kind: type[Config], values: Json, change: Callable[[str, Place], str]) -> Json:
@@ -149,9 +153,7 @@ def with_places(kind: type[Config], values: Json, change: Callable[[str, Place],
         if isinstance(value, str) and place is not None:
             found[name] = change(value, place)
         elif isinstance(value, dict) and (configs := _configs(types)):
-            tag = configs[0].__struct_config__.tag_field
-            meant = [one for one in configs if tag and one.__struct_config__.tag == value.get(tag)]
-            found[name] = with_places((meant or configs)[0], value, change)
+            found[name] = with_places(_meant(configs, value), value, change)
     return found
 
 

@@ -101,3 +101,14 @@ def test_a_task_that_changed_after_its_run_was_planned_is_not_taken_for_it(
     assert [
         json.loads(path.read_bytes())["status"] for path in home.runs.glob("*/record.json")
     ] == ["failed"]
+
+
+def test_two_folders_called_alike_stay_two_where_something_is_missing(
+    bench: Bench, preset: Path, places: Path
+) -> None:
+    block = {"task": ["x/data", "y/data"], "source": "real", "n": 6, "model": "absent"}
+    study = write_study(places, preset, block)
+    done = bench("sweep", str(study), "--dry-run", "--json")
+    assert {run["task"] for run in done.json["runs"]} == {
+        str(places / "x/data"), str(places / "y/data")
+    }  # fmt: skip
