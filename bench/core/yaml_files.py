@@ -21,6 +21,11 @@ MAX_YAML_BYTES = 1_000_000
 class _Loader(yaml.SafeLoader):
     """Loads YAML that could be JSON: no duplicate keys, no aliases, no number that JSON lacks."""
 
+    # Without U+0085, U+2028 and U+2029: within a text YAML 1.1 takes them for the end of a line,
+    # and 1.2 does not.
+    NON_PRINTABLE = re.compile(  # type: ignore[misc]
+        "[^\\t\\n\\r -~\\xa0-\\u2027\\u202a-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]"
+    )
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -85,6 +90,9 @@ def _refused(what: str, where: Any) -> yaml.MarkedYAMLError:  # noqa: ANN401
 
 def _problem(error: Exception) -> str:
     """Return what is wrong with a YAML text, and in which line."""
+    if isinstance(error, yaml.reader.ReaderError) and isinstance(error.character, int):
+        code = f"{error.character:04x}"
+        return f'it has the character U+{code.upper()}: write it as an escape, "\\u{code}"'
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or str(error)
     return f"{what} (line {mark.line + 1})" if mark else what

@@ -64,7 +64,17 @@ def test_a_number_that_others_read_otherwise_is_refused(text: str) -> None:
         parse_yaml(text)
 
 
-_UNPRINTABLE = re.compile("[^\\n -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029", "\0", "\x7f"])
+def test_a_character_that_others_read_otherwise_is_refused(character: str) -> None:
+    escape = f"\\u{ord(character):04x}"
+    with pytest.raises(ValueError, match=f"U\\+{ord(character):04X}.*{re.escape(escape)}"):
+        parse_yaml(f'a: "b{character}c"')
+    assert parse_yaml(f'a: "b{escape}c"') == {"a": f"b{character}c"}
+
+
+_UNPRINTABLE = re.compile(
+    "[^\\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 """What YAML does not allow in a text; readable JSON escapes the rest."""
 
 
