@@ -2,7 +2,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4
 
-.PHONY: help setup demo test test-slow check docs knn-env
+GPU_PYTHON := $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
+.PHONY: help setup demo test test-slow check docs gpu knn-env
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +35,9 @@ test-slow: setup  ## the tests that take minutes, and those on a real Slurm
 
 docs: setup  ## rewrite the generated parts of docs/
 	$(BIN)/python -m docs.generate
+
+gpu:  ## checks and figures on a CUDA GPU, in minutes, offline (docs/gpu.md); PARTS="train embed"
+	$(GPU_PYTHON) -m tests.gpu $(PARTS)
 
 knn-env: .venv-knn/ready  ## clip-retrieval, in .venv-knn (minutes; docs/retrieval.md)
 

@@ -1,0 +1,112 @@
+"""Check and measure the harness on a CUDA GPU, without a network: `python -m tests.gpu [PART ...]`.
+
+Needs Python 3.11 and a CUDA torch of 2.9, with its torchvision; what else is missing is unpacked
+from a folder of wheels (`python -m tests.gpu.wheels fetch`) and touches no environment. Each part
+is a process with a time budget, so that none can take the others' figures with it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.gpu.table import table
+from tests.gpu.wheels import WHEELS, unpack_missing
+
+PARTS = {"ceilings": 20, "train": 110, "generate": 110, "embed": 40, "probe": 50, "miniworld": 30}
+"""Each part's budget: seconds on an H100, 6 minutes together."""
+
+PATIENCE = 3
+"""A part is ended after so many times its budget: other cards are slower."""
+
+Line = dict[str, Any]
+
+
+def main() -> int:
+    """Run the parts; return 1 if one failed or a check does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m tests.gpu", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; or all")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="every line on the smallest sizes")
+    parser.add_argument("--out", type=Path, default=Path("gpu.json"))
+    parser.add_argument("--wheels", type=Path, default=WHEELS, help="folder of fetched wheels")
+    given = parser.parse_args()
+    if unknown := sorted(set(given.parts) - set(PARTS)):
+        parser.error(f"there is no part {unknown[0]!r}; choose from {', '.join(PARTS)}")
+    if not given.out.parent.is_dir():
+        parser.error(f"{given.out.parent} is no folder")
+    report: Line = {"commit": commit(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
+    report |= {"driver": driver(), "tiny": given.tiny, "parts": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths(given.wheels, folder))}
+        for name in given.parts or PARTS:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            report["parts"][name] = run(name, given, environment, Path(folder))
+            write(given.out, report)
+    print(table(report))
+    return 0 if all(part["passed"] for part in report["parts"].values()) else 1
+
+
+def paths(wheels: Path, folder: str) -> list[str]:
+    """Return where the parts import from; packages that are missing are unpacked there."""
+    site = Path(folder) / "site"
+    unpack_missing(wheels, site)
+    before = os.environ.get("PYTHONPATH")
+    return [str(Path.cwd()), *([before] if before else []), str(site)]
+
+
+def run(name: str, given: argparse.Namespace, environment: dict[str, str], folder: Path) -> Line:
+    """Run a part, and return what it reported, how it ended and what it took."""
+    out = folder / f"{name}.jsonl"
+    command = [sys.executable, "-m", "tests.gpu.worker", name, given.device, str(out)]
+    command += ["--tiny"] if given.tiny else []
+    limit, start, why = PATIENCE * PARTS[name], time.monotonic(), None
+    try:
+        ended = subprocess.run(command, env=environment, timeout=limit, check=False)
+        why = f"ended with exit status {ended.returncode}" if ended.returncode else None
+    except subprocess.TimeoutExpired:
+        why = f"ended after {limit} s, {PATIENCE} times its budget"
+    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    holds = all(line["holds"] for line in lines if line["kind"] == "Check")
+    return {
+        "seconds": round(time.monotonic() - start, 1),
+        "budget": PARTS[name],
+        "failure": why,
+        "passed": holds and why is None,
+        "results": lines,
+    }
+
+
+def write(path: Path, report: Line) -> None:
+    """Write the report whole: a kill leaves the one before."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def commit() -> str:
+    """Return the commit, marked if files differ from it; empty outside of a repository."""
+    told = ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
+    return _said(told)
+
+
+def driver() -> str:
+    """Return the driver's version; empty without one."""
+    return _said(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+
+
+def _said(command: list[str]) -> str:
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return ended.stdout.strip() if ended.returncode == 0 else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
