@@ -40,10 +40,12 @@ def main() -> int:
         parser.error(f"there is no part {unknown[0]!r}; choose from {', '.join(PARTS)}")
     if not given.out.parent.is_dir():
         parser.error(f"{given.out.parent} is no folder")
+    if given.device == "cuda" and not driver():
+        parser.error("nvidia-smi names no GPU here; --device cpu --tiny tries every line without")
     report: Line = {"commit": commit(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
     report |= {"driver": driver(), "tiny": given.tiny, "parts": {}}
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths(given.wheels, folder))}
+        environment = prepared(given.wheels, Path(folder))
         for name in given.parts or PARTS:
             print(f"{name} …", file=sys.stderr, flush=True)
             report["parts"][name] = run(name, given, environment, Path(folder))
@@ -52,18 +54,25 @@ def main() -> int:
     return 0 if all(part["passed"] for part in report["parts"].values()) else 1
 
 
-def paths(wheels: Path, folder: str) -> list[str]:
-    """Return where the parts import from; packages that are missing are unpacked there."""
-    site = Path(folder) / "site"
+def prepared(wheels: Path, folder: Path) -> dict[str, str]:
+    """Return the parts' environment; packages that are missing are unpacked into the folder."""
+    site = folder / "site"
     unpack_missing(wheels, site)
-    before = os.environ.get("PYTHONPATH")
-    return [str(Path.cwd()), *([before] if before else []), str(site)]
+    paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", ""), str(site)]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        # A compilation starts from nothing, and leaves nothing behind.
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+        "HF_HUB_OFFLINE": "1",
+    }
 
 
 def run(name: str, given: argparse.Namespace, environment: dict[str, str], folder: Path) -> Line:
     """Run a part, and return what it reported, how it ended and what it took."""
-    out = folder / f"{name}.jsonl"
-    command = [sys.executable, "-m", "tests.gpu.worker", name, given.device, str(out)]
+    out, own = folder / f"{name}.jsonl", folder / name
+    own.mkdir()
+    command = [sys.executable, "-m", "tests.gpu.worker", name, given.device, str(out), str(own)]
     command += ["--tiny"] if given.tiny else []
     limit, start, why = PATIENCE * PARTS[name], time.monotonic(), None
     try:

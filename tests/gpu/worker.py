@@ -1,9 +1,8 @@
-"""Run one part in a process of its own: `python -m tests.gpu.worker PART DEVICE OUT [--tiny]`."""
+"""Run one part in a process of its own: `python -m tests.gpu.worker PART DEVICE OUT FOLDER`."""
 
 import argparse
 import importlib
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -22,11 +21,12 @@ def main() -> None:
     parser.add_argument("part")
     parser.add_argument("device")
     parser.add_argument("out", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--tiny", action="store_true")
     given = parser.parse_args()
     part = importlib.import_module(f"tests.gpu.parts.{given.part}")
-    with given.out.open("w", encoding="utf-8") as out, tempfile.TemporaryDirectory() as folder:
-        machine = Machine(torch.device(given.device), given.tiny, Path(folder))
+    machine = Machine(torch.device(given.device), given.tiny, given.folder)
+    with given.out.open("w", encoding="utf-8") as out:
         for line in _lines(part.run(machine), machine):
             out.write(json.dumps(line) + "\n")
             out.flush()

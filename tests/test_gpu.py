@@ -1,0 +1,137 @@
+"""`python -m tests.gpu`: every line runs on a CPU, nothing found is lost, wheels do without pip."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.gpu.__main__ import PARTS
+from tests.gpu.measure import Check, Figure
+from tests.gpu.table import table
+from tests.gpu.wheels import LIST, listed, unpack_missing
+
+
+def gpu(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m tests.gpu`."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.gpu", *arguments],
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow(minutes=4)
+def test_every_part_runs_on_a_cpu(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    ended = gpu("--device", "cpu", "--tiny", "--out", str(out))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    report = json.loads(out.read_text())
+    assert list(report["parts"]) == list(PARTS)
+    for name, part in report["parts"].items():
+        kinds = [line["kind"] for line in part["results"]]
+        assert kinds[0] == "Machine", name
+        assert kinds[-1] == "End", name
+        assert "Figure" in kinds, name
+        assert name in ended.stdout
+
+
+def test_parts_can_be_named(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    ended = gpu("ceilings", "--device", "cpu", "--tiny", "--out", str(out))
+    assert ended.returncode == 0, ended.stderr
+    assert list(json.loads(out.read_text())["parts"]) == ["ceilings"]
+    assert re.search(r"ceilings: passed, \d+ s of \d+", ended.stdout)
+    assert re.search(r"product of 128 x 128 matrices, bf16 +\S+ TFLOP/s", ended.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["trian"], "there is no part 'trian'; choose from ceilings"),
+        (["--device", "cpu", "--out", "nowhere/gpu.json"], "nowhere is no folder"),
+        ([], "nvidia-smi names no GPU here"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments: list[str], why: str) -> None:
+    ended = gpu(*arguments, PATH="")
+    assert ended.returncode == 2
+    assert why in ended.stderr
+
+
+def test_what_a_part_found_before_it_failed_is_kept(tmp_path: Path) -> None:
+    """An environment whose products of matrices fail: the copy was measured before."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if sys.argv[0] == '-m':\n"
+        "    import torch\n"
+        "    def mm(*_): raise RuntimeError('planted')\n"
+        "    torch.mm = mm\n"
+    )
+    out = tmp_path / "gpu.json"
+    ended = gpu(
+        "ceilings", "--device", "cpu", "--tiny", "--out", str(out), PYTHONPATH=str(tmp_path)
+    )
+    assert ended.returncode == 1
+    assert "ceilings: ended with exit status 1" in ended.stdout
+    part = json.loads(out.read_text())["parts"]["ceilings"]
+    assert [line["name"] for line in part["results"] if line["kind"] == "Figure"] == [
+        "copy within the device, read and written"
+    ]
+
+
+def test_a_check_that_is_not_a_number_does_not_hold() -> None:
+    assert Check("error", 1e-3, 1e-3).holds
+    assert not Check("error", 2e-3, 1e-3).holds
+    assert not Check("error", float("nan"), 1e-3).holds
+
+
+def test_a_ratio_is_taken_turn_by_turn() -> None:
+    assert Figure("loop", "images/s", [10, 40, 90], [10, 50, 100]).ratio == 0.9
+    assert Figure("loop", "images/s", [10, 40, 90]).ratio is None
+
+
+def test_the_table_says_what_does_not_hold() -> None:
+    check = {"kind": "Check", "name": "cosine", "value": 0.5, "limit": 1e-3, "holds": False}
+    machine = {"kind": "Machine", "device": "NVIDIA X", "cores": 16, "packages": {"torch": "2.9"}}
+    part = {"seconds": 3.2, "budget": 20, "failure": None, "passed": False}
+    report = {"commit": "abc", "date": "2026-11-28", "driver": "580", "tiny": False}
+    text = table({**report, "parts": {"embed": {**part, "results": [machine, check]}}})
+    assert text.startswith("NVIDIA X, 16 cores, driver 580, torch 2.9, commit abc, 2026-11-28\n")
+    assert "embed: NOT passed, 3 s of 20" in text
+    assert re.search(r"cosine +0\.5 +DOES NOT HOLD: at most 0\.001", text)
+
+
+def test_only_missing_packages_are_unpacked(tmp_path: Path) -> None:
+    for name in ("msgspec", "nowhere_else"):
+        path = tmp_path / "wheels" / "1" / f"{name}-1.0-py3-none-any.whl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr(f"{name}/__init__.py", "VERSION = 'carried'")
+            wheel.writestr(f"{name}-1.0.dist-info/METADATA", f"Name: {name}\nVersion: 1.0\n")
+    assert unpack_missing(tmp_path / "wheels", tmp_path / "site") == ["nowhere_else"]
+    assert sorted(path.name for path in (tmp_path / "site").iterdir()) == [
+        "nowhere_else", "nowhere_else-1.0.dist-info",
+    ]  # fmt: skip
+
+
+def test_each_lot_of_wheels_is_below_50_megabytes() -> None:
+    rows = [line.split() for line in LIST.read_text().splitlines() if not line.startswith("#")]
+    for lot in {row[0] for row in rows}:
+        assert sum(float(row[2]) for row in rows if row[0] == lot) < 50
+
+
+def test_the_wheels_are_the_versions_that_were_checked_together() -> None:
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M))
+    known = {name.lower().replace("-", "_"): version for name, version in pinned.items()}
+    others = []
+    for _, requirement in listed():
+        name, version = requirement.split("==")
+        if known.get(name.lower().replace("-", "_"), version) != version:
+            others.append(requirement)
+    # The oldest that the project takes is the newest below 50 MB.
+    assert others == ["polars==1.30.0"]
