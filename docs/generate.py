@@ -1,14 +1,18 @@
 """Rewrite the generated parts of the docs: ``make docs``; a test fails when they are stale."""
 
 import ast
-import re
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from docs.costs import embedding, generation, read_report
+from docs.gpu_figures import defaults, figures
+
 ROOT = Path(__file__).parents[1]
-ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PAGES = [ROOT / "docs" / f"{name}.md" for name in ("architecture", "gpu", "scale")]
+"""The pages that have generated parts."""
 
 
 def _project() -> dict[str, Any]:
@@ -56,12 +60,20 @@ def rooms() -> str:
 
 def rendered(text: str) -> str:
     """Return a page with its generated parts made anew."""
-    for part in (rooms, layers, inside):
-        begin, end = f"<!-- generated: {part.__name__} -->", "<!-- end -->"
-        text = re.sub(f"{begin}.*?{end}", f"{begin}\n{part()}\n{end}", text, flags=re.DOTALL)
+    made = {part.__name__: part for part in (rooms, layers, inside)}
+    report = read_report()
+    made |= {
+        part.__name__: partial(part, report) for part in (embedding, generation, figures, defaults)
+    }
+    for name, part in made.items():
+        begin, end = f"<!-- generated: {name} -->", "<!-- end -->"
+        before, found, after = text.partition(begin)
+        if found:
+            text = f"{before}{begin}\n{part()}\n{end}{after.partition(end)[2]}"
     return text
 
 
 if __name__ == "__main__":
-    ARCHITECTURE.write_text(rendered(ARCHITECTURE.read_text("utf-8")), "utf-8")
-    sys.stdout.write(f"{ARCHITECTURE.relative_to(ROOT)}\n")
+    for page in PAGES:
+        page.write_text(rendered(page.read_text("utf-8")), "utf-8")
+        sys.stdout.write(f"{page.relative_to(ROOT)}\n")

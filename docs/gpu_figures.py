@@ -1,0 +1,66 @@
+"""The tables of docs/gpu.md: the last report of `make gpu`, and what it says of our defaults."""
+
+from typing import Any
+
+from docs.costs import median
+from tests.gpu.table import heading, number, rows
+
+DEFAULTS = (
+    ("`train.precision`", "fp32, as the paper's", "train", ("fp32", "tf32", "bf16")),
+    ("`train.compile`", "off", "train", ("bf16", "bf16, compiled")),
+    ("`train.workers`", "8 (preset `paper`)", "train", ("decoding workers alone", "loop, bf16")),
+    (
+        "`source.generation.dtype`",
+        "fp16 (preset `paper`)",
+        "generate",
+        ("fp16, batch 16", "bf16, batch 16"),
+    ),
+    (
+        "`source.generation.batch_size`",
+        "16",
+        "generate",
+        ("fp16, batch 4", "fp16, batch 16", "fp16, batch 32"),
+    ),
+    (
+        "`source.generation.channels_last`",
+        "on",
+        "generate",
+        ("fp16, batch 16", "fp16, batch 16, channels first"),
+    ),
+    (
+        "`source.generation.compile`",
+        "off",
+        "generate",
+        ("fp16, batch 16", "fp16, batch 16, compiled"),
+    ),
+    (
+        "embedding and features",
+        "float32, TF32 off",
+        "embed",
+        ("bare fp32", "bare tf32", "bare bf16"),
+    ),
+    ("the probe's grid", "on the GPU, float64", "probe", ()),
+)
+"""A setting, its default with CUDA, and the part and figures that speak for or against it."""
+
+
+def figures(report: dict[str, Any] | None) -> str:
+    """Return the last report as tables of Markdown, or that there is none."""
+    if report is None:
+        return "**There is none yet.** Nobody has run this on a card."
+    lines = [heading(report) + "."]
+    for name, part in report["parts"].items():
+        state = part["failure"] or ("passed" if part["passed"] else "not passed")
+        lines += ["", f"`{name}`: {state}, {part['seconds']:.0f} s", "", "| | | |", "|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in rows(part)]
+    return "\n".join(lines)
+
+
+def defaults(report: dict[str, Any] | None) -> str:
+    """Return our defaults with CUDA, each with its figures if the report has them."""
+    lines = ["| setting | default with CUDA | measured |", "|---|---|---|"]
+    for setting, default, part, names in DEFAULTS:
+        found = [(name, median(report, part, name)) for name in names]
+        said = "; ".join(f"{name}: {number(value)}" for name, value in found if value)
+        lines.append(f"| {setting} | {default} | {said or 'not measured on CUDA'} |")
+    return "\n".join(lines)
