@@ -1,0 +1,84 @@
+"""What would fail on the first real card: tensors and generators of two devices, silent waits."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+from tests.gpu.__main__ import PARTS
+
+pytestmark = pytest.mark.skipif(
+    torch.version.cuda is None or shutil.which("cc") is None,
+    reason="needs a torch that was built with CUDA, and a C compiler",
+)
+
+
+def on_card(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a module with the pretended card."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.support.pretended", *arguments],
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_card_refuses_what_cuda_refuses(tmp_path: Path) -> None:
+    (tmp_path / "mixed.py").write_text(
+        "import torch\n"
+        "from tests.support.pretended.card import waits\n"
+        "a, b = torch.randn(3, 4, device='cuda'), torch.randn(4, 3)\n"
+        "assert (a @ b.to('cuda')).device == torch.device('cuda', 0)\n"
+        "a[torch.tensor([0, 2])] = 1.0\n"
+        "assert not waits\n"
+        "assert a.cpu()[0].tolist() == [1.0] * 4\n"
+        "assert float(a[0, 0]) == 1.0\n"
+        "assert waits.total() == 2, waits\n"
+        "torch.randn(3, generator=torch.Generator('cuda').manual_seed(1), device='cuda')\n"
+        "torch.randn(3, generator=torch.Generator().manual_seed(1))\n"
+        "for work in (\n"
+        "    lambda: a @ b, lambda: a + torch.ones(3, 4), lambda: a.numpy(),\n"
+        "    lambda: torch.randn(3, generator=torch.Generator(), device='cuda'),\n"
+        "    lambda: torch.randn(3, generator=torch.Generator('cuda')),\n"
+        "    lambda: torch.nn.functional.cross_entropy(a, torch.arange(3)),\n"
+        "):\n"
+        "    try:\n"
+        "        work()\n"
+        "    except (RuntimeError, TypeError) as error:\n"
+        "        print('refused', error)\n"
+    )
+    ended = on_card("mixed", PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("refused") == 6, ended.stdout
+
+
+@pytest.mark.slow(minutes=2)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_mixes_no_devices(part: str, tmp_path: Path) -> None:
+    out, folder = tmp_path / "out.jsonl", tmp_path / "folder"
+    folder.mkdir()
+    ended = on_card("tests.gpu.worker", part, "cuda", str(out), str(folder), "--tiny")
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert lines[-1]["kind"] == "End"
+    assert [line for line in lines if line.get("holds") is False] == []
+
+
+@pytest.mark.slow(minutes=2)
+@pytest.mark.parametrize(
+    "source",
+    [
+        ["retrieved", "--n", "160", "--set", "train.precision=bf16"],
+        ["synthetic", "--n", "64", "--set", "train.precision=fp16", "--set", "train.workers=2"],
+    ],
+    ids=lambda source: source[0],
+)
+def test_a_whole_run_mixes_no_devices(source: list[str], tmp_path: Path) -> None:
+    run = ["run", "--preset", "mini", "--task", "aircraft", "--set", "train.epochs=2", "--json"]
+    ended = on_card("bench.cli", *run, "--source", *source, BENCH_HOME=str(tmp_path / "home"))
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert json.loads(ended.stdout)["status"] == "done"
