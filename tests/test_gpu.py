@@ -7,9 +7,12 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from docs.costs import EMBED, GENERATE, embedding, generation, median
+from docs.gpu_figures import DEFAULTS, defaults, figures
 from tests.conftest import ROOT
 from tests.gpu.__main__ import PARTS
 from tests.gpu.measure import Check, Figure
@@ -38,6 +41,9 @@ def test_every_part_runs_on_a_cpu(tmp_path: Path) -> None:
         assert kinds[-1] == "End", name
         assert "Figure" in kinds, name
         assert name in ended.stdout
+    # What the docs read from a report is in it.
+    read = [(part, name) for _, _, part, names in DEFAULTS for name in names]
+    assert [one for one in [*read, EMBED, GENERATE] if median(report, *one) is None] == []
 
 
 def test_parts_can_be_named(tmp_path: Path) -> None:
@@ -104,6 +110,30 @@ def test_the_table_says_what_does_not_hold() -> None:
     assert text.startswith("NVIDIA X, 16 cores, driver 580, torch 2.9, commit abc, 2026-11-28\n")
     assert "embed: NOT passed, 3 s of 20" in text
     assert re.search(r"cosine +0\.5 +DOES NOT HOLD: at most 0\.001", text)
+
+
+def test_the_docs_take_over_what_was_measured() -> None:
+    assert "none yet" in figures(None)
+    assert "measured none of it" in embedding(None)
+    assert "measured none of it" in generation(None)
+    machine = {"kind": "Machine", "device": "NVIDIA X", "cores": 16, "packages": {"torch": "2.9"}}
+    report: dict[str, Any] = {"commit": "abc", "date": "2026-11-28", "driver": "", "tiny": False}
+    state = {"seconds": 3.2, "budget": 20, "failure": None, "passed": True}
+    report["parts"] = {
+        part: {**state, "results": [machine, figure(name, rate)]}
+        for (part, name), rate in ((EMBED, 4000.0), (GENERATE, 10.0))
+    }
+    assert "One NVIDIA X embeds 4,000 images" in embedding(report)
+    assert "| embed, one GPU | 2 min | 66 s | 66 s | 25 min |" in embedding(report)
+    assert "| 0.100 | 69 | 1.1 |" in generation(report)
+    assert "NVIDIA X, 16 cores, torch 2.9, commit abc, 2026-11-28." in figures(report)
+    assert "not measured on CUDA" in defaults(report)
+
+
+def figure(name: str, rate: float) -> dict[str, object]:
+    """Return a figure as a report has it."""
+    values = {"values": [rate], "floor": [], "of": "", "goal": None, "ratio": None}
+    return {"kind": "Figure", "name": name, "unit": "images/s", "median": rate, **values}
 
 
 def test_only_missing_packages_are_unpacked(tmp_path: Path) -> None:

@@ -81,4 +81,5 @@ def test_a_whole_run_mixes_no_devices(source: list[str], tmp_path: Path) -> None
     run = ["run", "--preset", "mini", "--task", "aircraft", "--set", "train.epochs=2", "--json"]
     ended = on_card("bench.cli", *run, "--source", *source, BENCH_HOME=str(tmp_path / "home"))
     assert ended.returncode == 0, ended.stderr[-3000:]
-    assert json.loads(ended.stdout)["status"] == "done"
+    record = json.loads(ended.stdout)
+    assert (record["status"], record["device"]) == ("done", "1 x Pretended")
