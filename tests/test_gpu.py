@@ -69,6 +69,13 @@ def test_what_cannot_be_is_refused(arguments: list[str], why: str) -> None:
     assert why in ended.stderr
 
 
+def test_a_python_without_torch_is_told_so() -> None:
+    command = [sys.executable, "-S", "-m", "tests.gpu", "--device", "cpu"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "has no torch; give another: make gpu PYTHON=" in ended.stderr
+
+
 def test_what_a_part_found_before_it_failed_is_kept(tmp_path: Path) -> None:
     """An environment whose products of matrices fail: the copy was measured before."""
     (tmp_path / "sitecustomize.py").write_text(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def main() -> int:
         parser.error(f"there is no part {unknown[0]!r}; choose from {', '.join(PARTS)}")
     if not given.out.parent.is_dir():
         parser.error(f"{given.out.parent} is no folder")
+    if lacking := too_old():
+        parser.error(lacking)
     if given.device == "cuda" and not driver():
         parser.error("nvidia-smi names no GPU here; --device cpu --tiny tries every line without")
     report: Line = {"commit": commit(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
@@ -52,6 +55,18 @@ def main() -> int:
             write(given.out, report)
     print(table(report))
     return 0 if all(part["passed"] for part in report["parts"].values()) else 1
+
+
+def too_old() -> str:
+    """Return what this Python lacks; empty if nothing that wheels could not bring."""
+    if sys.version_info < (3, 11):  # noqa: UP036 (nothing was installed here)
+        return f"{sys.executable} is older than Python 3.11; give another: make gpu PYTHON=…"
+    try:
+        torch = version("torch")
+    except PackageNotFoundError:
+        return f"{sys.executable} has no torch; give another: make gpu PYTHON=…"
+    number = tuple(int(part) for part in torch.split(".")[:2])
+    return "" if number >= (2, 9) else f"torch {torch} is older than 2.9"
 
 
 def prepared(wheels: Path, folder: Path) -> dict[str, str]:
