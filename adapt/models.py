@@ -5,10 +5,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import open_clip
@@ -21,8 +21,8 @@ from torch.nn import functional
 from bench.core.arrays import FloatArray
 from bench.core.errors import BenchError, RequestError
 from bench.core.task import Task
-
-T = TypeVar("T")
+from bench.runtime.ahead import ahead, grouped
+from bench.runtime.inference import forward_all, in_float32, stacked
 
 WEIGHTS_FILE = "open_clip_model.safetensors"
 CONFIG_FILE = "open_clip_config.json"
@@ -198,39 +198,33 @@ class ClipEmbedder:
         self._batch_size = batch_size
 
     def images(self, images: Iterable[Image]) -> FloatArray:
-        """Return embeddings of images, float32 ``[n, dim]``, rows L2-normalised."""
-        return self._embed(
-            images,
-            lambda batch: torch.stack([self._clip.preprocess_val(image) for image in batch]),
-            self._clip.model.encode_image,
-        )
+        """Return embeddings of images, float32 ``[n, dim]``, rows L2-normalised.
+
+        Threads preprocess the next batch while one is computed.
+        """
+        ready = ahead(self._clip.preprocess_val, images, self._batch_size)
+        batches = map(self._stacked, grouped(ready, self._batch_size))
+        return self._embed(batches, self._clip.model.encode_image)
 
     def texts(self, texts: Sequence[str]) -> FloatArray:
         """Return embeddings of texts, float32 ``[n, dim]``, rows L2-normalised."""
-        return self._embed(texts, self._clip.tokenizer, self._clip.model.encode_text)
+        batches = map(self._clip.tokenizer, grouped(texts, self._batch_size))
+        return self._embed(batches, self._clip.model.encode_text)
 
-    def _embed(
-        self,
-        inputs: Iterable[T],
-        prepare: Callable[[list[T]], Tensor],
-        encode: Callable[..., Tensor],
-    ) -> FloatArray:
-        rows = [np.empty((0, self.dim), np.float32)]
-        with torch.inference_mode():
-            for batch in _batches(inputs, self._batch_size):
-                tensor = prepare(batch).to(self._clip.device)
-                rows.append(encode(tensor, normalize=True).float().cpu().numpy())
-        return np.concatenate(rows)
+    def _stacked(self, images: list[Tensor]) -> Tensor:
+        return stacked(images, self._clip.device)
+
+    def _embed(self, batches: Iterator[Tensor], encode: Callable[..., Tensor]) -> FloatArray:
+        first = next(batches, None)
+        if first is None:
+            return np.empty((0, self.dim), np.float32)
+        forward = partial(encode, normalize=True)
+        rows: FloatArray = forward_all(forward, chain([first], batches), self._clip.device).numpy()
+        return rows
 
 
 def _mean_embedding(clip: Clip, prompts: Sequence[str]) -> Tensor:
-    with torch.no_grad():
+    with torch.no_grad(), in_float32():
         tokens = clip.tokenizer(prompts).to(clip.device)
         embeddings: Tensor = clip.model.encode_text(tokens, normalize=True).float()
     return functional.normalize(embeddings.mean(dim=0), dim=0)
-
-
-def _batches(inputs: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(inputs)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.core.arrays import FloatArray, LabelArray
 from bench.core.files import write_atomic
 from bench.core.json_values import digest
+from bench.runtime.inference import forward_all, in_float32
 from eval.features.penultimate import penultimate
 from eval.features.task_images import TaskImages
 
@@ -90,12 +91,12 @@ class ModelFeatures:
 
     def head_logits(self, split: str) -> FloatArray:
         """Return the classification head's logits, float32 ``[n, classes]``."""
-        with torch.inference_mode():
+        with torch.inference_mode(), in_float32():
             return _to_numpy(self._model.head(self._on_device(split)))
 
     def text_logits(self, split: str) -> FloatArray:
         """Return the logits of the prompts' head, float32 ``[n, classes]``."""
-        with torch.inference_mode():
+        with torch.inference_mode(), in_float32():
             return _to_numpy(self._on_device(split) @ self._text_head().T)
 
     def head(self) -> tuple[FloatArray, FloatArray]:
@@ -124,12 +125,9 @@ class ModelFeatures:
 
     def _extract(self, split: str, forward: Callable[[Tensor], Tensor]) -> FloatArray:
         self._model.eval()
-        with torch.inference_mode():
-            rows = [
-                forward(batch.to(self._model.device)).float()
-                for batch in self._images.batches(split)
-            ]
-        return _to_numpy(torch.cat(rows))
+        features = forward_all(forward, self._images.batches(split), self._model.device)
+        array: FloatArray = features.numpy()
+        return array
 
 
 def _read(path: Path, rows: int) -> FloatArray | None:

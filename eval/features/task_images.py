@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from PIL.Image import Image
@@ -11,7 +10,7 @@ from torch import Tensor
 from bench.core.json_values import digest
 from bench.core.paths import Home
 from bench.core.task import Split, Task
-from bench.runtime import threads
+from bench.runtime.ahead import ahead, grouped
 from bench.storage.image_codec import CODEC
 
 KEPT_BYTES = 2**30
@@ -19,9 +18,6 @@ KEPT_BYTES = 2**30
 
 BATCH_SIZE = 256
 """Images in one forward pass, always the same, because features depend on it in their last bits."""
-
-MOST_THREADS = 16
-"""Threads that decode and preprocess; with more, one device cannot keep up."""
 
 
 class TaskImages:
@@ -61,19 +57,13 @@ class TaskImages:
             self._kept[name] = kept
 
     def _prepared(self, split: Split) -> Iterator[Tensor]:
-        """Yield a split's images; threads prepare the next batch while one is used."""
-        n = len(split)
-        batches = [range(start, min(start + BATCH_SIZE, n)) for start in range(0, n, BATCH_SIZE)]
+        """Return a split's images in batches; threads prepare the next while one is used."""
 
         def prepare(row: int) -> Tensor:
             return self._preprocess(split.read(row))
 
-        with ThreadPoolExecutor(min(threads.cores(), MOST_THREADS)) as pool:
-            ahead = pool.map(prepare, range(0))
-            for following in [*batches, range(0)]:
-                current, ahead = ahead, pool.map(prepare, following)
-                if images := list(current):
-                    yield torch.stack(images)
+        ready = ahead(prepare, range(len(split)), BATCH_SIZE)
+        return map(torch.stack, grouped(ready, BATCH_SIZE))
 
     def key(self, name: str) -> str:
         """Return a hash of all that decides a split's preprocessed images and labels."""

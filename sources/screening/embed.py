@@ -5,8 +5,9 @@ images and that CLIP alone, its weights and its configuration, so that other tex
 tasks embed nothing again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -16,10 +17,18 @@ from bench.core.errors import BenchError
 from bench.core.files import fingerprint, read_parquet
 from bench.core.stage_names import EMBED
 from bench.plugins.source import Context
+from bench.runtime.ahead import ahead
 from bench.storage.image_codec import decode
 from bench.storage.stage import Stage
 from bench.storage.tar_shards import read_bytes
 from sources.screening.phash import HASH_SCHEMA, HASH_VERSION, looks
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+_AHEAD = 256
+"""Images that are decoded before they are used: one batch of the embedder."""
 
 
 def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
@@ -79,18 +88,28 @@ def embeddings(shard: Path) -> tuple[pl.DataFrame, NDArray[np.float16]]:
 
 
 class _Decoded:
-    """Yield the images of a tar that decode, noting key, size and hash of each."""
+    """Yield the images of a tar that decode, noting key, size and hash of each.
+
+    Threads decode and hash them, up to `_AHEAD` images before they are used.
+    """
 
     def __init__(self, tar: Path, rows: pl.DataFrame) -> None:
         self._tar = tar
-        self._rows = rows
+        self._places = rows.select("key", "offset", "size")
         self.facts: list[tuple[object, ...]] = []
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
-        for key, offset, size in self._rows.select("key", "offset", "size").iter_rows():
-            try:
-                image = decode(read_bytes(self._tar, offset, size))
-            except ValueError:
-                continue
-            self.facts.append((key, image.width, image.height, *looks(image)))
-            yield image
+    def __iter__(self) -> "Iterator[Image]":
+        for made in ahead(self._read, self._places.iter_rows(), _AHEAD):
+            if made is not None:
+                image, facts = made
+                self.facts.append(facts)
+                yield image
+
+    def _read(self, place: tuple[str, int, int]) -> "tuple[Image, tuple[object, ...]] | None":
+        """Return an image and its facts; None if it does not decode."""
+        key, offset, size = place
+        try:
+            image = decode(read_bytes(self._tar, offset, size))
+        except ValueError:
+            return None
+        return image, (key, image.width, image.height, *looks(image))

@@ -16,6 +16,7 @@ from PIL import Image
 
 from adapt.models import ClipEmbedder, load_clip
 from bench.core.arrays import FloatArray
+from bench.core.errors import BenchError
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.task import Task
@@ -27,6 +28,7 @@ from bench.storage.stage import Stage
 from bench.storage.tar_shards import ShardWriter
 from sources.screening.embed import embed, embeddings
 from sources.screening.filter import domain_scored, scored
+from sources.screening.phash import HASH_SCHEMA, looks
 from sources.screening.rules import ClassThreshold, Rule, Threshold, TopFraction
 from tests.conftest import Bench
 from tests.support import contexts
@@ -98,6 +100,32 @@ def test_every_image_is_embedded_once_for_any_comparison(home: Home, embedder: C
     for rows, images in found:
         assert isinstance(images, np.memmap)
         assert (images.shape, images.dtype) == ((len(rows), embedder.dim), np.float16)
+
+
+def test_what_is_noted_of_an_image_is_its_own(home: Home, embedder: Counting) -> None:
+    stage, _ = packed(home)
+    embedded = embed(stage, "clip", context(home, embedder))
+    pictures = {f"k{i:02d}": square(i % len(COLOURS), i) for i in range(12) if i != 4}
+    seen = []
+    for shard in embedded.shards():
+        rows, vectors = embeddings(shard)
+        for row, vector in zip(rows.iter_rows(named=True), vectors, strict=True):
+            picture = pictures[row["key"]]
+            expected = embedder.inner.images([picture])[0]
+            np.testing.assert_allclose(vector, expected, atol=1e-3)
+            assert (row["width"], row["height"]) == picture.size
+            assert [row[name] for name in HASH_SCHEMA] == looks(picture)
+            seen.append(row["key"])
+    assert seen == list(pictures)
+
+
+def test_a_tar_that_is_cut_off_is_a_clear_error(home: Home, embedder: Counting) -> None:
+    stage, _ = packed(home)
+    tar = stage.shard(1) / "images.tar"
+    with tar.open("r+b") as stream:
+        stream.truncate(700)
+    with pytest.raises(BenchError, match="truncated"):
+        embed(stage, "clip", context(home, embedder))
 
 
 def test_one_weights_file_with_two_configurations_is_two_models(home: Home, tmp_path: Path) -> None:
