@@ -8,6 +8,7 @@ refitted on train and val together, and predicts the test split once. `features=
 authors do, with nothing to choose.
 """
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -18,9 +19,10 @@ from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
+from bench.runtime.inference import in_float32
 from eval._shared import joined
 from eval.probe import adamw
-from eval.probe.arrays import tensor
+from eval.probe.arrays import devices, first_that_fits, tensor
 from eval.probe.grid import GridFit, Rule, fit_grid, refit
 
 _SEED = 0
@@ -61,7 +63,10 @@ class LinearProbe:
             return self._train(model, fitted, "test")
         grid = self._grid(model)
         features, test_features = self._features(model, fitted, "test")
-        predicted = refit(grid, features, joined(model.labels, fitted), test_features)
+        labels = joined(model.labels, fitted)
+        predicted = first_that_fits(
+            partial(refit, grid, features, labels, test_features), devices()
+        )
         return Evaluation(predicted, model.labels("test"), self._chosen(grid))
 
     def _chosen(self, grid: GridFit) -> Json:
@@ -78,7 +83,12 @@ class LinearProbe:
             features, val_features = self._features(model, ["train"], "val")
             train = features, model.labels("train")
             val = val_features, model.labels("val")
-            grid = fit_grid(*train, *val, metric=model.task.metric, rule=self._options.rule)
+            metric, rule = model.task.metric, self._options.rule
+
+            def fit(device: str) -> GridFit:
+                return fit_grid(*train, *val, metric=metric, rule=rule, device=device)
+
+            grid = first_that_fits(fit, devices())
             self._fitted = model, grid
         return self._fitted[1]
 
@@ -87,7 +97,8 @@ class LinearProbe:
         features, others = map(tensor, self._features(model, fitted, predicted))
         labels = torch.from_numpy(joined(model.labels, fitted)).to(features.device)
         start = adamw.fresh(len(model.task.class_names), features.shape[1], _SEED)
-        *_, last = adamw.epochs(start, features, labels, seed=_SEED)
+        with in_float32():
+            *_, last = adamw.epochs(start, features, labels, seed=_SEED)
         return Evaluation(last.predict(others).cpu().numpy(), model.labels(predicted), chosen={})
 
     def _features(

@@ -62,6 +62,7 @@ def fit_grid(  # noqa: PLR0913 (two labelled sets, and how to choose)
     *,
     metric: str = "accuracy",
     rule: Rule = "one-se",
+    device: str | None = None,
 ) -> GridFit:
     """Return a multinomial logistic regression per penalty, scored on validation data.
 
@@ -76,13 +77,14 @@ def fit_grid(  # noqa: PLR0913 (two labelled sets, and how to choose)
         l2: Distinct penalties above zero, in any order.
         metric: The metric of the validation score; a key of `eval.metrics.intervals.METRICS`.
         rule: Which penalty is chosen.
+        device: Where arrays are moved; by default the first of `eval.probe.arrays.devices`.
 
     Raises:
         ValueError: An array has another shape or is empty, a feature is not finite or larger than
             1e15, or a penalty is not above zero and finite.
     """
-    inputs, targets = labelled(features, labels, "training")
-    val_inputs, val_targets = labelled(val_features, val_labels, "validation")
+    inputs, targets = labelled(features, labels, "training", device)
+    val_inputs, val_targets = labelled(val_features, val_labels, "validation", device)
     if val_inputs.shape[1] != inputs.shape[1]:
         raise ValueError(
             f"validation features have {val_inputs.shape[1]} dimensions, "
@@ -116,7 +118,11 @@ def fit_grid(  # noqa: PLR0913 (two labelled sets, and how to choose)
 
 
 def refit(
-    grid: GridFit, features: FloatArray, labels: LabelArray, test_features: FloatArray
+    grid: GridFit,
+    features: FloatArray,
+    labels: LabelArray,
+    test_features: FloatArray,
+    device: str | None = None,
 ) -> LabelArray:
     """Return test predictions, int64 ``[m]``, of a probe refitted with the chosen penalty.
 
@@ -125,11 +131,13 @@ def refit(
         features: The features to fit, float32 ``[n, dim]``.
         labels: int64 ``[n]``.
         test_features: float32 ``[m, dim]``.
+        device: Where arrays are moved; by default the first of `eval.probe.arrays.devices`.
     """
     # The path down to the chosen penalty is the quickest way to it.
     down_to = np.unique(grid.l2[grid.l2 >= grid.l2[grid.chosen]])
-    classes, fits = _fit_path(*labelled(features, labels, "training"), down_to)
-    predicted: LabelArray = classes[fits[0].predict(tensor(test_features).double())].cpu().numpy()
+    classes, fits = _fit_path(*labelled(features, labels, "training", device), down_to)
+    inputs = tensor(test_features, device).double()
+    predicted: LabelArray = classes[fits[0].predict(inputs)].cpu().numpy()
     return predicted
 
 

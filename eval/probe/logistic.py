@@ -116,16 +116,20 @@ class Regression:
         n, dim = self._inputs.shape
         coefficients = self._inputs.new_zeros(dim + 1, self._classes)
         scores = self._inputs.new_zeros(n, self._classes)
-        solution, before, memory = self._point(coefficients, scores, 0.0), None, Memory()
+        solution, memory = self._point(coefficients, scores, 0.0), Memory()
         data_gradient = self._data_gradient(solution)
+        before: tuple[Tensor, Tensor] | None = None
         for penalty in penalties:
-            last, solution = solution, self._with_penalty(solution, penalty)
-            memory.start(self._curvature(last), self._penalised, penalty)
+            last = solution.coefficients, solution.scores
+            memory.start(self._curvature(solution), self._penalised, penalty)
+            solution = self._with_penalty(solution, penalty)
             if before is not None:
-                ahead = last.coefficients - before.coefficients, last.scores - before.scores
-                if nearer := self._search(solution, *ahead, penalty):
+                step, change = last[0] - before[0], last[1] - before[1]
+                before = None  # Scores are large.
+                if nearer := self._search(solution, step, change, penalty):
                     data_gradient = self._learn(memory, solution, data_gradient, nearer)
                     solution = nearer
+                del change, nearer
             solution, data_gradient = self._minimise(solution, data_gradient, memory, penalty)
             before = last
             yield self._to_linear(solution.coefficients)
@@ -199,7 +203,7 @@ class Regression:
         It takes an image's probabilities as independent of its features.
         """
         share = point.residual.abs()
-        return torch.outer(self._squares, (share * (1 - share)).sum(dim=0))
+        return torch.outer(self._squares, share.mul_(1 - share).sum(dim=0))
 
     def _search(self, point: _Point, step: Tensor, change: Tensor, penalty: float) -> _Point | None:
         """Return a point near the minimum of a line, or None if rounding hides any decrease.

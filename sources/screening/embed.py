@@ -58,7 +58,7 @@ def embed(stage: Stage, filter_model: str, context: Context) -> Stage:
     def make(index: int, folder: Path) -> None:
         tar = stage.shard(index) / "images.tar"
         rows = read_parquet(stage.shard(index) / "index.parquet").drop_nulls("offset")
-        images = _Decoded(tar, rows)
+        images = Decoded(tar, rows)
         embeddings = embedder.images(images)
         if len(embeddings) != len(images.facts):
             raise BenchError(f"{len(embeddings)} embeddings for {len(images.facts)} images")
@@ -87,7 +87,7 @@ def embeddings(shard: Path) -> tuple[pl.DataFrame, NDArray[np.float16]]:
     return rows, np.load(shard / "embeddings.npy", mmap_mode="r")
 
 
-class _Decoded:
+class Decoded:
     """Yield the images of a tar that decode, noting key, size and hash of each.
 
     Threads decode and hash them, up to `_AHEAD` images before they are used.

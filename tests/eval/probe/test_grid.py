@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.overrides import TorchFunctionMode
 
 from eval.probe.grid import PENALTIES, GridFit, fit_grid, within_one_error
-from tests.benchmarks.perf_probe import embeddings
+from tests.support.clip_like import embeddings
 from tests.support.views import Data, blobs
 
 torch.set_num_threads(1)
