@@ -8,7 +8,13 @@ from bench.core.errors import BenchError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_SAID_BY_CPUS = ("DefaultCPUAllocator", "could not create a primitive")
+_SAID_BY_LIBRARIES = (
+    *("DefaultCPUAllocator", "could not create a primitive"),
+    *("CUDA error: out of memory", "CUDA driver error: out of memory"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
+"""What PyTorch's allocator for CPUs, oneDNN, CUDA, cuBLAS and cuDNN say of a want of memory: they
+have no classes of their own for it."""
 _LONGEST_REASON = 200
 
 
@@ -68,5 +74,4 @@ def _out_of_memory(error: Exception) -> bool:
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # On a CPU, PyTorch's allocator and oneDNN have no classes of their own for it.
-    return any(words in str(error) for words in _SAID_BY_CPUS)
+    return any(words in str(error) for words in _SAID_BY_LIBRARIES)

@@ -208,6 +208,34 @@ def test_halving_does_every_item_once_in_order(items: int, fits: int, batch: int
     assert [item for part in halving(work, range(items)) for item in part] == list(range(items))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_what_libraries_say_of_a_want_of_memory_halves_the_batch(said: str) -> None:
+    def work(part: Any) -> int:
+        if len(part) > 4:
+            raise RuntimeError(said)
+        return len(part)
+
+    halving = Halving(8)
+    assert halving(work, range(8)) == [4, 4]
+    assert halving.times == 1
+
+
+def test_another_error_is_no_want_of_memory() -> None:
+    def work(_: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal"):
+        Halving(8)(work, range(8))
+
+
 def test_memory_for_not_even_one_image_is_an_error_that_says_so() -> None:
     def work(_: Any) -> None:
         raise MemoryError
