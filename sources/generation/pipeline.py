@@ -136,6 +136,9 @@ def _silence() -> None:
 def _speed_up(pipeline: Any, options: GeneratorOptions, *, on_gpu: bool) -> None:  # noqa: ANN401
     import torch
 
+    if options.dtype == "fp32":
+        # By default CUDA's convolutions would round their factors to the 11 bits of TF32.
+        torch.backends.cudnn.allow_tf32 = False
     convolutional = [getattr(pipeline, name, None) for name in ("unet", "vae")]
     if on_gpu if options.channels_last is None else options.channels_last:
         for module in filter(None, convolutional):
@@ -144,4 +147,5 @@ def _speed_up(pipeline: Any, options: GeneratorOptions, *, on_gpu: bool) -> None
         for name in ("unet", "transformer"):
             module = getattr(pipeline, name, None)
             if module is not None:
-                module.compile()
+                # Each size of a batch for itself: what is compiled for any size is slower.
+                module.compile(dynamic=False)
