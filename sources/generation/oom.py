@@ -12,9 +12,11 @@ _SAID_BY_LIBRARIES = (
     *("DefaultCPUAllocator", "could not create a primitive"),
     *("CUDA error: out of memory", "CUDA driver error: out of memory"),
     *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    "unable to find an engine to execute this computation",
 )
 """What PyTorch's allocator for CPUs, oneDNN, CUDA, cuBLAS and cuDNN say of a want of memory: they
-have no classes of their own for it."""
+have no classes of their own for it. The last is said of a convolution that tried every kernel and
+had workspace for none (aten/src/ATen/native/cudnn/Conv_v8.cpp)."""
 _LONGEST_REASON = 200
 
 

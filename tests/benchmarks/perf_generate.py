@@ -35,6 +35,7 @@ from sources.captions.table import caption_rows
 from sources.generation.generate import Generator, image_rows
 from sources.generation.options import GeneratorOptions
 from sources.generation.sampler import DiffusionSampler
+from tests.support.bare_diffusion import Bare
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -50,28 +51,6 @@ def seconds(work: Callable[[], object]) -> float:
 def alone() -> bool:
     """Return whether all is done by one core, so that other programs need not count."""
     return not torch.cuda.is_available() and len(os.sched_getaffinity(0)) == 1
-
-
-@torch.inference_mode()
-def forwards(sampler: DiffusionSampler, batch: int, steps: int, height: int) -> None:
-    """Do the UNet's forward passes for one batch, and nothing else."""
-    unet = sampler.pipeline.unet
-    side = height // sampler.pipeline.vae_scale_factor
-    latents = torch.randn(2 * batch, unet.config.in_channels, side, side)
-    latents = latents.to(unet.device, unet.dtype)
-    text = sampler.pipeline.text_encoder.config
-    states = torch.randn(2 * batch, text.max_position_embeddings, text.hidden_size).to(latents)
-    for step in range(steps):
-        unet(latents, torch.tensor(step), encoder_hidden_states=states, return_dict=False)
-
-
-@torch.inference_mode()
-def decoding(sampler: DiffusionSampler, batch: int, height: int) -> None:
-    """Decode one batch of latents."""
-    vae = sampler.pipeline.vae
-    side = height // sampler.pipeline.vae_scale_factor
-    latents = torch.randn(batch, vae.config.latent_channels, side, side)
-    vae.decode(latents.to(vae.device, vae.dtype), return_dict=False)
 
 
 def staged(generator: Generator, rows: pl.DataFrame, context: Context, turn: int) -> None:
@@ -109,14 +88,15 @@ def ratios(options: GeneratorOptions, images: int, turns: int) -> None:
         generator = Generator(options, ImageFormat(), home)
         sampler, size = generator.sampler, (options.steps, options.height)
         batches = images // options.batch_size
-        forwards(sampler, options.batch_size, *size)
+        floor = Bare(sampler.pipeline, options.batch_size, options.height)
+        floor.denoise(options.steps)
         staged(generator, rows[: options.batch_size], context, -1)
         found: list[tuple[float, ...]] = []
         for turn in range(turns):
             bare = decode = 0.0
             for _ in range(batches):
-                bare += seconds(partial(forwards, sampler, options.batch_size, *size))
-                decode += seconds(partial(decoding, sampler, options.batch_size, options.height))
+                bare += seconds(partial(floor.denoise, options.steps))
+                decode += seconds(partial(floor.decode, options.batch_size))
             stage = seconds(partial(staged, generator, rows, context, turn))
             single = plain(sampler, rows, *size, count=32) * images
             print(
@@ -146,7 +126,8 @@ def variants(options: GeneratorOptions, turns: int) -> None:
         values = {name: getattr(options, name) for name in options.__struct_fields__}
         chosen = GeneratorOptions(**{**values, "channels_last": False, "compile": False, **changes})
         sampler = Generator(chosen, ImageFormat(), home).sampler
-        run = partial(_attended, sampler, chosen)
+        floor = Bare(sampler.pipeline, options.batch_size, options.height)
+        run = partial(_attended, floor, chosen)
         first = seconds(run)
         rates = [options.batch_size / seconds(run) for _ in range(turns)]
         print(
@@ -154,13 +135,13 @@ def variants(options: GeneratorOptions, turns: int) -> None:
         )
 
 
-def _attended(sampler: DiffusionSampler, options: GeneratorOptions) -> None:
+def _attended(floor: Bare, options: GeneratorOptions) -> None:
     from contextlib import nullcontext
 
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     with sdpa_kernel(SDPBackend.MATH) if options.attention == "math" else nullcontext():
-        forwards(sampler, options.batch_size, options.steps, options.height)
+        floor.denoise(options.steps)
 
 
 QUIET = Progress(quiet=True)

@@ -48,7 +48,9 @@ def test_no_more_is_decoded_at_once_than_there_is_memory_for(world: World) -> No
     side = 512 // able.pipeline.vae_scale_factor
     latents = torch.randn(7, 4, side, side, generator=torch.Generator().manual_seed(0))
     sizes: list[int] = []
-    able.pipeline.vae.decoder.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    able.pipeline.vae.decoder.register_forward_pre_hook(
+        lambda _, given: sizes.append(len(given[0]))
+    )
     together = able.finish([latents])
     assert sizes == [4, 3]
     assert max(sizes) * 512**2 == DECODED_PIXELS
