@@ -29,15 +29,17 @@ class GeneratorOptions(Config, frozen=True, kw_only=True):
     safety: Literal["off", "flag", "drop"] = "off"
     """What the pipeline's own safety checker is for: nothing, a note, or leaving images out."""
     dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
+    """Where fp16 cannot hold what the decoder computes, that image is decoded in float32."""
     attention: Literal["fused", "math"] = "fused"
     """PyTorch's fused attention kernels, or its plain one."""
     channels_last: bool | None = None
-    """Memory layout of the convolutions; None for on with CUDA, off on a CPU (docs/synthetic.md).
-    Like the next two, a matter of speed: rounding apart, it changes no image."""
+    """Memory layout of the convolutions; None for on with CUDA (not measured on CUDA), off on a CPU
+    (docs/synthetic.md). Like the next two, a matter of speed: it changes no image but by rounding."""
     compile: bool = False
-    """Whether torch.compile is used: minutes to begin with, then faster (docs/synthetic.md)."""
+    """Whether torch.compile is used: minutes to begin with, then faster (docs/synthetic.md; not
+    measured on CUDA). It is compiled for one size: a smaller last batch is filled up."""
     batch_size: Positive = 16
-    """Images generated at once; halved when memory runs out."""
+    """Images generated at once (not measured on CUDA); halved when memory runs out."""
     shard_size: Positive = 1000
 
     @classmethod

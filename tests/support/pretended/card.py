@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import (
     TorchDispatchMode,
     _disable_current_modes,
@@ -83,6 +84,8 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
         waits[func.name()] += any(isinstance(tensor, OnCard) for tensor in tensors)
     replaced = {"device": torch.device("cpu"), "pin_memory": False}
     there = {name: replaced[name] for name in replaced if kwargs.get(name) is not None}
+    if "device" in there and torch.device(kwargs["device"]).type == "meta":
+        del there["device"]  # Tensors without values stay so, and are filled where they are needed.
     plain_args, plain_kwargs = tree_map(_plain, (args, {**kwargs, **there}))
     with _disable_current_modes():
         out = func(*plain_args, **plain_kwargs)
@@ -161,6 +164,8 @@ class _Stream:
 
 def install() -> None:
     """Make this process see the card."""
+    # Remembered as they are: what `torch.device("meta")` as a context sets the device of.
+    _device_constructors()
     described = {
         "name": "Pretended", "total_memory": MEMORY, "major": 9, "minor": 0,
         "multi_processor_count": 132, "warp_size": 32,
