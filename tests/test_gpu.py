@@ -55,7 +55,7 @@ def test_parts_can_be_named(tmp_path: Path) -> None:
     assert re.search(r"product of 128 x 128 matrices, bf16 +\S+ TFLOP/s", ended.stdout)
 
 
-@pytest.mark.slow(minutes=2)
+@pytest.mark.slow(minutes=5)
 def test_what_is_compiled_is_run_where_it_is_named(tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
     ended = gpu("generate_compiled", "--device", "cpu", "--tiny", "--out", str(out))

@@ -34,7 +34,7 @@ class GeneratorOptions(Config, frozen=True, kw_only=True):
     """PyTorch's fused attention kernels, or its plain one."""
     channels_last: bool | None = None
     """Memory layout of the convolutions; None for on with CUDA (not measured on CUDA), off on a CPU
-    (docs/synthetic.md). Like the next two, a matter of speed: it changes no image but by rounding."""
+    (docs/synthetic.md). Like the next two, a matter of speed: only rounding differs."""
     compile: bool = False
     """Whether torch.compile is used: minutes to begin with, then faster (docs/synthetic.md; not
     measured on CUDA). It is compiled for one size: a smaller last batch is filled up."""
