@@ -8,7 +8,7 @@ REPORT = Path(__file__).with_name("gpu.json")
 """The last report of `make gpu` on a card; absent if there is none."""
 
 EMBED = ("embed", "end to end, fp32")
-GENERATE = ("generate", "stage, fp16, batch 16")
+GENERATE = ("generate", "stage, batch 16")
 """A part, and the figure of it that counts."""
 
 PUBLIC_EMBED = 375.0
@@ -93,7 +93,7 @@ def generation(report: dict[str, Any] | None) -> str:
     """Return what the largest generated set takes, and whose rates these are."""
     rate = median(report, *GENERATE)
     if report and rate:
-        per_image = {f"{GENERATE[1]} ([measured](gpu.md))": 1 / rate}
+        per_image = {f"the preset `paper`'s {GENERATE[1]} ([measured](gpu.md))": 1 / rate}
         lines = [f"One {card(report)}, the whole stage, random weights.", ""]
     else:
         per_image = {name: seconds / SHARE for name, seconds in PUBLIC_SECONDS.items()}

@@ -220,7 +220,7 @@ def stage(
     part = max(1, sizes.steps // 2)
     share = sizes.batch * part / sizes.steps
     (floor,) = machine.rates(share, partial(bare.denoise, part), turns=TURNS)
-    yield Figure(f"UNet alone, fp16, batch {sizes.batch}", "images/s", floor)
+    yield Figure("UNet alone, by turns with the stage", "images/s", floor)
     decode = partial(bare.decode, sizes.at_once)
     (decoding,) = machine.rates(sizes.batch, decode, turns=TURNS)
     yield Figure(f"decoder alone, {sizes.at_once} at once", "images/s", decoding)

@@ -35,6 +35,7 @@ def run(machine: Machine) -> Iterator[Result]:
     ]
     amount = sizes.batch * sizes.few / sizes.steps
     floor, rates = machine.rates(amount, *works, turns=TURNS)
+    yield Figure(f"UNet alone, not compiled, batch {sizes.batch}", "images/s", floor)
     name = f"UNet alone, compiled, batch {sizes.batch}"
     yield Figure(name, "images/s", rates, floor, "the same, not compiled")
     yield from peak(machine, "compiled")
