@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from docs.costs import EMBED, GENERATE, embedding, generation, median
+from docs.costs import EMBED, GENERATE, embedding, generation
 from docs.gpu_figures import DEFAULTS, defaults, figures
 from tests.conftest import ROOT
 from tests.gpu.__main__ import PARTS
