@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import Compose, Normalize
-from torchvision.transforms.functional import normalize
 
 from adapt.crops import SmallCrops, random_square
 from bench.core.errors import BenchError
@@ -59,5 +59,13 @@ class Augment:
     def normalise(self, pixels: Tensor) -> Tensor:
         """Return images ``[b, h, w, 3]`` as the model takes them, float32 ``[b, 3, h, w]``."""
         scaled = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-        normal: Tensor = normalize(scaled, self.mean, self.std, inplace=True)
-        return normal
+        # torchvision's function does the same, but looks at the values, for which it would wait for
+        # the device in every step.
+        return scaled.sub_(_channels(self.mean, pixels.device)).div_(
+            _channels(self.std, pixels.device)
+        )
+
+
+@lru_cache(maxsize=8)
+def _channels(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device).view(3, 1, 1)

@@ -156,12 +156,23 @@ class Classifier(nn.Module):
         return self.head.weight.device
 
     def features(self, images: Tensor) -> Tensor:
-        """Return L2-normalised features ``[b, dim]`` of normalised images ``[b, 3, h, w]``."""
-        return functional.normalize(self.visual(images), dim=-1)
+        """Return L2-normalised features ``[b, dim]`` of normalised images ``[b, 3, h, w]``.
+
+        They are in the weights' precision, whatever the tower computed in.
+        """
+        embeddings: Tensor = self.visual(images)
+        with _full_precision(images.device):
+            return functional.normalize(embeddings.to(self.head.weight.dtype), dim=-1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``[b, classes]`` of normalised images ``[b, 3, h, w]``."""
-        logits: Tensor = self.head(self.features(images))
+        """Return logits ``[b, classes]`` of normalised images ``[b, 3, h, w]``.
+
+        They are in the weights' precision: with CLIP's scale of 100, a bfloat16 logit may be off
+        by 0.25.
+        """
+        features = self.features(images)
+        with _full_precision(images.device):
+            logits: Tensor = self.head(features)
         return logits
 
     def train(self, mode: bool = True) -> "Classifier":
@@ -221,6 +232,10 @@ class ClipEmbedder:
         forward = partial(encode, normalize=True)
         rows: FloatArray = forward_all(forward, chain([first], batches), self._clip.device).numpy()
         return rows
+
+
+def _full_precision(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, enabled=False)
 
 
 def _mean_embedding(clip: Clip, prompts: Sequence[str]) -> Tensor:

@@ -13,22 +13,37 @@ from torch import Tensor, nn
 from adapt.data import RankBatch
 from adapt.models import Classifier
 from adapt.optimise import make_optimiser, set_learning_rate
-from bench.core.errors import BenchError, RequestError
+from adapt.precision import check_precision, is_out_of_memory
+from bench.core.errors import BenchError
 from bench.core.specs import TrainSpec
 from bench.plugins.objective import Objective
+
+ComputeLoss = Callable[[Classifier, Tensor, Tensor], Tensor]
+"""An objective's loss of a classifier, images and labels."""
 
 
 class _Loss(nn.Module):
     """The loss as a module, for the wrappers of precision and processes to see one forward pass."""
 
-    def __init__(self, classifier: Classifier, objective: Objective) -> None:
+    def __init__(self, classifier: Classifier, objective: Objective, *, compiled: bool) -> None:
         super().__init__()
         self.classifier = classifier
-        self._objective = objective
+        self._compute = compiled_loss(objective.loss) if compiled else objective.loss
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        loss: Tensor = self._objective.loss(self.classifier, images, labels)
-        return loss
+        return self._compute(self.classifier, images, labels)
+
+
+def compiled_loss(loss: ComputeLoss) -> ComputeLoss:
+    """Return the compiled loss; wrappers of precision and processes stay outside.
+
+    Full batches get a graph of their size. A last, shorter one makes a second, which then takes any
+    size. Without `fallback_random`, a tower would drop other patches than without compilation.
+    """
+    # What earlier trainings of this process compiled would count towards torch's limit of eight.
+    torch.compiler.reset()
+    compiled: ComputeLoss = torch.compile(loss, options={"fallback_random": True})
+    return compiled
 
 
 class TrainStep:
@@ -60,7 +75,7 @@ class TrainStep:
         self.micro_batch: int | None = None
         self._spec = spec
         self._say = say
-        loss = _Loss(classifier, objective)
+        loss = _Loss(classifier, objective, compiled=spec.compile)
         self._loss, self._optimiser = self.accelerator.prepare(loss, make_optimiser(loss, spec))
 
     def backward(self, rank_batch: RankBatch, pixels: Tensor, labels: Tensor) -> Tensor:
@@ -81,7 +96,9 @@ class TrainStep:
             try:
                 parts = torch.split(pixels, size), torch.split(labels, size)
                 return self._accumulate(rank_batch, *parts)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 self._may_halve(min(size, len(labels)), error)
             # Out of the handler, where the error still holds its tensors.
             self._optimiser.zero_grad()
@@ -133,7 +150,7 @@ class TrainStep:
             total += loss.detach()
         return total
 
-    def _may_halve(self, size: int, error: torch.OutOfMemoryError) -> None:
+    def _may_halve(self, size: int, error: RuntimeError) -> None:
         """Halve the images of a forward pass, if that can help."""
         half = max(size // 2, 1)
         # Processes that have begun an all-reduce cannot begin it again.
@@ -155,25 +172,7 @@ def _accelerator(device: torch.device, precision: str) -> Accelerator:
     AcceleratorState._reset_state()
     return Accelerator(
         cpu=device.type == "cpu",
-        mixed_precision="no" if precision == "fp32" else precision,
+        mixed_precision=precision if precision in {"bf16", "fp16"} else "no",
         # Else an environment variable may scale every gradient.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
-
-
-def check_precision(precision: str, device: torch.device) -> None:
-    """Check that a device supports a precision; on a CPU, accelerate ignores fp16.
-
-    Raises:
-        RequestError: If it does not.
-    """
-    cuda = device.type == "cuda"
-    if precision == "fp16" and not cuda:
-        raise RequestError(
-            "train.precision=fp16 needs a CUDA device", "use train.precision=bf16 or fp32"
-        )
-    if precision == "bf16" and cuda and not torch.cuda.is_bf16_supported():
-        raise RequestError(
-            f"train.precision=bf16 is not supported on {torch.cuda.get_device_name(device)}",
-            "use train.precision=fp16 or fp32",
-        )

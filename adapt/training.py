@@ -23,6 +23,7 @@ from adapt.data import Batch, RankBatch, TrainingImages, load, rank_batches
 from adapt.models import Classifier
 from adapt.optimise import learning_rate
 from adapt.order import BatchSchedule, stable_seed
+from adapt.precision import float32_products
 from adapt.save_policy import SavePolicy
 from adapt.train_step import TrainStep
 from bench.core.errors import BenchError
@@ -131,7 +132,8 @@ class Training:
                 steps = range(schedule.steps_before(epoch), schedule.steps_before(epoch + 1))
                 self._classifier.train()
                 while self.progress.step < len(steps):
-                    self._advance(steps, schedule, images, batches, bar)
+                    with float32_products(tf32=self._spec.precision == "tf32"):
+                        self._advance(steps, schedule, images, batches, bar)
                     # At the end of an epoch, saving waits for its score if there is time.
                     if self.progress.step < len(steps) or self._notice.given:
                         self._save_if_due()

@@ -133,6 +133,6 @@ def _check_precision(spec: RunSpec) -> None:
         return
     import torch
 
-    from adapt.train_step import check_precision
+    from adapt.precision import check_precision
 
     check_precision(spec.train.precision, torch.device(loaded.device()))

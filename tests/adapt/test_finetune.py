@@ -9,17 +9,22 @@ import open_clip
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 from torch.nn import functional
 
 from adapt.augment import Augment
 from adapt.data import TrainingImages
 from adapt.models import Classifier
+from adapt.objectives.ce import CrossEntropy
 from adapt.order import BatchSchedule, SampledImage, epoch_order
+from adapt.precision import float32_products
 from bench.core.errors import BenchError, RequestError
 from bench.core.specs import TrainSpec
+from tests.support.short_memory import ShortMemory
 from tests.support.tiny_clip import colour_task, write_colours
 from tests.support.tiny_training import (
     SPEC,
+    EndedError,
     N,
     WatchedLoss,
     adapt,
@@ -102,21 +107,6 @@ def test_vit_b_16_equals_a_plain_loop(tmp_path: Path) -> None:
     assert min((after[name] - value).abs().max() for name, value in before.items()) > 1e-4
 
 
-class ShortMemory:
-    """Cross-entropy on a device that holds a few images at a time."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.seen: list[int] = []
-
-    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
-        loss = functional.cross_entropy(model(images), labels)
-        if len(images) > self.room:
-            raise torch.OutOfMemoryError(f"no room for {len(images)} images")
-        self.seen.append(len(images))
-        return loss
-
-
 def test_accumulation_and_short_memory_equal_the_full_batch(tmp_path: Path) -> None:
     whole, memory = adapt(tmp_path, run="whole"), ShortMemory(room=5)
     parts = adapt(tmp_path, msgspec.structs.replace(SPEC, micro_batch=5), run="parts")
@@ -129,6 +119,27 @@ def test_accumulation_and_short_memory_equal_the_full_batch(tmp_path: Path) -> N
     assert {epoch.micro_batch for epoch in whole.history} == {None}
     with pytest.raises(BenchError, match=r"memory is too short for 1 images"):
         adapt(tmp_path, objective=ShortMemory(room=0), run="none")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA error: out of memory\nCUDA kernel errors might be reported later",
+    ],
+)
+def test_short_memory_in_a_libraries_words_halves_the_forward_pass(
+    tmp_path: Path, said: str
+) -> None:
+    memory = ShortMemory(5, RuntimeError(said))
+    adapted = adapt(tmp_path, msgspec.structs.replace(SPEC, epochs=1), objective=memory)
+    assert adapted.history[1].micro_batch == 4
+
+
+def test_another_runtime_error_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="CUBLAS_STATUS_EXECUTION_FAILED"):
+        adapt(tmp_path, objective=ShortMemory(5, RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED")))
 
 
 def test_frozen_tower_stays(tmp_path: Path) -> None:
@@ -189,11 +200,51 @@ def test_reduced_precision_trains_weights_of_full_precision(tmp_path: Path) -> N
     assert losses(reduced) != losses(full)
 
 
-def test_precision_that_a_cpu_does_not_train_in_is_refused(tmp_path: Path) -> None:
-    spec = msgspec.structs.replace(SPEC, precision="fp16")
-    with pytest.raises(RequestError, match=r"fp16 needs a CUDA device; use train\.precision=bf16"):
+@pytest.mark.parametrize("precision", ["fp16", "tf32"])
+def test_precision_that_a_cpu_does_not_train_in_is_refused(tmp_path: Path, precision: str) -> None:
+    spec = msgspec.structs.replace(SPEC, precision=precision)
+    with pytest.raises(RequestError, match=rf"{precision} needs a CUDA device; use train\."):
         adapt(tmp_path, spec)
     assert not (tmp_path / "run").exists()
+
+
+def test_float32_is_float32_whatever_the_process_allows(tmp_path: Path) -> None:
+    """cuDNN convolves in TF32 by default, and a process may have allowed it in products."""
+    seen = set()
+
+    class Looking(CrossEntropy):
+        def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+            seen.add((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+            return super().loss(model, images, labels)
+
+    with float32_products(tf32=True):
+        adapt(tmp_path, msgspec.structs.replace(SPEC, epochs=1), objective=Looking())
+        assert torch.get_float32_matmul_precision() == "high"
+        assert torch.backends.cudnn.allow_tf32
+    assert seen == {("highest", False)}
+
+
+@pytest.mark.slow(minutes=4)
+def test_compiled_and_plain_trainings_continue_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of 16, 16 and 8, of which a tower drops half of the patches."""
+    save_always(monkeypatch)
+    plain = adapt(tmp_path, run="plain", patch_dropout=0.5)
+
+    def end_the_second(_: Classifier, epoch: int) -> float:
+        if epoch == 2:
+            raise EndedError
+        return float(epoch)
+
+    before = counters["stats"]["unique_graphs"]
+    spec = msgspec.structs.replace(SPEC, compile=True)
+    with pytest.raises(EndedError):
+        adapt(tmp_path, spec, end_the_second, patch_dropout=0.5)
+    assert counters["stats"]["unique_graphs"] - before == 2, "a full batch's, and any size's"
+    adapted = adapt(tmp_path, patch_dropout=0.5)
+    assert losses(adapted) == pytest.approx(losses(plain), rel=1e-5)
+    assert_same(adapted.classifier.state(), plain.classifier.state(), 1e-4)
 
 
 def test_environment_does_not_scale_the_gradient(

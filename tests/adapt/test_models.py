@@ -52,6 +52,16 @@ def test_unadapted_logits_are_clips_similarities(clip: Clip) -> None:
     torch.testing.assert_close(logits, features @ text_head(clip, TASK).T, rtol=1e-5, atol=1e-5)
 
 
+def test_the_head_is_float32_when_the_tower_is_not(clip: Clip) -> None:
+    """Logits are as large as CLIP's scale, of which bfloat16 keeps two digits."""
+    classifier = Classifier.from_clip(clip, TASK)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        features, logits = classifier.features(images(4)), classifier(images(4))
+    assert (features.dtype, logits.dtype) == (torch.float32, torch.float32)
+    assert not torch.equal(features, classifier.features(images(4)))
+    assert torch.equal(logits, classifier.head(features))
+
+
 def test_random_head_has_rows_as_long_as_the_text_heads(clip: Clip) -> None:
     head = random_head(clip, TASK, seed=3)
     torch.testing.assert_close(head.norm(dim=1), text_head(clip, TASK).norm(dim=1))

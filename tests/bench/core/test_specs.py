@@ -80,7 +80,7 @@ OTHER_TRAINING: dict[str, Any] = {
     "warmup_fraction": 0.5, "clip_norm": 2.0, "precision": "bf16", "head_init": "random",
     "freeze_tower": True, "select_by": "knn", "crop": "paper",
 }  # fmt: skip
-OTHER_EXECUTION = {"micro_batch": 2, "workers": 3, "nodes": 2, "gpus_per_node": 8}
+OTHER_EXECUTION = {"micro_batch": 2, "workers": 3, "nodes": 2, "gpus_per_node": 8, "compile": True}
 
 
 def test_how_a_run_is_executed_does_not_change_its_id(preset: Path) -> None:

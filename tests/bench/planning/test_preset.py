@@ -43,7 +43,7 @@ def test_defaults_are_written_out(preset: Path) -> None:
         ("train.warmup_fraction=2", "train: warmup_fraction: expected `float` <= 1"),
         ("train.epochs=-1", "train: epochs: expected `int` >= 0"),
         ("train.precision=fp8", r"train: .*precision"),
-        ("train.precision=bf-16", r"did you mean bf16.*\? there are: fp32, bf16, fp16$"),
+        ("train.precision=bf-16", r"did you mean bf16.*\? there are: fp32, tf32, bf16, fp16$"),
         ("train=5", "train: 5 is not a mapping"),
         ("source=5", "the source real: 5 is not a mapping"),
         ("source.size=3", "unknown setting of the source real 'size'"),
