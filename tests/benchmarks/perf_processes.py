@@ -33,7 +33,8 @@ def train(seconds: float) -> int:
     from adapt.train_step import TrainStep
     from bench.core.specs import TrainSpec
     from tests.benchmarks.perf_step import IMAGES, batches
-    from tests.benchmarks.perf_train import classifier, write_pictures
+    from tests.benchmarks.perf_train import classifier
+    from tests.support.noise_images import write_pictures
 
     spec = TrainSpec(batch_size=32, lr=1e-4)
     model, size = classifier("miniature")

@@ -26,7 +26,8 @@ from adapt.optimise import make_optimiser
 from adapt.order import SampledImage
 from adapt.train_step import TrainStep
 from bench.core.specs import TrainSpec
-from tests.benchmarks.perf_train import classifier, write_pictures
+from tests.benchmarks.perf_train import classifier
+from tests.support.noise_images import write_pictures
 
 IMAGES = 1280
 

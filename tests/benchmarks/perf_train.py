@@ -17,11 +17,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import open_clip
-import polars as pl
 import torch
-from PIL import Image
 from torch.nn import functional
 
 from adapt.augment import Augment
@@ -32,10 +29,7 @@ from adapt.objectives.ce import CrossEntropy
 from adapt.optimise import make_optimiser
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
-from bench.storage.image_codec import encode
-from bench.storage.image_set import ImageSet
-from bench.storage.tar_shards import ShardWriter
-from tests.support.tiny_clip import colour_task
+from tests.support.noise_images import write_pictures
 
 Clock = Callable[[], float]
 
@@ -50,23 +44,6 @@ def classifier(name: str) -> tuple[Classifier, int]:
     head = functional.normalize(torch.randn(3, visual.output_dim), dim=1) * 100
     size = visual.image_size
     return Classifier(visual, head), size if isinstance(size, int) else size[0]
-
-
-def write_pictures(data: Path, n: int, size: int, suffix: str) -> ImageSet:
-    """Write an image set of smooth noise, which compresses about as photographs do."""
-    task, rows = colour_task(), []
-    data.mkdir(parents=True)
-    with ShardWriter(data / "00000.tar") as shard:
-        for index in range(n):
-            noise = np.random.default_rng(index)
-            coarse = noise.integers(0, 256, (size // 8, size // 8, 3), np.uint8)
-            image = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
-            row = shard.add(f"{index:06d}", encode(image, suffix), suffix)
-            row |= {"key": f"{index:06d}", "shard": "00000.tar", "label": index % 3}
-            row |= {"class_name": task.class_names[index % 3], "clip_score": 0.0}
-            row |= dict.fromkeys(("caption", "origin", "url"), "")
-            rows.append({**row, "seed": index, "width": size, "height": size})
-    return ImageSet.write(data, pl.DataFrame(rows), task, "noise", {}, {})
 
 
 def floor(name: str, spec: TrainSpec, count: int, clock: Clock) -> float:
