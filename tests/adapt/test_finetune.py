@@ -230,19 +230,22 @@ def test_compiled_and_plain_trainings_continue_each_other(
 ) -> None:
     """Batches of 16, 16 and 8, of which a tower drops half of the patches."""
     save_always(monkeypatch)
-    plain = adapt(tmp_path, run="plain", patch_dropout=0.5)
 
-    def end_the_second(_: Classifier, epoch: int) -> float:
-        if epoch == 2:
-            raise EndedError
+    def later_is_better(_: Classifier, epoch: int) -> float:
         return float(epoch)
 
+    def end_the_second(classifier: Classifier, epoch: int) -> float:
+        if epoch == 2:
+            raise EndedError
+        return later_is_better(classifier, epoch)
+
+    plain = adapt(tmp_path, validate=later_is_better, run="plain", patch_dropout=0.5)
     before = counters["stats"]["unique_graphs"]
     spec = msgspec.structs.replace(SPEC, compile=True)
     with pytest.raises(EndedError):
         adapt(tmp_path, spec, end_the_second, patch_dropout=0.5)
     assert counters["stats"]["unique_graphs"] - before == 2, "a full batch's, and any size's"
-    adapted = adapt(tmp_path, patch_dropout=0.5)
+    adapted = adapt(tmp_path, validate=later_is_better, patch_dropout=0.5)
     assert losses(adapted) == pytest.approx(losses(plain), rel=1e-5)
     assert_same(adapted.classifier.state(), plain.classifier.state(), 1e-4)
 

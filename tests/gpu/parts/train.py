@@ -1,5 +1,6 @@
 """Fine-tuning of ViT-B/16: is it right on this device, and how fast are its step and its loop?"""
 
+import gc
 import os
 import time
 import warnings
@@ -50,12 +51,13 @@ def run(machine: Machine) -> Iterator[Result]:
         size = size.fitting(torch.cuda.get_device_properties(machine.device).total_memory)
     networks = Networks(size, machine.device)
     yield from losses(machine, size, networks)
-    yield from resumed(machine, size)
     yield from short_memory(machine, size, networks)
     yield from unawaited(machine, size, networks)
     steps = Steps(machine, size, networks)
     yield from steps.formats()
     yield from loop(machine, size, networks, steps)
+    yield from resumed(machine, size)
+    yield from steps.deterministic()
     yield from steps.compiled()
 
 
@@ -158,7 +160,7 @@ def deterministic() -> Iterator[None]:
 
 def pictures(folder: Path, size: Size, count: int) -> TrainingImages:
     """Return training images that are read from JPEGs; beyond 5,461 of 256 pixels, each time."""
-    image_set = write_pictures(folder, count, size.stored, ".jpg", distinct=min(count, 256))
+    image_set = write_pictures(folder, count, size.stored, ".jpg", distinct=min(count, 64))
     transform = open_clip.image_transform(size.pixels, is_train=True)
     return TrainingImages(image_set.data, image_set.index(), Augment.of(transform), seed=0)
 
@@ -197,8 +199,11 @@ def short_memory(machine: Machine, size: Size, networks: Networks) -> Iterator[R
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         return loss, gradient.cpu(), train_step.micro_batch or count
 
+    if on_cuda:
+        torch.cuda.reset_peak_memory_stats(machine.device)
     loss, gradient, _ = step(CrossEntropy())
     if on_cuda:
+        gc.collect()
         limit_memory(machine.device)
         halved = step(CrossEntropy())
         torch.cuda.set_per_process_memory_fraction(1.0, machine.device)
@@ -263,7 +268,10 @@ class Steps:
     def formats(self) -> Iterator[Result]:
         """Measure bare steps in each precision, layout and optimiser by turns."""
         machine, size, make = self._machine, self._size, self._networks.make
-        yield Note(f"steps of {size.batch} images of {size.pixels} pixels, {size.classes} classes")
+        yield Note(
+            f"steps of {size.batch} images of {size.pixels} pixels, in fp32 and tf32 of a quarter; "
+            f"{size.classes} classes"
+        )
         works = {
             precision: BareStep(make(), replace(SPEC, precision=precision))
             for precision in supported(machine)
@@ -271,15 +279,14 @@ class Steps:
         works["bf16, channels first"] = BareStep(make(channels_last=False), self._bf16)
         works["bf16, AdamW not fused"] = BareStep(make(), self._bf16, fused=False)
         bf16 = works["bf16"]
-
-        def deterministically() -> None:
-            with deterministic():
-                repeated(bf16, self._batch, 2)()
-
-        timed = [repeated(step, self._batch, 2) for step in works.values()]
-        rates = machine.rates(2 * size.batch, *timed, deterministically, turns=TURNS)
-        names = [*works, "bf16, deterministic algorithms"]
-        found = dict(zip(names, rates, strict=True))
+        # In float32 a whole batch may not fit.
+        quarter = tuple(tensor[: size.batch // 4] for tensor in self._batch)
+        timed = [
+            repeated(step, self._batch, 2) if "bf16" in name else repeated(step, quarter, 8)
+            for name, step in works.items()
+        ]
+        rates = machine.rates(2 * size.batch, *timed, turns=TURNS)
+        found = dict(zip(works, rates, strict=True))
         for name, values in found.items():
             floor, of = (found["bf16"], "bf16") if name.startswith("bf16,") else ((), "")
             yield Figure(name, "images/s", values, floor, of)
@@ -307,6 +314,18 @@ class Steps:
         (rates,) = self._machine.rates(4 * self._size.batch, work, turns=TURNS)
         return rates
 
+    def deterministic(self) -> Iterator[Result]:
+        """Measure deterministic algorithms against the default ones by turns."""
+        step = BareStep(self._networks.make(), self._bf16)
+        default = repeated(step, self._batch, 2)
+
+        def work() -> None:
+            with deterministic():
+                default()
+
+        rates, floor = self._machine.rates(2 * self._size.batch, work, default, turns=TURNS)
+        yield Figure("bf16, deterministic algorithms", "images/s", rates, floor, "bf16")
+
     def compiled(self) -> Iterator[Result]:
         """Measure compiled steps against bare ones by turns, and what a compilation takes."""
         make, batch = self._networks.make, self._size.batch
@@ -320,18 +339,21 @@ class Steps:
 
 
 def loop(machine: Machine, size: Size, networks: Networks, steps: Steps) -> Iterator[Result]:
-    """Measure the whole loop, by epochs after the first, and what its workers can decode."""
+    """Measure the whole loop, by its last epochs, and what its workers can decode.
+
+    Until then, what the workers had prepared before the first step is used up.
+    """
     workers = 2 if machine.tiny else min(machine.cores, 16)
     images = pictures(machine.folder / "many", size, size.steps * size.batch)
     spec = TrainSpec(
-        epochs=TURNS + 1, batch_size=size.batch, workers=workers, precision="bf16", warmup_steps=0
+        epochs=2 * TURNS, batch_size=size.batch, workers=workers, precision="bf16", warmup_steps=0
     )
     shared = os.statvfs("/dev/shm")
     free = shared.f_bavail * shared.f_frsize / 1e9
     yield Note(f"{workers} decoding workers; /dev/shm has {free:.1f} GB for their batches")
     alone = [decoded(machine, images, spec) for _ in range(TURNS)]
     yield Figure("decoding workers alone", "images/s", alone)
-    history = trained(networks.make(), images, spec, machine.folder / "loop").history[2:]
+    history = trained(networks.make(), images, spec, machine.folder / "loop").history[-TURNS:]
     rates = [len(images) / epoch.train_seconds for epoch in history]
     yield Figure("loop, bf16", "images/s", rates, steps.bare(), "bare steps", goal=0.95)
 
