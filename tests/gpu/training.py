@@ -50,7 +50,7 @@ class Size:
     dim: int = 512
     classes: int = 196
     batch: int = 512
-    few: int = 4
+    few: int = 8
     stored: int = 256
     steps: int = 12
 
@@ -72,7 +72,7 @@ class Size:
         return 3 * (self.layers * layer + 2 * tokens * self.width * 3 * self.patch**2)
 
 
-TINY = Size(pixels=32, patch=8, width=64, layers=1, classes=5, batch=8, few=4, stored=40, steps=4)
+TINY = Size(pixels=32, patch=8, width=64, layers=2, classes=5, batch=8, few=8, stored=40, steps=4)
 """An embedding is as long as the real one, on which the size of the logits depends."""
 
 
