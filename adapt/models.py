@@ -22,7 +22,8 @@ from bench.core.arrays import FloatArray
 from bench.core.errors import BenchError, RequestError
 from bench.core.task import Task
 from bench.runtime.ahead import ahead, grouped
-from bench.runtime.inference import forward_all, in_float32, stacked
+from bench.runtime.float32 import float32_products
+from bench.runtime.inference import forward_all, stacked
 
 WEIGHTS_FILE = "open_clip_model.safetensors"
 CONFIG_FILE = "open_clip_config.json"
@@ -239,7 +240,7 @@ def _full_precision(device: torch.device) -> torch.autocast:
 
 
 def _mean_embedding(clip: Clip, prompts: Sequence[str]) -> Tensor:
-    with torch.no_grad(), in_float32():
+    with torch.no_grad(), float32_products():
         tokens = clip.tokenizer(prompts).to(clip.device)
         embeddings: Tensor = clip.model.encode_text(tokens, normalize=True).float()
     return functional.normalize(embeddings.mean(dim=0), dim=0)

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from adapt.data import RankBatch
 from adapt.models import Classifier
 from adapt.optimise import make_optimiser, set_learning_rate
-from adapt.precision import check_precision, is_out_of_memory
+from adapt.precision import check_precision
 from bench.core.errors import BenchError
 from bench.core.specs import TrainSpec
 from bench.plugins.objective import Objective
+from bench.runtime.memory_errors import is_out_of_memory
 
 ComputeLoss = Callable[[Classifier, Tensor, Tensor], Tensor]
 """An objective's loss of a classifier, images and labels."""

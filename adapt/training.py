@@ -23,13 +23,13 @@ from adapt.data import Batch, RankBatch, TrainingImages, load, rank_batches
 from adapt.models import Classifier
 from adapt.optimise import learning_rate
 from adapt.order import BatchSchedule, stable_seed
-from adapt.precision import float32_products
 from adapt.save_policy import SavePolicy
 from adapt.train_step import TrainStep
 from bench.core.errors import BenchError
 from bench.core.progress import Bar
 from bench.core.specs import TrainSpec
 from bench.runtime import signals
+from bench.runtime.float32 import float32_products
 
 CHECK_STEPS = 50
 """Steps between two looks at the losses, the only time that a training waits for the device.

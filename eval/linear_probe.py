@@ -19,7 +19,7 @@ from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
-from bench.runtime.inference import in_float32
+from bench.runtime.float32 import float32_products
 from eval._shared import joined
 from eval.probe import adamw
 from eval.probe.arrays import devices, first_that_fits, tensor
@@ -97,7 +97,7 @@ class LinearProbe:
         features, others = map(tensor, self._features(model, fitted, predicted))
         labels = torch.from_numpy(joined(model.labels, fitted)).to(features.device)
         start = adamw.fresh(len(model.task.class_names), features.shape[1], _SEED)
-        with in_float32():
+        with float32_products():
             *_, last = adamw.epochs(start, features, labels, seed=_SEED)
         return Evaluation(last.predict(others).cpu().numpy(), model.labels(predicted), chosen={})
 

@@ -1,32 +1,14 @@
 """Run a network forward: in float32 proper, and without waiting for a GPU between batches."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
+
+from bench.runtime.float32 import float32_products
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-
-@contextmanager
-def in_float32() -> Iterator[None]:
-    """Compute float32 in float32 in the block, whatever the process did before.
-
-    By default, PyTorch's convolutions on CUDA round to TF32, which has 10 bits instead of 23.
-    """
-    import torch
-
-    convolution = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = torch.get_float32_matmul_precision(), convolution.fp32_precision
-    torch.set_float32_matmul_precision("highest")
-    convolution.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        convolution.fp32_precision = before[1]
 
 
 def forward_all(
@@ -46,7 +28,7 @@ def forward_all(
 
     results: list[Tensor] = []
     under_way: deque[Callable[[], Tensor]] = deque()
-    with torch.inference_mode(), in_float32():
+    with torch.inference_mode(), float32_products():
         for batch in batches:
             under_way.append(_download(forward(_upload(batch, device)).float()))
             if len(under_way) > 1:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from bench.core.arrays import FloatArray, LabelArray
 from bench.core.files import write_atomic
 from bench.core.json_values import digest
-from bench.runtime.inference import forward_all, in_float32
+from bench.runtime.float32 import float32_products
+from bench.runtime.inference import forward_all
 from eval.features.penultimate import penultimate
 from eval.features.task_images import TaskImages
 
@@ -91,12 +92,12 @@ class ModelFeatures:
 
     def head_logits(self, split: str) -> FloatArray:
         """Return the classification head's logits, float32 ``[n, classes]``."""
-        with torch.inference_mode(), in_float32():
+        with torch.inference_mode(), float32_products():
             return _to_numpy(self._model.head(self._on_device(split)))
 
     def text_logits(self, split: str) -> FloatArray:
         """Return the logits of the prompts' head, float32 ``[n, classes]``."""
-        with torch.inference_mode(), in_float32():
+        with torch.inference_mode(), float32_products():
             return _to_numpy(self._on_device(split) @ self._text_head().T)
 
     def head(self) -> tuple[FloatArray, FloatArray]:

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from bench.runtime.memory_errors import is_out_of_memory
+
 R = TypeVar("R")
 
 LARGEST = 1e15
@@ -34,7 +36,9 @@ def first_that_fits(work: Callable[[str], R], places: Sequence[str]) -> R:
     for device, following in pairwise(places):
         try:
             return work(device)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             text = (
                 f"memory of {device} is too short for the linear probe; going on with {following}"
             )

@@ -4,19 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bench.core.errors import BenchError
+from bench.runtime.memory_errors import is_out_of_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_SAID_BY_LIBRARIES = (
-    *("DefaultCPUAllocator", "could not create a primitive"),
-    *("CUDA error: out of memory", "CUDA driver error: out of memory"),
-    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
-    "unable to find an engine to execute this computation",
-)
-"""What PyTorch's allocator for CPUs, oneDNN, CUDA, cuBLAS and cuDNN say of a want of memory: they
-have no classes of their own for it. The last is said of a convolution that tried every kernel and
-had workspace for none (aten/src/ATen/native/cudnn/Conv_v8.cpp)."""
 _LONGEST_REASON = 200
 
 
@@ -50,7 +42,7 @@ class Halving:
                 results.append(work(part))
                 start += len(part)
             except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 why = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
             # Here the error is gone, and with it the frames that hold what filled the memory.
@@ -69,11 +61,3 @@ class Halving:
         self.batch = failed // 2
         self.times += 1
         torch.cuda.empty_cache()
-
-
-def _out_of_memory(error: Exception) -> bool:
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return any(words in str(error) for words in _SAID_BY_LIBRARIES)

@@ -17,9 +17,9 @@ from adapt.data import TrainingImages
 from adapt.models import Classifier
 from adapt.objectives.ce import CrossEntropy
 from adapt.order import BatchSchedule, SampledImage, epoch_order
-from adapt.precision import float32_products
 from bench.core.errors import BenchError, RequestError
 from bench.core.specs import TrainSpec
+from bench.runtime.float32 import float32_products
 from tests.support.short_memory import ShortMemory
 from tests.support.tiny_clip import colour_task, write_colours
 from tests.support.tiny_training import (

@@ -13,9 +13,9 @@ from torch.nn import functional
 from adapt.models import Classifier
 from adapt.objectives.ce import CrossEntropy
 from adapt.optimise import make_optimiser
-from adapt.precision import float32_products
 from adapt.train_step import ComputeLoss
 from bench.core.specs import TrainSpec
+from bench.runtime.float32 import float32_products
 
 IMAGE_BYTES = 80e6
 """What a training of ViT-B/16 in bf16 takes an image, roughly, by reckoning: the backward pass

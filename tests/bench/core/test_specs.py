@@ -56,6 +56,8 @@ def test_a_spec_survives_json_whatever_the_order_of_its_keys(spec: RunSpec) -> N
 @given(specs, specs)
 def test_different_specs_have_different_ids(left: RunSpec, right: RunSpec) -> None:
     assume(canonical_json(left) != canonical_json(right))
+    # Of a preset's path, only the file's name counts.
+    assume(not left.preset.startswith("/") and not right.preset.startswith("/"))
     assert left.run_id != right.run_id
 
 

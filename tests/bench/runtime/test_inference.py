@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bench.runtime.inference import forward_all, in_float32, stacked
+from bench.runtime.float32 import float32_products
+from bench.runtime.inference import forward_all, stacked
 
 CPU = torch.device("cpu")
 
@@ -19,7 +20,7 @@ def test_float32_is_float32_in_the_block_alone(before: str) -> None:
     try:
         torch.set_float32_matmul_precision(before)
         outside = precisions()
-        with in_float32():
+        with float32_products():
             assert precisions() == ("highest", "ieee")
         assert precisions() == outside
     finally:

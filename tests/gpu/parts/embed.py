@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adapt.models import Clip, ClipEmbedder
 from bench.runtime.ahead import ahead
-from bench.runtime.inference import in_float32
+from bench.runtime.float32 import float32_products
 from bench.storage.image_codec import encode
 from bench.storage.tar_shards import ShardWriter
 from sources.screening.embed import Decoded
@@ -51,7 +51,7 @@ def run(machine: Machine) -> Iterator[Result]:
     forward = forward_of(clip, batch, count // batch)
 
     def exact() -> None:
-        with in_float32():
+        with float32_products():
             forward()
 
     rates = machine.rates(count, whole, exact, prepare, on_one_thread(prepare), turns=turns)

@@ -22,12 +22,13 @@ from adapt.finetune import Adapted, finetune
 from adapt.models import Classifier
 from adapt.objectives.ce import CrossEntropy
 from adapt.order import BatchSchedule
-from adapt.precision import check_precision, float32_products
+from adapt.precision import check_precision
 from adapt.train_step import TrainStep, compiled_loss
 from bench.core.errors import RequestError
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
 from bench.plugins.objective import Objective
+from bench.runtime.float32 import float32_products
 from tests.gpu.measure import Check, Figure, Machine, Note, Result
 from tests.gpu.training import TINY, BareStep, Networks, Size, batches, repeated
 from tests.support.noise_images import write_pictures
