@@ -9,7 +9,7 @@ _UNET = "UNet alone, "
 
 DEFAULTS = (
     ("`train.precision`", "fp32, as the paper's", "train", ("fp32", "tf32", "bf16")),
-    ("`train.compile`", "off", "train", ("bf16", "bf16, compiled")),
+    ("`train.compile`", "off", "train_compiled", ("bf16", "bf16, compiled")),
     ("`train.workers`", "8 (preset `paper`)", "train", ("decoding workers alone", "loop, bf16")),
     (
         "`source.generation.dtype`, `.channels_last`",

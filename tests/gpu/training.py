@@ -16,6 +16,7 @@ from adapt.optimise import make_optimiser
 from adapt.train_step import ComputeLoss
 from bench.core.specs import TrainSpec
 from bench.runtime.float32 import float32_products
+from tests.gpu.measure import Machine
 
 IMAGE_BYTES = 80e6
 """What a training of ViT-B/16 in bf16 takes an image, roughly, by reckoning: the backward pass
@@ -74,6 +75,13 @@ class Size:
 
 TINY = Size(pixels=32, patch=8, width=64, layers=2, classes=5, batch=8, few=8, stored=40, steps=4)
 """An embedding is as long as the real one, on which the size of the logits depends."""
+
+
+def size_for(machine: Machine) -> Size:
+    """Return the sizes for a machine: the paper's batch, if the card has memory for it."""
+    if machine.tiny or machine.device.type != "cuda":
+        return TINY if machine.tiny else Size()
+    return Size().fitting(torch.cuda.get_device_properties(machine.device).total_memory)
 
 
 class Networks:

@@ -217,6 +217,10 @@ def _patch_tensors() -> None:
     }
     for name, change in changes.items():
         setattr(torch.Tensor, name, change)
+    save = torch.save
+    torch.save = lambda saved, *args, **named: save(
+        tree_map_only(OnCard, lambda tensor: tensor.detach().cpu(), saved), *args, **named
+    )
     for name in ("tensor", "as_tensor"):
         setattr(torch, name, _made_on_device(getattr(torch, name)))
 
