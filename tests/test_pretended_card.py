@@ -56,6 +56,37 @@ def test_the_card_refuses_what_cuda_refuses(tmp_path: Path) -> None:
     assert ended.stdout.count("refused") == 6, ended.stdout
 
 
+def test_a_training_step_waits_for_nothing(tmp_path: Path) -> None:
+    """It would leave the card idle; losses are looked at every 50 steps."""
+    (tmp_path / "steps.py").write_text(
+        "import open_clip, torch\n"
+        "from adapt.augment import Augment\n"
+        "from adapt.data import RankBatch\n"
+        "from adapt.objectives.ce import CrossEntropy\n"
+        "from adapt.train_step import TrainStep\n"
+        "from bench.core.specs import TrainSpec\n"
+        "from tests.gpu.training import TINY, Networks\n"
+        "from tests.support.pretended.card import waits\n"
+        "card, losses = torch.device('cuda'), torch.zeros(3, 2, device='cuda')\n"
+        "augment = Augment.of(open_clip.image_transform(32, is_train=True))\n"
+        "pixels = torch.randint(256, (4, 32, 32, 3), dtype=torch.uint8).to(card)\n"
+        "labels = torch.tensor([0, 1, 2, 3]).to(card)\n"
+        "for precision in ('fp32', 'bf16'):\n"
+        "    spec = TrainSpec(precision=precision, micro_batch=2)\n"
+        "    step = TrainStep(Networks(TINY, card).make(), CrossEntropy(), spec, print)\n"
+        "    waits.clear()\n"
+        "    for place in range(3):\n"
+        "        torch.manual_seed(place)\n"
+        "        images = augment.normalise(pixels)\n"
+        "        losses[place, 0] = step.backward(RankBatch([], 4), images, labels)\n"
+        "        losses[place, 1] = step.update(1e-5)\n"
+        "    assert not waits, (precision, waits)\n"
+        "    assert all(norm > 0 for _, norm in losses.tolist())\n"
+    )
+    ended = on_card("steps", PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 0, ended.stderr[-2000:]
+
+
 @pytest.mark.slow(minutes=2)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_mixes_no_devices(part: str, tmp_path: Path) -> None:
