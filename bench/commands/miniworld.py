@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from bench.storage.image_set import ImageSet
 
 DOMAINS = ("aircraft", "cars", "flowers")
+DEVICES = ("cpu", "cuda")
 
 
 @click.group()
@@ -19,11 +20,13 @@ def command() -> None:
 @command.command()
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Working folder.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Output folder.")
-def train(work: Path, out: Path) -> None:
+@click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True)
+def train(work: Path, out: Path, device: str) -> None:
     """Train its networks on its pool (about 90 minutes). Continues if it was interrupted."""
+    from bench.miniworld.training.resumable import device_named
     from bench.miniworld.training.train import train as train_all
 
-    train_all(work, out)
+    train_all(work, out, device=device_named(device))
     click.echo(f"{out}")
 
 
@@ -58,21 +61,24 @@ def truth(domains: tuple[str, ...], out: Path | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Output folder for gates.json, gates.md and the figures.",
 )
-def check(weights: Path | None, out: Path | None) -> None:
+@click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True)
+def check(weights: Path | None, out: Path | None, device: str) -> None:
     """Measure what must hold of the world (minutes). Exits with 1 if a gate is missed."""
     from bench.core.errors import BenchError
     from bench.core.files import write_atomic
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
     from bench.core.progress import Progress
+    from bench.miniworld.training.resumable import device_named
     from bench.miniworld_checks.gates import judge_gates
     from bench.miniworld_checks.measure import measure
     from bench.miniworld_checks.page import gate_table, page
     from bench.miniworld_checks.plots import write_plots
 
+    chosen = device_named(device)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # Fails before the work, not after it.
-    figures = measure(weights, Home.from_environment(), Progress())
+    figures = measure(weights, Home.from_environment(), Progress(), chosen)
     verdicts = judge_gates(figures)
     click.echo(gate_table(verdicts), nl=False)
     if out is not None:

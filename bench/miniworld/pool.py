@@ -5,9 +5,11 @@
 evaluation in the docs may read it. A source that reads it answers the question by cheating.
 """
 
+import math
 import multiprocessing
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +33,14 @@ __all__ = [
     "SPLITS",
     "STATUS_SHARES",
     "WORLD",
+    "Pixels",
     "TruthRow",
     "build_pool",
     "check_complete",
     "image_of",
+    "map_in_processes",
     "read_truth",
+    "render_of",
     "split_arrays",
     "split_seeds",
     "training_pairs",
@@ -50,9 +55,11 @@ PART_COUNT = 4
 PLACEHOLDER_HOST = "miniworld.invalid"
 NSFW_SHARES = {"UNLIKELY": 0.95, "UNSURE": 0.03, "NSFW": 0.02}
 ALTERED_KINDS = ("near_duplicate", "leak")
-RENDER_PROCESSES = 2
+CHUNK = 200
+"""Images that a process renders at a time: a third of a second."""
 
 Pixels = npt.NDArray[np.uint8]
+Row = TypeVar("Row")
 
 
 class TruthRow(NamedTuple):
@@ -130,6 +137,12 @@ def image_of(row: TruthRow) -> Pixels:
     return _altered(pixels, row.sample_id) if row.kind in ALTERED_KINDS else pixels
 
 
+def render_of(row: tuple[str, str, int]) -> Pixels:
+    """Return the pixels of a domain's class with a seed, unaltered."""
+    domain, name, seed = row
+    return render(domain, name, seed, size=IMAGE_SIZE)
+
+
 def split_seeds(split: str) -> range:
     """Return the render seeds of a split's images; every class has the same ones.
 
@@ -158,20 +171,19 @@ def split_arrays(domain: str, split: str) -> tuple[Pixels, npt.NDArray[np.int64]
     seeds = split_seeds(split)
     if domain not in CLASSES:
         raise ValueError(f"no domain {domain!r}; choose one of {', '.join(CLASSES)}")
-    images = [
-        render(domain, name, seed, size=IMAGE_SIZE) for name in CLASSES[domain] for seed in seeds
-    ]
+    images = [render_of((domain, name, seed)) for name in CLASSES[domain] for seed in seeds]
     labels = np.repeat(np.arange(len(CLASSES[domain]), dtype=np.int64), len(seeds))
     return np.stack(images), labels
 
 
-def training_pairs(folder: Path) -> tuple[Pixels, list[str]]:
+def training_pairs(folder: Path, processes: int = 2) -> tuple[Pixels, list[str]]:
     """Render every image of the pool that can be downloaded, with its caption.
 
     Starts processes with `spawn`, so a calling script needs a `__main__` guard.
 
     Args:
         folder: A folder written by `build_pool`.
+        processes: How many render.
 
     Returns:
         Images of shape [n, 32, 32, 3] and as many captions, in the pool's order.
@@ -183,10 +195,27 @@ def training_pairs(folder: Path) -> tuple[Pixels, list[str]]:
     parts = (folder / "pool" / f"part-{part:05d}.parquet" for part in range(PART_COUNT))
     texts = pl.concat(map(read_parquet, parts))["TEXT"].to_list()
     fetchable = [index for index, row in enumerate(rows) if row.status == "ok"]
-    # Forking a process whose table library runs threads may hang, hence spawn.
-    with multiprocessing.get_context("spawn").Pool(RENDER_PROCESSES) as workers:
-        images = workers.map(image_of, [rows[index] for index in fetchable], chunksize=200)
+    images = map_in_processes(image_of, [rows[index] for index in fetchable], processes)
     return np.stack(images), [texts[index] for index in fetchable]
+
+
+def map_in_processes(
+    make: Callable[[Row], Pixels], rows: Sequence[Row], processes: int
+) -> list[Pixels]:
+    """Return the image of each row, in order, whatever the number of processes.
+
+    Args:
+        make: A function of a module, which new processes can import.
+        rows: What it takes.
+        processes: How many render. More than one are started with `spawn`, so a calling script
+            needs a `__main__` guard.
+    """
+    processes = min(processes, math.ceil(len(rows) / CHUNK))
+    if processes == 1:
+        return [make(row) for row in rows]
+    # Forking a process whose table library runs threads may hang, hence spawn.
+    with multiprocessing.get_context("spawn").Pool(processes) as workers:
+        return workers.map(make, rows, chunksize=CHUNK)
 
 
 def _public_table(rows: list[TruthRow], texts: list[str], rng: np.random.Generator) -> pl.DataFrame:

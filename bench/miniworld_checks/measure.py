@@ -16,7 +16,7 @@ from bench.miniworld.pool import split_arrays
 from bench.miniworld.render import CLASSES
 from bench.miniworld.training.fidelity import judge, require_parts
 from bench.miniworld.training.recipe import Recipe
-from bench.miniworld.training.resumable import CURVE_FILE, read_curve
+from bench.miniworld.training.resumable import CPU, CURVE_FILE, read_curve
 from bench.miniworld.training.train import CARD_FILE
 from bench.miniworld_checks import encoder
 from bench.miniworld_checks.attributes import attributes_kept
@@ -37,7 +37,9 @@ from bench.miniworld_checks.processes import map_in_processes
 CLIP = "clip"
 
 
-def measure(weights: Path | None, home: Home, progress: Progress) -> Measurements:
+def measure(
+    weights: Path | None, home: Home, progress: Progress, device: torch.device = CPU
+) -> Measurements:
     """Measure a folder of weights.
 
     Args:
@@ -45,6 +47,7 @@ def measure(weights: Path | None, home: Home, progress: Progress) -> Measurement
         home: Where the unadapted model's runs, the retrieved images and the pairs of the pool are
             kept and reused.
         progress: Where to report.
+        device: Where images are generated and judged. CLIP runs where every run does.
 
     Returns:
         `domains` with, for each, `fidelity`, `attributes`, `memorisation`, `clip`, `test` and
@@ -62,7 +65,7 @@ def measure(weights: Path | None, home: Home, progress: Progress) -> Measurement
     progress.say("fine-tuning, size and speed")
     world = _world(weights, clip)
     progress.say("generated images, judged by the oracle")
-    fidelity, generated = judge(weights)
+    fidelity, generated = judge(weights, device)
     progress.say("CLIP, unadapted and after the control")
     work = prepared_pairs(home, weights / CLIP)
     train = unadapted_spec("aircraft", clip).train

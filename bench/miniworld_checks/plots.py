@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from bench.core.files import write_atomic
 from bench.miniworld.render import CLASSES
-from bench.miniworld.training.unet import PROCESSES
 from bench.miniworld_checks.gates import Measurements
 from results.figures import LOOK
 
@@ -28,8 +27,9 @@ class Panel(NamedTuple):
     keys: tuple[str, ...]
     unit: str
     batch: str
-    """The recipe's images per step, and of each process."""
-    processes: int = 1
+    """The recipe's images per step; of the UNet, of each process."""
+    shared: bool = False
+    """Whether the recipe's processes share the work."""
 
 
 PANELS = (
@@ -58,7 +58,7 @@ PANELS = (
         tuple(CLASSES),
         "read right by the oracle (%)",
         "unet_batch",
-        PROCESSES,
+        shared=True,
     ),
 )
 
@@ -91,7 +91,8 @@ def learning_curves(world: Measurements) -> Figure:
             (line for line in world["curve"] if line["model"] == panel.model),
             key=lambda line: int(line["step"]),
         )
-        _plot_curve(axes, panel, lines, world["recipe"][panel.batch] * panel.processes / 1e3)
+        batch, processes = world["recipe"][panel.batch], world["recipe"].get("processes", 2)
+        _plot_curve(axes, panel, lines, batch * (processes if panel.shared else 1) / 1e3)
     return figure
 
 

@@ -57,7 +57,7 @@ def fine_detail(images: Tensor) -> float:
         images: float32 [n, channels, height, width], on any one scale.
     """
     height, width = images.shape[-2:]
-    down, across = torch.fft.fftfreq(height), torch.fft.fftfreq(width)
+    down, across = (torch.fft.fftfreq(size, device=images.device) for size in (height, width))
     fine = (down[:, None].square() + across.square()).sqrt() >= FINE
     spectrum = torch.fft.fft2(images, norm="ortho")
     return float(spectrum.abs().square()[..., fine].mean())

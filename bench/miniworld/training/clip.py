@@ -24,6 +24,7 @@ from bench.core.files import atomic_folder
 from bench.miniworld.training import tokenizer
 from bench.miniworld.training.recipe import Recipe
 from bench.miniworld.training.resumable import (
+    CPU,
     Training,
     half_precision,
     run,
@@ -97,42 +98,38 @@ def configuration(shape: ClipShape) -> dict[str, Any]:
     }
 
 
-def train_clip(work: Path, recipe: Recipe) -> None:
+def new_clip(shape: ClipShape) -> open_clip.CLIP:
+    """Return an untrained CLIP."""
+    return open_clip.CLIP(**configuration(shape)["model_cfg"])
+
+
+def train_clip(work: Path, recipe: Recipe, device: torch.device = CPU) -> None:
     """Train the CLIP to adapt and write `work/clip`; do nothing if that is there.
 
     Args:
         work: Holds `pairs.npy`, `captions.json` and `tokenizer/`; takes checkpoints and curves.
         recipe: How long and how fast.
+        device: Where.
     """
-    _train(ADAPTED, work, recipe)
+    _train(ADAPTED, work, recipe, device)
 
 
-def train_conditioner(work: Path, recipe: Recipe) -> None:
+def train_conditioner(work: Path, recipe: Recipe, device: torch.device = CPU) -> None:
     """Train the generator's CLIP and write `work/conditioner`; see `train_clip`."""
-    _train(CONDITIONER, work, recipe)
+    _train(CONDITIONER, work, recipe, device)
 
 
-def _train(shape: ClipShape, work: Path, recipe: Recipe) -> None:
+def _train(shape: ClipShape, work: Path, recipe: Recipe, device: torch.device) -> None:
     if (work / shape.name).exists():
         return
     torch.manual_seed(recipe.seed)
     steps = recipe.clip_steps if shape == ADAPTED else recipe.conditioner_steps
-    step = ClipStep(open_clip.CLIP(**configuration(shape)["model_cfg"]), steps, work, recipe)
-    run(
-        Training(
-            name=f"{shape.name}-training",
-            steps=steps,
-            state={"model": step.model, "optimiser": step.optimiser},
-            take_step=step,
-            evaluate=step.validation_figures,
-            evaluate_every=100,
-        ),
-        work,
-    )
+    step = ClipStep(new_clip(shape), steps, work, recipe, device)
+    run(step.training(f"{shape.name}-training"), work)
     with atomic_folder(work / shape.name) as folder:
         weights = {
             # The batch counters are integers; everything else is kept in half precision.
-            name: (value.half() if value.is_floating_point() else value).contiguous()
+            name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
             for name, value in step.model.state_dict().items()
         }
         save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
@@ -145,27 +142,49 @@ def _train(shape: ClipShape, work: Path, recipe: Recipe) -> None:
 class ClipStep:
     """The model, its optimiser and the pairs; a call does one step."""
 
-    def __init__(self, model: open_clip.CLIP, steps: int, work: Path, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        model: open_clip.CLIP,
+        steps: int,
+        work: Path,
+        recipe: Recipe,
+        device: torch.device = CPU,
+    ) -> None:
         images = torch.from_numpy(np.load(work / "pairs.npy"))
         captions = json.loads((work / "captions.json").read_text(encoding="utf-8"))
         words = tokenizer.load_tokenizer(work / "tokenizer")
         tokens = torch.from_numpy(tokenizer.token_ids(words, captions))
+        # On the CPU wherever the steps are done: the held-out pairs are the same.
         order = torch.randperm(len(images), generator=step_generator(recipe.seed, 0))
         held_count = int(HELD_OUT_SHARE * len(order))
         held_out, kept = order[:held_count], order[held_count:]
-        self._images, self._tokens = images[kept], tokens[kept]
-        self._held_images, self._held_tokens = images[held_out], tokens[held_out]
+        self._images, self._tokens = images[kept].to(device), tokens[kept].to(device)
+        self._held_images = images[held_out].to(device)
+        self._held_tokens = tokens[held_out].to(device)
         self._recipe, self._steps, self._size = recipe, steps, int(model.visual.image_size)
-        self.model: torch.nn.Module = model.to(memory_format=torch.channels_last)
+        self._device = device
+        self.model: torch.nn.Module = model.to(device, memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(_decay_groups(self.model), betas=(0.9, 0.98))
+
+    def training(self, name: str) -> Training:
+        """Return what the loop needs to know."""
+        return Training(
+            name=name,
+            steps=self._steps,
+            state={"model": self.model, "optimiser": self.optimiser},
+            take_step=self,
+            evaluate=self.validation_figures,
+            evaluate_every=100,
+            device=self._device,
+        )
 
     def __call__(self, step: int) -> Tensor:
         """Do one step; return the contrastive loss of its batch."""
         recipe = self._recipe
         rate = recipe.clip_rate * warm_cosine(step, self._steps, WARM_STEPS)
         set_rate(self.optimiser, rate)
-        generator = step_generator(recipe.seed, step)
-        chosen = _batch_of_pass(step, recipe.clip_batch, len(self._images), recipe.seed)
+        generator = step_generator(recipe.seed, step, device=self._device)
+        chosen = self._batch_of_pass(step)
         images = augmented(self._images[chosen], generator)
         self.model.train()
         loss = self._loss(images, self._tokens[chosen])
@@ -176,6 +195,14 @@ class ClipStep:
         with torch.no_grad():
             self.model.get_parameter("logit_scale").clamp_(0.0, LARGEST_LOGIT_SCALE)
         return loss
+
+    def _batch_of_pass(self, step: int) -> Tensor:
+        """Return the indices of a step's batch; each pass goes once through all, in a new order."""
+        batch, size = self._recipe.clip_batch, len(self._images)
+        current_pass, position = divmod(step, max(1, size // batch))
+        generator = step_generator(self._recipe.seed, current_pass, rank=1, device=self._device)
+        order = torch.randperm(size, generator=generator, device=self._device)
+        return order[position * batch : (position + 1) * batch]
 
     @torch.no_grad()
     def validation_figures(self) -> dict[str, float]:
@@ -196,10 +223,10 @@ class ClipStep:
     def _loss(self, images: Tensor, tokens: Tensor) -> Tensor:
         """Return the symmetric contrastive loss of uint8 images [n, 32, 32, 3] and token ids."""
         pixels = prepared(images, self._size)
-        with half_precision():
+        with half_precision(self._device):
             seen, read, scale = self.model(pixels, tokens)[:3]
         logits = scale.float() * seen.float() @ read.float().T
-        pairs = torch.arange(len(logits))
+        pairs = torch.arange(len(logits), device=logits.device)
         return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
@@ -236,20 +263,20 @@ def prepared(images: Tensor, size: int) -> Tensor:
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return images [n, height, width, 3] with half of them mirrored, all shifted alike."""
-    mirrored = torch.rand(len(images), generator=generator) < 0.5
+    """Return images [n, height, width, 3] with half of them mirrored, all shifted alike.
+
+    The generator is of the images' device.
+    """
+    (count, height, width), device = images.shape[:3], images.device
+    mirrored = torch.rand(count, generator=generator, device=device) < 0.5
     images = torch.where(mirrored[:, None, None, None], images.flip(2), images)
-    down, right = torch.randint(-SHIFT_PIXELS, SHIFT_PIXELS + 1, (2,), generator=generator).tolist()
-    return images.roll((down, right), (1, 2))
-
-
-def _batch_of_pass(step: int, batch: int, size: int, seed: int) -> Tensor:
-    """Return the indices of a step's batch; each pass goes once through all, in a new order."""
-    batches = max(1, size // batch)
-    current_pass, position = divmod(step, batches)
-    generator = step_generator(seed, current_pass, rank=1)
-    order = torch.randperm(size, generator=generator)
-    return order[position * batch : (position + 1) * batch]
+    shifts = torch.randint(
+        -SHIFT_PIXELS, SHIFT_PIXELS + 1, (2,), generator=generator, device=device
+    )
+    # By indices: `roll` would have the host wait for the shifts.
+    rows = (torch.arange(height, device=device) - shifts[0]) % height
+    columns = (torch.arange(width, device=device) - shifts[1]) % width
+    return images.index_select(1, rows).index_select(2, columns)
 
 
 def _decay_groups(model: torch.nn.Module) -> list[dict[str, Any]]:

@@ -20,13 +20,14 @@ from bench.miniworld.training.appearance import fine_detail
 from bench.miniworld.training.clip import CONDITIONER, PIXEL_MEAN, PIXEL_STD
 from bench.miniworld.training.recipe import Recipe
 from bench.miniworld.training.resumable import (
+    CPU,
     Training,
     run,
     set_rate,
     step_generator,
     warm_cosine,
 )
-from bench.miniworld.training.vae import VALIDATION_IMAGES, as_signed
+from bench.miniworld.training.vae import VALIDATION_IMAGES, as_signed, save_vae
 
 DECODER = "decoder"
 """Folder of the autoencoder with the decoder that ships."""
@@ -99,44 +100,49 @@ def new_discriminator() -> nn.Sequential:
     )
 
 
-def train_decoder(work: Path, recipe: Recipe) -> None:
+def train_decoder(work: Path, recipe: Recipe, device: torch.device = CPU) -> None:
     """Train the decoder further and write `work/decoder`; do nothing if that is there.
 
     Args:
         work: Holds `pairs.npy`, `vae/` and `conditioner/`; takes checkpoints and curves.
         recipe: How long and how fast.
+        device: Where.
     """
     if (work / DECODER).exists():
         return
-    step = DecoderStep(work, recipe)
+    step = DecoderStep(work, recipe, device)
     run(step.training(), work)
     with atomic_folder(work / DECODER) as folder:
-        step.vae.save_pretrained(folder)
+        save_vae(step.vae, folder)
 
 
 class DecoderStep:
-    """The autoencoder, the discriminator, their optimisers and the images; a call does one step."""
+    """The autoencoder, the discriminator, their optimisers and the images; a call does one step.
 
-    def __init__(self, work: Path, recipe: Recipe) -> None:
+    All in float32, on a GPU too: gradients of two losses are compared by their lengths.
+    """
+
+    def __init__(self, work: Path, recipe: Recipe, device: torch.device = CPU) -> None:
         torch.manual_seed(recipe.seed)
         images = torch.from_numpy(np.load(work / "pairs.npy")).permute(0, 3, 1, 2)
-        self._images = images.contiguous()
+        self._images = images.contiguous().to(device)
         self._count = len(images) - VALIDATION_IMAGES
-        self._latents = load_file(work / "vae" / "latents.safetensors")
-        self._recipe = recipe
+        latents = load_file(work / "vae" / "latents.safetensors")
+        self._latents = {name: tensor.to(device) for name, tensor in latents.items()}
+        self._recipe, self._device = recipe, device
         vae = AutoencoderKL.from_pretrained(work / "vae").eval().requires_grad_(False)
-        self.vae: AutoencoderKL = vae.to(memory_format=torch.channels_last)
+        self.vae: AutoencoderKL = vae.to(device, memory_format=torch.channels_last)
         self._scale = float(self.vae.config.scaling_factor)
         decoding = (self.vae.post_quant_conv, self.vae.decoder)
         self._weights = [weight for part in decoding for weight in part.parameters()]
         for weight in self._weights:
             weight.requires_grad_(True)
         self.optimiser = torch.optim.Adam(self._weights, betas=BETAS)
-        self.discriminator = new_discriminator()
+        self.discriminator = new_discriminator().to(device)
         self.discriminator_optimiser = torch.optim.Adam(
             self.discriminator.parameters(), betas=BETAS
         )
-        self.perception = Perception(work / CONDITIONER.name)
+        self.perception = Perception(work / CONDITIONER.name).to(device)
 
     def training(self) -> Training:
         """Return what the loop needs to know."""
@@ -152,6 +158,7 @@ class DecoderStep:
             take_step=self,
             evaluate=self.validation_figures,
             evaluate_every=250,
+            device=self._device,
         )
 
     def __call__(self, step: int) -> Tensor:
@@ -160,7 +167,7 @@ class DecoderStep:
         factor = warm_cosine(step, recipe.decoder_steps, WARM_STEPS)
         for optimiser in (self.optimiser, self.discriminator_optimiser):
             set_rate(optimiser, recipe.decoder_rate * factor)
-        images, latents = self._batch(step_generator(recipe.seed, step))
+        images, latents = self._batch(step_generator(recipe.seed, step, device=self._device))
         rebuilt = self.vae.decode(latents).sample
         shown = rebuilt.detach().requires_grad_(True)
         alike = F.l1_loss(shown, images) + self.perception(shown, images)
@@ -178,15 +185,15 @@ class DecoderStep:
 
     def _batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Sample images, half of them mirrored, and a latent of each."""
-        size = self._recipe.decoder_batch
-        chosen = torch.randint(0, self._count, (size,), generator=generator)
-        mirrored = torch.rand(size, generator=generator) < 0.5
+        size, device = self._recipe.decoder_batch, self._device
+        chosen = torch.randint(0, self._count, (size,), generator=generator, device=device)
+        mirrored = torch.rand(size, generator=generator, device=device) < 0.5
         images = as_signed(self._images[chosen])
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         # Mirrored images' latents follow those of the images as they are.
         places = chosen + len(self._images) * mirrored
         mean, deviation = (self._latents[name][places].float() for name in ("mean", "deviation"))
-        noise = torch.randn(mean.shape, generator=generator)
+        noise = torch.randn(mean.shape, generator=generator, device=device)
         return images, (mean + deviation * noise) / self._scale
 
     def _ratio(self, rebuilt: Tensor, pull: Tensor, push: Tensor) -> Tensor:

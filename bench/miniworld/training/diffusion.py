@@ -115,11 +115,11 @@ def _converted_layer(weights: dict[str, Tensor], layer: int) -> dict[str, Tensor
 
 
 @torch.no_grad()
-def encoded_texts(clip_folder: Path, texts: list[str]) -> Tensor:
+def encoded_texts(clip_folder: Path, texts: list[str], device: torch.device) -> Tensor:
     """Return the text tower's states, which condition the UNet: float16 [texts, CONTEXT, 128]."""
-    tower = text_tower(clip_folder)
+    tower = text_tower(clip_folder).to(device)
     words = tokenizer.load_tokenizer(clip_folder)
-    tokens = torch.from_numpy(tokenizer.token_ids(words, texts))
+    tokens = torch.from_numpy(tokenizer.token_ids(words, texts)).to(device)
     return torch.cat([tower(batch)[0].half() for batch in torch.split(tokens, TEXT_BATCH)])
 
 

@@ -33,7 +33,9 @@ from bench.miniworld.training.oracle import (
     load_oracle,
     with_refitted_head,
 )
+from bench.miniworld.training.resumable import CPU
 from bench.miniworld.training.vae import as_signed
+from bench.runtime import threads
 
 FIDELITY_FILE = "fidelity.json"
 PROMPTS = ("a photo of a {}", "photo of a {}", "{}", "a picture of a {}")
@@ -50,8 +52,8 @@ WRONG_BY = (3, 5)
 Measurements = dict[str, Any]
 
 
-def measure(weights: Path) -> Measurements:
-    """Measure the weights of a folder and write `fidelity.json` into it.
+def measure(weights: Path, device: torch.device = CPU) -> Measurements:
+    """Measure the weights of a folder, on a device, and write `fidelity.json` into it.
 
     Returns:
         What the file holds: the figures of `judge`.
@@ -59,7 +61,7 @@ def measure(weights: Path) -> Measurements:
     Raises:
         RequestError: A part of the weights is missing.
     """
-    figures, _ = judge(weights)
+    figures, _ = judge(weights, device)
     text = json.dumps(figures, indent=2) + "\n"
     # A matrix takes a line per row, not a line per number.
     text = re.sub(r"\[[\d,\s]+\]", lambda match: " ".join(match[0].split()), text)
@@ -79,7 +81,7 @@ def require_parts(weights: Path) -> None:
         raise RequestError(f"no {', '.join(missing)} in {weights}", "train the miniature world")
 
 
-def judge(weights: Path) -> tuple[Measurements, dict[str, Tensor]]:
+def judge(weights: Path, device: torch.device = CPU) -> tuple[Measurements, dict[str, Tensor]]:
     """Measure the weights of a folder.
 
     Accuracies are the oracle's, among the classes of the image's own domain; `right_domain` is
@@ -88,6 +90,8 @@ def judge(weights: Path) -> tuple[Measurements, dict[str, Tensor]]:
 
     Args:
         weights: Folder with `clip/`, `stable-diffusion/` and `oracle.safetensors`.
+        device: Where generator and oracle compute. Noise is the CPU's: a GPU's images differ by
+            rounding alone.
 
     Returns:
         `settings`, and for every domain `real`, `rebuilt` (encoded and decoded),
@@ -101,8 +105,8 @@ def judge(weights: Path) -> tuple[Measurements, dict[str, Tensor]]:
         RequestError: A part of the weights is missing.
     """
     require_parts(weights)
-    oracle = load_oracle(weights / ORACLE_FILE)
-    pipeline = load_pipeline(weights / "stable-diffusion")
+    oracle = load_oracle(weights / ORACLE_FILE).to(device)
+    pipeline = load_pipeline(weights / "stable-diffusion").to(device)
     renders = _judged_renders(oracle, pipeline)
     samples = {domain: _judged_samples(oracle, pipeline, domain) for domain in DOMAINS}
     figures = {
@@ -156,12 +160,13 @@ def generate(pipeline: StableDiffusionPipeline, prompts: Sequence[str], seed: in
 
 @torch.no_grad()
 def rebuild(pipeline: StableDiffusionPipeline, images: Tensor) -> Tensor:
-    """Return uint8 images [n, 32, 32, 3] after encoding and decoding them."""
+    """Return uint8 images [n, 32, 32, 3], on the CPU, after encoding and decoding them."""
     vae, batches = pipeline.vae, []
     for batch in torch.split(images, 250):
-        latent = vae.encode(as_signed(batch).permute(0, 3, 1, 2)).latent_dist.mean
+        pixels = as_signed(batch.to(pipeline.device)).permute(0, 3, 1, 2)
+        latent = vae.encode(pixels).latent_dist.mean
         pixels = vae.decode(latent).sample.clamp(-1, 1).add(1).mul(127.5)
-        batches.append(pixels.round().byte().permute(0, 2, 3, 1))
+        batches.append(pixels.round().byte().permute(0, 2, 3, 1).cpu())
     return torch.cat(batches)
 
 
@@ -179,10 +184,10 @@ def load_pipeline(folder: Path) -> StableDiffusionPipeline:
 
 def _judged_renders(oracle: Oracle, pipeline: StableDiffusionPipeline) -> dict[str, Measurements]:
     """Return the oracle's accuracies on real and rebuilt test images, by domain."""
-    images, labels = labelled("test")
+    images, labels = labelled("test", processes=threads.cores())
     rebuilt = rebuild(pipeline, images)
     # Against the oracle as it is, this one tells lost information from a changed appearance.
-    fitting_images, fitting_labels = labelled("oracle")
+    fitting_images, fitting_labels = labelled("oracle", processes=threads.cores())
     refitted = with_refitted_head(oracle, rebuild(pipeline, fitting_images), fitting_labels)
     sets = {
         "real": class_logits(oracle, images),
@@ -204,7 +209,7 @@ def generated_accuracies(
     pipeline: StableDiffusionPipeline, oracle_file: Path, per_class: int
 ) -> dict[str, float]:
     """Return the oracle's accuracy on images generated for each class, by domain."""
-    oracle = load_oracle(oracle_file)
+    oracle = load_oracle(oracle_file).to(pipeline.device)
     classes = torch.arange(CLASSES_PER_DOMAIN).repeat_interleave(per_class)
     accuracies = {}
     for index, domain in enumerate(DOMAINS):
@@ -285,18 +290,19 @@ def _conditioning_gap(pipeline: StableDiffusionPipeline, domain: str) -> Measure
     the gap, over images: each has the right and the wrong class under the same noise.
     """
     images, classes = _domain_split(domain, "val")
-    pixels = as_signed(images).permute(0, 3, 1, 2)
+    device = pipeline.device
+    pixels = as_signed(images.to(device)).permute(0, 3, 1, 2)
     latents = pipeline.vae.encode(pixels).latent_dist.mean * pipeline.vae.config.scaling_factor
     generator = torch.Generator().manual_seed(SEED)
-    noise = torch.randn(latents.shape, generator=generator)
+    noise = torch.randn(latents.shape, generator=generator).to(device)
     # Very early and very late times say nothing about the class.
-    times = torch.randint(200, 900, (len(latents),), generator=generator)
+    times = torch.randint(200, 900, (len(latents),), generator=generator).to(device)
     scheduler = new_scheduler()
     noisy = scheduler.add_noise(latents, noise, times)
     target = scheduler.get_velocity(latents, noise, times)
 
     def error_of_each(prompts: list[str]) -> Tensor:
-        states = pipeline.encode_prompt(prompts, "cpu", 1, False)[0]
+        states = pipeline.encode_prompt(prompts, device, 1, False)[0]
         predicted = pipeline.unet(noisy, times, states).sample
         error: Tensor = (predicted - target).square().mean((1, 2, 3))
         return error

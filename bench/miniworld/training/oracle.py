@@ -6,6 +6,7 @@ its training images is softened and noisy: it is to judge what an image shows, n
 """
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench.core.files import atomic_file
-from bench.miniworld.pool import split_arrays
+from bench.miniworld.pool import map_in_processes, render_of, split_seeds
 from bench.miniworld.render import CLASSES
 from bench.miniworld.training.clip import augmented
 from bench.miniworld.training.recipe import Recipe
 from bench.miniworld.training.resumable import (
+    CPU,
     Training,
     half_precision,
     run,
@@ -30,6 +32,8 @@ from bench.miniworld.training.resumable import (
 from bench.miniworld.training.vae import as_signed
 
 ORACLE_FILE = "oracle.safetensors"
+RENDERS_FILE = "oracle-images.npy"
+"""The renders that the oracle is trained on."""
 WARM_STEPS = 300
 LABEL_SMOOTHING = 0.05
 LARGEST_NOISE = 0.1
@@ -80,61 +84,81 @@ class Block(nn.Module):
         return F.relu(self.second_norm(self.second(inner)) + self.around(grid))
 
 
-def train_oracle(work: Path, recipe: Recipe) -> None:
+def train_oracle(work: Path, recipe: Recipe, device: torch.device = CPU) -> None:
     """Train the oracle and write `work/oracle.safetensors`; do nothing if that is there.
 
     Args:
-        work: Takes the file, the checkpoints and the curves.
+        work: Holds `oracle-images.npy`; takes the file, the checkpoints and the curves.
         recipe: How long and how fast.
+        device: Where.
     """
     if (work / ORACLE_FILE).exists():
         return
-    torch.manual_seed(recipe.seed)
-    images, labels = labelled("oracle")
-    held_images, held_labels = labelled("val")
-    oracle = Oracle()
-    optimiser = torch.optim.AdamW(oracle.parameters(), weight_decay=0.05)
+    step = OracleStep(work, recipe, device)
+    run(step.training(), work)
+    weights = {name: value.half().cpu() for name, value in step.oracle.state_dict().items()}
+    with atomic_file(work / ORACLE_FILE) as partial:
+        save_file(weights, partial)
 
-    def take_step(step: int) -> Tensor:
+
+class OracleStep:
+    """The oracle, its optimiser and the renders; a call does one step."""
+
+    def __init__(self, work: Path, recipe: Recipe, device: torch.device = CPU) -> None:
+        torch.manual_seed(recipe.seed)
+        images = torch.from_numpy(np.load(work / RENDERS_FILE))
+        self._images, self._labels = images.to(device), _labels(len(images)).to(device)
+        self._held_images, self._held_labels = labelled("val")
+        self._recipe, self._device = recipe, device
+        self.oracle = Oracle().to(device)
+        self.optimiser = torch.optim.AdamW(self.oracle.parameters(), weight_decay=0.05)
+
+    def training(self) -> Training:
+        """Return what the loop needs to know."""
+        return Training(
+            name="oracle-training",
+            steps=self._recipe.oracle_steps,
+            state={"model": self.oracle, "optimiser": self.optimiser},
+            take_step=self,
+            evaluate=self.validation_figures,
+            evaluate_every=250,
+            device=self._device,
+        )
+
+    def __call__(self, step: int) -> Tensor:
+        """Do one step; return the loss of its batch."""
+        recipe, device = self._recipe, self._device
         rate = recipe.oracle_rate * warm_cosine(step, recipe.oracle_steps, WARM_STEPS)
-        set_rate(optimiser, rate)
-        generator = step_generator(recipe.seed, step)
-        chosen = torch.randint(0, len(images), (recipe.oracle_batch,), generator=generator)
-        batch = as_signed(augmented(images[chosen], generator)).permute(0, 3, 1, 2)
+        set_rate(self.optimiser, rate)
+        generator = step_generator(recipe.seed, step, device=device)
+        size, count = (recipe.oracle_batch,), len(self._images)
+        chosen = torch.randint(0, count, size, generator=generator, device=device)
+        batch = as_signed(augmented(self._images[chosen], generator)).permute(0, 3, 1, 2)
         batch = _softened(batch, generator)
-        oracle.train()
+        self.oracle.train()
         torch.manual_seed(recipe.seed + step)  # dropout samples from the global generator
-        with half_precision():
-            logits = oracle(batch)
-        loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=LABEL_SMOOTHING)
-        optimiser.zero_grad()
+        with half_precision(device):
+            logits = self.oracle(batch)
+        wanted = self._labels[chosen]
+        loss = F.cross_entropy(logits.float(), wanted, label_smoothing=LABEL_SMOOTHING)
+        self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        self.optimiser.step()
         return loss
 
-    def validation_figures() -> dict[str, float]:
-        oracle.eval()
-        right = class_logits(oracle, held_images).argmax(1) == held_labels
+    def validation_figures(self) -> dict[str, float]:
+        """Return the accuracy on the tasks' validation images."""
+        self.oracle.eval()
+        right = class_logits(self.oracle, self._held_images).argmax(1) == self._held_labels
         return {"validation_accuracy": right.float().mean().item()}
-
-    training = Training(
-        name="oracle-training",
-        steps=recipe.oracle_steps,
-        state={"model": oracle, "optimiser": optimiser},
-        take_step=take_step,
-        evaluate=validation_figures,
-        evaluate_every=250,
-    )
-    run(training, work)
-    with atomic_file(work / ORACLE_FILE) as partial:
-        save_file({name: value.half() for name, value in oracle.state_dict().items()}, partial)
 
 
 def _softened(images: Tensor, generator: torch.Generator) -> Tensor:
     """Return images [n, 3, height, width] that lost a random share of their finest detail."""
     blurred = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
-    share, noise = torch.rand(2, len(images), 1, 1, 1, generator=generator)
-    grain = torch.randn(images.shape, generator=generator)
+    device = images.device
+    share, noise = torch.rand(2, len(images), 1, 1, 1, generator=generator, device=device)
+    grain = torch.randn(images.shape, generator=generator, device=device)
     softened: Tensor = images.lerp(blurred, share) + LARGEST_NOISE * noise * grain
     return softened
 
@@ -147,19 +171,37 @@ def load_oracle(file: Path) -> Oracle:
     return oracle.eval()
 
 
-def labelled(split: str) -> tuple[Tensor, Tensor]:
-    """Return a split of all domains: uint8 [n, 32, 32, 3] and labels over all classes."""
-    parts = [split_arrays(domain, split) for domain in DOMAINS]
-    images = np.concatenate([part[0] for part in parts])
-    labels = [part[1] + index * CLASSES_PER_DOMAIN for index, part in enumerate(parts)]
-    return torch.from_numpy(images), torch.from_numpy(np.concatenate(labels))
+def labelled(split: str, *, count: int | None = None, processes: int = 1) -> tuple[Tensor, Tensor]:
+    """Return a split of all domains: uint8 [n, 32, 32, 3] and labels over all classes.
+
+    Args:
+        split: One of `SPLITS`.
+        count: Images of each class; None for as many as the split has. More have the seeds that
+            follow, so the seeds of another split must be far.
+        processes: How many render; see `map_in_processes`.
+    """
+    first = split_seeds(split).start
+    seeds = range(first, first + (count or len(split_seeds(split))))
+    rows = [
+        (domain, name, seed) for domain in DOMAINS for name in CLASSES[domain] for seed in seeds
+    ]
+    images = torch.from_numpy(np.stack(map_in_processes(render_of, rows, processes)))
+    return images, _labels(len(images))
+
+
+def _labels(count: int) -> Tensor:
+    """Return the labels of so many images, as many of each class, class after class."""
+    classes = len(DOMAINS) * CLASSES_PER_DOMAIN
+    return torch.arange(classes).repeat_interleave(count // classes)
 
 
 @torch.no_grad()
 def class_logits(oracle: Oracle, images: Tensor) -> Tensor:
-    """Return the oracle's logits for uint8 images [n, 32, 32, 3], all classes of all domains."""
-    batches = [as_signed(batch).permute(0, 3, 1, 2) for batch in torch.split(images, 500)]
-    return torch.cat([oracle(batch) for batch in batches])
+    """Return the oracle's logits for uint8 images [n, 32, 32, 3], all classes of all domains.
+
+    Images and logits are on the CPU, wherever the oracle is.
+    """
+    return torch.cat([oracle(batch).cpu() for batch in _batches(oracle, images)])
 
 
 def with_refitted_head(oracle: Oracle, images: Tensor, labels: Tensor) -> Oracle:
@@ -170,9 +212,9 @@ def with_refitted_head(oracle: Oracle, images: Tensor, labels: Tensor) -> Oracle
         images: uint8 [n, 32, 32, 3].
         labels: int64 [n], over all classes of all domains.
     """
-    batches = [as_signed(batch).permute(0, 3, 1, 2) for batch in torch.split(images, 500)]
     with torch.no_grad():
-        features = torch.cat([oracle.features(batch) for batch in batches])
+        features = torch.cat([oracle.features(batch) for batch in _batches(oracle, images)])
+    labels = labels.to(features.device)
     refitted = copy.deepcopy(oracle)
     optimiser = torch.optim.LBFGS(refitted.head.parameters(), max_iter=100)
 
@@ -185,3 +227,9 @@ def with_refitted_head(oracle: Oracle, images: Tensor, labels: Tensor) -> Oracle
 
     optimiser.step(penalised_loss)  # type: ignore[no-untyped-call]
     return refitted
+
+
+def _batches(oracle: Oracle, images: Tensor) -> Iterator[Tensor]:
+    """Yield images as the oracle takes them, 500 at a time, where it is."""
+    for batch in torch.split(images, 500):
+        yield as_signed(batch.to(oracle.head.weight.device)).permute(0, 3, 1, 2)

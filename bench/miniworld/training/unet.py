@@ -1,7 +1,7 @@
 """Train the miniature world's UNet on the latents of the pool.
 
-Two processes of one thread each are faster than one process of two; they share their gradients
-through gloo.
+On a CPU, two processes of one thread each are faster than one process of two; they share their
+gradients through gloo.
 """
 
 import copy
@@ -30,6 +30,7 @@ from bench.miniworld.training.fidelity import generated_accuracies
 from bench.miniworld.training.oracle import ORACLE_FILE
 from bench.miniworld.training.recipe import Recipe
 from bench.miniworld.training.resumable import (
+    CPU,
     Training,
     half_precision,
     log_to_stderr,
@@ -38,7 +39,6 @@ from bench.miniworld.training.resumable import (
     step_generator,
 )
 
-PROCESSES = 2
 CAPTION_DROP = 0.1
 """Share of the images trained without their caption, for classifier-free guidance."""
 WARM_STEPS = 150
@@ -52,27 +52,35 @@ EVALUATE_EVERY = 2_000
 IMAGES_PER_CLASS = 10
 
 
-def train_unet(work: Path, recipe: Recipe) -> None:
-    """Train the UNet in two processes and write `work/unet.safetensors`, unless it is there.
+def train_unet(work: Path, recipe: Recipe, device: torch.device = CPU) -> None:
+    """Train the UNet and write `work/unet.safetensors`, unless it is there.
 
     Args:
         work: Holds `conditioner/`, `vae/`, `captions.json` and the oracle; takes checkpoints and
             curves.
-        recipe: How long and how fast.
+        recipe: How long, how fast and in how many processes.
+        device: Where.
 
     Raises:
         BenchError: One of the processes ended early.
     """
     if (work / UNET_FILE).exists():
         return
+    if recipe.processes == 1:
+        _train(UnetStep(0, work, recipe, device), work)
+    else:
+        _train_in_processes(work, recipe, device)
+
+
+def _train_in_processes(work: Path, recipe: Recipe, device: torch.device) -> None:
     # A meeting file left by a killed run would let the processes meet ghosts; each run has its own.
     for stale in work.glob("meeting-*"):
         stale.unlink()
     meeting = work / f"meeting-{uuid.uuid4().hex}"
     spawn = multiprocessing.get_context("spawn")
     workers = [
-        spawn.Process(target=_unet_worker, args=(rank, meeting, work, recipe), daemon=True)
-        for rank in range(PROCESSES)
+        spawn.Process(target=_unet_worker, args=(rank, meeting, work, recipe, device), daemon=True)
+        for rank in range(recipe.processes)
     ]
     for worker in workers:
         worker.start()
@@ -83,53 +91,63 @@ def train_unet(work: Path, recipe: Recipe) -> None:
         raise BenchError("a process of the UNet's training ended early", "see its log; run again")
 
 
-def _unet_worker(rank: int, meeting: Path, work: Path, recipe: Recipe) -> None:
-    """Train as one of the processes; the first one keeps checkpoints and writes the result."""
+def _unet_worker(
+    rank: int, meeting: Path, work: Path, recipe: Recipe, device: torch.device
+) -> None:
+    """Train as one of the processes."""
     log_to_stderr()
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",
         init_method=f"file://{meeting.resolve()}",
         rank=rank,
-        world_size=PROCESSES,
+        world_size=recipe.processes,
         timeout=timedelta(minutes=30),  # one evaluates while the other waits
     )
-    step = UnetStep(rank, work, recipe)
-    run(
-        Training(
-            name="unet-training",
-            steps=recipe.unet_steps,
-            state={"model": step.unet, "average": step.average, "optimiser": step.optimiser},
-            take_step=step,
-            evaluate=step.read_accuracies,
-            evaluate_every=EVALUATE_EVERY,
-            writes=rank == 0,
-        ),
-        work,
-    )
-    if rank == 0:
-        with atomic_file(work / UNET_FILE) as partial:
-            save_file(step.average.state_dict(), partial)
+    _train(UnetStep(rank, work, recipe, device), work)
     dist.destroy_process_group()
+
+
+def _train(step: "UnetStep", work: Path) -> None:
+    """Do all steps; the first of the processes keeps checkpoints and writes the result."""
+    training = step.training()
+    run(training, work)
+    if training.writes:
+        weights = {name: value.cpu() for name, value in step.average.state_dict().items()}
+        with atomic_file(work / UNET_FILE) as partial:
+            save_file(weights, partial)
 
 
 class UnetStep:
     """The UNet, its moving average, its optimiser and the latents; a call does one step."""
 
-    def __init__(self, rank: int, work: Path, recipe: Recipe) -> None:
+    def __init__(self, rank: int, work: Path, recipe: Recipe, device: torch.device = CPU) -> None:
         torch.manual_seed(recipe.seed)
-        self.unet = new_unet()
+        self.unet = new_unet().to(device)
         self.average = copy.deepcopy(self.unet).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
             self.unet.parameters(), betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         latents = load_file(work / "vae" / "latents.safetensors")
-        self._mean, self._deviation = latents["mean"], latents["deviation"]
+        self._mean, self._deviation = latents["mean"].to(device), latents["deviation"].to(device)
         captions = json.loads((work / "captions.json").read_text(encoding="utf-8"))
-        *states, self._no_caption = encoded_texts(work / CONDITIONER.name, [*captions, ""])
-        self._states = torch.stack(states)
+        states = encoded_texts(work / CONDITIONER.name, [*captions, ""], device)
+        self._states, self._no_caption = states[:-1], states[-1]
         self._scheduler = new_scheduler()
-        self._rank, self._recipe, self._work = rank, recipe, work
+        self._rank, self._recipe, self._work, self._device = rank, recipe, work, device
+
+    def training(self) -> Training:
+        """Return what the loop needs to know."""
+        return Training(
+            name="unet-training",
+            steps=self._recipe.unet_steps,
+            state={"model": self.unet, "average": self.average, "optimiser": self.optimiser},
+            take_step=self,
+            evaluate=self.read_accuracies,
+            evaluate_every=EVALUATE_EVERY,
+            writes=self._rank == 0,
+            device=self._device,
+        )
 
     def __call__(self, step: int) -> Tensor:
         """Do one step; return the squared error of this process's half of the batch."""
@@ -138,36 +156,39 @@ class UnetStep:
         cool = min(1.0, (1 - step / recipe.unet_steps) / COOL_SHARE)
         set_rate(self.optimiser, recipe.unet_rate * warm * cool)
         noisy, times, states, target = self._batch(step)
-        with half_precision():
+        with half_precision(self._device):
             predicted = self.unet(noisy, times, states).sample
         loss: Tensor = (predicted.float() - target).square().mean()
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         weights = list(self.unet.parameters())
-        _share_gradients(weights)
+        if recipe.processes > 1:
+            _share_gradients(weights)
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         self.optimiser.step()
         decay = min(LARGEST_EMA_DECAY, (1 + step) / (10 + step))
-        torch._foreach_lerp_([*self.average.parameters()], [*weights], 1 - decay)
+        with torch.no_grad():  # or the average would remember every step
+            torch._foreach_lerp_([*self.average.parameters()], [*weights], 1 - decay)
         return loss
 
     def read_accuracies(self) -> dict[str, float]:
         """Return how often the oracle reads the right class in generated images, by domain."""
-        pipeline = pipeline_of(self._work, self.average, self._work / "vae")
+        pipeline = pipeline_of(self._work, self.average, self._work / "vae").to(self._device)
         return generated_accuracies(pipeline, self._work / ORACLE_FILE, IMAGES_PER_CLASS)
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return noisy latents, their times, the captions' states and the velocities to find."""
-        size = self._recipe.unet_batch
-        generator = step_generator(self._recipe.seed, step, self._rank)
-        chosen = torch.randint(0, len(self._mean), (size,), generator=generator)
+        size, device = self._recipe.unet_batch, self._device
+        generator = step_generator(self._recipe.seed, step, self._rank, device)
+        chosen = torch.randint(0, len(self._mean), (size,), generator=generator, device=device)
         mean, deviation = self._mean[chosen].float(), self._deviation[chosen].float()
-        latents = mean + deviation * torch.randn(mean.shape, generator=generator)
+        sampled = torch.randn(mean.shape, generator=generator, device=device)
+        latents = mean + deviation * sampled
         # The second half of the latents are the mirrored images, in the same order.
         states = self._states[chosen % len(self._states)]
-        dropped = torch.rand(size, generator=generator) < CAPTION_DROP
-        states[dropped] = self._no_caption
-        noise = torch.randn(mean.shape, generator=generator)
+        dropped = torch.rand(size, generator=generator, device=device) < CAPTION_DROP
+        states = torch.where(dropped[:, None, None], self._no_caption, states)
+        noise = torch.randn(mean.shape, generator=generator, device=device)
         times = training_times(size, generator)
         noisy = self._scheduler.add_noise(latents, noise, times)
         target = self._scheduler.get_velocity(latents, noise, times)
@@ -175,15 +196,17 @@ class UnetStep:
 
 
 def training_times(count: int, generator: torch.Generator) -> Tensor:
-    """Return the times to train at, int64 [count], from 0 to 999."""
-    normal = TIME_CENTRE + TIME_SPREAD * torch.randn(count, generator=generator)
+    """Return the times to train at, int64 [count] on the generator's device, from 0 to 999."""
+    sampled = torch.randn(count, generator=generator, device=generator.device)
+    normal = TIME_CENTRE + TIME_SPREAD * sampled
     return (1000 * torch.sigmoid(normal)).long().clamp(max=999)
 
 
 def _share_gradients(weights: list[torch.nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes, in one exchange."""
+    processes = dist.get_world_size()
     gradients = [weight.grad for weight in weights if weight.grad is not None]
-    together = torch.cat([gradient.flatten() for gradient in gradients]).div_(PROCESSES)
+    together = torch.cat([gradient.flatten() for gradient in gradients]).div_(processes)
     dist.all_reduce(together)
     parts = torch.split(together, [gradient.numel() for gradient in gradients])
     for gradient, part in zip(gradients, parts, strict=True):

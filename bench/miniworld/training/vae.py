@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.core.files import atomic_folder
 from bench.miniworld.training.recipe import Recipe
 from bench.miniworld.training.resumable import (
+    CPU,
     Training,
     half_precision,
     run,
@@ -48,45 +49,57 @@ def new_vae() -> AutoencoderKL:
     )
 
 
-def train_vae(work: Path, recipe: Recipe) -> None:
+def train_vae(work: Path, recipe: Recipe, device: torch.device = CPU) -> None:
     """Train the autoencoder and write `work/vae` with the pool's latents, unless it is there.
 
     Args:
         work: Holds `pairs.npy`; takes checkpoints and curves.
         recipe: How long and how fast.
+        device: Where.
     """
     if (work / "vae").exists():
         return
-    step = VaeStep(work, recipe)
-    run(
-        Training(
-            name="vae-training",
-            steps=recipe.vae_steps,
-            state={"model": step.vae, "optimiser": step.optimiser},
-            take_step=step,
-            evaluate=step.validation_figures,
-            evaluate_every=400,
-        ),
-        work,
-    )
+    step = VaeStep(work, recipe, device)
+    run(step.training(), work)
     with atomic_folder(work / "vae") as folder:
         save_latents(step, folder)
-        step.vae.save_pretrained(folder)
+        save_vae(step.vae, folder)
+
+
+def save_vae(vae: AutoencoderKL, folder: Path) -> None:
+    """Write an autoencoder, wherever it is, into a folder."""
+    on_cpu = AutoencoderKL.from_config(vae.config)
+    on_cpu.load_state_dict({name: value.cpu() for name, value in vae.state_dict().items()})
+    # `from_config` takes the default of what was registered after the making.
+    on_cpu.register_to_config(scaling_factor=vae.config.scaling_factor)
+    on_cpu.save_pretrained(folder)
 
 
 class VaeStep:
     """The autoencoder, its optimiser and the images; a call does one step."""
 
-    def __init__(self, work: Path, recipe: Recipe) -> None:
+    def __init__(self, work: Path, recipe: Recipe, device: torch.device = CPU) -> None:
         torch.manual_seed(recipe.seed)
         images = torch.from_numpy(np.load(work / "pairs.npy")).permute(0, 3, 1, 2)
-        self.images = images.contiguous()
+        self.images = images.contiguous().to(device)
         # The last images of the pool, of every kind; the task's test images stay unseen.
         self._held_out = as_signed(self.images[-VALIDATION_IMAGES:])
-        self._recipe = recipe
-        self.vae = new_vae()
+        self._recipe, self._device = recipe, device
+        self.vae = new_vae().to(device)
         self.optimiser = torch.optim.AdamW(
             self.vae.parameters(), betas=(0.9, 0.99), weight_decay=1e-4
+        )
+
+    def training(self) -> Training:
+        """Return what the loop needs to know."""
+        return Training(
+            name="vae-training",
+            steps=self._recipe.vae_steps,
+            state={"model": self.vae, "optimiser": self.optimiser},
+            take_step=self,
+            evaluate=self.validation_figures,
+            evaluate_every=400,
+            device=self._device,
         )
 
     def __call__(self, step: int) -> Tensor:
@@ -94,13 +107,15 @@ class VaeStep:
         recipe = self._recipe
         rate = recipe.vae_rate * warm_cosine(step, recipe.vae_steps, WARM_STEPS)
         set_rate(self.optimiser, rate)
-        generator = step_generator(recipe.seed, step)
+        generator = step_generator(recipe.seed, step, device=self._device)
         count = len(self.images) - len(self._held_out)
-        chosen = torch.randint(0, count, (recipe.vae_batch,), generator=generator)
+        chosen = torch.randint(
+            0, count, (recipe.vae_batch,), generator=generator, device=self._device
+        )
         images = as_signed(self.images[chosen])
         images = images.flip(3) if step % 2 else images
         self.vae.train()
-        with half_precision():
+        with half_precision(self._device):
             latent = self.vae.encode(images).latent_dist
             rebuilt = self.vae.decode(latent.sample(generator)).sample
         loss: Tensor = reconstruction_loss(rebuilt.float(), images)
@@ -149,12 +164,13 @@ def save_latents(step: VaeStep, folder: Path) -> None:
     means, deviations = [], []
     for images in (step.images, step.images.flip(3)):
         for batch in torch.split(images, ENCODE_BATCH):
-            with half_precision():
+            with half_precision(step.images.device):
                 latent = step.vae.encode(as_signed(batch)).latent_dist
             means.append(latent.mean.float())
             deviations.append(latent.std.float())
     mean, deviation = torch.cat(means), torch.cat(deviations)
     scale = float(1 / mean.std())
     step.vae.register_to_config(scaling_factor=scale)
-    tensors = {"mean": (mean * scale).half(), "deviation": (deviation * scale).half()}
+    scaled = {"mean": (mean * scale).half(), "deviation": (deviation * scale).half()}
+    tensors = {name: tensor.cpu() for name, tensor in scaled.items()}
     save_file(tensors, folder / "latents.safetensors")
