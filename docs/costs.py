@@ -53,8 +53,17 @@ _PUBLIC_SOURCES = """\
 
 
 def read_report(path: Path = REPORT) -> dict[str, Any] | None:
-    """Return the last report, or None if there is none."""
-    return json.loads(path.read_text("utf-8")) if path.exists() else None
+    """Return the last report, or None if there is none.
+
+    Raises:
+        ValueError: If it is of no card, or of the smallest sizes: it measured nothing.
+    """
+    if not path.exists():
+        return None
+    report: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    if report["tiny"] or card(report) == "cpu":
+        raise ValueError(f"{path} is of no card, or of the smallest sizes")
+    return report
 
 
 def card(report: dict[str, Any]) -> str:

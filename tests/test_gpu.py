@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from docs.costs import EMBED, GENERATE, embedding, generation
+from docs.costs import EMBED, GENERATE, embedding, generation, read_report
 from docs.gpu_figures import DEFAULTS, defaults, figures
 from tests.conftest import ROOT
 from tests.gpu.__main__ import NAMED, PARTS
@@ -157,6 +157,21 @@ def test_the_docs_take_over_what_was_measured() -> None:
     assert "| 0.100 | 69 | 1.1 |" in generation(report)
     assert "NVIDIA X, 16 cores, torch 2.9, commit abc, 2026-11-28." in figures(report)
     assert "not measured on CUDA" in defaults(report)
+
+
+def test_the_docs_refuse_a_report_of_no_card(tmp_path: Path) -> None:
+    path = tmp_path / "gpu.json"
+    assert read_report(path) is None
+    for tiny, device, refused in (
+        (True, "NVIDIA X", True), (False, "cpu", True), (False, "NVIDIA X", False),
+    ):  # fmt: skip
+        results = [{"kind": "Machine", "device": device}]
+        path.write_text(json.dumps({"tiny": tiny, "parts": {"train": {"results": results}}}))
+        if not refused:
+            assert read_report(path)
+            continue
+        with pytest.raises(ValueError, match="of no card, or of the smallest sizes"):
+            read_report(path)
 
 
 def figure(name: str, rate: float) -> dict[str, object]:
