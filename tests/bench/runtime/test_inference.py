@@ -9,9 +9,9 @@ from bench.runtime.inference import forward_all, stacked
 CPU = torch.device("cpu")
 
 
-def precisions() -> tuple[str, str]:
-    convolution = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    return torch.get_float32_matmul_precision(), convolution.fp32_precision
+def precisions() -> tuple[str, bool]:
+    """Return the precision of products, and whether convolutions round to TF32."""
+    return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("before", ["high", "highest"])
@@ -20,8 +20,10 @@ def test_float32_is_float32_in_the_block_alone(before: str) -> None:
     try:
         torch.set_float32_matmul_precision(before)
         outside = precisions()
+        with float32_products(tf32=True):
+            assert precisions() == ("high", True)
         with float32_products():
-            assert precisions() == ("highest", "ieee")
+            assert precisions() == ("highest", False)
         assert precisions() == outside
     finally:
         torch.set_float32_matmul_precision(set_before)
