@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -81,7 +83,11 @@ def test_what_is_compiled_is_run_where_it_is_named(part: str, tmp_path: Path) ->
     ("arguments", "why"),
     [
         (["trian"], "there is no part 'trian'; choose from ceilings"),
-        (["--device", "cpu", "--out", "nowhere/gpu.json"], "nowhere is no folder"),
+        (
+            ["--device", "cpu", "--out", "nowhere/g.json"],
+            "nowhere/g.json cannot be written: No such",
+        ),
+        (["--device", "cpu", "--out", "/proc/gpu.json"], "/proc/gpu.json cannot be written"),
         ([], "nvidia-smi names no GPU here"),
     ],
 )
@@ -191,6 +197,39 @@ def test_only_missing_packages_are_unpacked(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "site").iterdir()) == [
         "nowhere_else", "nowhere_else-1.0.dist-info",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("x-1-cp399-cp399-manylinux1_x86_64.whl", b"", "is for another Python: fetch them with"),
+        ("x-1-py3-none-any.whl", b"PK cut short", "is damaged: carry it here again"),
+    ],
+)
+def test_wheels_of_no_use_are_named(tmp_path: Path, name: str, content: bytes, why: str) -> None:
+    path = tmp_path / "1" / name
+    path.parent.mkdir()
+    path.write_bytes(content)
+    ended = gpu("ceilings", "--device", "cpu", "--tiny", "--wheels", str(tmp_path))
+    assert ended.returncode == 2
+    assert f"{path} {why}" in ended.stderr
+
+
+def test_an_interrupted_run_shows_what_it_found(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    command = [sys.executable, "-m", "tests.gpu", "ceilings", "embed", "--device", "cpu", "--tiny"]
+    with subprocess.Popen(
+        [*command, "--out", str(out)], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    ) as running:  # fmt: skip
+        while not out.exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGINT)
+        told, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "ceilings: passed" in told
+    assert list(json.loads(out.read_text())["parts"]) == ["ceilings"]
 
 
 def test_each_lot_of_wheels_is_below_50_megabytes() -> None:

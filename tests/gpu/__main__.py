@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.gpu.table import table
-from tests.gpu.wheels import WHEELS, unpack_missing
+from tests.gpu.wheels import WHEELS, unpack_missing, unusable
 
 PARTS = {"ceilings": 20, "train": 110, "generate": 110, "embed": 40, "probe": 50, "miniworld": 30}
 """Each part's budget: seconds on an H100, 6 minutes together."""
@@ -42,24 +42,36 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
     parser.add_argument("--wheels", type=Path, default=WHEELS, help="folder of fetched wheels")
     given = parser.parse_args()
-    if unknown := sorted(set(given.parts) - set(known)):
-        parser.error(f"there is no part {unknown[0]!r}; choose from {', '.join(known)}")
-    if not given.out.parent.is_dir():
-        parser.error(f"{given.out.parent} is no folder")
-    if lacking := too_old():
-        parser.error(lacking)
-    if given.device == "cuda" and not driver():
-        parser.error("nvidia-smi names no GPU here; --device cpu --tiny tries every line without")
+    if why := refusal(given):
+        parser.error(why)
     report: Line = {"commit": commit(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
     report |= {"driver": driver(), "tiny": given.tiny, "parts": {}}
     with tempfile.TemporaryDirectory() as folder:
         environment = prepared(given.wheels, Path(folder))
-        for name in given.parts or PARTS:
-            print(f"{name} …", file=sys.stderr, flush=True)
-            report["parts"][name] = run(name, given, environment, Path(folder))
-            write(given.out, report)
+        try:
+            for name in given.parts or PARTS:
+                print(f"{name} …", file=sys.stderr, flush=True)
+                report["parts"][name] = run(name, given, environment, Path(folder))
+                write(given.out, report)
+        except KeyboardInterrupt:
+            print(table(report))
+            return 130
     print(table(report))
     return 0 if all(part["passed"] for part in report["parts"].values()) else 1
+
+
+def refusal(given: argparse.Namespace) -> str:
+    """Return why what is asked for cannot be, and the remedy; empty if it can."""
+    known = PARTS | NAMED
+    if unknown := sorted(set(given.parts) - set(known)):
+        return f"there is no part {unknown[0]!r}; choose from {', '.join(known)}"
+    try:
+        write(given.out.with_name(f".{given.out.name}.begun"), {}).unlink()
+    except OSError as error:
+        return f"{given.out} cannot be written: {error.strerror}"
+    if given.device == "cuda" and not driver():
+        return "nvidia-smi names no GPU here; --device cpu --tiny tries every line without"
+    return too_old() or unusable(given.wheels)
 
 
 def too_old() -> str:
@@ -112,11 +124,11 @@ def run(name: str, given: argparse.Namespace, environment: dict[str, str], folde
     }
 
 
-def write(path: Path, report: Line) -> None:
-    """Write the report whole: a kill leaves the one before."""
+def write(path: Path, report: Line) -> Path:
+    """Write the report whole, and return its path: a kill leaves the one before."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    return partial.replace(path)
 
 
 def commit() -> str:

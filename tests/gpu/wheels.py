@@ -22,6 +22,18 @@ def listed() -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows if row]
 
 
+def unusable(wheels: Path) -> str:
+    """Return why a wheel is of no use to this Python, and the remedy; empty if all are."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    for path in sorted(wheels.glob("*/*.whl")):
+        *_, python, abi, _ = path.stem.split("-")
+        if abi != "abi3" and python.startswith("cp") and python != f"cp{here.replace('.', '')}":
+            return f"{path} is for another Python: fetch them with --python {here}"
+        if not zipfile.is_zipfile(path):
+            return f"{path} is damaged: carry it here again"
+    return ""
+
+
 def unpack_missing(wheels: Path, site: Path) -> list[str]:
     """Unpack the wheels of packages that this Python lacks; return the packages' names.
 

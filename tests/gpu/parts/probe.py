@@ -3,10 +3,10 @@
 import time
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 
 from bench.core.arrays import FloatArray, LabelArray
 from eval.probe.grid import PENALTIES, GridFit, fit_grid
@@ -58,6 +58,9 @@ def compared(machine: Machine, train: Split, val: Split) -> Iterator[Result]:
     name = f"{len(PENALTIES)} penalties, {_shape(train)}"
     yield Figure(f"{name}, device", "s", seconds, [on_cpu] * TURNS, "the CPU's")
     yield Figure(f"{name}, CPU, {machine.cores} cores", "s", [on_cpu])
+    if find_spec("sklearn") is None:
+        yield Note("scikit-learn is not installed, and not compared with")
+        return
     theirs = scikit_learn(train, val, every=22)
     yield Figure(f"{name}, scikit-learn", "s", [theirs])
     yield Figure(
@@ -68,6 +71,8 @@ def compared(machine: Machine, train: Split, val: Split) -> Iterator[Result]:
 
 def scikit_learn(train: Split, val: Split, every: int) -> float:
     """Return the seconds of scikit-learn for all penalties, scaled up from every so many-th."""
+    from sklearn.linear_model import LogisticRegression
+
     tried = PENALTIES[::every]
     start = time.perf_counter()
     for penalty in tried:
