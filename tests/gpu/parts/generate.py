@@ -138,7 +138,7 @@ def alone_and_together(able: DiffusionSampler) -> Iterator[Result]:
     yield Check("an image alone against in a batch, mean grey levels", float(apart.mean()), 1.0)
     yield Note(f"at most {apart.max():.0f} grey levels, 99.9 % {np.quantile(apart, 0.999):.0f}")
     others = float(abs(grey(frames)[1] - grey(frames)[0]).mean())
-    yield Check("grey levels lacking from 10 between two seeds", max(0.0, 10 - others), 0)
+    yield Check("two seeds' images differ by 10 grey levels, less", max(0.0, 10 - others), 0)
 
 
 def differs(found: torch.Tensor, expected: torch.Tensor) -> tuple[float, float]:
@@ -197,7 +197,7 @@ def broken(machine: Machine, able: DiffusionSampler, options: GeneratorOptions) 
     hook.remove()
     attempts = [outcome["attempts"] for outcome in outcomes]
     yield Check(
-        "attempts beside two at the broken image and one at each other",
+        "one image is broken once: attempts too many or too few",
         sum(abs(found - right) for found, right in zip(attempts, [2, 1, 1, 1], strict=True)), 0,
     )  # fmt: skip
     yield Check("images of that shard that are missing", missing(outcomes), 0)
@@ -239,7 +239,9 @@ def stage(
     yield Check("images of the stage that are missing", missing(outcomes), 0)
     rates = [sizes.batch / (after - before) for before, after in pairwise(moments[1:-1])]
     yield Figure(f"stage, batch {sizes.batch}", "images/s", rates, floor, "the UNet alone", 0.95)
-    yield Figure("stage, the same", "images/s", rates, both, "UNet and decoder alone")
+    yield Figure(
+        "stage, against UNet and decoder", "images/s", rates, both, "UNet and decoder alone"
+    )
     yield Figure(f"stage, a shard of {total} with start and end", "images/s", [whole])
     yield from peak(machine, f"stage, batch {sizes.batch}")
 
@@ -375,6 +377,6 @@ def overflow(able: DiffusionSampler) -> Iterator[Result]:
         vae.decoder.conv_in.weight.mul_(1e5)
         beyond = vae.decode(made[0] / vae.config.scaling_factor, return_dict=False)[0]
     finite = float(torch.isfinite(beyond).all())
-    yield Check("images that half precision decodes though none should be", finite, 0)
+    yield Check("overflowing images that half precision decoded", finite, 0)
     broken = sum(not np.isfinite(frame).all() for frame in able.finish(made))
-    yield Check(f"images broken by numbers above {LARGEST_HALF:,}", broken, 0)
+    yield Check(f"images left broken by numbers above {LARGEST_HALF:,}", broken, 0)
