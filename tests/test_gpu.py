@@ -16,7 +16,7 @@ import pytest
 from docs.costs import EMBED, GENERATE, embedding, generation, read_report
 from docs.gpu_figures import DEFAULTS, defaults, figures
 from tests.conftest import ROOT
-from tests.gpu.__main__ import NAMED, PARTS
+from tests.gpu.__main__ import NAMED, PARTS, earlier_parts
 from tests.gpu.measure import Check, Figure
 from tests.gpu.table import table
 from tests.gpu.wheels import LIST, listed, unpack_missing
@@ -230,6 +230,20 @@ def test_an_interrupted_run_shows_what_it_found(tmp_path: Path) -> None:
     assert running.returncode == 130
     assert "ceilings: passed" in told
     assert list(json.loads(out.read_text())["parts"]) == ["ceilings"]
+
+
+def test_parts_are_added_to_a_report_of_the_same_code(tmp_path: Path) -> None:
+    path, key = tmp_path / "gpu.json", {"driver": "580", "device": "cuda", "tiny": False}
+    path.write_text(json.dumps({**key, "commit": "abc", "parts": {"train": {}}}))
+    assert earlier_parts(path, {**key, "commit": "abc"}) == {"train": {}}
+    for change in (
+        {"commit": "abd"}, {"commit": "abc-dirty"}, {"commit": ""}, {"driver": "1"},
+        {"device": "cpu"}, {"tiny": True},
+    ):  # fmt: skip
+        assert earlier_parts(path, {**key, "commit": "abc", **change}) == {}
+    for content in ("", "[]", "{}", '{"parts": 1'):
+        path.write_text(content)
+        assert earlier_parts(path, {**key, "commit": "abc"}) == {}
 
 
 def test_each_lot_of_wheels_is_below_50_megabytes() -> None:

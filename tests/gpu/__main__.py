@@ -45,7 +45,8 @@ def main() -> int:
     if why := refusal(given):
         parser.error(why)
     report: Line = {"commit": commit(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
-    report |= {"driver": driver(), "tiny": given.tiny, "parts": {}}
+    report |= {"driver": driver(), "device": given.device, "tiny": given.tiny}
+    report["parts"] = earlier_parts(given.out, report)
     with tempfile.TemporaryDirectory() as folder:
         environment = prepared(given.wheels, Path(folder))
         try:
@@ -57,7 +58,7 @@ def main() -> int:
             print(table(report))
             return 130
     print(table(report))
-    return 0 if all(part["passed"] for part in report["parts"].values()) else 1
+    return 0 if all(report["parts"][name]["passed"] for name in given.parts or PARTS) else 1
 
 
 def refusal(given: argparse.Namespace) -> str:
@@ -98,6 +99,19 @@ def prepared(wheels: Path, folder: Path) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
         "HF_HUB_OFFLINE": "1",
     }
+
+
+def earlier_parts(path: Path, report: Line) -> Line:
+    """Return the parts of an earlier report of the same code and machine, of which these are more."""
+    if not path.exists() or not report["commit"] or report["commit"].endswith("dirty"):
+        return {}
+    try:
+        earlier: Line = json.loads(path.read_text(encoding="utf-8"))
+        same = all(earlier[key] == report[key] for key in ("commit", "driver", "device", "tiny"))
+        parts: Line = earlier["parts"]
+    except (ValueError, TypeError, LookupError):
+        return {}  # It is no report.
+    return parts if same else {}
 
 
 def run(name: str, given: argparse.Namespace, environment: dict[str, str], folder: Path) -> Line:
