@@ -102,7 +102,7 @@ def prepared(wheels: Path, folder: Path) -> dict[str, str]:
 
 
 def earlier_parts(path: Path, report: Line) -> Line:
-    """Return the parts of an earlier report of the same code and machine, of which these are more."""
+    """Return the parts of an earlier report, if it is of the same code and machine."""
     if not path.exists() or not report["commit"] or report["commit"].endswith("dirty"):
         return {}
     try:
