@@ -53,7 +53,9 @@ def check_names(report: dict[str, Any]) -> None:
     for part, told in report["parts"].items():
         names = [line["name"] for line in told["results"] if line["kind"] == "Figure"]
         assert len(set(names)) == len(names), part
-        assert {name for of, name in read if of == part} <= set(map(sizeless, names))
+        # Only CUDA trains in TF32.
+        wanted = {name for of, name in read if of == part and name != "tf32"}
+        assert wanted <= set(map(sizeless, names))
 
 
 def sizeless(name: str) -> str:
