@@ -214,6 +214,7 @@ def test_halving_does_every_item_once_in_order(items: int, fits: int, batch: int
         "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.",
         "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         "GET was unable to find an engine to execute this computation",
     ],
