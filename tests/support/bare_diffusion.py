@@ -4,9 +4,14 @@ from typing import Any
 
 import torch
 
+_UNUSED = dict.fromkeys(("timestep_cond", "cross_attention_kwargs", "added_cond_kwargs"))
+
 
 class Bare:
     """Inputs on the device for the forward passes of one batch.
+
+    They are made in inference mode and passed with the pipeline's keywords: a compiled UNet would
+    be compiled anew for others.
 
     Args:
         pipeline: A Stable Diffusion pipeline.
@@ -15,6 +20,7 @@ class Bare:
         unet: A UNet to take for the pipeline's.
     """
 
+    @torch.inference_mode()
     def __init__(self, pipeline: Any, batch: int, height: int, unet: Any = None) -> None:
         self._unet = unet or pipeline.unet
         self._vae = pipeline.vae
@@ -29,7 +35,9 @@ class Bare:
     def denoise(self, steps: int) -> None:
         """Do the UNet's forward passes for so many steps."""
         for time in torch.arange(steps, device=self._rows.device):
-            self._unet(self._rows, time, encoder_hidden_states=self._states, return_dict=False)
+            self._unet(
+                self._rows, time, encoder_hidden_states=self._states, return_dict=False, **_UNUSED
+            )
 
     @torch.inference_mode()
     def decode(self, at_once: int) -> None:
