@@ -16,7 +16,7 @@ import pytest
 from docs.costs import EMBED, GENERATE, embedding, generation, read_report
 from docs.gpu_figures import DEFAULTS, defaults, figures
 from tests.conftest import ROOT
-from tests.gpu.__main__ import NAMED, PARTS, earlier_parts
+from tests.gpu.__main__ import NAMED, PARTS, earlier_parts, prepared
 from tests.gpu.measure import Check, Figure
 from tests.gpu.table import table
 from tests.gpu.wheels import LIST, listed, unpack_missing
@@ -125,6 +125,13 @@ def test_what_a_part_found_before_it_failed_is_kept(tmp_path: Path) -> None:
     assert [line["name"] for line in part["results"] if line["kind"] == "Figure"] == [
         "copy within the device, read and written"
     ]
+
+
+def test_threads_wait_as_those_of_bench_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert prepared(tmp_path, tmp_path)["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert prepared(tmp_path, tmp_path)["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
 def test_a_check_that_is_not_a_number_does_not_hold() -> None:

@@ -93,6 +93,7 @@ def prepared(wheels: Path, folder: Path) -> dict[str, str]:
     unpack_missing(wheels, site)
     paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", ""), str(site)]
     return {
+        "OMP_WAIT_POLICY": "PASSIVE",  # As `bench` sets it.
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         # A compilation starts from nothing, and leaves nothing behind.
