@@ -246,7 +246,7 @@ def test_parts_are_added_to_a_report_of_the_same_code(tmp_path: Path) -> None:
     path.write_text(json.dumps({**key, "commit": "abc", "parts": {"train": {}}}))
     assert earlier_parts(path, {**key, "commit": "abc"}) == {"train": {}}
     for change in (
-        {"commit": "abd"}, {"commit": "abc-dirty"}, {"commit": ""}, {"driver": "1"},
+        {"commit": "xyz"}, {"commit": "abc-dirty"}, {"commit": ""}, {"driver": "1"},
         {"device": "cpu"}, {"tiny": True},
     ):  # fmt: skip
         assert earlier_parts(path, {**key, "commit": "abc", **change}) == {}
