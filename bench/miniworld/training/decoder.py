@@ -28,6 +28,7 @@ from bench.miniworld.training.resumable import (
     warm_cosine,
 )
 from bench.miniworld.training.vae import VALIDATION_IMAGES, as_signed, save_vae
+from bench.runtime.float32 import float32_products
 
 DECODER = "decoder"
 """Folder of the autoencoder with the decoder that ships."""
@@ -161,6 +162,7 @@ class DecoderStep:
             device=self._device,
         )
 
+    @float32_products()
     def __call__(self, step: int) -> Tensor:
         """Do one step of both; return the decoder's loss, the adversarial part left out."""
         recipe = self._recipe

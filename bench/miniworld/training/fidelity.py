@@ -36,6 +36,7 @@ from bench.miniworld.training.oracle import (
 from bench.miniworld.training.resumable import CPU
 from bench.miniworld.training.vae import as_signed
 from bench.runtime import threads
+from bench.runtime.float32 import float32_products
 
 FIDELITY_FILE = "fidelity.json"
 PROMPTS = ("a photo of a {}", "photo of a {}", "{}", "a picture of a {}")
@@ -81,6 +82,7 @@ def require_parts(weights: Path) -> None:
         raise RequestError(f"no {', '.join(missing)} in {weights}", "train the miniature world")
 
 
+@float32_products()
 def judge(weights: Path, device: torch.device = CPU) -> tuple[Measurements, dict[str, Tensor]]:
     """Measure the weights of a folder.
 
@@ -138,6 +140,7 @@ def class_prompts(domain: str, name: str) -> list[str]:
 
 
 @torch.no_grad()
+@float32_products()
 def generate(pipeline: StableDiffusionPipeline, prompts: Sequence[str], seed: int) -> Tensor:
     """Return one image per prompt, generated as in the preset: uint8 [n, 32, 32, 3]."""
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,14 @@ from bench.miniworld.render import CLASSES
 from bench.miniworld.training.appearance import fine_detail
 from bench.miniworld.training.clip import CONDITIONER
 from bench.miniworld.training.decoder import DISCRIMINATOR_STEPS, DecoderStep, Perception
+from bench.miniworld.training.diffusion import new_scheduler
+from bench.miniworld.training.fidelity import generate
 from bench.miniworld.training.oracle import _softened
 from bench.miniworld.training.recipe import Recipe
 from bench.miniworld.training.resumable import read_curve, run
 from bench.miniworld.training.unet import training_times
 from bench.miniworld.training.vae import VaeStep, as_signed, save_latents
+from bench.runtime.float32 import float32_products
 
 WEIGHTS = Path(bench.miniworld.__file__).parent / "weights"
 
@@ -88,6 +92,27 @@ def test_a_decoders_training_moves_the_decoder_alone_and_leaves_its_judge_alone(
     assert {name.split(".")[0] for name in moved} == {"decoder", "post_quant_conv"}
     left_alone = step.perception.state_dict().items()
     assert all(torch.equal(judge[name], value) for name, value in left_alone)
+
+
+def test_what_is_in_float32_is_not_rounded_to_tf32(work: Path) -> None:
+    """cuDNN convolves in TF32 by default."""
+    seen = []
+
+    def look(*_: object) -> None:
+        seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+
+    def pipeline(*_: object, **__: object) -> SimpleNamespace:
+        look()
+        return SimpleNamespace(images=torch.zeros(1, 3, 32, 32))
+
+    pipeline.scheduler = new_scheduler()  # type: ignore[attr-defined]
+    step = DecoderStep(work, dataclasses.replace(Recipe(), decoder_batch=2))
+    step.perception.register_forward_pre_hook(look)
+    with float32_products(tf32=True):
+        step(0)
+        generate(pipeline, ["a car"], seed=0)
+        assert torch.backends.cudnn.allow_tf32
+    assert seen == [("highest", False)] * 2
 
 
 def test_a_killed_decoders_training_ends_as_an_undisturbed_one(
