@@ -8,6 +8,8 @@ evaluation in the docs may read it. A source that reads it answers the question 
 import math
 import multiprocessing
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -16,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 from PIL import Image
 
+from bench.core.errors import BenchError
 from bench.core.files import read_parquet, write_parquet
 from bench.miniworld.composition import (
     KIND_SHARES,
@@ -209,13 +212,23 @@ def map_in_processes(
         rows: What it takes.
         processes: How many render. More than one are started with `spawn`, so a calling script
             needs a `__main__` guard.
+
+    Raises:
+        BenchError: One of them was ended.
     """
     processes = min(processes, math.ceil(len(rows) / CHUNK))
     if processes == 1:
         return [make(row) for row in rows]
     # Forking a process whose table library runs threads may hang, hence spawn.
-    with multiprocessing.get_context("spawn").Pool(processes) as workers:
-        return workers.map(make, rows, chunksize=CHUNK)
+    spawn = multiprocessing.get_context("spawn")
+    try:
+        # Unlike multiprocessing's own pool, it does not wait for ever for a process that is gone.
+        with ProcessPoolExecutor(processes, mp_context=spawn) as workers:
+            return list(workers.map(make, rows, chunksize=CHUNK))
+    except BrokenProcessPool as error:
+        raise BenchError(
+            "a process that renders images was ended", "see whether memory is short, and run again"
+        ) from error
 
 
 def _public_table(rows: list[TruthRow], texts: list[str], rng: np.random.Generator) -> pl.DataFrame:

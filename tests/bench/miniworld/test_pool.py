@@ -182,6 +182,17 @@ def test_training_pairs_are_the_fetchable_rows(tmp_path: Path) -> None:
     assert np.array_equal(images[-1], pool.image_of(fetchable[-1]))
 
 
+def killed(row: int) -> pool.Pixels:
+    """Render nothing: end this process, as the system does where memory is short."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return np.full((1, 1, 3), row, np.uint8)
+
+
+def test_a_killed_renderer_is_not_waited_for() -> None:
+    with pytest.raises(BenchError, match="a process that renders images was ended"):
+        pool.map_in_processes(killed, range(pool.CHUNK + 1), 2)
+
+
 def test_the_server_shows_exactly_the_rows_pixels(web: MiniWeb, rows: list[pool.TruthRow]) -> None:
     good = [row for row in rows if row.status == "ok"]
     near = [row for row in good if row.kind == "near_duplicate"]
