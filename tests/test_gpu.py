@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from adapt.data import DECODED_BYTES
 from docs.costs import EMBED, GENERATE, embedding, generation, read_report
 from docs.gpu_figures import DEFAULTS, defaults, figures
 from tests.conftest import ROOT
 from tests.gpu.__main__ import NAMED, PARTS, earlier_parts, prepared
 from tests.gpu.measure import Check, Figure
 from tests.gpu.table import table
+from tests.gpu.training import SMALLEST_BATCH, Size
 from tests.gpu.wheels import LIST, listed, unpack_missing
 
 
@@ -253,6 +255,16 @@ def test_parts_are_added_to_a_report_of_the_same_code(tmp_path: Path) -> None:
     for content in ("", "[]", "{}", '{"parts": 1'):
         path.write_text(content)
         assert earlier_parts(path, {**key, "commit": "abc"}) == {}
+
+
+def test_a_smaller_card_takes_smaller_batches_of_as_many_images() -> None:
+    whole = Size()
+    assert whole.fitting(85e9) == whole
+    for memory, batch in ((25e9, 128), (8e9, SMALLEST_BATCH)):
+        fitting = whole.fitting(memory)
+        assert fitting.batch == batch
+        assert fitting.batch * fitting.steps == whole.batch * whole.steps
+        assert fitting.batch * fitting.steps * 3 * fitting.stored**2 > DECODED_BYTES
 
 
 def test_each_lot_of_wheels_is_below_50_megabytes() -> None:

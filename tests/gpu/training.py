@@ -27,6 +27,10 @@ MODELS_BYTES = 10e9
 """What else is in memory: several networks of 86 million parameters with their optimisers."""
 
 
+SMALLEST_BATCH = 8
+"""Tried where memory is shorter still."""
+
+
 @dataclass(frozen=True)
 class Size:
     """The sizes of a run of the part.
@@ -56,11 +60,14 @@ class Size:
     steps: int = 12
 
     def fitting(self, memory: float) -> "Size":
-        """Return the size with the largest batch whose training in bf16 fits some bytes."""
+        """Return the size with the largest batch whose training in bf16 fits some bytes.
+
+        An epoch of the whole loop keeps its images: fewer would be decoded once and kept.
+        """
         batch = self.batch
-        while batch * IMAGE_BYTES + MODELS_BYTES > memory:
+        while batch > SMALLEST_BATCH and batch * IMAGE_BYTES + MODELS_BYTES > memory:
             batch //= 2
-        return replace(self, batch=batch)
+        return replace(self, batch=batch, steps=self.steps * self.batch // batch)
 
     @property
     def flops(self) -> float:

@@ -336,14 +336,18 @@ def loop(machine: Machine, size: Size, networks: Networks, steps: Steps) -> Iter
 
     Until then, what the workers had prepared before the first step is used up.
     """
-    workers = 2 if machine.tiny else min(machine.cores, 16)
+    shared = os.statvfs("/dev/shm")
+    free = shared.f_bavail * shared.f_frsize
+    # Two batches of each worker wait there, in bytes, and one is taken.
+    room = int(free / (3 * size.batch * size.pixels**2)) // 2 - 1
+    workers = min(2 if machine.tiny else min(machine.cores, 16), room)
+    yield Note(f"{workers} decoding workers; /dev/shm has {free / 1e9:.2f} GB for their batches")
+    if workers < 1:
+        return
     images = pictures(machine.folder / "many", size, size.steps * size.batch)
     spec = TrainSpec(
         epochs=2 * TURNS, batch_size=size.batch, workers=workers, precision="bf16", warmup_steps=0
     )
-    shared = os.statvfs("/dev/shm")
-    free = shared.f_bavail * shared.f_frsize / 1e9
-    yield Note(f"{workers} decoding workers; /dev/shm has {free:.1f} GB for their batches")
     alone = [decoded(machine, images, spec) for _ in range(TURNS)]
     yield Figure("decoding workers alone", "images/s", alone)
     history = trained(networks.make(), images, spec, machine.folder / "loop").history[-TURNS:]
