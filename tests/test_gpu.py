@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from adapt.data import DECODED_BYTES
+from bench.core.specs import TrainSpec
 from docs.costs import EMBED, GENERATE, embedding, generation, read_report
 from docs.gpu_figures import DEFAULTS, defaults, figures
 from tests.conftest import ROOT
 from tests.gpu.__main__ import NAMED, PARTS, earlier_parts, prepared
 from tests.gpu.measure import Check, Figure
 from tests.gpu.table import table
-from tests.gpu.training import SMALLEST_BATCH, Size
+from tests.gpu.training import SMALLEST_BATCH, TINY, BareStep, Networks, Size, batches
 from tests.gpu.wheels import LIST, listed, unpack_missing
 
 
@@ -265,6 +267,23 @@ def test_a_smaller_card_takes_smaller_batches_of_as_many_images() -> None:
         assert fitting.batch == batch
         assert fitting.batch * fitting.steps == whole.batch * whole.steps
         assert fitting.batch * fitting.steps * 3 * fitting.stored**2 > DECODED_BYTES
+
+
+def test_adamw_that_is_not_fused_is_torchs_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def default(*_: object, **__: object) -> tuple[bool, bool]:
+        asked.append(True)
+        return False, True
+
+    # torch hides the module behind the class.
+    adam = sys.modules["torch.optim.adam"]
+    monkeypatch.setattr(adam, "_default_to_fused_or_foreach", default)
+    cpu = torch.device("cpu")
+    networks, (batch,) = Networks(TINY, cpu), batches(TINY, 1, 2, cpu)
+    for fused in (True, False):
+        BareStep(networks.make(), TrainSpec(), fused=fused)(*batch)
+    assert asked == [True]
 
 
 def test_each_lot_of_wheels_is_below_50_megabytes() -> None:

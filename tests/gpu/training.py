@@ -155,7 +155,8 @@ class BareStep:
         self._loss = loss or CrossEntropy().loss
         self._optimiser = make_optimiser(model, spec)
         for group in self._optimiser.param_groups:
-            group["fused"] = fused
+            # With False in place of None, torch takes a loop over all weights, not its default.
+            group["fused"] = fused or None
 
     def __call__(self, pixels: Tensor, labels: Tensor) -> Tensor:
         """Take a step; return its loss."""
