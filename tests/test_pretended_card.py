@@ -87,6 +87,22 @@ def test_a_training_step_waits_for_nothing(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr[-2000:]
 
 
+def test_its_memory_is_limited_as_the_part_train_does(tmp_path: Path) -> None:
+    """No part gets there: the card has no memory to measure."""
+    (tmp_path / "limited.py").write_text(
+        "import torch\n"
+        "from tests.gpu.parts.train import limit_memory\n"
+        "limit_memory(torch.device('cuda'))\n"
+        "try:\n"
+        "    torch.cuda.set_per_process_memory_fraction(0.5, torch.device('cuda'))\n"
+        "except ValueError as error:\n"
+        "    print('refused', error)\n"
+    )
+    ended = on_card("limited", PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.stdout.startswith("refused")
+
+
 @pytest.mark.slow(minutes=2)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_mixes_no_devices(part: str, tmp_path: Path) -> None:

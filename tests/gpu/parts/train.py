@@ -210,7 +210,7 @@ def short_memory(machine: Machine, size: Size, networks: Networks) -> Iterator[R
         gc.collect()
         limit_memory(machine.device)
         halved = step(CrossEntropy())
-        torch.cuda.set_per_process_memory_fraction(1.0, machine.device)
+        torch.cuda.set_per_process_memory_fraction(1.0)
     else:
         halved = step(ShortMemory(room=count // 2))
     yield Check(f"short memory: of {count} images, in a forward pass", halved[2], count / 2)
@@ -225,7 +225,8 @@ def limit_memory(device: torch.device) -> None:
     torch.cuda.empty_cache()
     used = torch.cuda.memory_allocated(device)
     total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction((used + 0.7 * (most - used)) / total, device)
+    # Of a device without a number, as ours is, it will not hear.
+    torch.cuda.set_per_process_memory_fraction((used + 0.7 * (most - used)) / total)
 
 
 def unawaited(machine: Machine, size: Size, networks: Networks) -> Iterator[Result]:

@@ -180,12 +180,12 @@ def install() -> None:
     answers |= dict.fromkeys(
         (
             "set_device", "synchronize", "empty_cache", "reset_peak_memory_stats", "manual_seed",
-            "manual_seed_all", "set_per_process_memory_fraction", "set_rng_state",
-            "set_rng_state_all", "_lazy_init", "init",
+            "manual_seed_all", "set_rng_state", "set_rng_state_all", "_lazy_init", "init",
         )
     )  # fmt: skip
     for name, answer in answers.items():
         setattr(torch.cuda, name, lambda *_, _answer=answer, **__: _answer)
+    torch.cuda.set_per_process_memory_fraction = _limit
     for name in ("Stream", "Event", "current_stream", "default_stream"):
         setattr(torch.cuda, name, _Stream)
     torch.cuda.stream = lambda stream: stream
@@ -204,6 +204,14 @@ def install() -> None:
             run(thread)
 
     threading.Thread.run = run_with_card
+
+
+def _limit(fraction: float, device: Any = None) -> None:
+    """Refuse what the card's refuses: a device that has no number, and no fraction."""
+    if device is not None:
+        torch.cuda._utils._get_device_index(device)
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"invalid fraction of memory: {fraction}")
 
 
 def _patch_tensors() -> None:
