@@ -24,7 +24,8 @@ def check_precision(precision: str, device: torch.device) -> None:
             f"train.precision=tf32 is not supported on {torch.cuda.get_device_name(device)}",
             "use train.precision=fp16 or fp32",
         )
-    if precision == "bf16" and cuda and not torch.cuda.is_bf16_supported():
+    # Cards before Ampere emulate it, slower than float32.
+    if precision == "bf16" and cuda and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise RequestError(
             f"train.precision=bf16 is not supported on {torch.cuda.get_device_name(device)}",
             "use train.precision=fp16 or fp32",
