@@ -86,10 +86,8 @@ def fit_grid(  # noqa: PLR0913 (two labelled sets, and how to choose)
     inputs, targets = labelled(features, labels, "training", device)
     val_inputs, val_targets = labelled(val_features, val_labels, "validation", device)
     if val_inputs.shape[1] != inputs.shape[1]:
-        raise ValueError(
-            f"validation features have {val_inputs.shape[1]} dimensions, "
-            f"training features {inputs.shape[1]}"
-        )
+        sizes = f"{val_inputs.shape[1]} dimensions, training features {inputs.shape[1]}"
+        raise ValueError(f"validation features have {sizes}")
     penalties, places = np.unique(positive(l2), return_inverse=True)
     centre = inputs.mean(dim=0)
     classes, fits = _fit_path(inputs - centre, targets, penalties)
