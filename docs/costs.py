@@ -61,14 +61,15 @@ def read_report(path: Path = REPORT) -> dict[str, Any] | None:
     if not path.exists():
         return None
     report: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    if report["tiny"] or card(report) == "cpu":
+    if report["tiny"] or card(report) in ("", "cpu"):
         raise ValueError(f"{path} is of no card, or of the smallest sizes")
     return report
 
 
 def card(report: dict[str, Any]) -> str:
-    """Return the name of the card that a report is of."""
-    return str(next(part["results"][0]["device"] for part in report["parts"].values()))
+    """Return the name of the card that a report is of; empty if no part came to name it."""
+    found = (line["device"] for part in report["parts"].values() for line in part["results"][:1])
+    return next(found, "")
 
 
 def median(report: dict[str, Any] | None, part: str, name: str) -> float | None:
@@ -117,8 +118,8 @@ def generation(report: dict[str, Any] | None) -> str:
             for seconds in per_image.values()
         )
         lines += ["", f"In dollars, {slow}, and {fast}.", "", _PUBLIC_SOURCES]
-    lost = SHARD * min(per_image.values()) / 60
-    lines += ["", f"A kill loses a shard: {SHARD:,} images, {lost:.0f} minutes of such a GPU."]
+    lost = _span(SHARD * min(per_image.values()))
+    lines += ["", f"A kill loses a shard: {SHARD:,} images, {lost} of such a GPU."]
     return "\n".join(lines)
 
 
