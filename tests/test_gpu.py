@@ -23,7 +23,7 @@ from tests.gpu.__main__ import NAMED, PARTS, earlier_parts, prepared
 from tests.gpu.measure import Check, Figure
 from tests.gpu.table import table
 from tests.gpu.training import SMALLEST_BATCH, TINY, BareStep, Networks, Size, batches
-from tests.gpu.wheels import LIST, listed, unpack_missing
+from tests.gpu.wheels import IMPORTED, LIST, lacking, listed, unpack_missing
 
 
 def gpu(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -94,6 +94,8 @@ def test_what_is_compiled_is_run_where_it_is_named(part: str, tmp_path: Path) ->
             "nowhere/g.json cannot be written: No such",
         ),
         (["--device", "cpu", "--out", "/proc/gpu.json"], "/proc/gpu.json cannot be written"),
+        (["ceilings", "--device", "cpu", "--tiny", "--out", "docs"], "docs is a folder"),
+        (["ceilings", "--device", "cpu", "--tiny", "--out", "."], ". is a folder"),
         ([], "nvidia-smi names no GPU here"),
     ],
 )
@@ -108,6 +110,36 @@ def test_a_python_without_torch_is_told_so() -> None:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "has no torch; give another: make gpu PYTHON=" in ended.stderr
+
+
+def test_a_card_that_torch_cannot_use_is_told_at_once(tmp_path: Path) -> None:
+    told = tmp_path / "nvidia-smi"
+    told.write_text("#!/bin/sh\necho 580.1\necho 580.1\n")
+    told.chmod(0o755)
+    ended = gpu("ceilings", PATH=f"{tmp_path}:{os.environ['PATH']}", CUDA_VISIBLE_DEVICES="")
+    assert ended.returncode == 2
+    assert "torch cannot use the card: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_python_without_the_packages_is_told_which(tmp_path: Path) -> None:
+    """It has torch alone, told by its metadata."""
+    about = tmp_path / "torch-2.9.dist-info" / "METADATA"
+    about.parent.mkdir()
+    about.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.9a0+git1\n")
+    command = [sys.executable, "-S", "-m", "tests.gpu", "embed", "--device", "cpu"]
+    ended = subprocess.run(
+        [*command, "--wheels", str(tmp_path)], cwd=ROOT, capture_output=True, text=True,
+        check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert f"without {', '.join(IMPORTED)} only ceilings can run" in ended.stderr
+
+
+def test_what_the_parts_import_can_be_carried(tmp_path: Path) -> None:
+    names = {requirement.split("==")[0] for _, requirement in listed()} | {"torchvision"}
+    assert set(IMPORTED) <= names
+    assert lacking(tmp_path) == []
 
 
 def test_what_a_part_found_before_it_failed_is_kept(tmp_path: Path) -> None:
@@ -174,6 +206,7 @@ def test_the_docs_take_over_what_was_measured() -> None:
     assert "One NVIDIA X embeds 4,000 images" in embedding(report)
     assert "| embed, one GPU | 2 min | 66 s | 66 s | 25 min |" in embedding(report)
     assert "| 0.100 | 69 | 1.1 |" in generation(report)
+    assert "1,000 images, 2 min of such a GPU." in generation(report)
     assert "NVIDIA X, 16 cores, torch 2.9, commit abc, 2026-11-28." in figures(report)
     assert "not measured on CUDA" in defaults(report)
 
@@ -190,6 +223,14 @@ def test_the_docs_refuse_a_report_of_no_card(tmp_path: Path) -> None:
             assert read_report(path)
             continue
         with pytest.raises(ValueError, match="of no card, or of the smallest sizes"):
+            read_report(path)
+    for parts, refused in (({"a": []}, True), ({"a": [], "b": [{"device": "NVIDIA X"}]}, False)):
+        told = {name: {"results": results} for name, results in parts.items()}
+        path.write_text(json.dumps({"tiny": False, "parts": told}))
+        if not refused:
+            assert read_report(path), "the first part failed at once, the second did not"
+            continue
+        with pytest.raises(ValueError, match="of no card"):
             read_report(path)
 
 
@@ -217,11 +258,20 @@ def test_only_missing_packages_are_unpacked(tmp_path: Path) -> None:
     [
         ("x-1-cp399-cp399-manylinux1_x86_64.whl", b"", "is for another Python: fetch them with"),
         ("x-1-py3-none-any.whl", b"PK cut short", "is damaged: carry it here again"),
+        ("x-1-py3-none-any.whl", "flipped", "is damaged: carry it here again"),
+        ("x-1-py3-none-manylinux1_z80.whl", b"", "is for another processor than"),
+        ("x.whl", b"", "is not named as a wheel"),
     ],
 )
-def test_wheels_of_no_use_are_named(tmp_path: Path, name: str, content: bytes, why: str) -> None:
+def test_wheels_of_no_use_are_named(
+    tmp_path: Path, name: str, content: bytes | str, why: str
+) -> None:
     path = tmp_path / "1" / name
     path.parent.mkdir()
+    if isinstance(content, str):
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr("x.py", content)
+        content = path.read_bytes().replace(b"flipped", b"FLIPPED")
     path.write_bytes(content)
     ended = gpu("ceilings", "--device", "cpu", "--tiny", "--wheels", str(tmp_path))
     assert ended.returncode == 2
@@ -242,7 +292,36 @@ def test_an_interrupted_run_shows_what_it_found(tmp_path: Path) -> None:
         told, _ = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "ceilings: passed" in told
-    assert list(json.loads(out.read_text())["parts"]) == ["ceilings"]
+    assert json.loads(out.read_text())["parts"]["ceilings"]["passed"]
+
+
+def test_a_part_that_is_ended_early_keeps_what_it_found(tmp_path: Path) -> None:
+    """An environment whose products of matrices never end: the copy was measured before."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if sys.argv[0] == '-m':\n"
+        "    import pathlib, time, torch\n"
+        "    def mm(*_):\n"
+        f"        pathlib.Path({str(tmp_path / 'reached')!r}).touch()\n"
+        "        time.sleep(90)\n"
+        "    torch.mm = mm\n"
+    )
+    out = tmp_path / "gpu.json"
+    command = [sys.executable, "-m", "tests.gpu", "ceilings", "--device", "cpu", "--tiny"]
+    with subprocess.Popen(
+        [*command, "--out", str(out)], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    ) as running:  # fmt: skip
+        while not (tmp_path / "reached").exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.terminate()
+        told, _ = running.communicate(timeout=60)  # Its worker holds these pipes, too.
+    assert running.returncode == 130
+    assert "ceilings: interrupted" in told
+    assert "copy within the device" in told
+    assert json.loads(out.read_text())["parts"]["ceilings"]["failure"] == "interrupted"
 
 
 def test_parts_are_added_to_a_report_of_the_same_code(tmp_path: Path) -> None:

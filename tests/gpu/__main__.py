@@ -8,6 +8,8 @@ is a process with a time budget, so that none can take the others' figures with 
 import argparse
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.gpu.table import table
-from tests.gpu.wheels import WHEELS, unpack_missing, unusable
+from tests.gpu.wheels import WHEELS, lacking, unpack_missing, unusable
 
 PARTS = {"ceilings": 20, "train": 110, "generate": 110, "embed": 40, "probe": 50, "miniworld": 30}
 """Each part's budget: seconds on an H100, 6 minutes together."""
@@ -27,6 +29,8 @@ NAMED = {"train_compiled": 100, "generate_compiled": 150}
 
 PATIENCE = {"cuda": 3, "cpu": 20}
 """A part is ended after so many times its budget: other cards are slower, and a CPU more so."""
+
+INTERRUPTED = "interrupted"
 
 Line = dict[str, Any]
 
@@ -47,6 +51,8 @@ def main() -> int:
     report: Line = {"commit": commit(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
     report |= {"driver": driver(), "device": given.device, "tiny": given.tiny}
     report["parts"] = earlier_parts(given.out, report)
+    # What ends a job early is taken like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         environment = prepared(given.wheels, Path(folder))
         try:
@@ -54,9 +60,15 @@ def main() -> int:
                 print(f"{name} …", file=sys.stderr, flush=True)
                 report["parts"][name] = run(name, given, environment, Path(folder))
                 write(given.out, report)
+                if report["parts"][name]["failure"] == INTERRUPTED:
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             print(table(report))
             return 130
+        except OSError as error:  # A disk that became full.
+            print(table(report))
+            print(f"{given.out} was not written: {error.strerror}", file=sys.stderr)
+            return 1
     print(table(report))
     return 0 if all(report["parts"][name]["passed"] for name in given.parts or PARTS) else 1
 
@@ -66,13 +78,27 @@ def refusal(given: argparse.Namespace) -> str:
     known = PARTS | NAMED
     if unknown := sorted(set(given.parts) - set(known)):
         return f"there is no part {unknown[0]!r}; choose from {', '.join(known)}"
+    if given.out.is_dir():
+        return f"{given.out} is a folder; name a file"
     try:
         write(given.out.with_name(f".{given.out.name}.begun"), {}).unlink()
     except OSError as error:
         return f"{given.out} cannot be written: {error.strerror}"
     if given.device == "cuda" and not driver():
         return "nvidia-smi names no GPU here; --device cpu --tiny tries every line without"
-    return too_old() or unusable(given.wheels)
+    if why := too_old() or unusable(given.wheels):
+        return why
+    if set(given.parts or PARTS) != {"ceilings"} and (names := lacking(given.wheels)):
+        return f"without {', '.join(names)} only ceilings can run; carry wheels here: docs/gpu.md"
+    return no_cuda() if given.device == "cuda" else ""
+
+
+def no_cuda() -> str:
+    """Return why torch cannot use the card, such as an older driver; empty if it can."""
+    asked = [sys.executable, "-c", "import torch; torch.cuda.init()"]
+    ended = subprocess.run(asked, capture_output=True, text=True, check=False)
+    told = ended.stderr.strip().splitlines() or [f"exit status {ended.returncode}"]
+    return f"torch cannot use the card: {told[-1]}" if ended.returncode else ""
 
 
 def too_old() -> str:
@@ -83,7 +109,7 @@ def too_old() -> str:
         torch = version("torch")
     except PackageNotFoundError:
         return f"{sys.executable} has no torch; give another: make gpu PYTHON=…"
-    number = tuple(int(part) for part in torch.split(".")[:2])
+    number = tuple(map(int, re.findall(r"\d+", torch)[:2]))
     return "" if number >= (2, 9) else f"torch {torch} is older than 2.9"
 
 
@@ -110,7 +136,7 @@ def earlier_parts(path: Path, report: Line) -> Line:
         earlier: Line = json.loads(path.read_text(encoding="utf-8"))
         same = all(earlier[key] == report[key] for key in ("commit", "driver", "device", "tiny"))
         parts: Line = earlier["parts"]
-    except (ValueError, TypeError, LookupError):
+    except (OSError, ValueError, TypeError, LookupError):
         return {}  # It is no report.
     return parts if same else {}
 
@@ -128,7 +154,10 @@ def run(name: str, given: argparse.Namespace, environment: dict[str, str], folde
         why = f"ended with exit status {ended.returncode}" if ended.returncode else None
     except subprocess.TimeoutExpired:
         why = f"ended after {limit} s: its budget is {budget} s on an H100"
-    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    except KeyboardInterrupt:
+        why = INTERRUPTED
+    told = out.read_text(encoding="utf-8").splitlines(keepends=True) if out.exists() else []
+    lines = [json.loads(line) for line in told if line.endswith("\n")]  # A kill may cut the last.
     holds = all(line["holds"] for line in lines if line["kind"] == "Check")
     return {
         "seconds": round(time.monotonic() - start, 1),
@@ -153,7 +182,7 @@ def commit() -> str:
 
 
 def driver() -> str:
-    """Return the driver's version; empty without one."""
+    """Return the driver's version, which all cards share; empty without one."""
     return _said(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
 
 
@@ -162,7 +191,7 @@ def _said(command: list[str]) -> str:
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return ""
-    return ended.stdout.strip() if ended.returncode == 0 else ""
+    return ended.stdout.strip().split("\n")[0] if ended.returncode == 0 else ""
 
 
 if __name__ == "__main__":

@@ -5,14 +5,22 @@ needs a network; what it fetched is carried to the machine, and `unpack_missing`
 """
 
 import argparse
+import platform
 import subprocess
 import sys
 import zipfile
+import zlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 WHEELS = Path(".wheels")
 LIST = Path(__file__).with_name("wheels.txt")
+IMPORTED = (
+    "torchvision", "accelerate", "click", "diffusers", "huggingface_hub", "msgspec",
+    "open_clip_torch", "polars", "PyYAML", "safetensors", "tokenizers", "tqdm", "transformers",
+)  # fmt: skip
+"""What the parts import themselves; each brings others, by its version."""
+
 PLATFORMS = [f"manylinux{tag}_x86_64" for tag in ("_2_28", "_2_27", "_2_17", "2014", "1")]
 
 
@@ -25,13 +33,23 @@ def listed() -> list[tuple[str, str]]:
 def unusable(wheels: Path) -> str:
     """Return why a wheel is of no use to this Python, and the remedy; empty if all are."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for path in sorted(wheels.glob("*/*.whl")):
-        *_, python, abi, _ = path.stem.split("-")
+    for path in _carried(wheels):
+        if path.stem.count("-") < 4:
+            return f"{path} is not named as a wheel: carry it here again"
+        *_, python, abi, machine = path.stem.split("-")
+        if machine != "any" and not machine.endswith(platform.machine()):
+            return f"{path} is for another processor than {platform.machine()}"
         if abi != "abi3" and python.startswith("cp") and python != f"cp{here.replace('.', '')}":
             return f"{path} is for another Python: fetch them with --python {here}"
-        if not zipfile.is_zipfile(path):
+        if not _is_whole(path):
             return f"{path} is damaged: carry it here again"
     return ""
+
+
+def lacking(wheels: Path) -> list[str]:
+    """Return the packages that the parts import, and that are neither here nor carried here."""
+    carried = {_name(path) for path in _carried(wheels)}
+    return [name for name in IMPORTED if name.lower() not in carried and not _is_there(name)]
 
 
 def unpack_missing(wheels: Path, site: Path) -> list[str]:
@@ -41,16 +59,28 @@ def unpack_missing(wheels: Path, site: Path) -> list[str]:
         wheels: Holds a folder of wheels for each lot that was carried here.
         site: Where they are unpacked.
     """
-    missing = [name for name in map(_name, sorted(wheels.glob("*/*.whl"))) if not _is_there(name)]
-    for path in sorted(wheels.glob("*/*.whl")):
+    missing = [name for name in map(_name, _carried(wheels)) if not _is_there(name)]
+    for path in _carried(wheels):
         if _name(path) in missing:
             with zipfile.ZipFile(path) as wheel:
                 wheel.extractall(site)
     return missing
 
 
+def _carried(wheels: Path) -> list[Path]:
+    return sorted(wheels.rglob("*.whl"))
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            return wheel.testzip() is None
+    except (OSError, zipfile.BadZipFile, zlib.error):
+        return False
+
+
 def _name(path: Path) -> str:
-    return path.name.split("-")[0]
+    return path.name.split("-")[0].lower()
 
 
 def _is_there(name: str) -> bool:
@@ -82,7 +112,10 @@ def main() -> None:
     parser.add_argument("--python", default=f"3.{sys.version_info.minor}", help="its version there")
     parser.add_argument("--folder", type=Path, default=WHEELS)
     given = parser.parse_args()
-    fetch(given.python, given.folder)
+    try:
+        fetch(given.python, given.folder)
+    except subprocess.CalledProcessError:
+        sys.exit(f"pip could not fetch them for Python {given.python}: it says why above")
     for lot in sorted(given.folder.iterdir()):
         weight = sum(path.stat().st_size for path in lot.glob("*.whl"))
         print(f"{lot}: {len(list(lot.glob('*.whl')))} wheels, {weight / 1e6:.1f} MB")
