@@ -73,8 +73,9 @@ def card(report: dict[str, Any]) -> str:
 
 
 def median(report: dict[str, Any] | None, part: str, name: str) -> float | None:
-    """Return the median of a figure, or None if the report lacks it."""
-    results = report["parts"].get(part, {}).get("results", []) if report else []
+    """Return the median of a figure, or None if the report lacks it or its part did not pass."""
+    told = report["parts"].get(part, {}) if report else {}
+    results = told["results"] if told.get("passed") else []
     found = [line["median"] for line in results if line.get("name") == name and "median" in line]
     return float(found[0]) if found else None
 

@@ -209,6 +209,10 @@ def test_the_docs_take_over_what_was_measured() -> None:
     assert "1,000 images, 2 min of such a GPU." in generation(report)
     assert "NVIDIA X, 16 cores, torch 2.9, commit abc, 2026-11-28." in figures(report)
     assert "not measured on CUDA" in defaults(report)
+    for part in report["parts"].values():
+        part["passed"] = False
+    assert embedding(report) == embedding(None)
+    assert generation(report) == generation(None)
 
 
 def test_the_docs_refuse_a_report_of_no_card(tmp_path: Path) -> None:

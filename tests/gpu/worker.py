@@ -41,8 +41,7 @@ def _lines(results: Iterator[Result], machine: Machine) -> Iterator[dict[str, ob
         elif isinstance(result, Check):
             line |= {"holds": result.holds}
         yield line
-    peak = torch.cuda.max_memory_allocated() if machine.device.type == "cuda" else 0
-    yield {"kind": "End", "peak_bytes": peak}
+    yield {"kind": "End"}
 
 
 def _described(machine: Machine) -> dict[str, object]:
