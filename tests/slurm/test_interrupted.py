@@ -61,10 +61,12 @@ def test_a_run_that_reaches_its_time_limit_continues(lab: Lab, undisturbed: Lab)
 
 
 def test_a_preempted_run_continues(lab: Lab, undisturbed: Lab) -> None:
-    assert lab.sweep(long_study(lab), "--slurm", "partition=scavenge").code == 0
+    # Of the one seat both jobs need; the jobs of other tests neither wait nor make them wait.
+    scavenging = ("--slurm", "run.partition=scavenge", "--slurm", "run.extra.gres=seat:1")
+    assert lab.sweep(long_study(lab), *scavenging).code == 0
     [row] = lab.rows("long")
     until(lambda: trains(lab))
-    urgent = ["sbatch", "--parsable", "--exclusive", "--output=/dev/null", "--wrap=sleep 5"]
+    urgent = ["sbatch", "--parsable", "--gres=seat:1", "--output=/dev/null", "--wrap=sleep 5"]
     subprocess.run(urgent, check=True, capture_output=True)
     until(lambda: lab.log(row["run_id"]).count("===") == 2)
     until(lambda: lab.states("long") == ["done"])
