@@ -16,7 +16,7 @@ from bench import commands
 from bench.core.errors import BenchError, unknown_name
 from bench.core.names import check_utf8
 from bench.core.terminal import escaped, keep_bars_out_of_logs
-from bench.runtime import threads
+from bench.runtime import hub, threads
 from bench.runtime.layout import foreign_packages
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -60,6 +60,7 @@ def bench() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    hub.stay_offline()
     threads.sleep_at_barriers()
     keep_bars_out_of_logs()
     try:

@@ -22,12 +22,13 @@ from tests.conftest import ROOT, Outcome, command, environment
 pytestmark = pytest.mark.slow
 
 STUDY = ROOT / "studies" / "quick.yaml"
+NO_NETWORK = ROOT / "tests" / "support" / "no_network"
 
 
-def call(home: Path, *words: str) -> Outcome:
+def call(home: Path, *words: str, **variables: str) -> Outcome:
     done = subprocess.run(
         command(*words),
-        env=environment(home), cwd=ROOT, capture_output=True, text=True, check=False,
+        env=environment(home, **variables), cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return Outcome(done.returncode, done.stdout, done.stderr)
 
@@ -44,12 +45,17 @@ def results(home: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which the quick study ran in one go; parallel test processes share it."""
+    """A home in which the quick study ran in one go, without a network but loopback.
+
+    Parallel test processes share it.
+    """
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "undisturbed"
     with FileLock(f"{shared}.lock"):
         if not (shared / "done").is_file():
-            outcome = call(shared / "home", "sweep", str(STUDY), "--on", "debug")
+            shared.mkdir(exist_ok=True)
+            watched = {"PYTHONPATH": f"{NO_NETWORK}:{ROOT}", "CONNECTIONS": f"{shared}/connections"}
+            outcome = call(shared / "home", "sweep", str(STUDY), "--on", "debug", **watched)
             assert outcome.code == 0, outcome.err
             (shared / "done").touch()
     return shared / "home"
@@ -64,6 +70,12 @@ def test_every_source_runs_and_is_scored(undisturbed: Path) -> None:
         tested = {s["evaluator"] for s in record["scores"] if s["split"] == "test"}
         assert tested == {"linear-probe", "zero-shot"}
     assert by_source["synthetic"]["fidelity"]["domains"]["aircraft"]["generated"]["n"] > 0
+
+
+def test_every_source_runs_without_a_network(undisturbed: Path) -> None:
+    connections = (undisturbed.parent / "connections").read_text().splitlines()
+    assert connections  # The miniature world's images come from a server on this machine.
+    assert [line for line in connections if line.startswith("beyond")] == []
 
 
 def test_retrieval_loses_images_at_every_step_and_says_why(undisturbed: Path) -> None:

@@ -29,14 +29,16 @@ def command(model: str | None, task: str | None) -> None:
     """Download a model's weights, or a task's images, which are then checked."""
     from bench.core.errors import RequestError
     from bench.core.paths import Home
+    from bench.runtime.hub import fetching
 
     home = Home.from_environment()
     if not model and not task:
         raise RequestError("nothing to fetch", "give --model NAME or --task NAME")
-    if model:
-        _fetch_model(model, home.weights / model)
-    if task:
-        _fetch_task(task, home.tasks / task)
+    with fetching():
+        if model:
+            _fetch_model(model, home.weights / model)
+        if task:
+            _fetch_task(task, home.tasks / task)
 
 
 def _fetch_model(name: str, folder: Path) -> None:

@@ -10,6 +10,7 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.memo import memo
 from bench.core.names import composed
 from bench.core.walk import why_left_out
+from bench.runtime.hub import fetching
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -44,8 +45,9 @@ def list_files(url: str) -> list[RemoteFile]:
     import fsspec
 
     try:
-        system, path = fsspec.core.url_to_fs(url)
-        entries = _below(system, path)
+        with fetching():
+            system, path = fsspec.core.url_to_fs(url)
+            entries = _below(system, path)
     except Exception as error:
         raise RequestError(
             f"cannot list {url}: {error}",
@@ -95,7 +97,7 @@ def local_copy(url: str, folder: Path) -> Iterator[Path]:
 
     path = folder / "copy"
     try:
-        with fsspec.open(url, "rb") as remote, path.open("wb") as local:
+        with fetching(), fsspec.open(url, "rb") as remote, path.open("wb") as local:
             shutil.copyfileobj(remote, local, 2**22)
     except FileNotFoundError as error:
         raise BenchError(f"{url} is gone", "start again: the pool has changed") from error

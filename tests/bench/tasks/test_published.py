@@ -230,4 +230,4 @@ def test_fetching_and_the_doctor_check_what_is_there(bench: Bench, wrong_aircraf
     assert "images_variant_train.txt" in fetched.complaint
     checked = bench("doctor")
     assert checked.code == 1
-    assert "FAIL  tasks      task aircraft: split train has other images" in checked.out
+    assert "FAIL  task     task aircraft: split train has other images" in checked.out

@@ -1,0 +1,90 @@
+"""What `bench doctor` checks of the data: models, tasks and pools."""
+
+from collections.abc import Iterator
+
+from bench.commands._finding import Finding, fail, note, ok
+from bench.core.json_values import Json
+
+
+def weights() -> Iterator[Finding]:
+    """Check the models that the presets name."""
+    from bench.core.errors import RequestError
+    from bench.core.missing import MissingError
+    from bench.core.paths import Home
+    from bench.planning import preset
+
+    presets = map(preset.load, preset.names())
+    named = [name for one in presets for name in (one.model, *_models_in(one.sources))]
+    for name in dict.fromkeys(named):
+        try:
+            folder = Home.from_environment().find_weights(name)
+        except MissingError as error:
+            yield note(error.what, error.fix)
+        except RequestError as error:
+            yield fail(error.what, error.fix)
+        else:
+            yield _loadable(name, any(folder.rglob("*.safetensors")))
+
+
+def _loadable(name: str, has_weights: bool) -> Finding:
+    if has_weights:
+        return ok(f"{name} is here")
+    return fail(f"{name} has no weights as safetensors", "remove its folder and fetch it again")
+
+
+def _models_in(options: Json) -> Iterator[str]:
+    """Return every value of a field called model, however deep."""
+    for key, value in options.items():
+        if key == "model" and isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from _models_in(value)
+
+
+def tasks() -> Iterator[Finding]:
+    """Check the tasks whose data are here, and name the others."""
+    from bench.core.errors import RequestError
+    from bench.core.missing import MissingError
+    from bench.core.paths import Home
+    from bench.plugins import tasks
+
+    home, absent = Home.from_environment(), []
+    for name in tasks.names():
+        task = tasks.get(name)
+        if task.rendered:
+            continue
+        try:
+            task.check(home)
+        except MissingError as error:
+            if (home.tasks / name).exists():
+                yield fail(error.what, error.fix)
+            else:
+                absent.append(name)
+        except RequestError as error:
+            yield fail(error.what, error.fix)
+        else:
+            yield ok(f"{name} has the official images and labels")
+    if absent:
+        yield note(f"not in {home.tasks}: {', '.join(absent)}", "`bench fetch --task NAME`")
+
+
+def pools() -> Iterator[Finding]:
+    """Check the pools in the home folder."""
+    from bench.core.errors import RequestError
+    from bench.core.paths import Home
+    from sources.pool.pool import Pool
+
+    folder = Home.from_environment().root / "pools"
+    found = sorted(path for path in folder.glob("*") if path.is_dir())
+    for path in found:
+        try:
+            files = Pool.find(path.name, Home.from_environment()).files()
+        except RequestError as error:
+            yield fail(error.what, error.fix)
+        else:
+            yield ok(f"{path.name} has {len(files):,} files")
+    if not found:
+        yield note(
+            f"there is no pool in {folder}",
+            "retrieval from real data needs one (docs/retrieval.md); `--preset mini` does not",
+        )

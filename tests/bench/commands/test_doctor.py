@@ -1,0 +1,47 @@
+"""The doctor: a finding for each thing, and a remedy for what is absent or wrong."""
+
+import json
+
+from bench.core.paths import FETCHED, Home
+from tests.conftest import Bench
+
+
+def test_a_new_home_is_healthy_and_says_what_is_not_here(bench: Bench) -> None:
+    done = bench("doctor")
+    assert done.code == 0, done.out
+    states = {line.split()[0] for line in done.out.splitlines()}
+    assert states <= {"ok", "note"}
+    for name in FETCHED:
+        assert f"bench fetch --model {name}" in done.out
+    assert "bench fetch --task" in done.out
+    assert "docs/retrieval.md" in done.out
+
+
+def test_every_finding_that_is_not_ok_has_a_remedy(bench: Bench) -> None:
+    findings = json.loads(bench("doctor", "--json").out)
+    assert {"home", "database", "device", "weights", "task"} <= {one["about"] for one in findings}
+    assert all(one["fix"] for one in findings if one["state"] != "ok")
+
+
+def test_a_model_without_weights_is_a_fault(bench: Bench, home: Home) -> None:
+    name = next(iter(FETCHED))
+    (home.weights / name).mkdir(parents=True)
+    (home.weights / name / "open_clip_config.json").write_text("{}")
+    done = bench("doctor")
+    assert done.code == 1
+    [fault] = [line for line in done.out.splitlines() if line.startswith("FAIL")]
+    assert name in fault
+    assert "fetch it again" in fault
+
+
+def test_a_home_that_cannot_be_written_to_is_a_fault(bench_process: Bench) -> None:
+    done = bench_process("doctor", BENCH_HOME="/proc/nowhere")
+    assert done.code == 1
+    assert "set BENCH_HOME to a folder you can write to" in done.out
+
+
+def test_a_damaged_pool_is_a_fault(bench: Bench, home: Home) -> None:
+    (home.root / "pools" / "empty").mkdir(parents=True)
+    done = bench("doctor")
+    assert done.code == 1
+    assert "is empty" in done.out
