@@ -74,7 +74,7 @@ def pools() -> Iterator[Finding]:
     from bench.core.paths import Home
     from sources.pool.pool import Pool
 
-    folder = Home.from_environment().root / "pools"
+    folder = Home.from_environment().pools
     found = sorted(path for path in folder.glob("*") if path.is_dir())
     for path in found:
         try:

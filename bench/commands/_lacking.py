@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.core.json_values import Json
+    from bench.core.missing import Fetchable
     from bench.core.specs import RunSpec
     from bench.steps.prepare import Prepared
 
@@ -17,11 +18,13 @@ class Lacking:
     Attributes:
         what: What is absent.
         fix: The remedy.
+        fetchable: What to fetch; None if it has to be got by hand.
         specs: The runs.
     """
 
     what: str
     fix: str
+    fetchable: "Fetchable | None"
     specs: list["RunSpec"]
 
     @property
@@ -45,8 +48,8 @@ def lacking(runs: "Sequence[Prepared]") -> list[Lacking]:
     """Return everything that runs lack, each thing once, in the order of the runs."""
     found: dict[str, Lacking] = {}
     for run in runs:
-        for what, fix in run.absences.items():
-            found.setdefault(what, Lacking(what, fix, [])).specs.append(run.spec)
+        for what, absence in run.absences.items():
+            found.setdefault(what, Lacking(what, *absence, [])).specs.append(run.spec)
     return list(found.values())
 
 

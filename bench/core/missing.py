@@ -1,14 +1,39 @@
 """What a run needs and does not find, such as weights, a pool or benchmark data."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from bench.core.errors import RequestError
 
 T = TypeVar("T")
 
-Absences = dict[str, str]
-"""What is absent, and its remedy."""
+
+class Fetchable(NamedTuple):
+    """What ``bench fetch --KIND NAME`` brings."""
+
+    kind: Literal["model", "task", "pool"]
+    name: str
+
+    @property
+    def command(self) -> str:
+        """The command."""
+        return f"bench fetch --{self.kind} {self.name}"
+
+
+class Absence(NamedTuple):
+    """What to do about something that is absent.
+
+    Attributes:
+        fix: The remedy, in one line.
+        fetchable: What to fetch; None if it has to be got by hand.
+    """
+
+    fix: str
+    fetchable: Fetchable | None = None
+
+
+Absences = dict[str, Absence]
+"""What is absent, in one line, and what to do about it."""
 
 
 class MissingError(RequestError):
@@ -17,21 +42,23 @@ class MissingError(RequestError):
     Args:
         what: What is absent, in one line.
         fix: The remedy, in one line.
+        fetchable: What to fetch; None if it has to be got by hand.
 
     Attributes:
         absences: All that is absent.
     """
 
-    def __init__(self, what: str, fix: str) -> None:
+    def __init__(self, what: str, fix: str, fetchable: Fetchable | None = None) -> None:
         super().__init__(what, fix)
-        self.absences: Absences = {self.what: self.fix}
+        self.absences: Absences = {self.what: Absence(self.fix, fetchable)}
 
     @classmethod
     def of(cls, absences: Absences) -> "MissingError":
         """Return the error for all that is absent; at least one thing is."""
         if len(absences) == 1:
-            return cls(*next(iter(absences.items())))
-        error = cls("; ".join(f"{what} ({fix})" for what, fix in absences.items()), "")
+            [(what, absence)] = absences.items()
+            return cls(what, *absence)
+        error = cls("; ".join(f"{what} ({each.fix})" for what, each in absences.items()), "")
         error.absences = dict(absences)
         return error
 

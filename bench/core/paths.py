@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import RequestError
-from bench.core.missing import MissingError
+from bench.core.missing import Fetchable, MissingError
 from bench.core.names import check_utf8
 
 _PACKAGED_WEIGHTS = Path(__file__).parents[1] / "miniworld" / "weights"
@@ -17,6 +17,9 @@ FETCHED = {
     "stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
 }
 """Models that ``bench fetch`` knows by a short name, and where on the Hub they are."""
+
+FETCHED_POOLS = {"relaion2B-en-research-safe": "laion/relaion2B-en-research-safe"}
+"""Pools that ``bench fetch`` knows by a short name, and where on the Hub they are."""
 
 _UNUSABLE = {"\\", "?"}
 """DuckDB 2.0 takes the one for a slash, and what follows the other for options."""
@@ -30,11 +33,16 @@ def hub_id(name: str) -> tuple[str | None, str | None]:
     return (match[1], match[2]) if match else (None, None)
 
 
+def fetchable(name: str) -> Fetchable | None:
+    """Return what to fetch for weights of a name; None if nothing that is called so is fetched."""
+    return Fetchable("model", name) if name in FETCHED or hub_id(name)[1] else None
+
+
 def how_to_fetch(name: str) -> str:
     """Return how to get weights: by a command, where one fetches what is called so."""
-    repository, revision = hub_id(name)
-    if name in FETCHED or revision:
-        return f"fetch them with `bench fetch --model {name}`, or run offline with --preset mini"
+    repository, _ = hub_id(name)
+    if wanted := fetchable(name):
+        return f"fetch them with `{wanted.command}`, or run offline with --preset mini"
     if repository:
         return f"give a folder, or a pinned name: `bench fetch --model {name}@REVISION` fetches it"
     names = ", ".join(FETCHED)
@@ -79,6 +87,11 @@ class Home:
         return self.root / "weights"
 
     @property
+    def pools(self) -> Path:
+        """Pools, one folder each."""
+        return self.root / "pools"
+
+    @property
     def tasks(self) -> Path:
         """Fetched benchmark data, one folder per task."""
         return self.root / "tasks"
@@ -106,7 +119,9 @@ class Home:
         for folder in (*self._named_weights(name), Path(name)):
             if folder.is_dir():
                 return folder
-        raise MissingError(f"the weights {name!r} are not in {self.weights}", how_to_fetch(name))
+        raise MissingError(
+            f"the weights {name!r} are not in {self.weights}", how_to_fetch(name), fetchable(name)
+        )
 
     def has_weights(self, name: str) -> bool:
         """Return whether weights are known by name, fetched or packaged."""

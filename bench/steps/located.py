@@ -54,7 +54,7 @@ def _options(registry: Registry[Any], name: str, given: Json, home: Home) -> Jso
 
 def _placed(text: str, place: Place, home: Home) -> str:
     """Return a name that the home or the program knows as it is, and a path as an absolute one."""
-    pools = home.root / "pools"
+    pools = home.pools
     is_known = {
         "weights": lambda: home.has_weights(text),
         "pool": lambda: "://" in text or text == MINIWORLD or (pools / text).exists(),

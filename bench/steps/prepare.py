@@ -7,7 +7,7 @@ import msgspec
 
 from bench.core.files import fingerprint
 from bench.core.memo import memo_scope
-from bench.core.missing import Absences, MissingError, together
+from bench.core.missing import Absences, Fetchable, MissingError, together
 from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from bench.core.task import Task
@@ -45,7 +45,10 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
 
 
 def _of_task(task: Task, home: Home) -> dict[str, str]:
-    task.check(home)
+    try:
+        task.check(home)
+    except MissingError as error:
+        raise MissingError(error.what, error.fix, Fetchable("task", task.name)) from error
     return {"task": task.fingerprint}
 
 

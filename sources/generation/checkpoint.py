@@ -7,7 +7,7 @@ import msgspec
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.missing import MissingError
-from bench.core.paths import Home, hub_id
+from bench.core.paths import Home, fetchable, hub_id
 from sources.generation.options import GeneratorOptions
 
 _MAX_CONFIG_BYTES = 100_000
@@ -133,4 +133,5 @@ def _cached(repository: str, revision: str, home: Home) -> Path:
         raise MissingError(
             f"the generator {name!r} is neither in {home.weights} nor in the Hub's local cache",
             f"fetch it with `bench fetch --model {name}`",
+            fetchable(name),
         ) from error

@@ -16,8 +16,8 @@ from bench.core.config import parse_config
 from bench.core.errors import BenchError, RequestError
 from bench.core.files import fingerprint_of
 from bench.core.json_values import digest
-from bench.core.missing import MissingError
-from bench.core.paths import Home
+from bench.core.missing import Fetchable, MissingError
+from bench.core.paths import FETCHED_POOLS, Home
 from bench.core.walk import Tree, walk
 from bench.core.yaml_files import check_declaration, declaration, read_yaml
 from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
@@ -69,7 +69,7 @@ class Pool:
             return cls(name, home.data / WORLD)
         if "://" in name:
             return RemotePool.at(name)
-        places = (home.root / "pools" / name, Path(name))
+        places = (home.pools / name, Path(name))
         for folder in places:
             if folder.is_dir() and _parquet_files(folder):
                 pool = cls(name, folder)
@@ -80,8 +80,9 @@ class Pool:
                 raise no_pool(name, place)
         raise MissingError(
             f"there is no pool {name!r}",
-            f"put its Parquet files into {home.root / 'pools' / name} (Re-LAION "
-            "is gated: accept its terms, fetch it with your token), or run offline: --preset mini",
+            f"put its files into {home.pools / name} (Re-LAION is gated: accept its terms, then "
+            f"`bench fetch --pool` with your token), or run offline: --preset mini",
+            Fetchable("pool", name) if name in FETCHED_POOLS else None,
         )
 
     @property

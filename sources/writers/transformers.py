@@ -1,7 +1,7 @@
 """Captions from a causal language model on this machine, by transformers."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +9,10 @@ from bench.core.config import Positive, WeightsText
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
 from bench.core.missing import MissingError
-from bench.core.paths import Home, hub_id
+from bench.core.paths import Home, fetchable, hub_id
 from bench.plugins import writers
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
+from bench.runtime.hub import fetching
 from sources.captions.language_model import CausalModel
 from sources.captions.plan import seed_of
 from sources.captions.prompts import first_line, prompt_for, prompts_digest
@@ -82,12 +83,12 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    find = partial(snapshot_download, name, revision=revision, allow_patterns=_FILES)
     try:
-        return Path(
-            snapshot_download(
-                name, revision=revision, local_files_only=not download, allow_patterns=_FILES
-            )
-        )
+        if not download:
+            return Path(find(local_files_only=True))
+        with fetching():
+            return Path(find())
     except HFValidationError as error:
         raise MissingError(
             f"the language model {name!r} is not on this machine",
@@ -99,4 +100,5 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
         raise MissingError(
             f"the language model {wanted!r} is not on this machine",
             f"fetch it with `bench fetch --model {to_fetch}`, or give a folder",
+            fetchable(wanted),
         ) from error
