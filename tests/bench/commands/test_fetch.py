@@ -1,60 +1,24 @@
 """Fetching a model's revision from a Hub, which is a real server on loopback."""
 
-import hashlib
-import json
 import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
+import yaml
 
 from bench.core.files import fingerprint
 from bench.core.paths import Home
 from sources.captions.table import caption_rows
 from sources.generation.checkpoint import generator_folder
 from tests.conftest import Bench, Outcome
+from tests.support.hub import COMMIT, Hub, serving
 from tests.support.language_models import by_writer, write_tiny_llm
 from tests.support.tiny_pipelines import write_pipeline
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = f"lab/tiny@{COMMIT}"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """The two addresses that a download needs: what a revision holds, and one of its files."""
-
-    folder: Path
-
-    def do_HEAD(self) -> None:
-        self.do_GET(body=False)
-
-    def do_GET(self, body: bool = True) -> None:
-        path = self.path.partition("?")[0]
-        file = self.folder / path.removeprefix(f"/lab/tiny/resolve/{COMMIT}/")
-        files = {p.relative_to(self.folder).as_posix(): p for p in self.folder.rglob("*.*")}
-        answers: dict[str, object] = {
-            f"/api/models/lab/tiny/revision/{COMMIT}": {
-                "id": "lab/tiny", "sha": COMMIT, "siblings": [{"rfilename": n} for n in files],
-            },
-            f"/api/models/lab/tiny/tree/{COMMIT}": [
-                {"type": "file", "path": name, "size": file.stat().st_size, "oid": "0" * 40}
-                for name, file in files.items()
-            ],
-        }  # fmt: skip
-        content = file.read_bytes() if file.is_file() else json.dumps(answers.get(path)).encode()
-        self.send_response(200 if path in answers or file.is_file() else 404)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture
@@ -67,16 +31,6 @@ def published(tmp_path: Path) -> Path:
     return folder
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Serve a folder as the one revision of the one model of a Hub."""
-    handler = type("TinyHub", (Hub,), {"folder": folder})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 def test_a_generator_s_revision_is_fetched_once_and_found_by_its_name(
     bench: Bench, bench_process: Bench, published: Path, tmp_path: Path, home: Home
 ) -> None:
@@ -85,14 +39,14 @@ def test_a_generator_s_revision_is_fetched_once_and_found_by_its_name(
     folder = generator_folder(NAME, home)
     assert folder == home.weights / NAME
     assert fingerprint(folder) == fingerprint(write_pipeline("sd", tmp_path / "bare"))
-    assert bench("fetch", "--model", NAME).out.startswith(f"{folder} is")
+    assert bench("fetch", "--model", NAME).out == f"model {NAME} is in {folder}\n"
 
 
 def fetched(bench_process: Bench, folder: Path) -> Outcome:
-    with serving(folder) as hub:
+    with serving({"models/lab/tiny": folder}) as hub:
         # As clusters have it: fetching is meant all the same.
-        offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_XET": "1"}
-        return bench_process("fetch", "--model", NAME, HF_ENDPOINT=hub, **offline)
+        offline = {"HF_HUB_OFFLINE": "1", **hub.environment}
+        return bench_process("fetch", "--model", NAME, **offline)
 
 
 SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
@@ -128,3 +82,119 @@ def test_weights_that_are_pickles_alone_are_refused(
     assert done.code == 2
     assert "lab/tiny has no weights as safetensors" in done.err
     assert not home.root.exists()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, tiny_clip: Path) -> Iterator[Hub]:
+    """A Hub with a CLIP, a gated one, a generator and a pool."""
+    pool = tmp_path / "published-pool"
+    pool.mkdir()
+    rows = {"URL": ["http://127.0.0.1:9/1.jpg"], "TEXT": ["a red square"]}
+    pl.DataFrame(rows).write_parquet(pool / "part-0.parquet")
+    pipeline = write_pipeline("sd", tmp_path / "published-sd")
+    repositories = {
+        "models/lab/clip": tiny_clip,
+        "models/lab/secret": tiny_clip,
+        "models/lab/sd": pipeline,
+        "datasets/lab/pool": pool,
+    }
+    with serving(repositories) as hub:
+        hub.gated = {"lab/secret"}
+        yield hub
+
+
+CLIP = f"lab/clip@{COMMIT}"
+WEIGHTS = "open_clip_model.safetensors"
+
+
+def test_a_download_that_was_cut_is_continued_where_it_was(
+    bench_process: Bench, tmp_path: Path, home: Home
+) -> None:
+    folder, size = tmp_path / "large", 50_000_000
+    folder.mkdir()
+    (folder / WEIGHTS).write_bytes(np.random.default_rng(0).bytes(size))
+    with serving({"models/lab/clip": folder}) as hub:
+        hub.cut = {WEIGHTS}
+        done = bench_process("fetch", "--model", CLIP, **hub.environment)
+        for _ in range(3):
+            if done.code == 0:
+                break
+            assert done.code == 1
+            assert not (home.weights / CLIP).exists()
+            done = bench_process("fetch", "--model", CLIP, **hub.environment)
+    assert done.code == 0, done.err
+    assert fingerprint(home.weights / CLIP) == fingerprint(folder)
+    # The Hub's client writes blocks of ten megabytes; the last one is sent again.
+    assert size <= hub.sent[WEIGHTS] < size + 10_000_000
+
+
+def test_a_file_with_another_checksum_is_refused_and_fetched_again(
+    bench_process: Bench, hub: Hub, tiny_clip: Path, home: Home
+) -> None:
+    hub.changed = {WEIGHTS}
+    done = bench_process("fetch", "--model", CLIP, **hub.environment)
+    assert done.code == 1
+    assert f"{WEIGHTS} of lab/clip arrived with the SHA-256" in done.complaint
+    assert not (home.weights / CLIP).exists()
+    hub.changed = set()
+    assert bench_process("fetch", "--model", CLIP, **hub.environment).code == 0
+    assert fingerprint(home.weights / CLIP) == fingerprint(tiny_clip)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (f"lab/secret@{COMMIT}", "lab/secret is gated; accept its terms"),
+        (f"lab/nothing@{COMMIT}", "the Hub has no lab/nothing"),
+    ],
+)
+def test_what_one_may_not_have_is_one_line(
+    bench_process: Bench, hub: Hub, home: Home, name: str, said: str
+) -> None:
+    done = bench_process("fetch", "--model", name, **hub.environment)
+    assert done.code == 2
+    assert said in done.complaint
+    assert not home.weights.exists()
+
+
+def test_a_pool_is_fetched_and_found_by_its_name(
+    bench_process: Bench, hub: Hub, home: Home
+) -> None:
+    name = f"lab/pool@{COMMIT}"
+    assert bench_process("fetch", "--pool", name, **hub.environment).code == 0
+    matched = bench_process(
+        "match", "--preset", "mini", "--task", "aircraft", "--pool", name, "--count", "--json"
+    )
+    assert matched.code == 0, matched.err
+
+
+def test_a_study_s_needs_are_fetched_together(
+    bench_process: Bench, hub: Hub, home: Home, preset: Path, colours: Path
+) -> None:
+    study = home.root.parent / "study.yaml"
+
+    def write(model: str) -> None:
+        grid = [{"product": {"task": [str(colours)], "source": ["real"], "n": [8]}}]
+        content = {"name": "s", "preset": str(preset), "settings": {"model": model}, "grid": grid}
+        study.write_text(yaml.safe_dump(content))
+
+    write(CLIP)
+    done = bench_process("fetch", "--study", str(study), **hub.environment)
+    assert done.code == 0, done.err
+    assert done.out.endswith(f"everything that {study} needs is here\n")
+    assert bench_process("sweep", str(study), "--dry-run").code == 0
+    write(f"lab/secret@{COMMIT}")
+    done = bench_process("fetch", "--study", str(study), **hub.environment)
+    assert done.code == 2
+    assert "not fetched: lab/secret" in done.err
+    assert "still lacks: 1 run" in done.err
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_fetched(
+    bench_process: Bench, hub: Hub, mounted: Callable[[Path, str], Path]
+) -> None:
+    small = mounted(Path(hub.repositories["datasets/lab/pool"]).parent / "small", "size=64k")
+    done = bench_process("fetch", "--model", CLIP, home_=small, **hub.environment)
+    assert done.code == 2
+    assert "GB free; free some space" in done.complaint
+    assert WEIGHTS not in hub.sent
