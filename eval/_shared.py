@@ -5,12 +5,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from bench.core.arrays import FloatArray, LabelArray
+from bench.core.arrays import FloatArray, LabelArray, TargetArray
 from bench.core.config import Config
+from bench.core.errors import RequestError
+from bench.core.json_values import Json
+from bench.core.task import Task
 from bench.plugins.evaluation import Evaluation, ModelView
 from eval.metrics.intervals import score
 
-A = TypeVar("A", FloatArray, LabelArray)
+A = TypeVar("A", FloatArray, LabelArray, TargetArray)
 
 
 class NothingChosen:
@@ -31,12 +34,46 @@ class NothingChosen:
         return self._evaluate(model, "test")
 
     def _evaluate(self, model: ModelView, split: str) -> Evaluation:
-        return classify(model.head_logits(split), model.labels(split))
+        return classify(model, split, model.head_logits(split))
 
 
-def classify(logits: FloatArray, labels: LabelArray) -> Evaluation:
-    """Return the classes of the highest logits, float32 ``[n, classes]``, with the labels."""
-    return Evaluation(logits.argmax(axis=1), labels, chosen={})
+def classify(
+    model: ModelView, split: str, logits: FloatArray, chosen: Json | None = None
+) -> Evaluation:
+    """Return the classes of the highest logits, float32 ``[n, classes]``, on a split.
+
+    In a multi-label task they are the scores by which images are ranked.
+    """
+    targets = model.targets(split)
+    scores = None if targets is None else logits
+    predicted = logits.argmax(axis=1)
+    return Evaluation(predicted, model.labels(split), chosen or {}, scores=scores, targets=targets)
+
+
+def check_one_label(task: Task, evaluator: str) -> None:
+    """Make sure that each image of a task has one label.
+
+    Raises:
+        RequestError: If images have several, which the evaluator does not support.
+    """
+    if task.multi_label:
+        raise RequestError(
+            f"the evaluator {evaluator} needs one label per image; those of task {task.name} have "
+            "several",
+            f"leave it out: --set evaluators.{evaluator}=null",
+        )
+
+
+def targets_of(model: ModelView, split: str) -> TargetArray:
+    """Return which classes each image has, bool ``[n, classes]``, in a multi-label task.
+
+    Raises:
+        ValueError: If each image has one label.
+    """
+    targets = model.targets(split)
+    if targets is None:
+        raise ValueError(f"task {model.task.name} has one label per image")
+    return targets
 
 
 def joined(read: Callable[[str], A], splits: Iterable[str]) -> A:

@@ -11,8 +11,10 @@ import numpy as np
 
 from bench.core.arrays import LabelArray
 from bench.core.config import Config, Natural, Positive
+from bench.core.task import Task
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
+from eval._shared import check_one_label
 from eval.probe.grid import PENALTIES, GridFit, fit_grid
 
 _GRID = PENALTIES[::4]
@@ -43,6 +45,10 @@ class FewShot:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._fits: _Fits | None = None
+
+    def check(self, task: Task) -> None:
+        """Check that an image has one label, of which so many are sampled."""
+        check_one_label(task, "few-shot")
 
     def validate(self, model: ModelView) -> Evaluation:
         """Evaluate the best probe of every trial."""

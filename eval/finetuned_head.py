@@ -12,9 +12,10 @@ from itertools import islice
 import torch
 
 from bench.core.config import Config, Natural, Positive
+from bench.core.task import Task
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
-from eval._shared import best, joined
+from eval._shared import best, check_one_label, joined
 from eval.probe.adamw import epochs
 from eval.probe.logistic import Linear
 
@@ -31,6 +32,10 @@ class FinetunedHead:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+
+    def check(self, task: Task) -> None:
+        """Check that an image has one label, which the loss needs."""
+        check_one_label(task, "finetuned-head")
 
     def validate(self, model: ModelView) -> Evaluation:
         """Evaluate the best epoch of training on train, the earliest of equal ones."""

@@ -5,7 +5,7 @@ The penalty is chosen from 45 that are fitted on train and scored on val: the la
 standard error of the best (docs/decisions/0004-penalty-within-one-standard-error.md). The probe is
 refitted on train and val together, and predicts the test split once. `features=penultimate` with
 `normalise=standardise` and `rule=best` is SynCLR's protocol. `solver=adamw` trains as the paper's
-authors do, with nothing to choose.
+authors do, with nothing to choose. In a multi-label task, each class is told from all others.
 """
 
 from functools import partial
@@ -17,13 +17,15 @@ import torch
 from bench.core.arrays import FloatArray
 from bench.core.config import Config
 from bench.core.json_values import Json
+from bench.core.task import Task
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
 from bench.runtime.float32 import float32_products
-from eval._shared import joined
+from eval._shared import check_one_label, classify, joined, targets_of
 from eval.probe import adamw
 from eval.probe.arrays import devices, first_that_fits, tensor
 from eval.probe.grid import GridFit, Rule, fit_grid, refit
+from eval.probe.one_vs_rest import OneVsRest, fit_one_vs_rest, refit_one_vs_rest
 
 _SEED = 0
 """The seed of the authors' probe, the same in every run: it is no part of the spread over seeds."""
@@ -47,11 +49,24 @@ class LinearProbe:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._fitted: tuple[ModelView, GridFit] | None = None
+        self._ranked: tuple[ModelView, OneVsRest] | None = None
+
+    def check(self, task: Task) -> None:
+        """Check that a task of several labels per image is fitted by a solver that supports it.
+
+        Raises:
+            RequestError: If it is not.
+        """
+        if self._options.solver == "adamw":
+            check_one_label(task, "linear-probe")
 
     def validate(self, model: ModelView) -> Evaluation:
         """Evaluate the chosen one of the probes fitted on train."""
         if self._options.solver == "adamw":
             return self._train(model, ["train"], "val")
+        if model.task.multi_label:
+            fit = self._one_vs_rest(model)
+            return classify(model, "val", fit.val_scores, self._chosen(fit))
         _, features = self._features(model, ["train"], "val")
         grid = self._grid(model)
         return Evaluation(grid.predict(features), model.labels("val"), self._chosen(grid))
@@ -61,15 +76,20 @@ class LinearProbe:
         fitted = ["train", "val"]
         if self._options.solver == "adamw":
             return self._train(model, fitted, "test")
-        grid = self._grid(model)
         features, test_features = self._features(model, fitted, "test")
+        if model.task.multi_label:
+            fit = self._one_vs_rest(model)
+            targets = joined(partial(targets_of, model), fitted)
+            again = partial(refit_one_vs_rest, fit, features, targets, test_features)
+            return classify(model, "test", first_that_fits(again, devices()), self._chosen(fit))
+        grid = self._grid(model)
         labels = joined(model.labels, fitted)
         predicted = first_that_fits(
             partial(refit, grid, features, labels, test_features), devices()
         )
         return Evaluation(predicted, model.labels("test"), self._chosen(grid))
 
-    def _chosen(self, grid: GridFit) -> Json:
+    def _chosen(self, grid: GridFit | OneVsRest) -> Json:
         return {
             "l2": float(grid.l2[grid.chosen]),
             "val_score": float(grid.val_score[grid.chosen]),
@@ -91,6 +111,19 @@ class LinearProbe:
             grid = first_that_fits(fit, devices())
             self._fitted = model, grid
         return self._fitted[1]
+
+    def _one_vs_rest(self, model: ModelView) -> OneVsRest:
+        """Return the grid of a model whose task has several labels per image."""
+        if self._ranked is None or self._ranked[0] is not model:
+            features, val_features = self._features(model, ["train"], "val")
+            train, val = (targets_of(model, split) for split in ("train", "val"))
+            shown = features, train, val_features, val
+
+            def fit(device: str) -> OneVsRest:
+                return fit_one_vs_rest(*shown, rule=self._options.rule, device=device)
+
+            self._ranked = model, first_that_fits(fit, devices())
+        return self._ranked[1]
 
     def _train(self, model: ModelView, fitted: list[str], predicted: str) -> Evaluation:
         """Evaluate the authors' probe."""

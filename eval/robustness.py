@@ -4,6 +4,7 @@
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -40,9 +41,12 @@ class Robustness(NothingChosen):
         parts = {
             name: replace(self._evaluate(model, name), split=name) for name in model.task.shifted
         }
-        return Evaluation(
-            np.concatenate([part.predicted for part in parts.values()]),
-            np.concatenate([part.labels for part in parts.values()]),
-            chosen={},
-            parts=parts,
-        )
+        names = ("predicted", "labels", "scores", "targets")
+        whole = {name: _joined([getattr(part, name) for part in parts.values()]) for name in names}
+        return Evaluation(**whole, chosen={}, parts=parts)
+
+
+def _joined(arrays: list[Any]) -> Any:  # noqa: ANN401 (arrays of any type)
+    """Return arrays as one; None where there are none."""
+    there = [array for array in arrays if array is not None]
+    return np.concatenate(there) if there else None

@@ -14,4 +14,4 @@ class ZeroShotText(NothingChosen):
     """Evaluates an adapted tower by the head of the task's prompts."""
 
     def _evaluate(self, model: ModelView, split: str) -> Evaluation:
-        return classify(model.text_logits(split), model.labels(split))
+        return classify(model, split, model.text_logits(split))

@@ -14,6 +14,11 @@ _UNBREAKABLE = re.compile(
     r"(?<=\d) (?=%|points?\b|seeds?\b|images?\b)|(?<=[=<>±]) (?=\S)|(?<=\S) (?=[=<>±])"
 )
 
+_MEASURES = {
+    "mean-per-class": "mean-per-class accuracy",
+    "mean-average-precision": "mean average precision",
+}
+
 _ZERO = 1e-9
 """Differences of shares below this are what adding up in another order leaves of none."""
 
@@ -68,7 +73,7 @@ def p_value(p: float) -> str:
 
 def measure(evaluator: str, metric: str) -> str:
     """Return what an evaluator measures."""
-    return f"{evaluator} {'mean-per-class accuracy' if metric == 'mean-per-class' else metric}"
+    return f"{evaluator} {_MEASURES.get(metric, metric)}"
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from bench.core.config import Config
+from bench.core.errors import RequestError
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
+from bench.core.task import Task
 from bench.plugins import sources
 from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat
@@ -26,6 +28,19 @@ class Real:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.images = options.images
+
+    def check(self, task: Task) -> None:
+        """Check that an image has one label, as training needs it.
+
+        Raises:
+            RequestError: If images have several.
+        """
+        if task.multi_label:
+            raise RequestError(
+                f"the source real has images of several labels in task {task.name}, and training "
+                "needs one",
+                "take another source: its images are made or retrieved for one class each",
+            )
 
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return nothing beyond the task, whose fingerprint the run has."""

@@ -5,3 +5,4 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 LabelArray = NDArray[np.int64]
+TargetArray = NDArray[np.bool_]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import msgspec
+import numpy as np
 
-from bench.core.arrays import LabelArray
+from bench.core.arrays import LabelArray, TargetArray
 from bench.core.config import Config
 from bench.core.errors import RequestError, did_you_mean
 from bench.core.json_values import digest
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 
+NO_LABEL = -1
+"""The label of an image that has several classes, or none: `Split.targets` says which."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -30,14 +34,16 @@ class Split:
     Attributes:
         name: ``train``, ``val``, ``test`` or a shifted split's.
         keys: One unique name per image: its file's, where it has one.
-        labels: Class indices, int64 ``[n]``.
+        labels: Class indices, int64 ``[n]``; `NO_LABEL` throughout where images have several.
         read: Returns the image at an index.
+        targets: Which classes each image has, bool ``[n, classes]``, where images have several.
     """
 
     name: str
     keys: Sequence[str]
     labels: LabelArray
     read: Callable[[int], Image]
+    targets: TargetArray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -48,7 +54,10 @@ class Split:
 
     def content(self, class_names: Sequence[str]) -> str:
         """Return the SHA-256 of the sorted lines ``KEY<tab>CLASS NAME``, whatever their order."""
-        pairs = zip(self.keys, self.labels, strict=True)
+        if self.targets is None:
+            pairs = list(zip(self.keys, self.labels.tolist(), strict=True))
+        else:
+            pairs = [(self.keys[row], label) for row, label in np.argwhere(self.targets).tolist()]
         lines = sorted(f"{key}\t{class_names[label]}\n" for key, label in pairs)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -106,7 +115,8 @@ class Task(Config, frozen=True, kw_only=True):
     """Class name to what prompts and written captions call it, where the two differ."""
     noun: str = "object"
     """What all classes are, e.g. ``car``; selects the backgrounds of written captions."""
-    metric: Literal["accuracy", "mean-per-class"] = "accuracy"
+    metric: Literal["accuracy", "mean-per-class", "mean-average-precision"] = "accuracy"
+    """The last is that of a multi-label task, and of no other."""
     split_sizes: dict[str, int] = {}
     """Images per split, checked whenever a split is opened."""
     rendered: ClassVar[bool] = False
@@ -141,9 +151,9 @@ class Task(Config, frozen=True, kw_only=True):
         return hash((self.name, self.version))
 
     @property
-    def chance(self) -> float:
-        """Accuracy of guessing."""
-        return 1.0 / len(self.class_names)
+    def multi_label(self) -> bool:
+        """Whether an image may have several classes, or none."""
+        return self.metric == "mean-average-precision"
 
     @property
     def fingerprint(self) -> str:
@@ -214,11 +224,24 @@ class Task(Config, frozen=True, kw_only=True):
         expected = self.split_sizes.get(name, len(split))
         if len(split) != expected:
             return f"has {len(split)} images, not {expected}"
-        if len(split) and not 0 <= split.labels.min() <= split.labels.max() < len(self.class_names):
-            return "has labels outside its classes"
+        if fault := self._label_fault(split):
+            return fault
         if len(set(split.keys)) < len(split):
             return "has an image twice"
         content = self.split_contents.get(name)
         if content is None or split.content(self.class_names) == content:
             return ""
         return "has other images or other labels than the official one"
+
+    def _label_fault(self, split: Split) -> str:
+        """Return what is wrong with the labels of a split; nothing if they are in order."""
+        targets, classes = split.targets, len(self.class_names)
+        if (targets is not None) != self.multi_label:
+            several = "several labels" if self.multi_label else "one label"
+            return f"does not have {several} per image, as the task's metric {self.metric} needs"
+        if targets is None:
+            if len(split) and not 0 <= split.labels.min() <= split.labels.max() < classes:
+                return "has labels outside its classes"
+        elif targets.shape != (len(split), classes) or (split.labels != NO_LABEL).any():
+            return f"has targets of shape {list(targets.shape)}, or labels beside them"
+        return ""

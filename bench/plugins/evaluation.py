@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.arrays import FloatArray, LabelArray
+from bench.core.arrays import FloatArray, LabelArray, TargetArray
 from bench.core.json_values import Json
 from bench.core.task import Task
 
@@ -26,7 +26,10 @@ class ModelView(Protocol):
         """Return the features before the projection, float32 ``[n, width]``, not normalised."""
 
     def labels(self, split: str) -> LabelArray:
-        """Return the labels, int64 ``[n]``."""
+        """Return the labels, int64 ``[n]``; those of a multi-label task are all -1."""
+
+    def targets(self, split: str) -> TargetArray | None:
+        """Return which classes each image of a multi-label task has, bool ``[n, classes]``."""
 
     def head_logits(self, split: str) -> FloatArray:
         """Return the classification head's logits, float32 ``[n, classes]``."""
@@ -44,12 +47,15 @@ class Evaluation:
 
     Attributes:
         predicted: Class indices, int64 ``[n]``, or ``[trials, n]`` where it made several trials.
-        labels: True class indices, int64 ``[n]``.
+        labels: True class indices, int64 ``[n]``; -1 throughout in a multi-label task.
         chosen: Hyper-parameters selected on validation data.
         details: Results beyond scores, for the record.
         parts: Evaluations that are scored in this one's place, each as EVALUATOR-PART; this one
             is their summary where one number is needed.
         split: The split that was evaluated, where it is not the one that was asked for.
+        scores: How much each image looks like each class, float32 ``[n, classes]``, by which images
+            are ranked; a multi-label task needs them.
+        targets: Which classes each image of a multi-label task has, bool ``[n, classes]``.
     """
 
     predicted: LabelArray
@@ -58,10 +64,12 @@ class Evaluation:
     details: Json = field(default_factory=dict)
     parts: Mapping[str, Evaluation] = field(default_factory=dict)
     split: str = ""
+    scores: FloatArray | None = None
+    targets: TargetArray | None = None
 
     @property
     def hits(self) -> NDArray[np.float64]:
-        """Per image, the share of trials that were right, float64 ``[n]``."""
+        """Per image, the share of trials that were right, float64 ``[n]``; one label each."""
         share: NDArray[np.float64] = np.atleast_2d(self.predicted == self.labels).mean(axis=0)
         return share
 

@@ -104,8 +104,12 @@ class Judge:
     def write_predictions(self, verdicts: list[Verdict], adapted: "Adapted", path: Path) -> None:
         """Write the test predictions of the chosen epoch and, if it is another, the trained one.
 
-        Columns: evaluator, split, at_epoch, key, label, predicted.
+        Columns: evaluator, split, at_epoch, key, label, predicted; in a multi-label task the label
+        is null, and ``correct`` is what an image adds to the mean average precision.
         """
+        from eval.metrics.average_precision import contributions
+        from eval.metrics.intervals import ranked
+
         another = adapted.epochs["trained"] != adapted.epochs["chosen"]
         written = {"chosen", "trained"} if another else {"chosen"}
         tables = []
@@ -114,7 +118,7 @@ class Judge:
                 continue
             predicted = np.atleast_2d(evaluation.predicted)
             keys = list(self._images.split(evaluation.split or split).keys)
-            columns = {
+            columns: dict[str, object] = {
                 "evaluator": [name] * predicted.size,
                 "split": [split] * predicted.size,
                 "at_epoch": [at_epoch] * predicted.size,
@@ -122,6 +126,9 @@ class Judge:
                 "label": np.tile(evaluation.labels, len(predicted)),
                 "predicted": predicted.ravel(),
             }
+            if self._task.multi_label:
+                nothing = pl.Series(dtype=pl.Int64).extend_constant(None, predicted.size)
+                columns |= {"label": nothing, "correct": contributions(*ranked(evaluation))}
             tables.append(pl.DataFrame(columns))
         write_parquet(path, pl.concat(tables))
 

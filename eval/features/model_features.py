@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from bench.core.arrays import FloatArray, LabelArray
+from bench.core.arrays import FloatArray, LabelArray, TargetArray
 from bench.core.files import write_atomic
 from bench.core.json_values import digest
 from bench.runtime.float32 import float32_products
@@ -89,6 +89,10 @@ class ModelFeatures:
     def labels(self, split: str) -> LabelArray:
         """Return the labels, int64 ``[n]``."""
         return self._images.split(split).labels
+
+    def targets(self, split: str) -> TargetArray | None:
+        """Return which classes each image of a multi-label task has, bool ``[n, classes]``."""
+        return self._images.split(split).targets
 
     def head_logits(self, split: str) -> FloatArray:
         """Return the classification head's logits, float32 ``[n, classes]``."""

@@ -1,19 +1,24 @@
-"""Accuracy and mean accuracy per class, with 95 % intervals for the sampling of test images.
+"""Accuracy, mean accuracy per class and mean average precision, with 95 % intervals.
+
+The intervals are for the sampling of test images: Wilson's, and a bootstrap for the last.
 
 Several trials, as of few shots, are averaged image by image. The interval is for the choice of test
 images alone; the value of each trial is kept beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from bench.core.arrays import LabelArray
+from bench.core.arrays import FloatArray, LabelArray, TargetArray
+from bench.core.errors import RequestError
 from bench.core.intervals import wilson
 from bench.core.records import AtEpoch, Score
 from bench.core.task import Task
 from bench.plugins.evaluation import Evaluation
+from eval.metrics import average_precision
+from eval.metrics.average_precision import AREA, ELEVEN_POINTS, Summary
 
 Interval = tuple[float, float, float]
 """An estimate with its lower and upper limit."""
@@ -49,9 +54,31 @@ METRICS: dict[str, Callable[[Evaluation], Interval]] = {
     "mean-per-class": mean_per_class,
 }
 
+MULTI_LABEL_METRICS: dict[str, Summary] = {
+    "mean-average-precision": AREA,
+    "mean-average-precision-11": ELEVEN_POINTS,
+}
+"""Of a task whose images have several labels; the second is VOC2007's own."""
+
+
+def ranked(evaluation: Evaluation) -> tuple[FloatArray, TargetArray]:
+    """Return the scores and the targets of a multi-label evaluation, both ``[n, classes]``.
+
+    Raises:
+        RequestError: If the evaluator gives no scores.
+    """
+    if evaluation.scores is None or evaluation.targets is None:
+        raise RequestError(
+            "an evaluator gives no scores per class, by which a multi-label task ranks its images",
+            "leave it out, or return `scores` and `targets` in its Evaluation",
+        )
+    return evaluation.scores, evaluation.targets
+
 
 def value(evaluation: Evaluation, task: Task) -> float:
     """Return the task's own metric of an evaluation."""
+    if task.multi_label:
+        return average_precision.mean(*ranked(evaluation), MULTI_LABEL_METRICS[task.metric])
     return METRICS[task.metric](evaluation)[0]
 
 
@@ -63,8 +90,7 @@ def score(predicted: LabelArray, labels: LabelArray, metric: str) -> float:
 def scores(evaluator: str, split: str, at_epoch: AtEpoch, evaluation: Evaluation) -> list[Score]:
     """Return every metric of an evaluation, with its interval."""
     rows = []
-    for metric, measure in METRICS.items():
-        estimate, low, high = measure(evaluation)
+    for metric, (estimate, low, high), trials in _measured(evaluation):
         rows.append(
             Score(
                 evaluator=evaluator,
@@ -76,10 +102,23 @@ def scores(evaluator: str, split: str, at_epoch: AtEpoch, evaluation: Evaluation
                 ci_low=low,
                 ci_high=high,
                 chosen=evaluation.chosen,
-                trials=[measure(trial)[0] for trial in _trials(evaluation)],
+                trials=trials,
             )
         )
     return rows
+
+
+def _measured(evaluation: Evaluation) -> Iterator[tuple[str, Interval, list[float]]]:
+    """Yield each metric with its estimate, its interval, and its value in each trial."""
+    if evaluation.targets is None:
+        trials = _trials(evaluation)
+        for name, measure in METRICS.items():
+            yield name, measure(evaluation), [measure(trial)[0] for trial in trials]
+        return
+    shown = ranked(evaluation)
+    ends = average_precision.intervals(*shown, list(MULTI_LABEL_METRICS.values()))
+    for (name, summary), (low, high) in zip(MULTI_LABEL_METRICS.items(), ends, strict=True):
+        yield name, (average_precision.mean(*shown, summary), low, high), []
 
 
 def _trials(evaluation: Evaluation) -> list[Evaluation]:

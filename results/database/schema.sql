@@ -31,7 +31,7 @@ CREATE TABLE stage_counts (run_id VARCHAR, stage VARCHAR, counter VARCHAR, value
 
 CREATE TABLE predictions (
     run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, key VARCHAR, label BIGINT,
-    predicted BIGINT);
+    predicted BIGINT, correct DOUBLE);
 
 -- name: selection
 
@@ -177,12 +177,14 @@ WHERE evaluator <> 'per-class' OR run_id NOT IN (
 GROUP BY ALL;
 
 -- What the selected runs answered to the test images, at the chosen and at the best trained epoch.
--- Where these are one, a run keeps its predictions once.
+-- Where these are one, a run keeps its predictions once. Images of several labels have no class
+-- (-1); what is `correct` of one is what it adds to the mean average precision.
 CREATE VIEW answers AS
 SELECT preset, task, model, objective, source, selected.label, evaluator, metric,
        n_point AS n_used, replicate AS seed, selected.seed AS run_seed, source_seeds,
-       wanted.at_epoch, key, predictions.label AS class,
-       (class = predicted)::DOUBLE AS correct
+       wanted.at_epoch, key,
+       coalesce(predictions.label, -1) AS class,
+       coalesce(predictions.correct, (predictions.label = predicted)::DOUBLE) AS correct
 FROM predictions JOIN selected USING (run_id, evaluator)
 JOIN (VALUES ('chosen'), ('trained')) AS wanted(at_epoch)
     ON predictions.at_epoch = if(source = 'none' OR epoch = trained_epoch,

@@ -24,12 +24,12 @@ INSERT INTO stage_counts BY NAME SELECT * FROM incoming
 -- name: insert_predictions
 INSERT INTO predictions
 SELECT run_id, coalesce(evaluator_labels.label, evaluator), split, coalesce(at_epoch, 'chosen'),
-       key, files.label, predicted
+       key, files.label, predicted, correct
 FROM (
     SELECT *, parse_path(filename)[-2] AS run_id
     FROM read_parquet($paths, filename = true, union_by_name = true)
-    -- Files of earlier versions have no such column.
-    UNION ALL BY NAME SELECT NULL::VARCHAR AS at_epoch WHERE false
+    -- Files of earlier versions have no epoch, those of tasks with one label no such share.
+    UNION ALL BY NAME SELECT NULL::VARCHAR AS at_epoch, NULL::DOUBLE AS correct WHERE false
 ) AS files
 LEFT JOIN evaluator_labels USING (run_id, evaluator)
 
@@ -70,7 +70,7 @@ AND list_contains($arms, label)
 SELECT label AS arm, n_used, class, avg(correct) AS accuracy, count(DISTINCT key) AS images
 FROM answers
 WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
-AND evaluator = $evaluator AND at_epoch = 'chosen'
+AND evaluator = $evaluator AND at_epoch = 'chosen' AND class >= 0
 GROUP BY ALL ORDER BY ALL
 
 -- name: missing_runs

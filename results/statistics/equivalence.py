@@ -31,7 +31,7 @@ class Answers:
         arm: Each run's arm, ``[runs]``; the unadapted model's is `UNADAPTED`.
         n: Images that each run used, int64 ``[runs]``.
         seed: Each run's seed, int64 ``[runs]``.
-        metric: ``accuracy`` or ``mean-per-class``.
+        metric: ``accuracy``, ``mean-per-class`` or ``mean-average-precision``.
     """
 
     correct: _Array

@@ -38,7 +38,7 @@ class Estimate:
 
 
 def metric_value(values: _Array, labels: LabelArray, metric: str) -> float:
-    """Return the mean over images (``accuracy``) or over classes (``mean-per-class``)."""
+    """Return the mean over classes (``mean-per-class``), or over images (every other metric)."""
     return float(_scores(values[:, None], labels, metric)[0])
 
 
@@ -64,11 +64,11 @@ def compare(
     false_winners.py.
 
     Args:
-        left: Per image and run, whether it was right, or in what share of trials, float64
-            ``[images, runs]``.
+        left: Per image and run, whether it was right, in what share of trials, or what it adds to
+            the mean average precision, float64 ``[images, runs]``.
         right: The other arm's, on the same images.
         labels: The images' classes, int64 ``[images]``.
-        metric: ``accuracy`` or ``mean-per-class``.
+        metric: ``accuracy``, ``mean-per-class`` or ``mean-average-precision``.
         seeded: Which of the two would have come out otherwise with another seed; the unadapted
             model would not.
         seeds: Each arm's; None where each run has seeds of its own.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.core.arrays import FloatArray, LabelArray
+from bench.core.arrays import FloatArray, LabelArray, TargetArray
 from bench.core.task import Task
 from tests.support.tiny_clip import colour_task
 
@@ -16,10 +16,16 @@ class View:
     trained one takes class 0 for class 1 and the other way round.
     """
 
-    def __init__(self, splits: dict[str, Data], task: Task | None = None) -> None:
+    def __init__(
+        self,
+        splits: dict[str, Data],
+        task: Task | None = None,
+        targets: dict[str, TargetArray] | None = None,
+    ) -> None:
         self.task = task or colour_task()
         self.opened: set[str] = set()
         self.splits = splits
+        self.several = targets or {}
 
     def features(self, split: str) -> FloatArray:
         self.opened.add(split)
@@ -33,6 +39,9 @@ class View:
 
     def labels(self, split: str) -> LabelArray:
         return self.splits[split][1]
+
+    def targets(self, split: str) -> TargetArray | None:
+        return self.several.get(split)
 
     def head_logits(self, split: str) -> FloatArray:
         weight, bias = self.head()
