@@ -1,8 +1,10 @@
 """Normalize text, so that the spellings of one word compare as equal.
 
-Compatibility characters become what they stand for (NFKC), and accents are removed. Typographic
-hyphens, apostrophes and quotation marks become ASCII, and letters beyond ASCII become lower-case.
-Every character is normalized by itself, so that one table and one pass suffice.
+What was written as several characters becomes one where there is one (NFC): syllables of Hangul,
+vowels of Tamil. Compatibility characters then become what they stand for (NFKC), and accents are
+removed. Typographic hyphens, apostrophes and quotation marks become ASCII. Letters beyond ASCII
+lose their case as Unicode folds it: a final sigma is a sigma, and a sharp s is ss. Once composed,
+every character is normalized by itself, so that one table and one pass suffice.
 """
 
 import unicodedata
@@ -23,11 +25,16 @@ _SAME = {
     "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff\uffff",
 }
 
+_COMPOSABLE = r"[\p{M}\x{1161}-\x{11FF}]"
+"""What NFC joins with the character before it: marks, and the later letters of Hangul."""
+
 
 def normalize(texts: pl.Series) -> pl.Series:
     """Return texts with every character beyond ASCII normalized; ASCII itself stays as it is."""
     table = _table()
-    return texts.str.replace_many(list(table), list(table.values()))
+    apart = texts.str.contains(_COMPOSABLE).arg_true()
+    composed = texts.clone().scatter(apart, texts.gather(apart).str.normalize("NFC"))
+    return composed.str.replace_many(list(table), list(table.values()))
 
 
 @cache
@@ -41,4 +48,4 @@ def _table() -> dict[str, str]:
 def _normalized(letter: str) -> str:
     parts = unicodedata.normalize("NFKD", letter)
     bare = "".join(part for part in parts if ord(part) not in _ACCENTS)
-    return unicodedata.normalize("NFKC", bare).lower()
+    return unicodedata.normalize("NFKC", bare.casefold())

@@ -58,7 +58,7 @@ def scan(
     stage = context.stage(
         SCAN,
         {
-            "version": 6,  # 5 read HTML entities as they are, and no subfolders.
+            "version": 7,  # 6 took letters of several characters, and the final sigma, as they are.
             "pool": pool.fingerprint,
             "classes": task.class_names,  # Their order makes the labels.
             "queries": msgspec.to_builtins(caption_matcher.queries),

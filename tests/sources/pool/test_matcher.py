@@ -91,6 +91,33 @@ def test_a_name_is_found_however_a_web_page_writes_it(caption: str) -> None:
     assert set(rows.select("row", "label").iter_rows()) == {(2, 0), (4, 1)}
 
 
+@pytest.mark.parametrize(
+    ("name", "caption"),
+    [
+        ("\u0baa\u0bca\u0bb0\u0bbf", "\u0baa\u0bc6\u0bbe\u0bb0\u0bbf"),  # A vowel of two parts.
+        ("\uc7a5\ubbf8", "\u110c\u1161\u11bc\u1106\u1175"),  # Syllables, and their letters.
+        ("\u304c", "\u304b\u3099"),
+        ("\u0622\u064a\u0633", "\u0627\u0653\u064a\u0633"),
+        ("\u095b\u0940\u0930\u093e", "\u091c\u093c\u0940\u0930\u093e"),
+        (
+            "\u03b1\u03bd\u03b1\u03bd\u03ac\u03c2",
+            "\u0391\u039d\u0391\u039d\u0386\u03a3",
+        ),  # A final sigma.
+        ("wei\u00dfe Rose", "WEISSE ROSE"),
+        ("wei\u00dfe Rose", "WEI\u1e9eE ROSE"),
+    ],
+)
+def test_letters_are_the_same_in_one_character_or_several(name: str, caption: str) -> None:
+    for query, text in ((name, caption), (caption, name)):
+        for matcher in ALL:
+            rows = CaptionMatcher(flowers(query, "lily"), matcher).find(pl.Series([f"{text}, 1"]))
+            assert rows.select("row", "label").rows() == [(0, 0)], (matcher, query)
+
+
+def test_a_syllable_is_not_found_in_another_that_begins_with_its_letters() -> None:
+    assert named(flowers("\uc18c", "lily"), "substring", "\uc190") == set()
+
+
 @pytest.mark.parametrize("name", ["black & white lily", "black &amp; white lily"])
 def test_an_ampersand_of_a_class_is_one_of_a_caption(name: str) -> None:
     for caption in ("a black & white lily", "a black &amp; white lily", "black&#38; white lily"):
