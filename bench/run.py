@@ -129,6 +129,7 @@ def _execute(spec: RunSpec, home: Home, progress: Progress, started: str) -> Run
             status="done",
             spec=spec,
             empty_classes=empty,
+            task_notes=loaded.task_of(spec).notes(),
             **_image_fields(images, rows, spec),
             **_model_fields(adapted, verdicts, spec),
             **_machine_fields(),

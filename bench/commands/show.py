@@ -1,5 +1,6 @@
 """``bench show``: show everything about one name."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +11,8 @@ import click
 def command(name: str) -> None:
     """Show a task, preset, plug-in or record by its name.
 
-    NAME is that of a task, preset, source, writer, objective or evaluator, or a run's id.
+    NAME is that of a task, preset, source, writer, objective or evaluator, a run's id, or the path
+    of a folder of images, of which it is said what a run would assume.
     """
     import inspect
 
@@ -21,8 +23,10 @@ def command(name: str) -> None:
     from bench.core.errors import RequestError, unknown_name
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
+    from bench.core.terminal import escaped
     from bench.planning import preset
     from bench.storage.run_folder import read_record
+    from bench.tasks import find_task
 
     home = Home.from_environment()
     record = read_record(home, name)
@@ -36,8 +40,10 @@ def command(name: str) -> None:
     if name in preset.names():
         click.echo(msgspec.yaml.encode(preset.load(name)).decode().rstrip())
         return
-    if name in plugins.tasks.names():
-        click.echo(msgspec.yaml.encode(plugins.tasks.get(name)).decode().rstrip())
+    if name in plugins.tasks.names() or Path(name).is_dir():
+        task = find_task(name)
+        click.echo(msgspec.yaml.encode(task).decode().rstrip())
+        click.echo("".join(f"# {escaped(note)}\n" for note in task.notes()), nl=False)
         return
     known = {*preset.names(), *plugins.tasks.names()}
     for registry in (plugins.sources, plugins.writers, plugins.objectives, plugins.evaluators):

@@ -61,6 +61,8 @@ class RunRecord(Config, frozen=True, kw_only=True):
     """Content hash of the images trained on."""
     empty_classes: list[str] = []
     """Classes without an image among those used."""
+    task_notes: list[str] = []
+    """What was assumed of the task's data, a line each."""
     scores: list[Score] = []
     stage_counts: Json = {}
     """Images that each stage of the source kept, and reasons for the rest."""

@@ -1,13 +1,13 @@
 """A task made of a folder of images: ``train|val|test/CLASS/IMAGE``, or just ``CLASS/IMAGE``.
 
-Without split folders, every image goes to a split by the hash of its path: 60 % train, 20 % val,
-20 % test. ``task.yaml`` in the folder may give templates, domain texts, queries and the metric, and
-with ``shifted: [NAME]`` further folders ``NAME/CLASS/IMAGE`` of test images of another kind. One
-walk finds the files that are listed, hashed and read.
+A table may name the classes instead of folders (`bench.tasks._folder_metadata`). Splits that are
+not there are cut from what is (`bench.tasks._folder_splits`). ``task.yaml`` in the folder may give
+templates, domain texts, queries and the metric, and with ``shifted: [NAME]`` further folders
+``NAME/CLASS/IMAGE`` of test images of another kind. One walk finds the files that are listed,
+hashed and read.
 """
 
-import hashlib
-from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,16 +15,21 @@ import numpy as np
 
 from bench.core.config import Config, parse_config
 from bench.core.errors import RequestError
-from bench.core.files import fingerprint_of
+from bench.core.files import content_hashes, fingerprint_of
 from bench.core.json_values import Json, digest
-from bench.core.names import composed
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Queries, Split, Task, check_prompts
-from bench.core.walk import Tree, walk
+from bench.core.walk import Tree
 from bench.core.yaml_files import declaration, read_yaml
-from bench.storage.class_folders import LabelledFile, class_folders
-from bench.storage.image_codec import CODEC, IMAGE_SUFFIXES
-from bench.tasks._folder_layout import check_layout, too_few_classes, unrepresented
+from bench.storage.image_codec import CODEC
+from bench.tasks._folder_layout import (
+    Layout,
+    read_layout,
+    shifted_images,
+    too_few_classes,
+)
+from bench.tasks._folder_notes import folder_notes
+from bench.tasks._folder_splits import SPLITTING, Splits, cut, to_cut
 from bench.tasks._image_files import read_image_file
 
 _DECLARATION = "task.yaml"
@@ -44,7 +49,7 @@ class _Settings(Config, frozen=True, kw_only=True):
 
 
 class FolderTask(Task, frozen=True, kw_only=True):
-    """A task whose images are in class folders."""
+    """A task whose images are in a folder."""
 
     path: str
     content: str
@@ -60,24 +65,22 @@ class FolderTask(Task, frozen=True, kw_only=True):
         """Return the task in a folder.
 
         Raises:
-            RequestError: If it has no classes, or a class or a split without images.
+            RequestError: If it has no classes, or a split without images.
         """
         path = path.resolve()
-        check_layout(path)
         file = declaration(path, _DECLARATION)
         values: Json = read_yaml(file) if file else {}
         settings = parse_config(_Settings, values, str(path / _DECLARATION))
-        tree = _tree(path)
-        splits, shifted = _splits(tree), _shifted(tree, settings.shifted)
+        layout = read_layout(path, _DECLARATION)
+        splits, shifted = _splits(layout), shifted_images(layout, settings.shifted)
         names = sorted({image.class_name for images in splits.values() for image in images})
         if len(names) < 2:
-            raise too_few_classes(path, names)
-        counts = Counter(image.class_name for images in splits.values() for image in images)
-        for split, images in splits.items():
-            present = {image.class_name for image in images}
-            for name in names:
-                if name not in present:
-                    raise unrepresented(path, name, split, counts[name])
+            raise too_few_classes(layout, names)
+        if empty := [name for name in SPLITS if not splits[name]]:
+            raise RequestError(
+                f"no image of {path} is left for the split {empty[0]}",
+                "add images: a class needs three of different content to be in every split",
+            )
         for split, images in shifted.items():
             if unknown := sorted({image.class_name for image in images} - set(names)):
                 raise RequestError(
@@ -94,79 +97,59 @@ class FolderTask(Task, frozen=True, kw_only=True):
                 "class_names": tuple(names),
                 "split_sizes": {name: len(images) for name, images in (splits | shifted).items()},
                 "path": str(path),
-                "content": fingerprint_of(_read_files(tree, splits | shifted).files),
+                "content": _content(layout, splits | shifted),
             },
             str(path),
         )
 
     def notes(self) -> list[str]:
-        """Return which files of the folder are not read, and which class names are nearly equal."""
-        tree = _tree(Path(self.path))
-        read = _read_files(tree, _splits(tree) | _shifted(tree, self.shifted))
-        by_letters: dict[str, list[str]] = {}
-        for name in self.class_names:
-            by_letters.setdefault(" ".join(name.casefold().split()), []).append(name)
-        near = [
-            f"{self.path}: the classes {', '.join(map(repr, names))} differ in capitals or blanks "
-            "alone"
-            for names in by_letters.values()
-            if len(names) > 1
-        ]
-        return [*filter(None, [read.note]), *near]
+        """Return what is assumed of the folder: at most five lines."""
+        layout = read_layout(Path(self.path), _DECLARATION)
+        splits = _splits(layout)
+        read = _read_files(layout, splits | shifted_images(layout, self.shifted))
+        return folder_notes(layout, splits, self.class_names, read.note)
 
     def open_split(self, name: str, home: Home) -> Split:
         """Open one split of the folder."""
-        tree = _tree(Path(self.path))
-        splits = _shifted(tree, (name,)) if name in self.shifted else _splits(tree)
+        layout = read_layout(Path(self.path), _DECLARATION)
+        splits = shifted_images(layout, (name,)) if name in self.shifted else _splits(layout)
         images = sorted(splits[name], key=lambda image: image.name)
+        label = {class_name: index for index, class_name in enumerate(self.class_names)}
         return Split(
             name,
             [image.name for image in images],
-            np.array([self.class_names.index(image.class_name) for image in images], np.int64),
+            np.array([label[image.class_name] for image in images], np.int64),
             partial(read_image_file, [image.path for image in images]),
         )
 
 
-Splits = dict[str, list[LabelledFile]]
-"""Name of a split to its images."""
+def _splits(layout: Layout) -> Splits:
+    """Return the images of train, val and test."""
+    source, into = to_cut(layout.given)
+    if not into:
+        return {name: layout.given[name] for name in SPLITS}
+    images = layout.given[source]
+    splits = layout.given | cut(images, _hashes(layout, source), into)
+    return {name: splits[name] for name in SPLITS}
 
 
-def _tree(root: Path) -> Tree:
-    """Return the images and the declaration below a folder."""
-    return walk(root, IMAGE_SUFFIXES, (_DECLARATION,))
+def _hashes(layout: Layout, split: str) -> Mapping[str, str]:
+    return content_hashes(tuple((image.name, image.path) for image in layout.given[split]))
 
 
-def _read_files(tree: Tree, splits: Splits) -> Tree:
+def _read_files(layout: Layout, splits: Splits) -> Tree:
     """Return exactly the files that are read: all on which the task depends."""
     images = {image.name for images in splits.values() for image in images}
-    return tree.only(images | {_DECLARATION}, "outside the class folders")
+    reason = "outside the class folders" if not layout.tables else "in no table"
+    return layout.tree.only(images | {_DECLARATION, *layout.tables}, reason)
 
 
-def _has_splits(tree: Tree) -> bool:
-    return set(SPLITS) <= {name for name, _ in tree.folders}
-
-
-def _splits(tree: Tree) -> Splits:
-    if _has_splits(tree):
-        return {split: class_folders(tree, split) for split in SPLITS}
-    splits: Splits = {split: [] for split in SPLITS}
-    for image in class_folders(tree):
-        share = hashlib.sha256(image.name.encode()).digest()[0] / 256
-        splits["train" if share < 0.6 else "val" if share < 0.8 else "test"].append(image)
-    return splits
-
-
-def _shifted(tree: Tree, names: tuple[str, ...]) -> Splits:
-    """Return the images of the shifted splits."""
-    if names and not _has_splits(tree):
-        raise RequestError(
-            f"{tree.root} has shifted splits but no folders train, val and test", "sort its images"
-        )
-    folders = {name for name, _ in tree.folders if "/" not in name}
-    for name in names:
-        if name in SPLITS or composed(name) not in folders:
-            raise RequestError(
-                f"{name!r} under `shifted` is no further folder in {tree.root}",
-                "give the name of a folder with CLASS/IMAGE in it",
-            )
-    return {name: class_folders(tree, composed(name)) for name in names}
+def _content(layout: Layout, splits: Splits) -> str:
+    """Return the fingerprint of all that is read, and of how images without a split got one."""
+    files = _read_files(layout, splits).files
+    source, into = to_cut(layout.given)
+    if not into:
+        return fingerprint_of(files)
+    hashes = _hashes(layout, source)
+    others = tuple(file for file in files if file[0] not in hashes)
+    return digest([SPLITTING, sorted(hashes.items()), fingerprint_of(others)])

@@ -1,95 +1,208 @@
-"""Is a folder laid out as a task, and if it is nearly, what is to be done?"""
+"""How a folder's images are sorted: by folders of splits and classes, or by a table."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import RequestError
+from bench.core.names import composed
 from bench.core.task import SPLITS
-from bench.core.walk import walk
+from bench.core.walk import Tree, walk, why_left_out
+from bench.storage.class_folders import LabelledFile, class_folders
+from bench.storage.image_codec import IMAGE_SUFFIXES
+from bench.tasks._folder_metadata import LabelledRow, read_table, table_in
+from bench.tasks._folder_splits import UNSORTED, Splits
 
 _SPELLINGS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "eval"),
+    "test": ("test", "testing"),
 }
-"""Names of split folders elsewhere, in lower case."""
+"""How split folders are called, in lower case."""
+
+_UNCLEAR = ("eval", "evaluation")
+"""Names of val to some, of test to others."""
 
 
-def has_splits(root: Path) -> bool:
-    """Return whether a folder has all split folders."""
-    return all((root / split).is_dir() for split in SPLITS)
+@dataclass(frozen=True)
+class Layout:
+    """What a folder says of its images.
 
-
-def check_layout(root: Path) -> None:
-    """Make sure that no split folder is taken for a class.
-
-    A folder with a split's name is one if it holds folders, or if there are no others. A class may
-    be called train: its images are directly in its folder.
-
-    Raises:
-        RequestError: If some split folders are there, but not all under the names that are read.
+    Attributes:
+        tree: Its images and tables.
+        folders: Split to the name of its folder; empty without split folders.
+        given: The images by split; those without one under `UNSORTED`.
+        tables: The tables that name classes.
+        unlabelled: The tables that do not, such as captions.
     """
-    if has_splits(root):
-        return
-    depths: dict[str, int] = {}
-    for name, _ in walk(root).files:
-        folder, _, rest = name.partition("/")
-        if rest:
-            depths[folder] = max(depths.get(folder, 0), name.count("/"))
-    named = {name: split for name in depths if (split := _split_of(name))}
-    if not any(depths[name] > 1 for name in named) and set(named) != set(depths):
-        return
-    if not named:
-        return
-    missing = [split for split in SPLITS if split not in named]
-    raise RequestError(
-        f"{root} has the split folders {', '.join(sorted(named))}, but not {', '.join(missing)}",
-        "; ".join(_remedy(split, named) for split in missing),
-    )
+
+    tree: Tree
+    folders: dict[str, str]
+    given: Splits
+    tables: list[str]
+    unlabelled: list[str]
 
 
-def _split_of(name: str) -> str:
-    """Return the split that a folder's name stands for; empty for none."""
-    spelt = name.lower()
+def split_of(name: str) -> str:
+    """Return the split that a name stands for; empty for none."""
+    spelt = name.strip().lower()
     return next((split for split, names in _SPELLINGS.items() if spelt in names), "")
 
 
-def _remedy(split: str, named: Mapping[str, str]) -> str:
-    same = sorted(name for name, meant in named.items() if meant == split)
-    if same:
-        return f"rename {same[0]} to {split}"
-    return f"make {split} (move a fifth of each class of another split into {split}/CLASS)"
+def read_layout(root: Path, declaration: str) -> Layout:
+    """Return how a folder's images are sorted. A folder with a split's name is never a class.
+
+    Args:
+        root: The folder.
+        declaration: A further file that is read.
+
+    Raises:
+        RequestError: If it is not clear which split or class an image is of.
+    """
+    folders = _split_folders(root)
+    tables = _tables(root, [""])
+    if not any(tables.values()):
+        tables |= _tables(root, list(folders.values()))
+    tree = walk(root, IMAGE_SUFFIXES, (declaration, *tables))
+    given: Splits = {}
+    for table, rows in tables.items():
+        for split, image in _named_images(tree, table, rows, folders):
+            given.setdefault(split, []).append(image)
+    labelled = {table.rpartition("/")[0] for table, rows in tables.items() if rows}
+    for split, folder in (folders or {UNSORTED: ""}).items():
+        if not labelled & {"", folder}:
+            given[split] = _class_folders(tree, folder)
+    with_labels, without = (
+        [table for table, rows in tables.items() if bool(rows) == wanted]
+        for wanted in (True, False)
+    )
+    return Layout(tree, folders, given, with_labels, without)
 
 
-def too_few_classes(root: Path, names: Collection[str]) -> RequestError:
+def shifted_images(layout: Layout, names: Collection[str]) -> Splits:
+    """Return the images of the shifted splits: of folders beside the split folders.
+
+    Raises:
+        RequestError: If there are none, or one is no such folder.
+    """
+    root = layout.tree.root
+    if names and not layout.folders:
+        raise RequestError(f"{root} has shifted splits but no folder train", "sort its images")
+    folders = {name for name, _ in layout.tree.folders if "/" not in name}
+    for name in names:
+        if name in (*SPLITS, *layout.folders.values()) or composed(name) not in folders:
+            raise RequestError(
+                f"{name!r} under `shifted` is no further folder in {root}",
+                "give the name of a folder with CLASS/IMAGE in it",
+            )
+    return {name: class_folders(layout.tree, composed(name)) for name in names}
+
+
+def too_few_classes(layout: Layout, names: Collection[str]) -> RequestError:
     """Return the error for a task of fewer than two classes."""
-    what = f"{root} has {len(names)} class folders"
+    root = layout.tree.root
+    what = f"{root} has {len(names)} class{'' if len(names) == 1 else 'es'}"
     inner = sorted({name.partition("/")[0] for name, _ in walk(root).folders if "/" in name})
-    if inner and not has_splits(root):
+    if inner and not layout.folders:
         return RequestError(
             what, f"a task needs two; to take the folders in it: --task {root / inner[0]}"
         )
     return RequestError(
-        what, "a task needs two, as CLASS/IMAGE, or as CLASS/IMAGE in each of train, val and test"
+        what, "a task needs two, as CLASS/IMAGE, or as CLASS/IMAGE in train, val and test"
     )
 
 
-def unrepresented(root: Path, name: str, split: str, count: int) -> RequestError:
-    """Return the error for a class without images in a split.
-
-    Args:
-        root: The task's folder.
-        name: The class.
-        split: The split.
-        count: Images of the class in all splits.
-    """
-    if has_splits(root):
-        return RequestError(
-            f"class {name!r} has no images in split {split} of {root}",
-            "add images, or remove the class from every split",
+def _split_folders(root: Path) -> dict[str, str]:
+    """Return the folder of each split that has one."""
+    present = sorted(path.name for path in root.iterdir() if path.is_dir())
+    present = [name for name in present if not why_left_out(name)]
+    if set(SPLITS) <= set(present):
+        return {split: split for split in SPLITS}  # Whatever others there are is not read.
+    if unclear := [name for name in present if name.lower() in _UNCLEAR]:
+        raise RequestError(
+            f"the folder {root / unclear[0]} may be val or test", "rename it to what it is"
         )
-    return RequestError(
-        f"of the {count} images of class {name!r} in {root} none is in the split {split}: without "
-        "folders train, val and test, a hash of an image's path decides",
-        "add images of the class, or sort all images into train, val and test yourself",
-    )
+    folders: dict[str, str] = {}
+    for name in present:
+        split = split_of(name)
+        if split in folders:
+            raise RequestError(
+                f"{root} has the folders {folders[split]} and {name}, which both mean {split}",
+                "join them, or rename one",
+            )
+        if split:
+            folders[split] = name
+    return {split: folders[split] for split in SPLITS if split in folders}
+
+
+def _class_folders(tree: Tree, folder: str) -> list[LabelledFile]:
+    """Return the images in the class folders of a split; without one, of the whole tree."""
+    images = class_folders(tree, folder)
+    if not folder:
+        inner = {image.name.split("/")[1] for image in images if image.name.count("/") > 1}
+        classes = {image.class_name for image in images}
+        if len(classes) > 1 and (splits := sorted(name for name in inner if split_of(name))):
+            raise RequestError(
+                f"the class folders of {tree.root} have folders {', '.join(splits)} in them",
+                f"move them: {splits[0]}/CLASS/IMAGE, not CLASS/{splits[0]}/IMAGE",
+            )
+    elif not images:
+        direct = any(name.startswith(f"{folder}/") for name, _ in tree.files)
+        what = "images, but no class folders" if direct else "no images"
+        raise RequestError(
+            f"the folder {tree.root / folder} has {what}",
+            "sort them as CLASS/IMAGE, or name their classes in metadata.csv beside them "
+            "(file_name,label)"
+            if direct
+            else "remove it, and its images are split off from the others",
+        )
+    return images
+
+
+def _tables(root: Path, folders: list[str]) -> dict[str, list[LabelledRow]]:
+    """Return the tables in some folders below a root by name, with their rows."""
+    found = {folder: table for folder in folders if (table := table_in(root / folder))}
+    return {
+        f"{folder}/{table.name}".lstrip("/"): read_table(table) for folder, table in found.items()
+    }
+
+
+def _named_images(
+    tree: Tree, table: str, rows: list[LabelledRow], folders: Mapping[str, str]
+) -> Iterator[tuple[str, LabelledFile]]:
+    """Yield the images that a table names, each with its split.
+
+    Raises:
+        RequestError: If some are not there, or it is not clear of which split one is.
+    """
+    images, prefix = dict(tree.files), table.rpartition("/")[0]
+    named = {f"{prefix}/{row.file}".lstrip("/"): row for row in rows}
+    if absent := [name for name in named if name not in images]:
+        raise RequestError(
+            f"{len(absent):,} of {len(named):,} files that {tree.root / table} names are no images "
+            f"in its folder: {', '.join(absent[:3])}{', …' if len(absent) > 3 else ''}",
+            "put them there, or remove their lines",
+        )
+    for name, row in named.items():
+        split = _row_split(row.split, name, folders, tree.root / table)
+        yield split, LabelledFile(row.class_name, name, images[name])
+
+
+def _row_split(given: str, name: str, folders: Mapping[str, str], table: Path) -> str:
+    """Return the split of an image in a table: the one given, else the folder's it is in."""
+    if given:
+        if split := split_of(given):
+            return split
+        raise RequestError(
+            f"{table} has the split {given[:50]!r}", f"write {', '.join(SPLITS)} or leave it out"
+        )
+    if not folders:
+        return UNSORTED
+    by_folder = {folder: split for split, folder in folders.items()}
+    split = by_folder.get(name.partition("/")[0], "")
+    if not split:
+        raise RequestError(
+            f"{table} names {name}, which is in none of {', '.join(by_folder)}",
+            "move it there, or give a column `split`",
+        )
+    return split

@@ -1,6 +1,5 @@
 """A folder of images as a task: what is listed is what is hashed, read and named."""
 
-import hashlib
 import os
 import shutil
 import unicodedata
@@ -119,20 +118,6 @@ def test_a_class_name_with_a_line_break_is_refused(pets: Path) -> None:
     put(pets / "test" / "two\nwords" / "0.png")
     with pytest.raises(RequestError, match=r"class name 'two\\nwords' has control char"):
         content(pets)
-
-
-def test_without_split_folders_the_path_decides(tmp_path: Path) -> None:
-    for label, name in enumerate(("cat", "dog")):
-        for index in range(30):
-            put(tmp_path / "flat" / name / f"{index}.png", label, index)
-    task = FolderTask.load(tmp_path / "flat")
-    shares = {
-        f"{name}/{index}.png": hashlib.sha256(f"{name}/{index}.png".encode()).digest()[0] / 256
-        for name in ("cat", "dog")
-        for index in range(30)
-    }
-    test = {key for key, share in shares.items() if share >= 0.8}
-    assert set(task.split("test", Home(tmp_path)).keys) == test
 
 
 def test_a_run_says_once_what_it_does_not_read(

@@ -1,0 +1,70 @@
+"""What is assumed of a folder of images, in a few lines: a user should see it before a run."""
+
+from collections.abc import Sequence
+
+from bench.core.progress import first_few
+from bench.core.task import SPLITS
+from bench.tasks._folder_layout import Layout
+from bench.tasks._folder_splits import UNSORTED, Splits, to_cut
+
+_CUT = {2: "four fifths and a fifth", 3: "60/20/20"}
+
+
+def folder_notes(
+    layout: Layout, splits: Splits, class_names: Sequence[str], not_read: str
+) -> list[str]:
+    """Return at most five lines: on splits, labels, absent classes, their names, unread files.
+
+    Args:
+        layout: What the folder says.
+        splits: The images of train, val and test.
+        class_names: All classes.
+        not_read: The line on files that are not read; empty if all are.
+    """
+    root = layout.tree.root
+    lines = [_on_splits(layout, splits), _on_tables(layout), _on_absent(splits, class_names)]
+    return [not_read] * bool(not_read) + [
+        f"{root}: {line}" for line in (*lines, _on_names(class_names)) if line
+    ]
+
+
+def _on_splits(layout: Layout, splits: Splits) -> str:
+    parts = [f"{name} is {split}" for split, name in layout.folders.items() if name != split]
+    source, into = to_cut(layout.given)
+    if into:
+        what = "images without a split" if source == UNSORTED else source
+        numbers = ", ".join(f"{name} {len(splits[name]):,}" for name in into)
+        parts.append(
+            f"of each class, the {what} are cut {_CUT[len(into)]} into {numbers}, copies together"
+        )
+    return "; ".join(parts)
+
+
+def _on_tables(layout: Layout) -> str:
+    parts = [f"classes are those in {', '.join(layout.tables)}"] if layout.tables else []
+    if layout.unlabelled:
+        parts.append(f"{', '.join(layout.unlabelled)} has no column `label` and is not read")
+    return "; ".join(parts)
+
+
+def _on_absent(splits: Splits, class_names: Sequence[str]) -> str:
+    parts = []
+    for split in SPLITS:
+        present = {image.class_name for image in splits[split]}
+        if absent := [name for name in class_names if name not in present]:
+            parts.append(f"{split} has no image of {len(absent)} ({first_few(absent)})")
+    return f"of {len(class_names)} classes, {'; '.join(parts)}" if parts else ""
+
+
+def _on_names(class_names: Sequence[str]) -> str:
+    by_letters: dict[str, list[str]] = {}
+    for name in class_names:
+        by_letters.setdefault(" ".join(name.casefold().split()), []).append(name)
+    parts = [
+        f"the classes {', '.join(map(repr, names))} differ in capitals or blanks alone"
+        for names in by_letters.values()
+        if len(names) > 1
+    ]
+    if numbers := [name for name in class_names if name.isdecimal()]:
+        parts.append(f"prompts will call {len(numbers)} classes by numbers ({first_few(numbers)})")
+    return "; ".join(parts)
