@@ -92,7 +92,7 @@ def _finish(each: Fetchable, home: Home) -> None:
 
 
 def _folder(each: Fetchable, home: Home) -> Path:
-    return (home.weights if each.kind == "model" else home.pools) / each.name
+    return home.weights_folder(each.name) if each.kind == "model" else home.pools / each.name
 
 
 def _absent(file: Path, home: Home) -> list[Lacking]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from bench.commands._hub import Snapshot, find_snapshot
 from bench.core.errors import RequestError, unknown_name
-from bench.core.paths import FETCHED_POOLS, Home, hub_id
+from bench.core.model_names import FETCHED_POOLS, hub_id
+from bench.core.paths import Home
 
 
 def pool_snapshot(name: str, home: Home) -> Snapshot:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from bench.core.paths import FETCHED, FETCHED_POOLS
+from bench.core.model_names import FETCHED, FETCHED_POOLS, HOW_TO_NAME
 
 
 @click.command()
-@click.option("--model", help=f"{', '.join(FETCHED)} or ORG/NAME@REVISION.")
+@click.option("--model", help=f"{', '.join((*FETCHED, *HOW_TO_NAME))}.")
 @click.option("--task", help="aircraft, flowers; cars, to check what you put there.")
 @click.option("--pool", help=f"{', '.join(FETCHED_POOLS)} or ORG/NAME@REVISION of a data set.")
 @click.option(

@@ -1,52 +1,18 @@
 """The home folder, below which everything a run writes is kept."""
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import RequestError
-from bench.core.missing import Fetchable, MissingError
+from bench.core.missing import MissingError
+from bench.core.model_names import fetchable, folder_name, how_to_fetch
 from bench.core.names import check_utf8
 
 _PACKAGED_WEIGHTS = Path(__file__).parents[1] / "miniworld" / "weights"
 
-FETCHED = {
-    "CLIP-ViT-B-16-laion2B-s34B-b88K": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
-    # runwayml's copy was taken down in August 2024; this is the one its users moved to.
-    "stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
-}
-"""Models that ``bench fetch`` knows by a short name, and where on the Hub they are."""
-
-FETCHED_POOLS = {"relaion2B-en-research-safe": "laion/relaion2B-en-research-safe"}
-"""Pools that ``bench fetch`` knows by a short name, and where on the Hub they are."""
-
 _UNUSABLE = {"\\", "?"}
 """DuckDB 2.0 takes the one for a slash, and what follows the other for options."""
-
-_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([A-Za-z0-9][\w.-]*))?")
-
-
-def hub_id(name: str) -> tuple[str | None, str | None]:
-    """Return repository and revision of ``ORG/NAME@REVISION``; None for a missing part."""
-    match = _HUB_ID.fullmatch(name)
-    return (match[1], match[2]) if match else (None, None)
-
-
-def fetchable(name: str) -> Fetchable | None:
-    """Return what to fetch for weights of a name; None if nothing that is called so is fetched."""
-    return Fetchable("model", name) if name in FETCHED or hub_id(name)[1] else None
-
-
-def how_to_fetch(name: str) -> str:
-    """Return how to get weights: by a command, where one fetches what is called so."""
-    repository, _ = hub_id(name)
-    if wanted := fetchable(name):
-        return f"fetch them with `{wanted.command}`, or run offline with --preset mini"
-    if repository:
-        return f"give a folder, or a pinned name: `bench fetch --model {name}@REVISION` fetches it"
-    names = ", ".join(FETCHED)
-    return f"give a folder, ORG/NAME@REVISION or what `bench fetch --model` has: {names}"
 
 
 @dataclass(frozen=True)
@@ -110,6 +76,10 @@ class Home:
         """Return the folder of one run."""
         return self.runs / run_id
 
+    def weights_folder(self, name: str) -> Path:
+        """Return where a model's weights are kept once they are fetched."""
+        return self.weights / folder_name(name)
+
     def find_weights(self, name: str) -> Path:
         """Return the folder of a model by fetched name, by packaged name or by path.
 
@@ -128,7 +98,7 @@ class Home:
         return any(folder.is_dir() for folder in self._named_weights(name))
 
     def _named_weights(self, name: str) -> tuple[Path, Path]:
-        return self.weights / name, _PACKAGED_WEIGHTS / name
+        return self.weights_folder(name), _PACKAGED_WEIGHTS / name
 
     def make_writable(self) -> None:
         """Create the home folder.

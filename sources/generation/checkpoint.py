@@ -7,7 +7,8 @@ import msgspec
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.missing import MissingError
-from bench.core.paths import Home, fetchable, hub_id
+from bench.core.model_names import fetchable, hub_id
+from bench.core.paths import Home
 from sources.generation.options import GeneratorOptions
 
 _MAX_CONFIG_BYTES = 100_000

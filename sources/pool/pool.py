@@ -17,7 +17,8 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.files import fingerprint_of
 from bench.core.json_values import digest
 from bench.core.missing import Fetchable, MissingError
-from bench.core.paths import FETCHED_POOLS, Home
+from bench.core.model_names import FETCHED_POOLS
+from bench.core.paths import Home
 from bench.core.walk import Tree, walk
 from bench.core.yaml_files import check_declaration, declaration, read_yaml
 from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool

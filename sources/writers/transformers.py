@@ -9,7 +9,8 @@ from bench.core.config import Positive, WeightsText
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
 from bench.core.missing import MissingError
-from bench.core.paths import Home, fetchable, hub_id
+from bench.core.model_names import fetchable, hub_id
+from bench.core.paths import Home
 from bench.plugins import writers
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
 from bench.runtime.hub import fetching

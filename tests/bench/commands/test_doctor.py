@@ -2,7 +2,8 @@
 
 import json
 
-from bench.core.paths import FETCHED, Home
+from bench.core.model_names import FETCHED
+from bench.core.paths import Home
 from tests.conftest import Bench
 
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -112,6 +113,7 @@ def test_a_download_that_was_cut_is_continued_where_it_was(
 ) -> None:
     folder, size = tmp_path / "large", 50_000_000
     folder.mkdir()
+    (folder / "open_clip_config.json").write_text("{}")
     (folder / WEIGHTS).write_bytes(np.random.default_rng(0).bytes(size))
     with serving({"models/lab/clip": folder}) as hub:
         hub.cut = {WEIGHTS}
@@ -198,3 +200,37 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_fetched(
     assert done.code == 2
     assert "GB free; free some space" in done.complaint
     assert WEIGHTS not in hub.sent
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ViT-B-16:openai", "take ViT-B-16-quickgelu:openai"),
+        ("ViT-B-16:laion3b", "unknown weights of ViT-B-16 'laion3b'; did you mean laion400m"),
+        ("ViT-B-61:openai", "unknown model of open_clip 'ViT-B-61'; did you mean"),
+    ],
+)
+def test_a_model_of_open_clip_is_known_with_its_activation(
+    bench: Bench, name: str, said: str
+) -> None:
+    done = bench("fetch", "--model", name)
+    assert done.code == 2
+    assert said in done.complaint
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "folder"),
+    [
+        ("ViT-B-16-SigLIP2:webli", "timm/ViT-B-16-SigLIP2", "open_clip/ViT-B-16-SigLIP2/webli"),
+        (f"hf-hub:lab/tiny@{COMMIT}", "lab/tiny", NAME),
+    ],
+)
+def test_a_model_is_fetched_and_found_by_each_kind_of_name(
+    bench_process: Bench, tiny_clip: Path, home: Home, name: str, repository: str, folder: str
+) -> None:
+    with serving({f"models/{repository}": tiny_clip}) as hub:
+        done = bench_process("fetch", "--model", name, **hub.environment)
+    assert done.code == 0, done.err
+    assert home.find_weights(name) == home.weights / folder
+    source = msgspec.json.decode((home.weights / folder / ".source.json").read_bytes())
+    assert source == {"repository": repository, "kind": "model", "commit": COMMIT}

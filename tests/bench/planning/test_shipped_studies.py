@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.paths import hub_id
+from bench.core.model_names import hub_id
 from bench.core.specs import RunSpec
 from bench.planning.study import expand, load_study
 

@@ -11,7 +11,8 @@ from scipy.io import savemat
 
 from bench.core.errors import RequestError
 from bench.core.missing import MissingError
-from bench.core.paths import FETCHED, Home
+from bench.core.model_names import FETCHED
+from bench.core.paths import Home
 from bench.tasks import PublishedTask, find_task
 from tests.conftest import Bench
 from tests.support.published import small_aircraft, small_cars, small_flowers
