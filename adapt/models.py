@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from adapt import image_encoder
 from bench.core.arrays import FloatArray
 from bench.core.errors import BenchError, RequestError
 from bench.core.task import Task
@@ -31,13 +32,13 @@ CONFIG_FILE = "open_clip_config.json"
 
 @dataclass(frozen=True)
 class Clip:
-    """An open_clip model with everything that belongs to it.
+    """A model of open_clip, or an image encoder, with everything that belongs to it.
 
     Attributes:
         model: The model, in evaluation mode.
         preprocess_train: PIL image to float32 ``[3, h, w]``, randomly cropped.
         preprocess_val: PIL image to float32 ``[3, h, w]``.
-        tokenizer: Texts to token ids, int64 ``[n, context]``.
+        tokenizer: Texts to token ids, int64 ``[n, context]``; None for an image encoder alone.
         weights_hash: SHA-256 of the weights file.
         model_hash: SHA-256 of the configuration and the weights, which embeddings depend on.
         dim: Length of an embedding.
@@ -47,52 +48,137 @@ class Clip:
     model: Any
     preprocess_train: Callable[[Image], Tensor]
     preprocess_val: Callable[[Image], Tensor]
-    tokenizer: Callable[[Sequence[str]], Tensor]
+    tokenizer: Callable[[Sequence[str]], Tensor] | None
     weights_hash: str
     model_hash: str
     dim: int
     device: torch.device
 
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """Return texts as token ids, int64 ``[n, context]``.
 
-def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
-    """Load a model from a folder in open_clip's ``local-dir`` layout, without a network.
+        Raises:
+            RequestError: If the model has no text tower.
+        """
+        if self.tokenizer is None:
+            raise RequestError(
+                "the model is an image encoder without a text tower", "take a CLIP for texts"
+            )
+        return self.tokenizer(texts)
+
+
+def is_image_only(folder: Path) -> bool:
+    """Return whether a weights folder is of an image encoder of timm, which has no text tower."""
+    return not (folder / CONFIG_FILE).is_file() and (folder / image_encoder.CONFIG_FILE).is_file()
+
+
+def load_model(folder: Path, device: torch.device | str = "cpu") -> Clip:
+    """Load a CLIP or an image encoder, without a network.
 
     Raises:
-        RequestError: If the folder lacks the configuration or the weights.
+        RequestError: If the folder lacks the configuration or the weights, or they do not fit.
         BenchError: If they are there but cannot be loaded.
     """
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise RequestError(
-                f"the weights folder {folder} has no {name}",
-                "fetch the model again, or give a folder in open_clip's local-dir layout",
-            )
+    return (_load_image_encoder if is_image_only(folder) else load_clip)(folder, device)
+
+
+def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
+    """Load a model from a folder in open_clip's ``local-dir`` layout; raises as `load_model`."""
+    _require(folder, CONFIG_FILE, WEIGHTS_FILE)
+    config = _checked_config(folder / CONFIG_FILE)
     try:
         model, preprocess_train, preprocess_val = open_clip.create_model_and_transforms(
             f"local-dir:{folder}", device=device
         )
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-        config = json.loads((folder / CONFIG_FILE).read_bytes())["model_cfg"]
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise BenchError(
             f"the model in {folder} does not load: {error}", "fetch it again"
         ) from error
-    with (folder / WEIGHTS_FILE).open("rb") as stream:
-        weights_hash = hashlib.file_digest(stream, "sha256").hexdigest()
+    if "timm_model_name" not in config["vision_cfg"]:
+        # A small ResNet's training step is 1.3 times as fast on a CPU; timm's towers are as
+        # `Classifier.features` says.
+        model = model.to(memory_format=torch.channels_last)
+    weights_hash = _sha256(folder / WEIGHTS_FILE)
     return Clip(
-        # Channels last makes a small ResNet's training step 1.3 times as fast on a CPU.
-        model=model.eval().requires_grad_(False).to(memory_format=torch.channels_last),
+        model=model.eval().requires_grad_(False),
         preprocess_train=preprocess_train,
         preprocess_val=preprocess_val,
         tokenizer=tokenizer,
         weights_hash=weights_hash,
-        model_hash=hashlib.sha256(
-            (folder / CONFIG_FILE).read_bytes() + weights_hash.encode()
-        ).hexdigest(),
+        model_hash=_model_hash(folder / CONFIG_FILE, weights_hash),
         # Not `model.visual.output_dim`, which timm towers do not have.
         dim=int(config["embed_dim"]),
         device=torch.device(device),
     )
+
+
+def _load_image_encoder(folder: Path, device: torch.device | str) -> Clip:
+    _require(folder, image_encoder.CONFIG_FILE, image_encoder.WEIGHTS_FILE)
+    model, dim = image_encoder.load_image_encoder(folder)
+    preprocess_train, preprocess_val = image_encoder.preprocessing(model)
+    weights_hash = _sha256(folder / image_encoder.WEIGHTS_FILE)
+    return Clip(
+        model=model.to(device).eval().requires_grad_(False),
+        preprocess_train=preprocess_train,
+        preprocess_val=preprocess_val,
+        tokenizer=None,
+        weights_hash=weights_hash,
+        model_hash=_model_hash(folder / image_encoder.CONFIG_FILE, weights_hash),
+        dim=dim,
+        device=torch.device(device),
+    )
+
+
+def _require(folder: Path, *names: str) -> None:
+    for name in names:
+        if not (folder / name).is_file():
+            raise RequestError(
+                f"the weights folder {folder} has no {name}",
+                "fetch the model again, or give a folder in open_clip's local-dir layout",
+            )
+
+
+def _checked_config(file: Path) -> dict[str, Any]:
+    """Return the model's part of a configuration.
+
+    Raises:
+        RequestError: If it does not say how images are preprocessed, or says two image sizes:
+            open_clip would go on with OpenAI's, or with one of them.
+    """
+    try:
+        content = json.loads(file.read_bytes())
+        model, preprocessing = content["model_cfg"], content.get("preprocess_cfg", {})
+        size = model["vision_cfg"]["image_size"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RequestError(
+            f"{file} is not open_clip's: {type(error).__name__} {error}", "fetch the model again"
+        ) from error
+    if not {"mean", "std"} <= preprocessing.keys():
+        raise RequestError(
+            f"{file} has no mean and std in preprocess_cfg, which the model was trained with",
+            "add them; open_clip would take OpenAI's",
+        )
+    given = preprocessing.get("size", size)
+    if _square(given) != _square(size):
+        raise RequestError(
+            f"{file} says image_size {size} in vision_cfg and size {given} in preprocess_cfg",
+            "make them equal",
+        )
+    return dict(model)
+
+
+def _square(size: int | list[int]) -> list[int]:
+    return [size, size] if isinstance(size, int) else list(size)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _model_hash(config: Path, weights_hash: str) -> str:
+    return hashlib.sha256(config.read_bytes() + weights_hash.encode()).hexdigest()
 
 
 def text_head(clip: Clip, task: Task) -> Tensor:
@@ -131,25 +217,30 @@ class Classifier(nn.Module):
 
     Args:
         visual: The tower; maps images to embeddings, float ``[b, dim]``.
-        weight: The head's initial weight, float32 ``[classes, dim]``; its bias starts at zero.
+        weight: The head's initial weight, float32 ``[classes, dim]``.
+        bias: Its initial bias, the same for all classes.
     """
 
-    def __init__(self, visual: nn.Module, weight: Tensor) -> None:
+    def __init__(self, visual: nn.Module, weight: Tensor, bias: float = 0.0) -> None:
         super().__init__()
         classes, dim = weight.shape
         self.visual = visual.requires_grad_(True)
         self.head = nn.Linear(dim, classes, device=weight.device)
         with torch.no_grad():
             self.head.weight.copy_(weight)
-            self.head.bias.zero_()
+            self.head.bias.fill_(bias)
 
     @classmethod
     def from_clip(
         cls, clip: Clip, task: Task, init: Literal["text", "random"] = "text", seed: int = 0
     ) -> "Classifier":
         """Return the unadapted classifier; the model itself stays unchanged."""
-        weight = text_head(clip, task) if init == "text" else random_head(clip, task, seed)
-        return cls(copy.deepcopy(clip.model.visual), weight).eval()
+        visual = copy.deepcopy(clip.model.visual)
+        if init == "random":
+            return cls(visual, random_head(clip, task, seed)).eval()
+        # SigLIP's, which its sigmoid needs; other models have none.
+        bias = getattr(clip.model, "logit_bias", None)
+        return cls(visual, text_head(clip, task), 0.0 if bias is None else float(bias)).eval()
 
     @property
     def device(self) -> torch.device:
@@ -161,6 +252,10 @@ class Classifier(nn.Module):
 
         They are in the weights' precision, whatever the tower computed in.
         """
+        if images.device.type == "cpu" and hasattr(self.visual, "trunk"):
+            # Backwards through FastViT's 1 x 1 convolution of three channels and stride 2 (the
+            # tower of MobileCLIP), torch 2.11 and 2.14 destroy memory with channels last.
+            images = images.contiguous()
         embeddings: Tensor = self.visual(images)
         with _full_precision(images.device):
             return functional.normalize(embeddings.to(self.head.weight.dtype), dim=-1)
@@ -220,7 +315,7 @@ class ClipEmbedder:
 
     def texts(self, texts: Sequence[str]) -> FloatArray:
         """Return embeddings of texts, float32 ``[n, dim]``, rows L2-normalised."""
-        batches = map(self._clip.tokenizer, grouped(texts, self._batch_size))
+        batches = map(self._clip.tokens, grouped(texts, self._batch_size))
         return self._embed(batches, self._clip.model.encode_text)
 
     def _stacked(self, images: list[Tensor]) -> Tensor:
@@ -241,6 +336,6 @@ def _full_precision(device: torch.device) -> torch.autocast:
 
 def _mean_embedding(clip: Clip, prompts: Sequence[str]) -> Tensor:
     with torch.no_grad(), float32_products():
-        tokens = clip.tokenizer(prompts).to(clip.device)
+        tokens = clip.tokens(prompts).to(clip.device)
         embeddings: Tensor = clip.model.encode_text(tokens, normalize=True).float()
     return functional.normalize(embeddings.mean(dim=0), dim=0)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 @lru_cache(maxsize=4)
 def clip_of(folder: str) -> "Clip":
     """Return the model in a weights folder."""
-    from adapt.models import load_clip
+    from adapt.models import load_model
 
-    return load_clip(Path(folder), device())
+    return load_model(Path(folder), device())
 
 
 def device() -> str:
