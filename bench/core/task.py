@@ -186,6 +186,15 @@ class Task(Config, frozen=True, kw_only=True):
         """Return what a user should know of the task's data before a run, a line each."""
         return []
 
+    def at(self, home: Home) -> Task:
+        """Return the task as it is read in a home, where it may be read from several origins."""
+        return self
+
+    @property
+    def variants(self) -> tuple[Task, ...]:
+        """The task as read from each of its origins."""
+        return (self,)
+
     def check(self, home: Home) -> None:
         """Make sure that the task's data is there.
 
@@ -227,7 +236,8 @@ class Task(Config, frozen=True, kw_only=True):
         if fault := self._label_fault(split):
             return fault
         if len(set(split.keys)) < len(split):
-            return "has an image twice"
+            key = Counter(split.keys).most_common(1)[0][0]
+            return f"has an image twice, {key}"
         content = self.split_contents.get(name)
         if content is None or split.content(self.class_names) == content:
             return ""

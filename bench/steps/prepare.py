@@ -49,7 +49,7 @@ def _of_task(task: Task, home: Home) -> dict[str, str]:
         task.check(home)
     except MissingError as error:
         raise MissingError(error.what, error.fix, Fetchable("task", task.name)) from error
-    return {"task": task.fingerprint}
+    return {"task": task.at(home).fingerprint}
 
 
 def notes(specs: Sequence[RunSpec], home: Home) -> list[str]:
