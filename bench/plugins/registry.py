@@ -100,9 +100,8 @@ class Registry(Generic[T]):
         package = importlib.import_module(self.package)
         modules = {module.name for module in iter_modules(package.__path__) if not module.ispkg}
         if self.declared:
-            modules |= {
-                file.stem for path in package.__path__ for file in Path(path).glob("*.yaml")
-            }
+            files = (file for path in package.__path__ for file in Path(path).glob("*.yaml"))
+            modules |= {file.stem for file in files}
         return {name.replace("_", "-") for name in modules if not name.startswith("_")}
 
     @memo

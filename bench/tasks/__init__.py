@@ -1,4 +1,4 @@
-"""Tasks: a YAML file is a task, with class names, prompts, splits and where its images are from."""
+"""Tasks: a YAML file is a task: names, prompts, splits, and where its images are from."""
 
 from pathlib import Path
 
