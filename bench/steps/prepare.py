@@ -55,7 +55,7 @@ def _of_task(task: Task, home: Home) -> dict[str, str]:
 def notes(specs: Sequence[RunSpec], home: Home) -> list[str]:
     """Return what a user should know of the data of some prepared runs, each line once."""
     with memo_scope():
-        tasks = {spec.task: find_task(spec.task) for spec in specs}
+        tasks = {spec.task: loaded.task_of(spec) for spec in specs}
         needs = {msgspec.json.encode((spec.source, spec.options)): spec for spec in specs}
         lines = [note for task in tasks.values() for note in task.notes()]
         for spec in needs.values():

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL.Image import Image
 
-from bench.core.arrays import LabelArray
+from bench.core.arrays import LabelArray, TargetArray
 from bench.core.config import Config
 from bench.core.names import composed
-from bench.core.task import Split
+from bench.core.task import NO_LABEL, Split
 
 
 class FaultError(Exception):
@@ -44,12 +43,12 @@ class Listing:
     Attributes:
         names: The vendor's class names, in the vendor's order.
         keys: One unique name per image.
-        numbers: The vendor's class numbers, int64 ``[n]``: indices into `names`.
+        numbers: The vendor's class numbers, int64 ``[n]``: indices into `names`; `NO_LABEL` where
+            images have several.
         read: Returns the image at an index.
         source: What has the class names, for messages.
         fix: What mends wrong class names, where another copy does not.
-        targets: Of a multi-label task, which classes an image shows, bool ``[n, names]``; `numbers`
-            are then the first of them.
+        targets: Which of the names each image has, bool ``[n, names]``, where images have several.
     """
 
     names: Sequence[str]
@@ -58,7 +57,7 @@ class Listing:
     read: Callable[[int], Image]
     source: str
     fix: str = ""
-    targets: NDArray[np.bool_] | None = None
+    targets: TargetArray | None = None
 
 
 class Origin(Config, frozen=True, kw_only=True, tag_field="reader", omit_defaults=True):
@@ -75,6 +74,8 @@ class Origin(Config, frozen=True, kw_only=True, tag_field="reader", omit_default
     others are spelt alike, and the order is the task's."""
     split_contents: dict[str, str] = {}
     """`Split.content` of the official splits as this reader names images."""
+    some_classes: bool = False
+    """Whether this origin has the classes of `class_names` alone, as shifted splits may."""
 
     @property
     def label(self) -> str:
@@ -111,7 +112,7 @@ class Origin(Config, frozen=True, kw_only=True, tag_field="reader", omit_default
 
     def expected_names(self, class_names: Sequence[str]) -> dict[str, str]:
         """Return the vendor's spelling of every class to the task's, in the vendor's order."""
-        if len(self.class_names) >= len(class_names):
+        if self.some_classes or len(self.class_names) >= len(class_names):
             return self.class_names
         spelt = {ours: vendor for vendor, ours in self.class_names.items()}
         return {spelt.get(name, name): name for name in class_names}
@@ -137,16 +138,15 @@ def labelled(
     ours = {composed(vendor): composed(name) for vendor, name in expected.items()}
     if what := difference(list(ours), found, numbered=numbered):
         raise FaultError(f"{listing.source} {what}", fix=listing.fix)
-    _check_range(listing)
     label_of = {class_name: label for label, class_name in enumerate(class_names)}
-    ours_of_vendor = np.array([label_of[ours[vendor]] for vendor in found], np.int64)
-    targets = listing.targets
-    if targets is not None:
-        inverse = np.zeros((len(targets), len(class_names)), np.bool_)
-        inverse[:, ours_of_vendor] = targets
-        targets = inverse
-    labels = ours_of_vendor[listing.numbers]
-    return Split(name, listing.keys, labels, listing.read, targets)
+    labels = np.array([label_of[ours[vendor]] for vendor in found], np.int64)
+    if listing.targets is None:
+        _check_range(listing)
+        return Split(name, listing.keys, labels[listing.numbers], listing.read)
+    targets = np.zeros((len(listing.targets), len(class_names)), np.bool_)
+    targets[:, labels] = listing.targets
+    none = np.full(len(targets), NO_LABEL, np.int64)
+    return Split(name, listing.keys, none, listing.read, targets)
 
 
 def difference(expected: Sequence[str], found: Sequence[str], *, numbered: bool) -> str:
@@ -190,14 +190,18 @@ def _check_range(listing: Listing) -> None:
         )
 
 
+def class_counts(split: Split, classes: int) -> LabelArray:
+    """Return how many images of a split each class has, int64 ``[classes]``."""
+    if split.targets is not None:
+        return np.count_nonzero(split.targets, axis=0).astype(np.int64)
+    return np.bincount(split.labels, minlength=classes).astype(np.int64)
+
+
 def count_table(split: Split, class_names: Sequence[str]) -> str:
     """Return the SHA-256 of the sorted lines ``CLASS NAME<tab>COUNT`` of a split.
 
     It is the same for every origin of a task, whatever its images are called.
     """
-    if split.targets is None:
-        counts = np.bincount(split.labels, minlength=len(class_names))
-    else:
-        counts = split.targets.sum(axis=0)
+    counts = class_counts(split, len(class_names)).tolist()
     lines = sorted(f"{name}\t{count}\n" for name, count in zip(class_names, counts, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

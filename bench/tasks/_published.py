@@ -7,7 +7,6 @@ and a split the same images in every home. Nothing is downloaded here.
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from bench.core.config import Fraction, parse_config
 from bench.core.errors import RequestError
@@ -17,9 +16,14 @@ from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Split, Task
 from bench.core.yaml_files import read_yaml
+from bench.tasks._class_folders import FoldersOrigin
 from bench.tasks._held_out import part_of_all, part_of_train
-from bench.tasks._origin import FaultError, Origin, count_table, labelled
+from bench.tasks._origin import FaultError, Origin, class_counts, count_table, labelled
+from bench.tasks._parquet import ParquetOrigin
 from bench.tasks._torchvision import TorchvisionOrigin
+from bench.tasks._webdataset import WebdatasetOrigin
+
+AnyOrigin = TorchvisionOrigin | ParquetOrigin | WebdatasetOrigin | FoldersOrigin
 
 _ALL = "all"
 """The name of the one split of a data set that has none of its own."""
@@ -28,7 +32,7 @@ _ALL = "all"
 class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
     """A benchmark kept below ``$BENCH_HOME/tasks/NAME``, as its YAML file declares it."""
 
-    origins: tuple[TorchvisionOrigin, ...]
+    origins: tuple[AnyOrigin, ...]
     """Where a copy may be from; of those that are there, the first is read."""
     val_of_train: Fraction = 0.0
     """Share of the train split held out as val, where the benchmark has none."""
@@ -110,19 +114,18 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
 
     def open_split(self, name: str, home: Home) -> Split:
         """Open one split of the origin that is read."""
-        has = self._origin(name).split_names
-        if name in SPLITS and _ALL in has:
-            whole = self._official(_ALL, home)
+        divided = self._divided(name)
+        if divided == _ALL:
+            whole = self._whole(_ALL, home)
             return part_of_all(name, whole, self.test_of_all, self.val_of_train)
-        if name == "test" or name not in SPLITS or "val" in has:
-            return self._official(name, home)
-        return part_of_train(name, self._official("train", home), self.val_of_train)
+        if divided:
+            return part_of_train(name, self._whole(divided, home), self.val_of_train)
+        return self._official(name, home)
 
     def listed_in(self, name: str, home: Home) -> str:
         """Return the file that lists a split, as the end of a message."""
-        origin = self._origin(name)
-        official = name if name in origin.split_names else "train"
-        return f" in {origin.listed_in(official, self.folder(home))}"
+        official = self._divided(name) or name
+        return f" in {self._origin(name).listed_in(official, self.folder(home))}"
 
     def advice(self, home: Home) -> str:
         """Return how to get the data."""
@@ -143,8 +146,9 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
         return f"remove {self.folder(home)} and run {fetch}"
 
     def notes(self) -> list[str]:
-        """Return which of several origins is read."""
-        return []
+        """Return which origin the task is read from, once that is settled."""
+        main = [origin.label for origin in self.origins if self._is_main(origin)]
+        return [f"the task {self.name} is read from {main[0]}"] if len(main) == 1 else []
 
     def _is_main(self, origin: Origin) -> bool:
         """Return whether an origin has the splits to train on and to test on."""
@@ -152,7 +156,7 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
         whole = has >= {"train", "test"} and ("val" in has or self.val_of_train > 0)
         return whole or (_ALL in has and self.test_of_all > 0 and self.val_of_train > 0)
 
-    def _of(self, origin: TorchvisionOrigin) -> "PublishedTask":
+    def _of(self, origin: AnyOrigin) -> "PublishedTask":
         """Return the task as read from one origin; shifted splits are always from their own."""
         others = [other for other in self.origins if not self._is_main(other)]
         contents: dict[str, str] = {}
@@ -160,12 +164,19 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
             contents |= each.split_contents
         return msgspec.structs.replace(self, origins=(origin, *others), split_contents=contents)
 
-    def _origin(self, split: str) -> TorchvisionOrigin:
+    def _origin(self, split: str) -> AnyOrigin:
         """Return the origin that a split is read from."""
         for origin in self.origins:
             if split in origin.split_names:
                 return origin
         return self.origins[0]
+
+    def _divided(self, name: str) -> str:
+        """Return the publisher's split that a split is a part of; empty if it is the whole one."""
+        has = self._origin(name).split_names
+        if name in SPLITS and _ALL in has:
+            return _ALL
+        return "train" if name in ("train", "val") and "val" not in has else ""
 
     def _official(self, name: str, home: Home) -> Split:
         """Return one of the publisher's own splits, with the task's labels."""
@@ -173,22 +184,36 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
         try:
             listing = origin.read(name, folder)
             expected = origin.expected_names(self.class_names)
-            split = labelled(listing, name, self.class_names, expected, numbered=origin.numbered)
-            self._check_counts(split)
+            return labelled(listing, name, self.class_names, expected, numbered=origin.numbered)
         except FaultError as fault:
             raise self._refusal(fault, home) from fault
+
+    def _whole(self, name: str, home: Home) -> Split:
+        """Return one of the publisher's splits that is to be divided."""
+        split = self._official(name, home)
+        if what := self._count_fault(split):
+            raise self._refusal(
+                FaultError(f"split {name} {what}{self.listed_in(name, home)}"), home
+            )
         return split
 
-    def _check_counts(self, split: Split) -> None:
+    def _fault(self, name: str, split: Split) -> str:
+        """Return in what a split differs from the declared one; nothing if it does not."""
+        fault = super()._fault(name, split)
+        # Of a divided split the whole was counted.
+        return fault or ("" if self._divided(name) else self._count_fault(split))
+
+    def _count_fault(self, split: Split) -> str:
+        """Return in what the numbers of images per class differ from the declared ones."""
         expected = self.class_counts.get(split.name)
-        if expected and (found := count_table(split, self.class_names)) != expected:
-            counts = np.bincount(split.labels, minlength=len(self.class_names))
-            few = int(counts.argmin())
-            raise FaultError(
-                f"split {split.name} has other numbers of images per class than the official one: "
-                f"table {found[:12]}, expected {expected[:12]}; {len(split)} images, "
-                f"{self.class_names[few]!r} the fewest with {counts[few]}"
-            )
+        if not expected or (found := count_table(split, self.class_names)) == expected:
+            return ""
+        counts = class_counts(split, len(self.class_names))
+        return (
+            f"has other numbers of images per class than the official one: table {found[:12]}, "
+            f"expected {expected[:12]}; {len(split)} images, from {counts.min()} to {counts.max()} "
+            "a class"
+        )
 
     def _refusal(self, fault: FaultError, home: Home) -> RequestError:
         kind = MissingError if fault.absent else RequestError
