@@ -193,7 +193,7 @@ def _check_range(listing: Listing) -> None:
 def class_counts(split: Split, classes: int) -> LabelArray:
     """Return how many images of a split each class has, int64 ``[classes]``."""
     if split.targets is not None:
-        return np.count_nonzero(split.targets, axis=0).astype(np.int64)
+        return split.targets.astype(np.int64).sum(axis=0)
     return np.bincount(split.labels, minlength=classes).astype(np.int64)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 import msgspec
@@ -106,7 +107,7 @@ def test_labels_map_by_name_whatever_the_vendors_order_and_spelling(
 
 
 def colour(image: object) -> bytes:
-    return np.asarray(image)[0, 0].tobytes()
+    return bytes(np.asarray(image)[0, 0])
 
 
 def colour_of(number: int) -> bytes:
@@ -121,7 +122,9 @@ def colour_of(number: int) -> bytes:
     ),
     st.randoms(use_true_random=False),
 )  # fmt: skip
-def test_origins_written_from_one_table_have_equal_labels_by_name(names, random) -> None:
+def test_origins_written_from_one_table_have_equal_labels_by_name(
+    names: list[str], random: Random
+) -> None:
     table: Table = {s: [*names, *random.choices(names, k=random.randrange(5))] for s in SPLITS}
     for listed in table.values():
         random.shuffle(listed)

@@ -11,6 +11,7 @@ from bench.core.errors import RequestError
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Split
 from bench.tasks import PublishedTask
+from bench.tasks._torchvision import TorchvisionOrigin
 from tests.conftest import Bench
 from tests.support.published import (
     AIRCRAFT,
@@ -56,7 +57,9 @@ def test_the_official_copy_is_read_by_file_and_class_names(
     keys = [key for one in SPLITS for key in task.split(one, home).keys]
     assert len(set(keys)) == len(keys)
     # The key is the file whose pixels are read.
-    file = home.tasks / name / task.origins[0].images / split.keys[2]
+    (origin,) = task.origins
+    assert isinstance(origin, TorchvisionOrigin)
+    file = home.tasks / name / origin.images / split.keys[2]
     with torchvision.datasets.folder.pil_loader(str(file)) as image:
         assert split.read(2).tobytes() == image.tobytes()
 
