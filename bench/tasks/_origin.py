@@ -193,7 +193,8 @@ def _check_range(listing: Listing) -> None:
 def class_counts(split: Split, classes: int) -> LabelArray:
     """Return how many images of a split each class has, int64 ``[classes]``."""
     if split.targets is not None:
-        return split.targets.astype(np.int64).sum(axis=0)
+        counts: LabelArray = split.targets.astype(np.int64).sum(axis=0)
+        return counts
     return np.bincount(split.labels, minlength=classes).astype(np.int64)
 
 
