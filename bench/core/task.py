@@ -165,6 +165,11 @@ class Task(Config, frozen=True, kw_only=True):
         """Names of the splits besides train, val and test: test images of another kind."""
         return tuple(name for name in self.split_sizes if name not in SPLITS)
 
+    @property
+    def own_classes_only(self) -> tuple[str, ...]:
+        """Names of the shifted splits whose images are classified among their own classes alone."""
+        return ()
+
     def label(self, class_name: str) -> int | None:
         """Return the label of a class by its name in any Unicode form; None if it has none."""
         name = composed(class_name)

@@ -41,6 +41,9 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     fingerprints: dict[str, str] = {}
     for found in together(parts).values():
         fingerprints |= found
+    for name, options in spec.evaluators.items():
+        # Some of the task's shifted splits may not be here.
+        _check_task(evaluator_of(name, options), task.at(home))
     return msgspec.structs.replace(spec, fingerprints=fingerprints)
 
 

@@ -35,6 +35,10 @@ class FoldersOrigin(Origin, frozen=True, kw_only=True, tag="folders", omit_defau
         """Return whether one of the folders is there."""
         return any((folder / name).is_dir() for name in self.splits.values())
 
+    def has_split(self, split: str, folder: Path) -> bool:
+        """Return whether the folder of a split is there."""
+        return (folder / self.splits[split]).is_dir()
+
     def listed_in(self, split: str, folder: Path) -> Path:
         """Return the folder of a split."""
         return folder / self.splits[split]

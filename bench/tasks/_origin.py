@@ -91,6 +91,10 @@ class Origin(Config, frozen=True, kw_only=True, tag_field="reader", omit_default
         """Return whether a copy from this origin is below the task's folder, whole or not."""
         raise NotImplementedError
 
+    def has_split(self, split: str, folder: Path) -> bool:
+        """Return whether a split of this origin is there, whole or not."""
+        return self.is_there(folder)
+
     def read(self, split: str, folder: Path) -> Listing:
         """Return one split; no image is decoded.
 

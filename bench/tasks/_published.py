@@ -10,7 +10,7 @@ import msgspec
 
 from bench.core.config import Fraction, parse_config
 from bench.core.errors import RequestError
-from bench.core.json_values import digest
+from bench.core.json_values import Json, digest
 from bench.core.memo import memo
 from bench.core.missing import MissingError
 from bench.core.paths import Home
@@ -18,12 +18,22 @@ from bench.core.task import SPLITS, Split, Task
 from bench.core.yaml_files import read_yaml
 from bench.tasks._class_folders import FoldersOrigin
 from bench.tasks._held_out import part_of_all, part_of_train
+from bench.tasks._lists import ListOrigin
 from bench.tasks._origin import FaultError, Origin, class_counts, count_table, labelled
 from bench.tasks._parquet import ParquetOrigin
 from bench.tasks._torchvision import TorchvisionOrigin
+from bench.tasks._voc import VocOrigin
 from bench.tasks._webdataset import WebdatasetOrigin
 
-AnyOrigin = TorchvisionOrigin | ParquetOrigin | WebdatasetOrigin | FoldersOrigin
+AnyOrigin = (
+    TorchvisionOrigin | ParquetOrigin | WebdatasetOrigin | FoldersOrigin | ListOrigin | VocOrigin
+)
+
+_OF_ANOTHER = (
+    "class_names", "templates", "domain_texts", "queries", "prompt_names", "noun", "metric",
+    "citation", "licence",
+)  # fmt: skip
+"""The fields of the task that another is like."""
 
 _ALL = "all"
 """The name of the one split of a data set that has none of its own."""
@@ -32,6 +42,8 @@ _ALL = "all"
 class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
     """A benchmark kept below ``$BENCH_HOME/tasks/NAME``, as its YAML file declares it."""
 
+    like: str = ""
+    """The task whose images it splits otherwise; it is kept in that one's folder."""
     origins: tuple[AnyOrigin, ...]
     """Where a copy may be from; of those that are there, the first is read."""
     val_of_train: Fraction = 0.0
@@ -44,14 +56,15 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
     """Who published it, and where."""
     licence: str = ""
     """What its images may be used for, and the address that says so."""
+    absent: tuple[str, ...] = ()
+    """Shifted splits that are not in the home; set by `at`."""
     how_to_get: str = ""
     """How to get a copy that no command fetches; ``{folder}`` is the task's folder."""
 
     @classmethod
     def load(cls, name: str) -> "PublishedTask":
         """Return the task that the YAML file of its name declares."""
-        values = read_yaml(Path(__file__).with_name(f"{name.replace('-', '_')}.yaml"))
-        return parse_config(cls, {**values, "name": name}, f"the task {name}")
+        return parse_config(cls, {**_declared(name), "name": name}, f"the task {name}")
 
     def __post_init__(self) -> None:
         """Check the names, texts and origins.
@@ -70,13 +83,23 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
     def fingerprint(self) -> str:
         """Identity of names, prompts, splits and origins."""
         values = msgspec.to_builtins(self)
-        for field in ("citation", "licence", "how_to_get", "split_contents"):
+        for field in ("citation", "licence", "how_to_get", "split_contents", "absent"):
             values.pop(field, None)
         return f"{self.name}@{self.version}-{digest(values, 8)}"
 
     def folder(self, home: Home) -> Path:
         """Return the folder that the benchmark is kept in."""
-        return home.tasks / self.name
+        return home.tasks / (self.like or self.name)
+
+    @property
+    def shifted(self) -> tuple[str, ...]:
+        """Names of the splits besides train, val and test that are there."""
+        return tuple(name for name in super().shifted if name not in (_ALL, *self.absent))
+
+    @property
+    def own_classes_only(self) -> tuple[str, ...]:
+        """Names of the shifted splits that have some of the classes, by their publishers."""
+        return tuple(name for name in self.shifted if self._origin(name).some_classes)
 
     @property
     def variants(self) -> tuple[Task, ...]:
@@ -92,7 +115,12 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
         """
         for origin in self.origins:
             if self._is_main(origin) and origin.is_there(self.folder(home)):
-                return self._of(origin)
+                task = self._of(origin)
+                folder = self.folder(home)
+                absent = tuple(
+                    name for name in task.shifted if not task._origin(name).has_split(name, folder)
+                )
+                return msgspec.structs.replace(task, absent=absent)
         raise MissingError(
             f"the data of task {self.name!r} is not in {self.folder(home)}", self.advice(home)
         )
@@ -101,10 +129,10 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
     def check(self, home: Home) -> None:
         """Make sure that the benchmark is there, whole and the official one."""
         task = self.at(home)
-        for name in SPLITS:
+        for name in (*SPLITS, *task.shifted):
             split = task.split(name, home)
             try:
-                task.origins[0].check_images(split, self.folder(home))
+                task._origin(name).check_images(split, self.folder(home))
             except FaultError as fault:
                 raise self._refusal(fault, home) from fault
 
@@ -148,7 +176,9 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
     def notes(self) -> list[str]:
         """Return which origin the task is read from, once that is settled."""
         main = [origin.label for origin in self.origins if self._is_main(origin)]
-        return [f"the task {self.name} is read from {main[0]}"] if len(main) == 1 else []
+        origin = [f"the task {self.name} is read from {main[0]}"] if len(main) == 1 else []
+        lacking = f"the task {self.name} has no shifted splits {', '.join(self.absent)} here"
+        return origin + ([lacking] if self.absent else [])
 
     def _is_main(self, origin: Origin) -> bool:
         """Return whether an origin has the splits to train on and to test on."""
@@ -191,11 +221,17 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
     def _whole(self, name: str, home: Home) -> Split:
         """Return one of the publisher's splits that is to be divided."""
         split = self._official(name, home)
-        if what := self._count_fault(split):
+        if what := self._size_fault(split) or self._count_fault(split):
             raise self._refusal(
                 FaultError(f"split {name} {what}{self.listed_in(name, home)}"), home
             )
         return split
+
+    def _size_fault(self, split: Split) -> str:
+        """Return in what the size of a whole differs from the declared one; its parts have own."""
+        expected = self.split_sizes.get(_ALL, len(split))
+        differs = split.name == _ALL and len(split) != expected
+        return f"has {len(split)} images, not {expected}" if differs else ""
 
     def _fault(self, name: str, split: Split) -> str:
         """Return in what a split differs from the declared one; nothing if it does not."""
@@ -218,3 +254,21 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
     def _refusal(self, fault: FaultError, home: Home) -> RequestError:
         kind = MissingError if fault.absent else RequestError
         return kind(f"task {self.name}: {fault.what}", fault.fix or self.remedy(home))
+
+
+def _declared(name: str) -> Json:
+    """Return the fields of a YAML file, those of the task that it is ``like`` among them.
+
+    Of that task it has the names and the prompts, not the images and their splits. Prompts and
+    queries of classes that it leaves out are left out.
+    """
+    values = read_yaml(Path(__file__).with_name(f"{name.replace('-', '_')}.yaml"))
+    if "like" not in values:
+        return values
+    like = _declared(values["like"])
+    merged = {field: like[field] for field in _OF_ANOTHER if field in like} | values
+    kept = set(merged["class_names"])
+    for field in ("queries", "prompt_names"):
+        by_name = merged.get(field, {})
+        merged[field] = {each: by_name[each] for each in by_name if each in kept}
+    return merged

@@ -10,7 +10,7 @@ import numpy as np
 from bench.core.json_values import Json
 from bench.core.task import SPLITS, Split
 from bench.tasks._damage import damage
-from bench.tasks._image_files import read_image_file
+from bench.tasks._image_files import read_image_file, require_images
 from bench.tasks._origin import FaultError, Listing, Origin
 
 _UNREADABLE = (LookupError, TypeError, ValueError, NameError, ArithmeticError, MemoryError)
@@ -70,18 +70,7 @@ class TorchvisionOrigin(Origin, frozen=True, kw_only=True, tag="torchvision", om
 
     def check_images(self, split: Split, folder: Path) -> None:
         """Make sure that every image of a split is on disk; raises as `Origin.check_images`."""
-        root = folder / self.images
-        parents = {(root / key).parent for key in split.keys}
-        present = {file for parent in parents if parent.is_dir() for file in parent.iterdir()}
-        missing = [key for key in split.keys if root / key not in present]
-        if missing:
-            raise FaultError(
-                f"{len(missing)} images of split {split.name} are not in {root}, "
-                f"{missing[0]} the first"
-            )
-        # A set that was saved wrongly is wrong as a whole; training decodes every image.
-        if split.keys and (what := damage(root / split.keys[0])):
-            raise FaultError(f"{root / split.keys[0]} {what}")
+        require_images(split, folder / self.images)
 
     def _open(self, split: str, folder: Path) -> Any:  # noqa: ANN401 (torchvision's)
         import torchvision

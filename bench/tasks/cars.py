@@ -11,7 +11,7 @@ _FORMS = ("{name}", "{name} {year}", "{name}, {year}", "{name} ({year})", "{year
 spelling decides; a caption without it names both of a pair."""
 
 
-def _with_years(task: PublishedTask) -> PublishedTask:
+def with_years(task: PublishedTask) -> PublishedTask:
     """Return the task with queries in all forms of each class's spellings."""
     queries: Queries = {}
     for class_name in task.class_names:
@@ -23,4 +23,4 @@ def _with_years(task: PublishedTask) -> PublishedTask:
     return msgspec.structs.replace(task, queries=queries)
 
 
-tasks.register("cars")(_with_years(PublishedTask.load("cars")))
+tasks.register("cars")(with_years(PublishedTask.load("cars")))
