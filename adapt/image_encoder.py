@@ -18,9 +18,6 @@ from torch.nn import functional
 
 from bench.core.errors import BenchError
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-
 _SCALE = 1 / 0.07
 """Length of a random head's rows: CLIP's scale of logits at its beginning (Radford 2021, section
 2.5). A model without texts has none of its own."""

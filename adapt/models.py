@@ -19,15 +19,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapt import image_encoder
+from adapt.weights_folder import (
+    CLIP_CONFIG,
+    CLIP_WEIGHTS,
+    ENCODER_CONFIG,
+    ENCODER_WEIGHTS,
+    is_image_only,
+)
 from bench.core.arrays import FloatArray
 from bench.core.errors import BenchError, RequestError
 from bench.core.task import Task
 from bench.runtime.ahead import ahead, grouped
 from bench.runtime.float32 import float32_products
 from bench.runtime.inference import forward_all, stacked
-
-WEIGHTS_FILE = "open_clip_model.safetensors"
-CONFIG_FILE = "open_clip_config.json"
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,6 @@ class Clip:
         return self.tokenizer(texts)
 
 
-def is_image_only(folder: Path) -> bool:
-    """Return whether a weights folder is of an image encoder of timm, which has no text tower."""
-    return not (folder / CONFIG_FILE).is_file() and (folder / image_encoder.CONFIG_FILE).is_file()
-
-
 def load_model(folder: Path, device: torch.device | str = "cpu") -> Clip:
     """Load a CLIP or an image encoder, without a network.
 
@@ -84,8 +83,8 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> Clip:
 
 def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
     """Load a model from a folder in open_clip's ``local-dir`` layout; raises as `load_model`."""
-    _require(folder, CONFIG_FILE, WEIGHTS_FILE)
-    config = _checked_config(folder / CONFIG_FILE)
+    _require(folder, CLIP_CONFIG, CLIP_WEIGHTS)
+    config = _checked_config(folder / CLIP_CONFIG)
     try:
         model, preprocess_train, preprocess_val = open_clip.create_model_and_transforms(
             f"local-dir:{folder}", device=device
@@ -99,14 +98,14 @@ def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
         # A small ResNet's training step is 1.3 times as fast on a CPU; timm's towers are as
         # `Classifier.features` says.
         model = model.to(memory_format=torch.channels_last)
-    weights_hash = _sha256(folder / WEIGHTS_FILE)
+    weights_hash = _sha256(folder / CLIP_WEIGHTS)
     return Clip(
         model=model.eval().requires_grad_(False),
         preprocess_train=preprocess_train,
         preprocess_val=preprocess_val,
         tokenizer=tokenizer,
         weights_hash=weights_hash,
-        model_hash=_model_hash(folder / CONFIG_FILE, weights_hash),
+        model_hash=_model_hash(folder / CLIP_CONFIG, weights_hash),
         # Not `model.visual.output_dim`, which timm towers do not have.
         dim=int(config["embed_dim"]),
         device=torch.device(device),
@@ -114,17 +113,17 @@ def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
 
 
 def _load_image_encoder(folder: Path, device: torch.device | str) -> Clip:
-    _require(folder, image_encoder.CONFIG_FILE, image_encoder.WEIGHTS_FILE)
+    _require(folder, ENCODER_CONFIG, ENCODER_WEIGHTS)
     model, dim = image_encoder.load_image_encoder(folder)
     preprocess_train, preprocess_val = image_encoder.preprocessing(model)
-    weights_hash = _sha256(folder / image_encoder.WEIGHTS_FILE)
+    weights_hash = _sha256(folder / ENCODER_WEIGHTS)
     return Clip(
         model=model.to(device).eval().requires_grad_(False),
         preprocess_train=preprocess_train,
         preprocess_val=preprocess_val,
         tokenizer=None,
         weights_hash=weights_hash,
-        model_hash=_model_hash(folder / image_encoder.CONFIG_FILE, weights_hash),
+        model_hash=_model_hash(folder / ENCODER_CONFIG, weights_hash),
         dim=dim,
         device=torch.device(device),
     )

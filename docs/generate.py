@@ -9,9 +9,10 @@ from typing import Any
 
 from docs.costs import embedding, generation, read_report
 from docs.gpu_figures import defaults, figures
+from docs.task_tables import numbers, rights
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "docs" / f"{name}.md" for name in ("architecture", "gpu", "scale")]
+PAGES = [ROOT / "docs" / f"{name}.md" for name in ("architecture", "data", "gpu", "scale")]
 """The pages that have generated parts."""
 
 
@@ -60,7 +61,7 @@ def rooms() -> str:
 
 def rendered(text: str) -> str:
     """Return a page with its generated parts made anew."""
-    made = {part.__name__: part for part in (rooms, layers, inside)}
+    made = {part.__name__: part for part in (rooms, layers, inside, numbers, rights)}
     report = read_report()
     made |= {
         part.__name__: partial(part, report) for part in (embedding, generation, figures, defaults)

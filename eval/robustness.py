@@ -12,7 +12,7 @@ from bench.core.errors import RequestError
 from bench.core.task import Task
 from bench.plugins import evaluators
 from bench.plugins.evaluation import Evaluation, ModelView
-from eval._shared import NothingChosen
+from eval._shared import NothingChosen, classify
 
 
 @evaluators.register("robustness")
@@ -38,12 +38,19 @@ class Robustness(NothingChosen):
 
     def test(self, model: ModelView) -> Evaluation:
         """Evaluate on every shifted split."""
-        parts = {
-            name: replace(self._evaluate(model, name), split=name) for name in model.task.shifted
-        }
+        parts = {name: self._on(model, name) for name in model.task.shifted}
         names = ("predicted", "labels", "scores", "targets")
         whole = {name: _joined([getattr(part, name) for part in parts.values()]) for name in names}
         return Evaluation(**whole, chosen={}, parts=parts)
+
+    def _on(self, model: ModelView, split: str) -> Evaluation:
+        """Evaluate on one shifted split."""
+        logits = model.head_logits(split)
+        if split in model.task.own_classes_only:
+            # ImageNet-R and -A have 200 classes of the 1,000, and their authors score among those.
+            logits = logits.copy()
+            logits[:, np.setdiff1d(np.arange(logits.shape[1]), model.labels(split))] = -np.inf
+        return replace(classify(model, split, logits), split=split)
 
 
 def _joined(arrays: list[Any]) -> Any:  # noqa: ANN401 (arrays of any type)

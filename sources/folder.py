@@ -167,7 +167,11 @@ def _labelled_tars(tree: Tree, task: Task) -> list[_Item]:
     if packed := walk(tree.root, PACKED_TARS).files:
         raise RequestError(f"{packed[0][1]} is compressed", "unpack it, so that it is a plain .tar")
     tars = [path for name, path in tree.files if name.lower().endswith(_TAR)]
-    items = [_Item(path, *image) for path in tars for image in labelled_images(path, task)]
+    items = [
+        _Item(path, image.label, image.offset, image.size)
+        for path in tars
+        for image in labelled_images(path, task)
+    ]
     if tars and not items:
         raise RequestError(
             f"the tars in {tree.root} hold no images", "put KEY.png and KEY.cls into them"

@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from bench.core.config import Config, Fraction, PoolText
+from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.json_values import Json
 from bench.core.missing import together
@@ -49,7 +50,9 @@ class Retrieved:
         """Which pool, how its images are found and fetched, and which are kept."""
 
         pool: PoolText
-        """Name, path or URL of a folder of Parquet files; retrieval=knn does not read it."""
+        """Name, path or URL of a pool (docs/retrieval.md): a folder of Parquet files of addresses,
+        or of tars, Parquet files or pictures that hold the images; retrieval=knn does not read
+        it."""
         matcher: Matcher = "substring"
         """How queries are compared with captions; substring is the paper's (Geng 2024, section
         3)."""
@@ -109,7 +112,7 @@ class Retrieved:
             BenchError: If it is not known what there is to download.
         """
         if stage == SCAN:
-            return len(Pool.find(self.options.pool, context.home).files())
+            return len(self.pool(context.home).files())
         if stage == KNN:
             return search_shards(context.task)
         rows = candidates(self._candidates(context)).height
@@ -120,19 +123,23 @@ class Retrieved:
         options = self.options
         parts = {"filter_model": lambda: fingerprint(home.find_weights(options.filter.model))}
         if options.retrieval != "knn":
-            parts["pool"] = lambda: Pool.find(options.pool, home).fingerprint
+            parts["pool"] = lambda: self.pool(home).fingerprint
         if options.knn is not None:
             parts |= knn_fingerprints(options.knn, home)
         return together(parts)
 
     def notes(self, home: Home) -> list[str]:
-        """Return which files of the pool are not read."""
-        return self._pool(home).notes() if self.options.retrieval != "knn" else []
+        """Return what the pool is where it holds its images, and which files are not read."""
+        if self.options.retrieval == "knn":
+            return []
+        pool = self.pool(home)
+        held = [f"the pool {pool.name} is {pool.what}: nothing is downloaded"]
+        return [*(held if pool.holds_images else []), *pool.notes()]
 
     def scan(self, context: Context) -> Stage:
         """Return the finished scan of the pool, complete or not."""
         options, task = self.options, self.queried(context.task)
-        pool = Pool.find(options.pool, context.home)
+        pool = self.pool(context.home)
         return scan(pool, task, context, options.matcher, options.ambiguous, options.max_punsafe)
 
     def queried(self, task: Task) -> Task:
@@ -177,7 +184,7 @@ class Retrieved:
         return attempts.begun(first_attempt(scanned, options, self.images, context), context)
 
     def _collected(self, context: Context) -> ImageSet:
-        pool, scanned = self._pool(context.home), self._candidates(context)
+        pool, scanned = self.pool(context.home), self._candidates(context)
         fetched = download(pool, scanned, self.options.download, self.images, context)
         embedded = [embed(stage, self.options.filter.model, context) for stage in fetched]
         matched, failures = candidates(scanned), attempts.failures(fetched)
@@ -212,11 +219,23 @@ class Retrieved:
         write_copies(kept_set, images, unique.copies, context)
         return kept_set
 
-    def _pool(self, home: Home) -> Pool:
+    def pool(self, home: Home) -> Pool:
+        """Return the pool.
+
+        Raises:
+            RequestError: If there is none, or it does not suit the retrieval.
+        """
         name = self.options.pool
         if self.options.retrieval == "knn" and name != MINIWORLD:
             return Pool(name, home.root)  # Its files are not read, and need not be there.
-        return Pool.find(name, home)
+        pool = Pool.find(name, home)
+        if pool.holds_images and self.options.retrieval == "both":
+            raise RequestError(
+                f"retrieval=both means nothing to the pool {name!r}, {pool.what}: what an index "
+                "finds has addresses",
+                "use --set source.retrieval=captions, or a pool of addresses",
+            )
+        return pool
 
     def _candidates(self, context: Context) -> Stage:
         """Return the stage that holds what to download."""

@@ -78,11 +78,12 @@ def pools() -> Iterator[Finding]:
     found = sorted(path for path in folder.glob("*") if path.is_dir())
     for path in found:
         try:
-            files = Pool.find(path.name, Home.from_environment()).files()
+            pool = Pool.find(path.name, Home.from_environment())
+            files = pool.files()
         except RequestError as error:
             yield fail(error.what, error.fix)
         else:
-            yield ok(f"{path.name} has {len(files):,} files")
+            yield ok(f"{path.name} is {pool.what}: {len(files):,} files")
     if not found:
         yield note(
             f"there is no pool in {folder}",

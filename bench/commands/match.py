@@ -70,8 +70,10 @@ def command(
     of_substring = source.options.matcher == "substring"
     within = within_words(rows, source.queried(task_)) if of_substring else False
     counts = stage.info()
+    pool_ = source.pool(home)
     result = {
         "task": spec.task,
+        "kind": pool_.kind,
         **{name: spec.options[name] for name in ("pool", "matcher", "queries", "ambiguous")},
         "incomplete": counts.pop("incomplete"),
         "counts": counts,
@@ -79,7 +81,7 @@ def command(
             rows.with_columns(within=within), task_.class_names, examples=not count
         ),
     }
-    click.echo(json.dumps(result) if as_json else _text(result))
+    click.echo(json.dumps(result) if as_json else _text(result, pool_.what))
 
 
 def _spec(task: str, pool: str | None, preset: str, settings: tuple[str, ...]) -> "RunSpec":
@@ -110,11 +112,11 @@ def _printable(caption: str) -> str:
     return shown if len(caption) <= _WIDTH else f"{shown}…"
 
 
-def _text(result: "Json") -> str:
+def _text(result: "Json", kind: str) -> str:
     classes = result["classes"]
     width = max(len(_printable(name)) for name in classes)
     lines = [
-        f"{_printable(result['task'])} in {_printable(result['pool'])}: "
+        f"{_printable(result['task'])} in {_printable(result['pool'])}, {kind}: "
         f"matcher {result['matcher']}, queries {result['queries']}, "
         f"ambiguous {result['ambiguous']}"
     ]

@@ -165,6 +165,11 @@ class Task(Config, frozen=True, kw_only=True):
         """Names of the splits besides train, val and test: test images of another kind."""
         return tuple(name for name in self.split_sizes if name not in SPLITS)
 
+    @property
+    def own_classes_only(self) -> tuple[str, ...]:
+        """Names of the shifted splits whose images are classified among their own classes alone."""
+        return ()
+
     def label(self, class_name: str) -> int | None:
         """Return the label of a class by its name in any Unicode form; None if it has none."""
         name = composed(class_name)
@@ -185,6 +190,15 @@ class Task(Config, frozen=True, kw_only=True):
     def notes(self) -> list[str]:
         """Return what a user should know of the task's data before a run, a line each."""
         return []
+
+    def at(self, home: Home) -> Task:
+        """Return the task as it is read in a home, where it may be read from several origins."""
+        return self
+
+    @property
+    def variants(self) -> tuple[Task, ...]:
+        """The task as read from each of its origins."""
+        return (self,)
 
     def check(self, home: Home) -> None:
         """Make sure that the task's data is there.
@@ -227,7 +241,8 @@ class Task(Config, frozen=True, kw_only=True):
         if fault := self._label_fault(split):
             return fault
         if len(set(split.keys)) < len(split):
-            return "has an image twice"
+            key = Counter(split.keys).most_common(1)[0][0]
+            return f"has an image twice, {key}"
         content = self.split_contents.get(name)
         if content is None or split.content(self.class_names) == content:
             return ""

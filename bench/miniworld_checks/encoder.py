@@ -12,8 +12,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from adapt.models import WEIGHTS_FILE, Classifier, load_clip
+from adapt.models import Classifier, load_clip
 from adapt.optimise import learning_rate, make_optimiser, set_learning_rate
+from adapt.weights_folder import CLIP_WEIGHTS
 from bench.core.json_values import digest
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -121,7 +122,7 @@ def control_weights(work: Path, clip: Path, train: TrainSpec, n: int, batch: int
             name: (value.half() if value.is_floating_point() else value).contiguous()
             for name, value in step.model.state_dict().items()
         }
-        save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        save_file(weights, folder / CLIP_WEIGHTS, metadata={"format": "pt"})
 
     return build_once(work / f"control-{digest([train, steps, SEED, batch])}", make)
 

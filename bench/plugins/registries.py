@@ -17,7 +17,7 @@ sources: Registry[type[Source]] = Registry("source", "sources")
 writers: Registry[type[CaptionWriter]] = Registry("writer", "sources.writers")
 objectives: Registry[type[Objective]] = Registry("objective", "adapt.objectives")
 evaluators: Registry[type[Evaluator]] = Registry("evaluator", "eval")
-tasks: Registry[Task] = Registry("task", "bench.tasks")
+tasks: Registry[Task] = Registry("task", "bench.tasks", declared=True)
 
 
 def source_of(name: str, options: Json) -> Source:

@@ -2,7 +2,7 @@
 
 `--source synthetic` is ``sources/synthetic.py``. Third parties add an entry point in the group
 ``bench.sources`` (``.tasks``, ``.writers``, ``.objectives``, ``.evaluators``) or a file given by
-``--plugin``.
+``--plugin``. A task may be a YAML file alone, which its package declares.
 """
 
 import importlib
@@ -26,11 +26,14 @@ class Registry(Generic[T]):
     Args:
         kind: What one plug-in is called, e.g. ``"source"``; also names the entry-point group.
         package: The package whose modules are the built-in ones.
+        declared: Whether YAML files of the package are built in too; its ``declare`` returns the
+            plug-in of a name.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, *, declared: bool = False) -> None:
         self.kind = kind
         self.package = package
+        self.declared = declared
         self._loaded: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -76,7 +79,11 @@ class Registry(Generic[T]):
             self.get(name)
 
     def _import(self, name: str) -> None:
-        importlib.import_module(f"{self.package}.{name.replace('-', '_')}")
+        module = name.replace("-", "_")
+        if not self.declared or importlib.util.find_spec(f"{self.package}.{module}"):
+            importlib.import_module(f"{self.package}.{module}")
+        else:
+            self._loaded[name] = importlib.import_module(self.package).declare(name)
 
     def _load(self, point: importlib.metadata.EntryPoint) -> T:
         try:
@@ -91,7 +98,10 @@ class Registry(Generic[T]):
     @memo
     def _built_in(self) -> set[str]:
         package = importlib.import_module(self.package)
-        modules = (module.name for module in iter_modules(package.__path__) if not module.ispkg)
+        modules = {module.name for module in iter_modules(package.__path__) if not module.ispkg}
+        if self.declared:
+            files = (file for path in package.__path__ for file in Path(path).glob("*.yaml"))
+            modules |= {file.stem for file in files}
         return {name.replace("_", "-") for name in modules if not name.startswith("_")}
 
     @memo

@@ -55,7 +55,7 @@ def check_images(specs: Sequence[RunSpec], home: Home, progress: Progress) -> No
     for name in dict.fromkeys(spec.task for spec in specs):
         task = find_task(name)
         if not task.rendered:
-            _check(task, home, progress)
+            _check(task.at(home), home, progress)
 
 
 def _check(task: Task, home: Home, progress: Progress) -> None:

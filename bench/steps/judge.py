@@ -63,7 +63,7 @@ class Judge:
     def __init__(self, spec: RunSpec, home: Home) -> None:
         self._home = home
         self._spec = spec
-        self._task = loaded.task_of(spec)
+        self._task = loaded.task_of(spec).at(home)
         self._model = str(home.find_weights(spec.model))
         self._images = loaded.task_images_of(self._task, home, self._model)
         self._scores: dict[int, float] = {}

@@ -46,12 +46,15 @@ def task_of(spec: RunSpec) -> Task:
 @lru_cache(maxsize=8)
 def _task(name: str, fingerprint: str) -> Task:
     task = find_task(name)
-    if fingerprint and task.fingerprint != fingerprint:
-        raise RequestError(
-            f"the task {name} is not the one that the run was planned with",
-            "repeat the command or study that asks for it",
-        )
-    return task
+    if not fingerprint:
+        return task
+    for variant in task.variants:
+        if variant.fingerprint == fingerprint:
+            return variant
+    raise RequestError(
+        f"the task {name} is not the one that the run was planned with",
+        "repeat the command or study that asks for it",
+    )
 
 
 @lru_cache(maxsize=4)

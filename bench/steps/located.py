@@ -17,7 +17,7 @@ from bench.plugins import sources, tasks, writers
 from bench.plugins.registries import options_type
 from bench.plugins.registry import Registry
 from sources.captions.phrase_lists import names as phrase_lists
-from sources.pool.pool import MINIWORLD
+from sources.pool.pool import MINIWORLDS
 
 
 def located(spec: RunSpec, home: Home) -> RunSpec:
@@ -57,7 +57,7 @@ def _placed(text: str, place: Place, home: Home) -> str:
     pools = home.pools
     is_known = {
         "weights": lambda: home.has_weights(text),
-        "pool": lambda: "://" in text or text == MINIWORLD or (pools / text).exists(),
+        "pool": lambda: "://" in text or text in MINIWORLDS or (pools / text).exists(),
         "path": lambda: text in phrase_lists(),
     }
     is_path = Path(text).is_absolute() or text.startswith(".")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from adapt.weights_folder import is_image_only
+from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.memo import memo_scope
 from bench.core.missing import Absences, Fetchable, MissingError, together
@@ -35,12 +37,15 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     _check_task(source, task)
     parts: dict[str, Callable[[], dict[str, str]]] = {
         "task": lambda: _of_task(task, home),
-        "model": lambda: {"model": fingerprint(home.find_weights(spec.model))},
+        "model": lambda: {"model": _of_model(spec, home)},
         "source": lambda: source.fingerprints(home),
     }
     fingerprints: dict[str, str] = {}
     for found in together(parts).values():
         fingerprints |= found
+    for name, options in spec.evaluators.items():
+        # Some of the task's shifted splits may not be here.
+        _check_task(evaluator_of(name, options), task.at(home))
     return msgspec.structs.replace(spec, fingerprints=fingerprints)
 
 
@@ -49,13 +54,35 @@ def _of_task(task: Task, home: Home) -> dict[str, str]:
         task.check(home)
     except MissingError as error:
         raise MissingError(error.what, error.fix, Fetchable("task", task.name)) from error
-    return {"task": task.fingerprint}
+    return {"task": task.at(home).fingerprint}
+
+
+def _of_model(spec: RunSpec, home: Home) -> str:
+    """Return the fingerprint of a run's model.
+
+    Raises:
+        RequestError: If it is an image encoder, and the run needs texts.
+    """
+    folder = home.find_weights(spec.model)
+    needed = {f"evaluators.{name}": "null" for name in _OF_TEXTS if name in spec.evaluators}
+    if spec.train.head_init == "text":
+        needed["train.head_init"] = "random"
+    if needed and is_image_only(folder):
+        raise RequestError(
+            f"the model {spec.model} has no text tower, which {' and '.join(needed)} needs",
+            "add " + " ".join(f"--set {name}={value}" for name, value in needed.items()),
+        )
+    return fingerprint(folder)
+
+
+_OF_TEXTS = ("zero-shot", "zero-shot-text")
+"""Evaluators of what a model knows of class names."""
 
 
 def notes(specs: Sequence[RunSpec], home: Home) -> list[str]:
     """Return what a user should know of the data of some prepared runs, each line once."""
     with memo_scope():
-        tasks = {spec.task: find_task(spec.task) for spec in specs}
+        tasks = {spec.task: loaded.task_of(spec) for spec in specs}
         needs = {msgspec.json.encode((spec.source, spec.options)): spec for spec in specs}
         lines = [note for task in tasks.values() for note in task.notes()]
         for spec in needs.values():
@@ -89,7 +116,8 @@ def prepared(specs: Sequence[RunSpec], home: Home) -> list[Prepared]:
         for spec in specs:
             # Everything that the checks and fingerprints depend on: not n, seed or most of train.
             needs = (spec.preset, spec.task, spec.source, spec.options, spec.model, spec.objective)
-            key = msgspec.json.encode((*needs, spec.evaluators, spec.train.precision))
+            train = spec.train.precision, spec.train.head_init
+            key = msgspec.json.encode((*needs, spec.evaluators, train))
             if key not in known:
                 known[key] = _found(spec, home)
             like, absences = known[key]

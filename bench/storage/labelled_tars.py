@@ -10,13 +10,12 @@ import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from bench.core.errors import RequestError, unknown_name
 from bench.core.names import check_utf8
-from bench.core.task import Task
 from bench.core.walk import why_left_out
 from bench.storage.image_codec import IMAGE_SUFFIXES
 from bench.storage.tar_shards import corrupt, read_bytes
@@ -40,6 +39,19 @@ class TarImage(NamedTuple):
     label: int
     offset: int
     size: int
+    name: str
+    """Of the member."""
+
+
+class Classes(Protocol):
+    """Classes that labels mean, such as a task's."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names, by label."""
+
+    def label(self, class_name: str) -> int | None:
+        """Return the label of a name; None if it has none."""
 
 
 class _Place(NamedTuple):
@@ -57,7 +69,7 @@ class _Member(NamedTuple):
     place: _Place
 
 
-def labelled_images(path: Path, task: Task) -> list[TarImage]:
+def labelled_images(path: Path, task: Classes) -> list[TarImage]:
     """Return the images of a tar, in the order of their bytes; one linked twice is there twice.
 
     Images of one key, ``0.left.png`` and ``0.right.png``, share its label.
@@ -82,25 +94,25 @@ def labelled_images(path: Path, task: Task) -> list[TarImage]:
         if not hidden and (parts := _MEMBER.fullmatch(name)):
             examples.setdefault(parts[1], []).append(_Member(name, parts[2].lower(), place))
     images = [
-        TarImage(label, *place)
+        TarImage(label, *image.place, image.name)
         for key, members in examples.items()
-        if (places := _images(path, members))
+        if (found := _images(path, members))
         for label in [_label_of(path, key, members, task)]
-        for place in places
+        for image in found
     ]
     return sorted(images, key=lambda image: image.offset)
 
 
-def _images(path: Path, members: list[_Member]) -> list[_Place]:
-    """Return the places of an example's images: beside ``0.png``, ``0.seg.png`` may be a mask."""
+def _images(path: Path, members: list[_Member]) -> list[_Member]:
+    """Return an example's images: beside ``0.png``, ``0.seg.png`` may be a mask."""
     images = [member for member in members if f".{member.kind}".endswith(IMAGE_SUFFIXES)]
     if len(images) > 1 and any(f".{member.kind}" in IMAGE_SUFFIXES for member in images):
         shown = ", ".join(member.name for member in images)[:200]
         raise RequestError(f"{path}: one key has several images, {shown}", "keep one of them")
-    return [member.place for member in images]
+    return images
 
 
-def _label_of(path: Path, key: str, members: list[_Member], task: Task) -> int:
+def _label_of(path: Path, key: str, members: list[_Member], task: Classes) -> int:
     """Return the label of an example, which its members agree on."""
     labels: dict[str, int] = {}
     for name, kind, place in members:
@@ -169,7 +181,7 @@ def _unreadable(path: Path, error: Exception) -> Exception:
     return corrupt(path, str(error))
 
 
-def _label(content: bytes, where: str, task: Task, *, is_json: bool) -> int | None:
+def _label(content: bytes, where: str, task: Classes, *, is_json: bool) -> int | None:
     try:
         if not is_json:
             text = content.decode().strip()
@@ -188,7 +200,7 @@ def _label(content: bytes, where: str, task: Task, *, is_json: bool) -> int | No
     return next(iter(labels.values()), None)
 
 
-def _checked(value: object, where: str, task: Task) -> int:
+def _checked(value: object, where: str, task: Classes) -> int:
     """Return the label that an index or a class name stands for."""
     names = task.class_names
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Tasks: a file is a task; class names and prompts are data beside it."""
+"""Tasks: a YAML file is a task: names, prompts, splits, and where its images are from."""
 
 from pathlib import Path
 
@@ -9,7 +9,12 @@ from bench.tasks._folder import FolderTask
 from bench.tasks._mini import MiniTask
 from bench.tasks._published import PublishedTask
 
-__all__ = ["FolderTask", "MiniTask", "PublishedTask", "find_task"]
+__all__ = ["FolderTask", "MiniTask", "PublishedTask", "declare", "find_task"]
+
+
+def declare(name: str) -> Task:
+    """Return the published task that a YAML file of this package declares."""
+    return PublishedTask.load(name)
 
 
 def find_task(name: str) -> Task:

@@ -6,7 +6,10 @@ from pathlib import Path
 from PIL import Image
 
 from bench.core.errors import RequestError
+from bench.core.task import Split
 from bench.storage.image_codec import decode
+from bench.tasks._damage import damage
+from bench.tasks._origin import FaultError
 
 
 def read_image_file(files: Sequence[Path], index: int) -> Image.Image:
@@ -21,3 +24,21 @@ def read_image_file(files: Sequence[Path], index: int) -> Image.Image:
         raise RequestError(f"{files[index]}: {error.strerror}", "replace the file") from error
     except ValueError as error:
         raise RequestError(f"{files[index]}: {error}", "replace the file") from error
+
+
+def require_images(split: Split, root: Path) -> None:
+    """Make sure that every image of a split is a file below a folder, by its key.
+
+    Raises:
+        FaultError: If one is not, or the first is no image.
+    """
+    parents = {(root / key).parent for key in split.keys}
+    present = {file for parent in parents if parent.is_dir() for file in parent.iterdir()}
+    missing = [key for key in split.keys if root / key not in present]
+    if missing:
+        raise FaultError(
+            f"{len(missing)} images of split {split.name} are not in {root}, {missing[0]} the first"
+        )
+    # A set that was saved wrongly is wrong as a whole; training decodes every image.
+    if split.keys and (what := damage(root / split.keys[0])):
+        raise FaultError(f"{root / split.keys[0]} {what}")

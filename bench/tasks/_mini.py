@@ -24,9 +24,9 @@ class MiniTask(Task, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, domain: str) -> "MiniTask":
-        """Return a domain's task, with the settings in ``mini.yaml``."""
+        """Return a domain's task, with the settings in ``_mini.yaml``."""
         name = f"mini-{domain}"
-        values = read_yaml(Path(__file__).with_name("mini.yaml"))
+        values = read_yaml(Path(__file__).with_name("_mini.yaml"))
         extra = {"name": name, "domain": domain, "class_names": CLASSES[domain]}
         return parse_config(cls, {**values["all"], **values[domain], **extra}, f"the task {name}")
 

@@ -1,183 +1,274 @@
-"""The three published benchmarks, read by torchvision from a local copy; downloads nothing."""
+"""A published task: one YAML file, read from whichever of its origins has a copy on disk.
 
-import hashlib
-from functools import partial
+The names, the splits and the images must be the official ones, so that a label means the same class
+and a split the same images in every home. Nothing is downloaded here.
+"""
+
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from PIL.Image import Image
+import msgspec
 
-from bench.core.config import parse_config
+from bench.core.config import Fraction, parse_config
 from bench.core.errors import RequestError
+from bench.core.json_values import Json, digest
 from bench.core.memo import memo
 from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Split, Task
 from bench.core.yaml_files import read_yaml
-from bench.tasks._damage import damage
-from bench.tasks._image_files import read_image_file
+from bench.tasks._class_folders import FoldersOrigin
+from bench.tasks._held_out import part_of_all, part_of_train
+from bench.tasks._lists import ListOrigin
+from bench.tasks._origin import FaultError, Origin, class_counts, count_table, labelled
+from bench.tasks._parquet import ParquetOrigin
+from bench.tasks._torchvision import TorchvisionOrigin
+from bench.tasks._voc import VocOrigin
+from bench.tasks._webdataset import WebdatasetOrigin
 
-_UNREADABLE = (LookupError, TypeError, ValueError, NameError, ArithmeticError, MemoryError)
-"""What torchvision raises for a label without a class or a list without labels, and SciPy, besides
-`MatReadError`, for a MAT-file that is damaged within (`NameError` is a fault of its own)."""
+AnyOrigin = (
+    TorchvisionOrigin | ParquetOrigin | WebdatasetOrigin | FoldersOrigin | ListOrigin | VocOrigin
+)
+
+_OF_ANOTHER = (
+    "class_names", "templates", "domain_texts", "queries", "prompt_names", "noun", "metric",
+    "citation", "licence",
+)  # fmt: skip
+"""The fields of the task that another is like."""
+
+_ALL = "all"
+"""The name of the one split of a data set that has none of its own."""
 
 
-class PublishedTask(Task, frozen=True, kw_only=True):
-    """A benchmark that torchvision knows, kept below ``$BENCH_HOME/tasks/NAME``.
+class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
+    """A benchmark kept below ``$BENCH_HOME/tasks/NAME``, as its YAML file declares it."""
 
-    The names, the lists and the images on disk must be the official ones, so that a label means the
-    same class and a split the same images in every home. Paths are below that folder.
-    """
-
-    dataset: str
-    """The torchvision class."""
-    images: str
-    """The folder with the images; a key is an image's path below it."""
-    lists: dict[str, str]
-    """The file that lists a split; a split without one is held out of train."""
-    names: str = ""
-    """The file of the class names; none if torchvision has them in its code."""
-    files: dict[str, str] = {}
-    """MD5 of files that were published with one, checked whenever a split is opened."""
-    val_of_train: float = 0.0
+    like: str = ""
+    """The task whose images it splits otherwise; it is kept in that one's folder."""
+    origins: tuple[AnyOrigin, ...]
+    """Where a copy may be from; of those that are there, the first is read."""
+    val_of_train: Fraction = 0.0
     """Share of the train split held out as val, where the benchmark has none."""
+    test_of_all: Fraction = 0.0
+    """Share of every class held out as test, where the benchmark has no splits."""
+    class_counts: dict[str, str] = {}
+    """SHA-256 of the class names and counts of a split of the publisher's (`count_table`)."""
+    citation: str = ""
+    """Who published it, and where."""
+    licence: str = ""
+    """What its images may be used for, and the address that says so."""
+    absent: tuple[str, ...] = ()
+    """Shifted splits that are not in the home; set by `at`."""
+    how_to_get: str = ""
+    """How to get a copy that no command fetches; ``{folder}`` is the task's folder."""
 
     @classmethod
-    def load(cls, name: str, dataset: str, val_of_train: float = 0.0) -> "PublishedTask":
-        """Return a task, with the settings in the YAML file of its name."""
-        values = read_yaml(Path(__file__).with_name(f"{name}.yaml"))
-        extra = {"name": name, "dataset": dataset, "val_of_train": val_of_train}
-        return parse_config(cls, {**values, **extra}, f"the task {name}")
+    def load(cls, name: str) -> "PublishedTask":
+        """Return the task that the YAML file of its name declares."""
+        return parse_config(cls, {**_declared(name), "name": name}, f"the task {name}")
+
+    def __post_init__(self) -> None:
+        """Check the names, texts and origins.
+
+        Raises:
+            ValueError: If an origin spells a class that the task has not, or lacks a split.
+        """
+        super().__post_init__()
+        for origin in self.origins:
+            if unknown := sorted(set(origin.class_names.values()) - set(self.class_names)):
+                raise ValueError(f"origins: {origin.label} spells no class {unknown[0]!r}")
+        if not any(self._is_main(origin) for origin in self.origins):
+            raise ValueError("origins: none has the splits train and test, or all")
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of names, prompts, splits and origins."""
+        values = msgspec.to_builtins(self)
+        for field in ("citation", "licence", "how_to_get", "split_contents", "absent"):
+            values.pop(field, None)
+        return f"{self.name}@{self.version}-{digest(values, 8)}"
 
     def folder(self, home: Home) -> Path:
         """Return the folder that the benchmark is kept in."""
-        return home.tasks / self.name
+        return home.tasks / (self.like or self.name)
+
+    @property
+    def shifted(self) -> tuple[str, ...]:
+        """Names of the splits besides train, val and test that are there."""
+        return tuple(name for name in super().shifted if name not in (_ALL, *self.absent))
+
+    @property
+    def own_classes_only(self) -> tuple[str, ...]:
+        """Names of the shifted splits that have some of the classes, by their publishers."""
+        return tuple(name for name in self.shifted if self._origin(name).some_classes)
+
+    @property
+    def variants(self) -> tuple[Task, ...]:
+        """The task as read from each of its origins."""
+        return tuple(self._of(origin) for origin in self.origins if self._is_main(origin))
+
+    @memo
+    def at(self, home: Home) -> "PublishedTask":
+        """Return the task as read from the first of its origins that is there.
+
+        Raises:
+            MissingError: If none is.
+        """
+        for origin in self.origins:
+            if self._is_main(origin) and origin.is_there(self.folder(home)):
+                task = self._of(origin)
+                folder = self.folder(home)
+                absent = tuple(
+                    name for name in task.shifted if not task._origin(name).has_split(name, folder)
+                )
+                return msgspec.structs.replace(task, absent=absent)
+        raise MissingError(
+            f"the data of task {self.name!r} is not in {self.folder(home)}", self.advice(home)
+        )
 
     @memo
     def check(self, home: Home) -> None:
         """Make sure that the benchmark is there, whole and the official one."""
-        for name in SPLITS:
-            self._check_images(self.split(name, home), home)
+        task = self.at(home)
+        for name in (*SPLITS, *task.shifted):
+            split = task.split(name, home)
+            try:
+                task._origin(name).check_images(split, self.folder(home))
+            except FaultError as fault:
+                raise self._refusal(fault, home) from fault
+
+    def split(self, name: str, home: Home) -> Split:
+        """Open a split of the copy that is there; see `Task.split`."""
+        return super(PublishedTask, self.at(home)).split(name, home)
 
     def open_split(self, name: str, home: Home) -> Split:
-        """Open one split through torchvision."""
-        if not self.val_of_train or name == "test":
-            return self._listed(name, home)
-        return self._part(name, self._listed("train", home))
+        """Open one split of the origin that is read."""
+        divided = self._divided(name)
+        if divided == _ALL:
+            whole = self._whole(_ALL, home)
+            return part_of_all(name, whole, self.test_of_all, self.val_of_train)
+        if divided:
+            return part_of_train(name, self._whole(divided, home), self.val_of_train)
+        return self._official(name, home)
 
     def listed_in(self, name: str, home: Home) -> str:
         """Return the file that lists a split, as the end of a message."""
-        return f" in {self._list(name, home)}"
+        official = self._divided(name) or name
+        return f" in {self._origin(name).listed_in(official, self.folder(home))}"
 
-    def how_to_get(self, home: Home) -> str:
+    def advice(self, home: Home) -> str:
         """Return how to get the data."""
-        return f"fetch it with `bench fetch --task {self.name}`, or try --preset mini"
+        fetch = f"`bench fetch --task {self.name}`"
+        if self.how_to_get:
+            by_hand = self.how_to_get.format(folder=self.folder(home))
+            return f"{by_hand}, and check them with {fetch}; or try --preset mini"
+        return f"fetch it with {fetch}, or try --preset mini"
 
     def remedy(self, home: Home) -> str:
         """Return how to replace data that are not the official ones."""
-        return f"remove {self.folder(home)} and run `bench fetch --task {self.name}`"
+        fetch = f"`bench fetch --task {self.name}`"
+        if self.how_to_get:
+            return (
+                f"replace it by the official one (`bench show {self.name}` says how), and check "
+                f"all with {fetch}"
+            )
+        return f"remove {self.folder(home)} and run {fetch}"
 
-    def _part(self, name: str, whole: Split) -> Split:
-        """Return train or val of a benchmark that has only train.
+    def notes(self) -> list[str]:
+        """Return which origin the task is read from, once that is settled."""
+        main = [origin.label for origin in self.origins if self._is_main(origin)]
+        origin = [f"the task {self.name} is read from {main[0]}"] if len(main) == 1 else []
+        lacking = f"the task {self.name} has no shifted splits {', '.join(self.absent)} here"
+        return origin + ([lacking] if self.absent else [])
 
-        The images whose names have the smallest SHA-256 are val, whatever their order in the file.
-        That is ours: the paper does not say how the authors split, the authors' code has a seed.
-        """
-        order = sorted(range(len(whole)), key=lambda at: _sha256(whole.keys[at]))
-        held_out = int(len(whole) * self.val_of_train)
-        chosen = sorted(order[:held_out] if name == "val" else order[held_out:])
-        keys = [whole.keys[at] for at in chosen]
-        return Split(name, keys, whole.labels[chosen], partial(_pick, whole, chosen))
+    def _is_main(self, origin: Origin) -> bool:
+        """Return whether an origin has the splits to train on and to test on."""
+        has = set(origin.split_names)
+        whole = has >= {"train", "test"} and ("val" in has or self.val_of_train > 0)
+        return whole or (_ALL in has and self.test_of_all > 0 and self.val_of_train > 0)
 
-    def _listed(self, name: str, home: Home) -> Split:
-        """Return one of the benchmark's own splits."""
-        self._check_files(name, home)
-        dataset = self._open(name, home)
-        if tuple(dataset.classes) != self.class_names:
-            raise self._other_names(home)
-        samples = getattr(dataset, "_samples", None)
-        if samples is None:
-            samples = list(zip(dataset._image_files, dataset._labels, strict=True))
-        folder = self.folder(home) / self.images
-        keys = [Path(file).relative_to(folder).as_posix() for file, _ in samples]
-        labels = np.array([label for _, label in samples], np.int64)
-        return Split(name, keys, labels, partial(read_image_file, [folder / key for key in keys]))
+    def _of(self, origin: AnyOrigin) -> "PublishedTask":
+        """Return the task as read from one origin; shifted splits are always from their own."""
+        others = [other for other in self.origins if not self._is_main(other)]
+        contents: dict[str, str] = {}
+        for each in (*others, origin):
+            contents |= each.split_contents
+        return msgspec.structs.replace(self, origins=(origin, *others), split_contents=contents)
 
-    def _open(self, name: str, home: Home) -> Any:  # noqa: ANN401 (a torchvision data set)
-        import torchvision
-        from scipy.io.matlab import MatReadError
+    def _origin(self, split: str) -> AnyOrigin:
+        """Return the origin that a split is read from."""
+        for origin in self.origins:
+            if split in origin.split_names:
+                return origin
+        return self.origins[0]
 
-        folder = self.folder(home)
+    def _divided(self, name: str) -> str:
+        """Return the publisher's split that a split is a part of; empty if it is the whole one."""
+        has = self._origin(name).split_names
+        if name in SPLITS and _ALL in has:
+            return _ALL
+        return "train" if name in ("train", "val") and "val" not in has else ""
+
+    def _official(self, name: str, home: Home) -> Split:
+        """Return one of the publisher's own splits, with the task's labels."""
+        origin, folder = self._origin(name), self.folder(home)
         try:
-            return getattr(torchvision.datasets, self.dataset)(str(folder), split=name)
-        except OSError as error:
-            what = f"cannot read {error.filename or folder}: {error.strerror or error}"
-            raise self._not_official(what, home) from error
-        except RuntimeError as error:
-            raise MissingError(
-                f"the data of task {self.name!r} in {folder} is not whole", self.remedy(home)
-            ) from error
-        except (*_UNREADABLE, MatReadError) as error:
-            what = f"cannot read {self._list(name, home)}: {error or type(error).__name__}"
-            raise self._not_official(what, home) from error
+            listing = origin.read(name, folder)
+            expected = origin.expected_names(self.class_names)
+            return labelled(listing, name, self.class_names, expected, numbered=origin.numbered)
+        except FaultError as fault:
+            raise self._refusal(fault, home) from fault
 
-    def _check_files(self, name: str, home: Home) -> None:
-        """Make sure that the files that a split is read from are there and no other thing."""
-        folder = self.folder(home)
-        if not (folder / Path(self.images).parts[0]).is_dir():
-            raise MissingError(
-                f"the data of task {self.name!r} is not in {folder}", self.how_to_get(home)
+    def _whole(self, name: str, home: Home) -> Split:
+        """Return one of the publisher's splits that is to be divided."""
+        split = self._official(name, home)
+        if what := self._size_fault(split) or self._count_fault(split):
+            raise self._refusal(
+                FaultError(f"split {name} {what}{self.listed_in(name, home)}"), home
             )
-        needed = (self.names, self.lists.get(name, self.lists["train"]), *self.files)
-        for file in filter(None, needed):
-            path = folder / file
-            if not path.exists():
-                raise MissingError(f"task {self.name}: {path} is not there", self.remedy(home))
-            if what := damage(path):
-                raise self._not_official(f"{path} {what}", home)
-            if file in self.files and _md5(path) != self.files[file]:
-                raise self._not_official(f"{path} is not the published file", home)
+        return split
 
-    def _check_images(self, split: Split, home: Home) -> None:
-        """Make sure that every image of a split is on disk."""
-        folder = self.folder(home) / self.images
-        parents = {(folder / key).parent for key in split.keys}
-        present = {file for parent in parents if parent.is_dir() for file in parent.iterdir()}
-        missing = [key for key in split.keys if folder / key not in present]
-        if missing:
-            raise self._not_official(
-                f"{len(missing)} images of split {split.name} are not in {folder}, "
-                f"{missing[0]} the first",
-                home,
-            )
-        # A set that was saved wrongly is wrong as a whole; training decodes every image.
-        if split.keys and (what := damage(folder / split.keys[0])):
-            raise self._not_official(f"{folder / split.keys[0]} {what}", home)
+    def _size_fault(self, split: Split) -> str:
+        """Return in what the size of a whole differs from the declared one; its parts have own."""
+        expected = self.split_sizes.get(_ALL, len(split))
+        differs = split.name == _ALL and len(split) != expected
+        return f"has {len(split)} images, not {expected}" if differs else ""
 
-    def _list(self, name: str, home: Home) -> Path:
-        return self.folder(home) / self.lists.get(name, self.lists["train"])
+    def _fault(self, name: str, split: Split) -> str:
+        """Return in what a split differs from the declared one; nothing if it does not."""
+        fault = super()._fault(name, split)
+        # Of a divided split the whole was counted.
+        return fault or ("" if self._divided(name) else self._count_fault(split))
 
-    def _other_names(self, home: Home) -> RequestError:
-        what = "has other class names, or in another order"
-        if self.names:
-            return self._not_official(f"{self.folder(home) / self.names} {what}", home)
-        return RequestError(
-            f"task {self.name}: torchvision.datasets.{self.dataset} {what}",
-            "install the torchvision of constraints.txt",
+    def _count_fault(self, split: Split) -> str:
+        """Return in what the numbers of images per class differ from the declared ones."""
+        expected = self.class_counts.get(split.name)
+        if not expected or (found := count_table(split, self.class_names)) == expected:
+            return ""
+        counts = class_counts(split, len(self.class_names))
+        return (
+            f"has other numbers of images per class than the official one: table {found[:12]}, "
+            f"expected {expected[:12]}; {len(split)} images, from {counts.min()} to {counts.max()} "
+            "a class"
         )
 
-    def _not_official(self, what: str, home: Home) -> RequestError:
-        return RequestError(f"task {self.name}: {what}", self.remedy(home))
+    def _refusal(self, fault: FaultError, home: Home) -> RequestError:
+        kind = MissingError if fault.absent else RequestError
+        return kind(f"task {self.name}: {fault.what}", fault.fix or self.remedy(home))
 
 
-def _sha256(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+def _declared(name: str) -> Json:
+    """Return the fields of a YAML file, those of the task that it is ``like`` among them.
 
-
-def _md5(file: Path) -> str:
-    return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
-
-
-def _pick(whole: Split, chosen: list[int], index: int) -> Image:
-    return whole.read(chosen[index])
+    Of that task it has the names and the prompts, not the images and their splits. Prompts and
+    queries of classes that it leaves out are left out.
+    """
+    values = read_yaml(Path(__file__).with_name(f"{name.replace('-', '_')}.yaml"))
+    if "like" not in values:
+        return values
+    like = _declared(values["like"])
+    merged = {field: like[field] for field in _OF_ANOTHER if field in like} | values
+    kept = set(merged["class_names"])
+    for field in ("queries", "prompt_names"):
+        by_name = merged.get(field, {})
+        merged[field] = {each: by_name[each] for each in by_name if each in kept}
+    return merged

@@ -1,8 +1,7 @@
-"""Stanford Cars, 196 models; 80/20 for train and validation (Geng 2024, code, vtab_datasets.py)."""
+"""Stanford Cars, 196 models: captions write a car with its year, or without."""
 
 import msgspec
 
-from bench.core.paths import Home
 from bench.core.task import Queries
 from bench.plugins import tasks
 from bench.tasks._published import PublishedTask
@@ -12,28 +11,7 @@ _FORMS = ("{name}", "{name} {year}", "{name}, {year}", "{name} ({year})", "{year
 spelling decides; a caption without it names both of a pair."""
 
 
-class CarsTask(PublishedTask, frozen=True, kw_only=True):
-    """Stanford Cars, which can only be fetched by hand: its official address is gone."""
-
-    def how_to_get(self, home: Home) -> str:
-        """Return how to get the data, which are laid out as torchvision expects."""
-        place = self.folder(home) / self.images
-        return (
-            f"its official address is gone: get images and devkit by hand (pytorch/vision issue "
-            f"7545 says where), put cars_train, cars_test, devkit and "
-            f"cars_test_annos_withlabels.mat into {place}, and check them with "
-            f"`bench fetch --task {self.name}`; or try --preset mini"
-        )
-
-    def remedy(self, home: Home) -> str:
-        """Return how to replace data that are not the official ones."""
-        return (
-            f"replace it by the official one (pytorch/vision issue 7545 says where), and check all "
-            f"with `bench fetch --task {self.name}`"
-        )
-
-
-def _with_years(task: PublishedTask) -> PublishedTask:
+def with_years(task: PublishedTask) -> PublishedTask:
     """Return the task with queries in all forms of each class's spellings."""
     queries: Queries = {}
     for class_name in task.class_names:
@@ -45,4 +23,4 @@ def _with_years(task: PublishedTask) -> PublishedTask:
     return msgspec.structs.replace(task, queries=queries)
 
 
-tasks.register("cars")(_with_years(CarsTask.load("cars", "StanfordCars", val_of_train=0.2)))
+tasks.register("cars")(with_years(PublishedTask.load("cars")))

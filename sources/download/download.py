@@ -13,6 +13,7 @@ from sources.download import attempts
 from sources.download.fetch import fetch_shard, require_answers
 from sources.download.options import DownloadOptions
 from sources.download.preflight import preflight
+from sources.download.read_held import read_held
 from sources.pool.pool import MINIWORLD, Pool
 from sources.pool.scan import candidates
 
@@ -23,7 +24,9 @@ def download(
     """Return the finished attempts at a scan's candidates (`sources.download.attempts`).
 
     Each shard holds ``images.tar`` and ``index.parquet`` (`sources.download.fetch.fetch_shard`). An
-    attempt that has begun is continued. One begins if options allow what the last did not.
+    attempt that has begun is continued. One begins if options allow what the last did not. Of a
+    pool that holds its images they are read instead, in one attempt
+    (`sources.download.read_held`).
 
     Raises:
         RequestError: If there is nothing to download.
@@ -41,6 +44,9 @@ def download(
         attempts.begin(tried, options.shard_size, context)
         tried = attempts.begun(tried[0], context)
     if tried[-1].done:
+        return tried
+    if pool.holds_images:
+        read_held(pool, scanned, tried[-1], options.shard_size, images)
         return tried
     rows = attempts.wanted(tried, rows)
     shards = -(-rows.height // options.shard_size)

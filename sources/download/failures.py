@@ -37,6 +37,7 @@ _ANSWERED = frozenset(
         "cut short",
         "too large",
         "not an image",
+        "not in the pool",
         "other",
     }
 )

@@ -27,7 +27,7 @@ from sources.pool.pool import ImageAccess
 
 _PROGRAM = "from sources.download.worker import main; main()"
 
-_SCHEMA = {
+INDEX_SCHEMA = {
     "key": pl.String,
     "failure": pl.String,
     "sent_sha256": pl.String,
@@ -35,6 +35,7 @@ _SCHEMA = {
     "size": pl.Int64,
     "sha256": pl.String,
 }
+"""The columns of a shard's index, one row per requested image."""
 
 
 def fetch_shard(
@@ -153,7 +154,7 @@ def _pack(passes: Sequence[Path], requested: int, tar: Path, suffix: str) -> pl.
             if failure is None:
                 row |= writer.add(name, read_bytes(*positions[part, key]), suffix)
             index.append(row)
-    return pl.DataFrame(index, schema=_SCHEMA, orient="row")
+    return pl.DataFrame(index, schema=INDEX_SCHEMA, orient="row")
 
 
 def _seconds(folder: Path) -> float:

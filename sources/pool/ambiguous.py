@@ -4,18 +4,19 @@ from typing import Literal
 
 import polars as pl
 
+from sources.pool.columns import WEB_URL
 from sources.pool.flags import MAX_PUNSAFE, UNFLAGGED, is_flagged, is_unsafe
 from sources.pool.match_file import Matches
 
 Ambiguous = Literal["longest", "drop", "all"]
-
-_WEB_URL = "(?i)^https?://"
 
 
 def resolve(
     matches: Matches, ambiguous: Ambiguous, max_punsafe: float = MAX_PUNSAFE
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return the matches to keep, and how many pairs were dropped for which reason.
+
+    Pairs without a web URL are dropped, unless the pool holds its images.
 
     Args:
         matches: The matches of one file.
@@ -27,7 +28,8 @@ def resolve(
         Rows of ``matches.pairs``, a pair's highest score first, and the counts.
     """
     pairs = matches.pairs.sort("row", "score", "label", descending=(False, True, False))
-    fetchable = pairs.filter(pl.col("url").str.contains(_WEB_URL))
+    is_fetchable = pl.col("url").str.contains(WEB_URL)
+    fetchable = pairs.filter(is_fetchable if matches.places is None else pl.lit(value=True))
     classes = pl.len().over("row")
     highest = pl.col("score") == pl.col("score").max().over("row")
     kept = {

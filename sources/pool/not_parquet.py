@@ -55,7 +55,7 @@ def no_pool(name: str, place: Path) -> MissingError:
         return MissingError(f"the pool {name!r} is the file {place}", fix)
     files = [path for _, path in walk(place).files]
     if not files:
-        return MissingError(f"the folder {place} is empty", "put the pool's Parquet files into it")
+        return MissingError(f"the folder {place} is empty", "put the pool's files into it")
     kinds = Counter(_kind(path.name) for path in files).most_common(4)
     shown = ", ".join(f"{count:,} {kind or 'without suffix'}" for kind, count in kinds)
     best = min(files, key=lambda path: _kind(path.name) not in _READERS)
@@ -75,8 +75,11 @@ def _remedy(file: Path) -> str:
         target = file.with_name(file.name[: -len(kind)] + ".parquet")
         code = f"import polars, sys; polars.{_READERS[kind]}.write_parquet(sys.argv[2])"
         return f'convert each: python -c "{code}" {quote(str(file))} {quote(str(target))}'
-    if kind.startswith(".tar"):
-        return "a pool is Parquet files of URLs and texts; images in tars are --source folder"
+    if kind.startswith(".tar") or kind == ".tgz":
+        return "unpack each to a plain .tar (gunzip, for one), of which parts can be read"
     if kind.endswith(_PACKED):
         return "unpack them"
-    return "a pool is Parquet files with the columns URL and TEXT"
+    return (
+        "a pool is Parquet files with the columns URL and TEXT, or tars, Parquet files or a folder "
+        "of images with their captions (docs/retrieval.md)"
+    )

@@ -1,6 +1,7 @@
-"""Find pools of image-text pairs, list their Parquet files, and make their images reachable.
+"""Find pools of image-text pairs, list their files, and make their images reachable.
 
-A pool is a local folder, or a URL that fsspec can open. Its ``pool.yaml`` may declare the columns.
+A pool is a local folder, or a URL that fsspec can open. `sources.pool.kinds` says what is in
+it; its ``pool.yaml`` may declare that, and the columns.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import polars as pl
 from filelock import FileLock
 
 from bench.core.config import parse_config
@@ -19,18 +21,34 @@ from bench.core.json_values import digest
 from bench.core.missing import Fetchable, MissingError
 from bench.core.model_names import FETCHED_POOLS
 from bench.core.paths import Home
-from bench.core.walk import Tree, walk
 from bench.core.yaml_files import check_declaration, declaration, read_yaml
 from bench.miniworld.pool import PLACEHOLDER_HOST, WORLD, build_pool
 from bench.miniworld.server import MiniWeb
-from sources.pool.columns import Columns, PoolDeclaration
+from bench.miniworld.tars import build_tars
+from bench.runtime.threads import cores
+from sources.pool.columns import Columns
+from sources.pool.held import Content, contents, match_held
+from sources.pool.kinds import (
+    DECLARATION,
+    METADATA,
+    PARQUET,
+    WORDS,
+    Kind,
+    PoolDeclaration,
+    find_kind,
+    read_tree,
+    units,
+)
+from sources.pool.match_file import Matches, match_file
+from sources.pool.matcher import CaptionMatcher
 from sources.pool.not_parquet import no_pool
 from sources.pool.remote import RemoteFile, list_files, local_copy
 
-DECLARATION = "pool.yaml"
-PARQUET = ".parquet"
-
 MINIWORLD = "miniworld"
+MINIWORLD_TARS = "miniworld-tars"
+MINIWORLDS = (MINIWORLD, MINIWORLD_TARS)
+"""The miniature pool, by addresses that a local server answers, and as tars of its images."""
+
 MINIWORLD_PAIRS = 30_000
 
 
@@ -53,10 +71,12 @@ class Pool:
     Attributes:
         name: Its name, path or URL, as requested.
         root: The folder that holds it.
+        kind: What it is.
     """
 
     name: str
     root: Path
+    kind: Kind = "addresses"
 
     @classmethod
     def find(cls, name: str, home: Home) -> "Pool":
@@ -68,14 +88,14 @@ class Pool:
         """
         if name == MINIWORLD:
             return cls(name, home.data / WORLD)
+        if name == MINIWORLD_TARS:
+            return MiniTars(name, home.data / f"{WORLD}-tars", "tars")
         if "://" in name:
             return RemotePool.at(name)
         places = (home.pools / name, Path(name))
         for folder in places:
-            if folder.is_dir() and _parquet_files(folder):
-                pool = cls(name, folder)
-                pool.columns  # noqa: B018 (a wrong declaration is found before any work)
-                return pool
+            if folder.is_dir() and (kind := find_kind(folder, _declaration(folder))):
+                return cls(name, folder, kind)
         for place in places:
             if place.exists():
                 raise no_pool(name, place)
@@ -91,29 +111,70 @@ class Pool:
         """Fingerprint of the pool's files."""
         if self.name == MINIWORLD:
             return f"{WORLD}-{MINIWORLD_PAIRS}"
-        return fingerprint_of(_tree(self.root).files)
+        if self.kind != "folder":
+            return fingerprint_of(read_tree(self.root, self.kind).files)
+        # Both ends of every image would be all of it.
+        files = dict(read_tree(self.root, self.kind).files)
+        images = {name for name in files if not name.endswith((METADATA, DECLARATION))}
+        texts = tuple((name, file) for name, file in files.items() if name not in images)
+        named = tuple((name, files[name]) for name in images)
+        return digest([fingerprint_of(texts), fingerprint_of(named, edge=0)])
 
     def notes(self) -> list[str]:
         """Return the line that says which files of a local pool are not read, if any."""
-        return [*filter(None, [_tree(self.root).note])] if self.name != MINIWORLD else []
+        if self.name == MINIWORLD:
+            return []
+        return [*filter(None, [read_tree(self.root, self.kind).note])]
 
     @property
-    def columns(self) -> Columns | None:
-        """The columns that ``pool.yaml`` declares; None to look for the usual names.
+    def holds_images(self) -> bool:
+        """Whether its images are read from the disk, and not fetched from addresses."""
+        return self.kind != "addresses"
+
+    @property
+    def what(self) -> str:
+        """What it is, in words."""
+        return WORDS[self.kind]
+
+    @property
+    def declaration(self) -> PoolDeclaration:
+        """What ``pool.yaml`` says; by itself, nothing.
 
         Raises:
             RequestError: If the declaration is wrong.
         """
-        path = declaration(self.root, DECLARATION)
-        return _declared_columns(path, str(path)) if path else None
+        return _declaration(self.root)
+
+    @property
+    def columns(self) -> Columns | None:
+        """The columns that ``pool.yaml`` declares; None to look for the usual names."""
+        return self.declaration.columns
+
+    def match(self, path: Path, matcher: CaptionMatcher) -> Matches:
+        """Return the matches of one of the pool's files.
+
+        Args:
+            path: As of `local_file`.
+            matcher: Finds the classes of captions.
+
+        Raises:
+            InvalidFileError: If it cannot be scanned.
+        """
+        if self.holds_images:
+            return match_held(self.kind, path, self.root, self.declaration, matcher)
+        return match_file(path, self.columns, matcher)
+
+    def contents(self, places: pl.DataFrame) -> Iterator[tuple[str, Content]]:
+        """Yield the key of each of some images and what reads it (`sources.pool.held.contents`)."""
+        return contents(self.kind, self.root, self.declaration.image, places)
 
     def files(self) -> list[str]:
-        """Return the pool's Parquet files, sorted; the miniature pool is written first."""
+        """Return the pool's files with captions, sorted; the miniature pool is written first."""
         if self.name == MINIWORLD:
             if not (self.root / "truth.parquet").is_file():
                 self._build_miniworld()
-            return _parquet_files(self.root / "pool")
-        return _parquet_files(self.root)
+            return units(self.root / "pool", self.kind)
+        return units(self.root, self.kind)
 
     def _build_miniworld(self) -> None:
         self.root.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +207,30 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class MiniTars(Pool):
+    """The miniature pool as tars that hold its images; they are written when they are asked for."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of what the tars are made of."""
+        return f"{self.root.name}-{MINIWORLD_PAIRS}"
+
+    def notes(self) -> list[str]:
+        """Return nothing: every file is read."""
+        return []
+
+    def files(self) -> list[str]:
+        """Return the tars, sorted; they are written first."""
+        if not self.root.is_dir():
+            world = Pool(MINIWORLD, self.root.with_name(WORLD))
+            world.files()
+            with FileLock(self.root.with_name(f".{self.root.name}.lock")):
+                if not self.root.is_dir():
+                    build_tars(world.root, self.root, cores())
+        return units(self.root, self.kind)
+
+
+@dataclass(frozen=True)
 class RemotePool(Pool):
     """A pool behind a URL; its files are fetched one by one, and not kept.
 
@@ -154,8 +239,8 @@ class RemotePool(Pool):
         declared: What its ``pool.yaml`` says.
     """
 
-    listing: tuple[RemoteFile, ...]
-    declared: Columns | None
+    listing: tuple[RemoteFile, ...] = ()
+    declared: Columns | None = None
 
     @classmethod
     def at(cls, url: str) -> "RemotePool":
@@ -167,14 +252,20 @@ class RemotePool(Pool):
         files = list_files(url)
         listing = tuple(file for file in files if file.name.lower().endswith(PARQUET))
         if not listing:
-            raise RequestError(f"{url} has no Parquet files", "give the URL of their folder")
+            tars = any(file.name.lower().endswith(".tar") for file in files)
+            raise RequestError(
+                f"{url} has no Parquet files{', but tars' if tars else ''}",
+                "copy them to a folder: tars are read from a disk"
+                if tars
+                else "give the URL of their folder",
+            )
         check_declaration(url, [file.name for file in files], DECLARATION)
         declared = None
         for file in files:
             if file.name == DECLARATION:
                 with TemporaryDirectory() as folder, local_copy(file.url, Path(folder)) as path:
-                    declared = _declared_columns(path, file.url)
-        return cls(url, Path(url), listing, declared)
+                    declared = _declared_remotely(path, file.url)
+        return cls(url, Path(url), listing=listing, declared=declared)
 
     def notes(self) -> list[str]:
         """Return nothing: the files behind a URL are listed as they are."""
@@ -187,9 +278,9 @@ class RemotePool(Pool):
         return digest([files, self.declared])
 
     @property
-    def columns(self) -> Columns | None:
-        """The columns that ``pool.yaml`` declares; None to look for the usual names."""
-        return self.declared
+    def declaration(self) -> PoolDeclaration:
+        """What ``pool.yaml`` says."""
+        return PoolDeclaration(columns=self.declared)
 
     def files(self) -> list[str]:
         """Return the URLs of the pool's Parquet files, sorted."""
@@ -208,14 +299,16 @@ class RemotePool(Pool):
             yield path
 
 
-def _tree(folder: Path) -> Tree:
-    """Return the Parquet files at any depth, and the declaration."""
-    return walk(folder, (PARQUET,), (DECLARATION,))
+def _declaration(folder: Path) -> PoolDeclaration:
+    path = declaration(folder, DECLARATION)
+    return parse_config(PoolDeclaration, read_yaml(path), str(path)) if path else PoolDeclaration()
 
 
-def _parquet_files(folder: Path) -> list[str]:
-    return [str(path) for name, path in _tree(folder).files if name != DECLARATION]
-
-
-def _declared_columns(path: Path, where: str) -> Columns:
-    return parse_config(PoolDeclaration, read_yaml(path), where).columns
+def _declared_remotely(path: Path, where: str) -> Columns | None:
+    said = parse_config(PoolDeclaration, read_yaml(path), where)
+    if said.kind not in {None, "addresses"}:
+        raise RequestError(
+            f"{where} says kind: {said.kind}",
+            "copy the pool to a folder: images are read from a disk",
+        )
+    return said.columns

@@ -22,9 +22,12 @@ from bench.storage.stage import Stage
 from sources.pool.ambiguous import Ambiguous, resolve
 from sources.pool.columns import InvalidFileError, choice_note
 from sources.pool.flags import MAX_PUNSAFE, say_unflagged
-from sources.pool.match_file import Matches, match_file, schema_of
+from sources.pool.match_file import PLACES, Matches, schema_of
 from sources.pool.matcher import MAX_CAPTION, CaptionMatcher, Matcher
 from sources.pool.pool import Pool
+
+PLACE_SCHEMA = {"key": pl.String, **{name: PLACES[name] for name in ("file", "offset", "size")}}
+"""Where the image of a key is (`sources.pool.match_file.PLACES`)."""
 
 
 def scan(
@@ -35,11 +38,12 @@ def scan(
     ambiguous: Ambiguous = "longest",
     max_punsafe: float = MAX_PUNSAFE,
 ) -> Stage:
-    """Return the finished scan of a pool for a task's classes; one shard per Parquet file.
+    """Return the finished scan of a pool for a task's classes; one shard per file.
 
     Each shard holds ``candidates.parquet`` (key, url, caption, label, class_name; one row per pair
     and class) and ``counts.parquet``, the numbers of pairs matched and dropped. A file that cannot
-    be scanned has no candidates; the stage notes its problem under ``incomplete``.
+    be scanned has no candidates; the stage notes its problem under ``incomplete``. Where the pool
+    holds its images, ``places.parquet`` says where they are (`places`).
 
     Args:
         pool: The pool.
@@ -74,6 +78,11 @@ def scan(
         kept, counts = resolve(matches, ambiguous, max_punsafe)
         rows = candidate_rows(kept, task.class_names)
         rows.write_parquet(folder / "candidates.parquet")
+        if matches.places is not None:
+            where = kept.select("row").with_columns(rows["key"]).unique()
+            matches.places.join(where, on="row").select(*PLACE_SCHEMA).write_parquet(
+                folder / "places.parquet"
+            )
         pl.DataFrame([{**counts, "problem": problem}]).write_parquet(folder / "counts.parquet")
 
     _say_choice(pool, files[0], context.progress)
@@ -90,10 +99,11 @@ def _say_choice(pool: Pool, file: str, progress: Progress) -> None:
 
     A remote file is not fetched for it.
     """
-    if pool.columns is not None or not Path(file).is_file():
+    is_table = pool.kind in {"addresses", "parquet"} and Path(file).is_file()
+    if pool.columns is not None or not is_table:
         return
     try:
-        note = choice_note(schema_of(Path(file)))
+        note = choice_note(schema_of(Path(file)), addressed=not pool.holds_images)
     except InvalidFileError:
         return  # The scan names the file.
     if note:
@@ -101,12 +111,15 @@ def _say_choice(pool: Pool, file: str, progress: Progress) -> None:
 
 
 def _matched(pool: Pool, file: str, folder: Path, matcher: CaptionMatcher) -> tuple[Matches, str]:
-    """Return a file's matches, and why it cannot be scanned; nothing if it can."""
+    """Return a file's matches, and why it cannot be scanned whole; nothing if it can."""
+    name = file.rpartition("/")[2]
     with pool.local_file(file, folder) as path:
         try:
-            return match_file(path, pool.columns, matcher), ""
+            matches = pool.match(path, matcher)
         except InvalidFileError as error:
-            return Matches.none(), printable(f"{file.rpartition('/')[2]}: {error}")
+            nowhere = pl.DataFrame(schema=PLACES) if pool.holds_images else None
+            return Matches.none()._replace(places=nowhere), printable(f"{name}: {error}")
+        return matches, printable(f"{name}: {matches.problem}") if matches.problem else ""
 
 
 def require_complete(stage: Stage) -> None:
@@ -130,6 +143,19 @@ def candidates(stage: Stage) -> pl.DataFrame:
     A URL has the class of the longest spelling in the first row that contains it.
     """
     return _all_rows(stage).unique("key", keep="first", maintain_order=True).sort("key")
+
+
+def places(stage: Stage) -> pl.DataFrame:
+    """Return where the candidates' images are, of a finished scan of a pool that holds them.
+
+    Returns:
+        One row per candidate, with the columns of `PLACE_SCHEMA`, in order on the disk. Of several
+        places of a key, the first that has the image counts. A row without one comes first.
+    """
+    rows = pl.concat(read_parquet(shard / "places.parquet") for shard in stage.shards())
+    rows = rows.sort(pl.col("offset").is_null(), maintain_order=True)
+    rows = rows.unique("key", keep="first", maintain_order=True)
+    return rows.sort("file", "offset", "key")
 
 
 def labelled(stage: Stage, ambiguous: Ambiguous) -> pl.DataFrame:

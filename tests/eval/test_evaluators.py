@@ -25,7 +25,7 @@ from eval.knn import TEMPERATURE, neighbours
 from eval.metrics.intervals import mean_per_class, scores
 from eval.per_class import per_class
 from tests.conftest import Bench
-from tests.support.tiny_clip import colour_task, square
+from tests.support.tiny_clip import ColourTask, colour_task, square
 from tests.support.views import Data, View, blobs
 
 torch.set_num_threads(1)
@@ -197,6 +197,25 @@ def test_finetuning_never_does_worse_on_val_than_the_head_does() -> None:
     model.head = lambda: (10 * np.eye(3, 8, dtype=np.float32), np.zeros(3, np.float32))  # type: ignore[method-assign]
     before = accuracy(evaluator_of("zero-shot", {}).validate(model))
     assert accuracy(evaluator_of("finetuned-head", {}).validate(model)) >= before
+
+
+@pytest.mark.parametrize(("own", "right"), [((), 0.0), (("dusk",), 1.0)])
+def test_a_shifted_split_may_be_classified_among_its_own_classes(
+    own: tuple[str, ...], right: float
+) -> None:
+    class Shifted(ColourTask, frozen=True, kw_only=True):
+        @property
+        def own_classes_only(self) -> tuple[str, ...]:
+            return own
+
+    task = colour_task(dusk=2)
+    fields = {name: getattr(task, name) for name in task.__struct_fields__}
+    # By its head, both images are of class 1, which the split has not.
+    features = np.array([[0.9, 0.5, 0.1], [0.9, 0.1, 0.5]], np.float32)
+    dusk = features, np.array([0, 2])
+    model = View({"train": dusk, "dusk": dusk}, Shifted(**fields))
+    (part,) = evaluator_of("robustness", {}).test(model).parts.values()
+    assert accuracy(part) == right
 
 
 @pytest.fixture

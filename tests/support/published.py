@@ -99,9 +99,8 @@ def small_flowers(home: Home, monkeypatch: pytest.MonkeyPatch) -> PublishedTask:
         split: [(f"image_{number:05d}.jpg", names[labels[number - 1] - 1]) for number in numbers]
         for split, numbers in splits.items()
     }
-    task = pinned("flowers", names, lists)
     files = {f"flowers-102/{name}": value for name, value in published.items()}
-    return msgspec.structs.replace(task, files=files)
+    return pinned("flowers", names, lists, files)
 
 
 def write_flowers(folder: Path, labels: list[int], splits: dict[str, list[int]]) -> None:
@@ -118,7 +117,9 @@ def write_images(folder: Path, files: list[str]) -> None:
         Image.new("RGB", (8, 8), (10 * at, 100, 200)).save(folder / file)
 
 
-def pinned(name: str, class_names: tuple[str, ...], lists: Lists) -> PublishedTask:
+def pinned(
+    name: str, class_names: tuple[str, ...], lists: Lists, files: dict[str, str] | None = None
+) -> PublishedTask:
     """Return a published task that declares these classes and these splits."""
     task = find_task(name)
     assert isinstance(task, PublishedTask)
@@ -127,9 +128,9 @@ def pinned(name: str, class_names: tuple[str, ...], lists: Lists) -> PublishedTa
         text = "".join(sorted(f"{file}\t{label}\n" for file, label in listed))
         contents[split] = hashlib.sha256(text.encode()).hexdigest()
     sizes = {split: len(listed) for split, listed in lists.items()}
-    fields = {"class_names": class_names, "queries": {}, "files": {}}
-    fields |= {"split_sizes": sizes, "split_contents": contents}
-    return msgspec.structs.replace(task, **fields)
+    origin = msgspec.structs.replace(task.origins[0], files=files or {}, split_contents=contents)
+    fields = {"class_names": class_names, "queries": {}, "split_sizes": sizes}
+    return msgspec.structs.replace(task, **fields, origins=(origin,))
 
 
 def md5(file: Path) -> str:

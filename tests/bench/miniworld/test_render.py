@@ -65,11 +65,11 @@ def test_what_does_not_exist_is_named_with_its_nearest() -> None:
 
 
 def test_other_pictures_are_another_world() -> None:
-    """Where this fails on purpose, raise the version in mini.yaml and the pool's `WORLD`.
+    """Where this fails on purpose, raise the version in _mini.yaml and the pool's `WORLD`.
 
     Version 3 has other splits of the same pictures and of the same pool.
     """
     pictures = [render(domain, name, 7) for domain, name in SUBJECTS]
     assert digest([picture.tobytes().hex() for picture in pictures], 12) == "9c23883d0c28"
     assert WORLD == "miniworld-v2"
-    assert read_yaml(ROOT / "bench" / "tasks" / "mini.yaml")["all"]["version"] == 3
+    assert read_yaml(ROOT / "bench" / "tasks" / "_mini.yaml")["all"]["version"] == 3

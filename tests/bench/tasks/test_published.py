@@ -11,6 +11,7 @@ from bench.core.errors import RequestError
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Split
 from bench.tasks import PublishedTask
+from bench.tasks._torchvision import TorchvisionOrigin
 from tests.conftest import Bench
 from tests.support.published import (
     AIRCRAFT,
@@ -56,7 +57,9 @@ def test_the_official_copy_is_read_by_file_and_class_names(
     keys = [key for one in SPLITS for key in task.split(one, home).keys]
     assert len(set(keys)) == len(keys)
     # The key is the file whose pixels are read.
-    file = home.tasks / name / task.images / split.keys[2]
+    (origin,) = task.origins
+    assert isinstance(origin, TorchvisionOrigin)
+    file = home.tasks / name / origin.images / split.keys[2]
     with torchvision.datasets.folder.pil_loader(str(file)) as image:
         assert split.read(2).tobytes() == image.tobytes()
 
@@ -69,8 +72,8 @@ def test_the_validation_images_of_cars_do_not_depend_on_the_order_of_the_file(
     folder = home.tasks / "cars/stanford_cars"
 
     class Backwards(PublishedTask, frozen=True, kw_only=True):
-        def _listed(self, name: str, home: Home) -> Split:
-            split = super()._listed(name, home)
+        def _official(self, name: str, home: Home) -> Split:
+            split = super()._official(name, home)
             back = range(len(split) - 1, -1, -1)
             return Split(
                 name, split.keys[::-1], split.labels[::-1], lambda at: split.read(back[at])
@@ -191,8 +194,11 @@ def test_a_task_that_opens_the_wrong_split_is_refused(
 
 def test_tasks_with_other_splits_are_other_tasks(tasks: Tasks) -> None:
     task = tasks("aircraft")
-    contents = {**task.split_contents, "val": task.split_contents["test"]}
-    other = msgspec.structs.replace(task, split_contents=contents)
+    (origin,) = task.origins
+    contents = {**origin.split_contents, "val": origin.split_contents["test"]}
+    other = msgspec.structs.replace(
+        task, origins=(msgspec.structs.replace(origin, split_contents=contents),)
+    )
     assert other.fingerprint != task.fingerprint
 
 

@@ -279,7 +279,7 @@ def test_a_remote_file_that_arrives_short_is_fetched_again(home: Home) -> None:
     path = write_pool(home.root / "pool", [("http://a", "a rose", None)]).root / "0.parquet"
     listed = RemoteFile(f"file://{path}", path.name, path.stat().st_size + 1, "")
     with pytest.raises(BenchError, match=r"arrived with .* bytes"):
-        scan_pool(home, RemotePool("file://pool", Path("pool"), (listed,), None))
+        scan_pool(home, RemotePool("file://pool", Path("pool"), listing=(listed,)))
 
 
 @pytest.mark.parametrize("column", ["URL", "TEXT"])
@@ -357,15 +357,15 @@ def test_the_choice_among_several_columns_is_said_before_the_scan(
 def test_a_folder_without_parquet_files_says_what_it_holds(home: Home, tmp_path: Path) -> None:
     folder = home.root / "pools" / "mine"
     folder.mkdir(parents=True)
-    with pytest.raises(MissingError, match=f"{folder} is empty; put the pool's Parquet files into"):
+    with pytest.raises(MissingError, match=f"{folder} is empty; put the pool's files into"):
         Pool.find("mine", home)
-    (folder / "a.tar").touch()
-    with pytest.raises(MissingError, match=r"no Parquet files, but 1 \.tar; .*--source folder"):
+    (folder / "a.tar.gz").touch()
+    with pytest.raises(MissingError, match=r"no Parquet files, but 1 \.tar\.gz; unpack each to a "):
         Pool.find("mine", home)
     (folder / "a.txt").touch()
     (folder / "b.csv.gz").touch()
     (folder / "c.CSV.GZ").touch()
-    with pytest.raises(MissingError, match=r"but 2 \.csv\.gz, 1 \.tar, 1 \.txt; convert each"):
+    with pytest.raises(MissingError, match=r"but 2 \.csv\.gz, 1 \.tar\.gz, 1 \.txt; convert each"):
         Pool.find("mine", home)
     (tmp_path / "packed").mkdir()
     (tmp_path / "packed" / "a.parquet.gz").touch()

@@ -1,0 +1,212 @@
+"""Look at every image of a task: how many there are, which are copies, which cannot be read."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import polars as pl
+from PIL.Image import Image
+
+from bench.core.errors import RequestError
+from bench.core.json_values import Json
+from bench.core.paths import Home
+from bench.core.progress import Bar, Progress
+from bench.core.task import SPLITS, Split, Task
+from bench.runtime.ahead import ahead
+from sources.screening.dedup import COPY_DISTANCE
+from sources.screening.hamming import nearest
+from sources.screening.phash import (
+    HASH_WORDS,
+    LEAST_SIDE,
+    coefficients,
+    grid,
+    hash_words,
+    pixel_hash,
+    signs,
+    structured,
+)
+
+FEW = 5
+"""A class with fewer images in train or in test is said: one image moves its accuracy by 20 % and
+more."""
+
+_AHEAD = 256
+_OF = "_of"
+
+_SCHEMA = {
+    **{"split": pl.String, "key": pl.String, "label": pl.Int64, "fault": pl.String},
+    **{"width": pl.Int64, "height": pl.Int64, "pixels": pl.String},
+    **dict.fromkeys(HASH_WORDS, pl.Int64),
+}
+
+
+class Copy(NamedTuple):
+    """An image that is in an earlier split, too.
+
+    Attributes:
+        split: Its split.
+        image: Its key.
+        class_name: Its class.
+        of_split: The other's split.
+        of: The other's key.
+        of_class: The other's class.
+        distance: Differing bits of the perceptual hash, of 256; None if the pixels are equal.
+    """
+
+    split: str
+    image: str
+    class_name: str
+    of_split: str
+    of: str
+    of_class: str
+    distance: int | None
+
+
+class TaskReport(msgspec.Struct, frozen=True):
+    """What was seen of a task.
+
+    Attributes:
+        task: Its name.
+        fingerprint: Its identity.
+        splits: Images per split.
+        classes: Class to its images per split.
+        shortest_side: Smallest, median and largest shortest side of an image, in pixels.
+        notes: What was assumed.
+        unreadable: Why images cannot be read, a line each.
+        copies: Images that are in an earlier split, too, by their pixels or their look.
+        contradictions: Images of equal pixels in several classes, by key.
+        warnings: What a user should look at, a line each.
+    """
+
+    task: str
+    fingerprint: str
+    splits: dict[str, int]
+    classes: dict[str, dict[str, int]]
+    shortest_side: list[int]
+    notes: list[str]
+    unreadable: list[str]
+    copies: list[Json]
+    contradictions: list[list[str]]
+    warnings: list[str]
+
+
+def inspect_task(task: Task, home: Home, progress: Progress) -> TaskReport:
+    """Return what is seen of a task's images, each of which is decoded once.
+
+    Raises:
+        RequestError: If the task's data is not there, or not the task's.
+    """
+    task.check(home)
+    splits = [task.split(name, home) for name in (*SPLITS, *task.shifted)]
+    with progress.bar(f"look at {task.name}", sum(map(len, splits)), "image") as bar:
+        rows = pl.DataFrame(
+            [row for split in splits for row in _seen(split, bar)], _SCHEMA, orient="row"
+        )
+    counts = {
+        name: {split.name: int((split.labels == label).sum()) for split in splits}
+        for label, name in enumerate(task.class_names)
+    }
+    readable = rows.filter(pl.col("fault").is_null())
+    sides = readable.select(pl.min_horizontal("width", "height")).to_series()
+    copies = _copies(readable, [split.name for split in splits], task.class_names)
+    several = _contradictions(readable)
+    unreadable = rows["fault"].drop_nulls().to_list()
+    return TaskReport(
+        task.name,
+        task.fingerprint,
+        {split.name: len(split) for split in splits},
+        counts,
+        [int(side) for side in np.quantile(sides, (0, 0.5, 1))] if len(sides) else [],
+        task.notes(),
+        unreadable,
+        [copy._asdict() for copy in copies],
+        several,
+        _warnings(counts, unreadable, copies, several),
+    )
+
+
+def _seen(split: Split, bar: Bar) -> Iterator[tuple[Any, ...]]:
+    """Yield a row of `_SCHEMA` for every image of a split, in order."""
+
+    def seen(row: int) -> tuple[Any, ...]:
+        start = (split.name, split.keys[row], int(split.labels[row]))
+        try:
+            image = split.read(row)
+        except RequestError as error:
+            return (*start, error.what, *[None] * (3 + len(HASH_WORDS)))
+        except (OSError, ValueError) as error:  # A plug-in's task may read in its own way.
+            return (*start, f"{start[1]}: {error}", *[None] * (3 + len(HASH_WORDS)))
+        return (*start, None, *image.size, pixel_hash(image), *_look(image))
+
+    for row in ahead(seen, range(len(split)), _AHEAD):
+        bar.advance()
+        yield row
+
+
+def _look(image: Image) -> list[int | None]:
+    """Return the perceptual hash of an image; nulls for one that is too small or too plain."""
+    if min(image.size) >= LEAST_SIDE:
+        frequencies = coefficients(grid(image.convert("L")))
+        if structured(frequencies):
+            words: list[int | None] = signs(frequencies).view(np.int64).tolist()
+            return words
+    return [None] * len(HASH_WORDS)
+
+
+def _copies(rows: pl.DataFrame, splits: Sequence[str], names: Sequence[str]) -> list[Copy]:
+    """Return the images of each split that an earlier one has: the nearest is named."""
+    copies: list[Copy] = []
+    for index, split in enumerate(splits):
+        here = rows.filter(split=split)
+        earlier = rows.filter(pl.col("split").is_in(splits[:index]))
+        first = earlier.unique("pixels", keep="first", maintain_order=True)
+        equal = here.join(first, on="pixels", suffix=_OF, maintain_order="left")
+        rest = here.join(equal, on="key", how="anti", maintain_order="left").drop_nulls(HASH_WORDS)
+        looks = earlier.drop_nulls(HASH_WORDS)
+        places, apart = nearest(hash_words(rest), hash_words(looks), COPY_DISTANCE)
+        near = places >= 0
+        others = looks[places[near]].rename({name: f"{name}{_OF}" for name in looks.columns})
+        alike = rest.filter(near).hstack(others).with_columns(distance=pl.Series(apart[near]))
+        for found in (equal.with_columns(distance=pl.lit(None)), alike):
+            copies += [_copy(one, names) for one in found.iter_rows(named=True)]
+    return copies
+
+
+def _copy(row: Json, names: Sequence[str]) -> Copy:
+    return Copy(
+        *(row["split"], row["key"], names[row["label"]]),
+        *(row[f"split{_OF}"], row[f"key{_OF}"], names[row[f"label{_OF}"]]),
+        distance=row["distance"],
+    )
+
+
+def _contradictions(rows: pl.DataFrame) -> list[list[str]]:
+    """Return the keys of images of equal pixels in several classes, a list for each image."""
+    several = rows.group_by("pixels", maintain_order=True).agg("key", pl.n_unique("label"))
+    keys: list[list[str]] = several.filter(pl.col("label") > 1)["key"].to_list()
+    return keys
+
+
+def _warnings(
+    counts: dict[str, dict[str, int]],
+    unreadable: Sequence[str],
+    copies: Sequence[Copy],
+    contradictions: Sequence[Sequence[str]],
+) -> list[str]:
+    equal = [f"{copy.image} ({copy.of})" for copy in copies if copy.distance is None]
+    alike = [f"{copy.image} ({copy.of})" for copy in copies if copy.distance is not None]
+    found = {
+        "images that cannot be read": list(unreadable),
+        "images that equal one of an earlier split": equal,
+        "images that look like one of an earlier split": alike,
+        "images in several classes": [" = ".join(keys) for keys in contradictions],
+    }
+    for split in ("train", "test"):
+        small = [name for name, numbers in counts.items() if numbers[split] < FEW]
+        found[f"classes with fewer than {FEW} images in {split}"] = small
+    return [
+        f"{what}: {len(some):,} ({', '.join(some[:3])}{', …' if len(some) > 3 else ''})"
+        for what, some in found.items()
+        if some
+    ]

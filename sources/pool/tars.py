@@ -1,0 +1,233 @@
+"""Tars of images and their captions, as img2dataset and webdataset write them.
+
+Members of one example share its key: the name up to the first dot after the last slash. Captions
+are in the Parquet file beside a tar, where there is one; else in ``KEY.txt``, or in ``KEY.json``
+under the names that columns of a Parquet file have.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import polars as pl
+
+from bench.core.files import scan_parquet
+from bench.core.walk import why_left_out
+from bench.storage.image_codec import IMAGE_SUFFIXES
+from bench.storage.tar_members import DamagedTarError, TarMember, tar_members
+from bench.storage.tar_shards import read_bytes
+from sources.pool.columns import Columns, InvalidFileError, as_text
+from sources.pool.json_row import ROW_SCHEMA, JsonRow, json_row
+from sources.pool.kinds import sidecar
+from sources.pool.match_file import (
+    CHUNK_ROWS,
+    PLACES,
+    Matches,
+    match_captions,
+    match_file,
+    reading,
+    schema_of,
+)
+from sources.pool.matcher import CaptionMatcher
+
+_MAX_TEXT_BYTES = 1_000_000
+"""Longer texts are not read: a caption is read up to 10,000 characters."""
+
+_KEY = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
+"""Key and kind of a member; a name that begins with a dot is none (webdataset, tariterators.py)."""
+
+
+class _Example(NamedTuple):
+    """What a tar has under one key."""
+
+    image: TarMember
+    texts: dict[str, TarMember]
+    """By suffix, ``.txt`` and ``.json``."""
+
+
+class _Contents(NamedTuple):
+    """The examples of a tar with an image, by key, and what is wrong with the tar, if anything."""
+
+    examples: dict[str, _Example]
+    problem: str
+
+
+def match_tar(path: Path, root: Path, columns: Columns | None, matcher: CaptionMatcher) -> Matches:
+    """Return the matches of a tar.
+
+    Of a tar that is cut short or damaged, what comes before is read.
+
+    Args:
+        path: The tar.
+        root: The pool's folder.
+        columns: Those that are declared: of the Parquet file beside it, or names in its JSON.
+        matcher: Finds the classes of captions.
+
+    Raises:
+        InvalidFileError: If it has no image, no caption, a name twice or several images of one
+            key; or the Parquet file beside it cannot be scanned.
+    """
+    file = path.relative_to(root).as_posix()
+    beside = sidecar(path)
+    if beside is None:
+        return _match_texts(path, file, columns, matcher)
+    return _match_beside(path, file, beside, columns, matcher)
+
+
+def _match_beside(
+    path: Path, file: str, beside: Path, columns: Columns | None, matcher: CaptionMatcher
+) -> Matches:
+    """Return matches by the captions beside a tar; it is opened if one matches."""
+    key = next((name for name in schema_of(beside) if name.lower() in ("key", "__key__")), None)
+    if key is None:
+        raise InvalidFileError(
+            f"{beside.name} beside it has no column 'key': to read the captions in the tar, move "
+            "that file away"
+        )
+    try:
+        matches = match_file(beside, columns, matcher, addressed=False)
+    except InvalidFileError as error:
+        raise InvalidFileError(f"{beside.name} beside it: {error}") from error
+    rows = matches.pairs["row"].unique().sort()
+    if rows.is_empty():
+        return matches.at(pl.DataFrame(schema=PLACES))
+    with reading():
+        keys = scan_parquet(beside).select(as_text(key)).collect().to_series().gather(rows)
+    examples, problem = _contents(path)
+    found = [examples.get(key) for key in keys]
+    names = [f"{file}/{key}" for key in keys]
+    return matches.at(_places(file, rows, names, found), problem)
+
+
+def _match_texts(
+    path: Path, file: str, columns: Columns | None, matcher: CaptionMatcher
+) -> Matches:
+    """Return matches by the captions in a tar."""
+    examples, problem = _contents(path)
+    if not examples:
+        raise InvalidFileError(problem or "it has no images")
+    texts = _Texts(path, columns)
+    pairs, places, start = [], [], 0
+    remaining = iter(examples.values())
+    while some := list(islice(remaining, CHUNK_ROWS)):
+        table = texts.table(some)
+        found = match_captions(table["caption"], partial(table.drop, "caption"), start, matcher)
+        rows = found["row"].unique().sort()
+        chosen = [some[row - start] for row in rows]
+        names = [f"{file}/{example.image.name}" for example in chosen]
+        pairs.append(found)
+        places.append(_places(file, rows, names, chosen))
+        start += len(some)
+    if not texts.captions:
+        raise InvalidFileError(
+            "none of its images has a caption: KEY.txt, KEY.json with text or caption, or a "
+            "Parquet file of the tar's name beside it"
+        )
+    problem = "; ".join(filter(None, (problem, texts.problem)))
+    return Matches(start, texts.has_flag, pl.concat(pairs)).at(pl.concat(places), problem)
+
+
+def _contents(path: Path) -> _Contents:
+    """Return the examples of a tar, in the order of their first members."""
+    by_key: dict[str, dict[str, TarMember]] = {}
+    problem = ""
+    try:
+        for member in tar_members(path):
+            parts = _KEY.fullmatch(member.name.removeprefix("./"))
+            if parts is None or _is_left_out(member.name):
+                continue
+            kinds = by_key.setdefault(parts[1], {})
+            if kinds.setdefault(parts[2].lower(), member) is not member:
+                raise InvalidFileError(f"it has two members {member.name!r:.200}")
+    except DamagedTarError as error:
+        problem = f"{error}; {len(by_key):,} whole keys come before"
+    examples = {}
+    for key, kinds in by_key.items():
+        images = [(kind, at) for kind, at in kinds.items() if f".{kind}".endswith(IMAGE_SUFFIXES)]
+        exact = [at for kind, at in images if f".{kind}" in IMAGE_SUFFIXES]
+        chosen = exact or [at for _, at in images]
+        if len(chosen) > 1:
+            shown = ", ".join(member.name for member in chosen)
+            raise InvalidFileError(f"one key has several images: {shown:.200}")
+        if chosen:
+            ends = {f".{kind.rpartition('.')[2]}": at for kind, at in kinds.items()}
+            texts = {end: at for end, at in ends.items() if end in (".txt", ".json")}
+            examples[key] = _Example(chosen[0], texts)
+    return _Contents(examples, problem)
+
+
+def _is_left_out(name: str) -> bool:
+    return any(why_left_out(part) for part in name.split("/") if part.strip("."))
+
+
+def _places(
+    file: str, rows: pl.Series, names: list[str], examples: Sequence[_Example | None]
+) -> pl.DataFrame:
+    places = [
+        (row, name, file, example and example.image.offset, example and example.image.size)
+        for row, name, example in zip(rows, names, examples, strict=True)
+    ]
+    return pl.DataFrame(places, schema=PLACES, orient="row")
+
+
+class _Texts:
+    """Reads what a tar says of its images.
+
+    Attributes:
+        captions: Captions so far.
+        has_flag: Whether anything says how safe an image is.
+        unread: The names of texts that cannot be read.
+    """
+
+    def __init__(self, path: Path, columns: Columns | None) -> None:
+        self._path, self._columns = path, columns
+        self.captions, self.has_flag = 0, False
+        self.unread: list[str] = []
+
+    @property
+    def problem(self) -> str:
+        """What cannot be read, in one line."""
+        if not self.unread:
+            return ""
+        return f"{len(self.unread):,} of its texts cannot be read: {self.unread[0]!r:.200}, …"
+
+    def table(self, examples: list[_Example]) -> pl.DataFrame:
+        """Return the columns of `ROW_SCHEMA` of some examples, row for row.
+
+        Raises:
+            InvalidFileError: If a value is of another type.
+        """
+        rows = [self._row(example) for example in examples]
+        self.captions += sum(row.caption is not None for row in rows)
+        self.has_flag |= any(row.has_flag for row in rows)
+        return pl.DataFrame(rows, schema=ROW_SCHEMA, orient="row")
+
+    def _row(self, example: _Example) -> JsonRow:
+        row, member = JsonRow(), example.texts.get(".json")
+        content = self._read(member)
+        if member is not None and content is not None:
+            try:
+                values = msgspec.json.decode(content, type=dict[str, Any])
+            except msgspec.MsgspecError:
+                self.unread.append(member.name)
+            else:
+                row = json_row(values, self._columns, f"{member.name!r:.200}")
+        if self._columns is None or self._columns.caption == ".txt":
+            text = self._read(example.texts.get(".txt"))
+            row = row if text is None else row._replace(caption=text)
+        return row
+
+    def _read(self, member: TarMember | None) -> str | None:
+        if member is None:
+            return None
+        if member.size <= _MAX_TEXT_BYTES:
+            try:
+                return read_bytes(self._path, member.offset, member.size).decode()
+            except UnicodeDecodeError:
+                pass
+        self.unread.append(member.name)
+        return None

@@ -1,0 +1,242 @@
+"""The declared tasks: their lists, and copies in the layouts of their official archives."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from bench.core.errors import RequestError
+from bench.core.memo import memo_scope
+from bench.core.paths import Home
+from bench.core.task import SPLITS
+from bench.plugins import tasks
+from bench.tasks import PublishedTask, find_task
+from tests.support.official import WRITERS, write_copy, write_imagenet, write_images
+
+CLASSES = {
+    "aircraft": 100, "caltech101": 101, "caltech101-zhou": 100, "cars": 196, "cars-zhou": 196,
+    "country211": 211, "cub": 200, "dtd": 47, "dtd-zhou": 47, "eurosat": 10, "eurosat-zhou": 10,
+    "flowers": 102, "flowers-zhou": 102, "food101": 101, "food101-zhou": 101, "pets": 37,
+    "pets-zhou": 37, "imagenet": 1000, "pcam": 2, "resisc45": 45, "sun397": 397, "sun397-zhou": 397,
+    "ucf101": 101, "voc2007": 20,
+}  # fmt: skip
+"""As published."""
+
+IMAGES = {
+    "aircraft": 10_000, "cars": 16_185, "caltech101": 8_677, "caltech101-zhou": 8_242,
+    "cars-zhou": 16_185, "country211": 63_300, "cub": 11_788, "dtd": 5_640, "dtd-zhou": 5_640,
+    "eurosat": 27_000, "eurosat-zhou": 27_000, "flowers": 8_189, "flowers-zhou": 8_189,
+    "food101": 101_000, "food101-zhou": 101_000, "pets": 7_349, "pets-zhou": 7_349,
+    "imagenet": 1_331_167, "pcam": 294_912, "resisc45": 31_500,
+    "sun397": 39_700, "sun397-zhou": 39_700, "ucf101": 13_320, "voc2007": 9_963,
+}  # fmt: skip
+"""Images of all splits, as published; Caltech-101 without background, PatchCamelyon without val."""
+
+
+def declared(name: str) -> PublishedTask:
+    task = find_task(name)
+    assert isinstance(task, PublishedTask)
+    return task
+
+
+def unsized(task: PublishedTask) -> PublishedTask:
+    """Return a task whose splits may have any size."""
+    return msgspec.structs.replace(task, split_sizes={})
+
+
+def test_every_declared_task_is_looked_at() -> None:
+    published = {name for name in tasks.names() if isinstance(tasks.get(name), PublishedTask)}
+    assert published == set(CLASSES) == set(IMAGES)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_declaration_has_the_published_numbers_and_says_where_it_is_from(name: str) -> None:
+    task = declared(name)
+    assert len(set(task.class_names)) == len(task.class_names) == CLASSES[name]
+    lowered = Counter(class_name.lower().strip() for class_name in task.class_names)
+    assert max(lowered.values()) == 1
+    assert all(class_name == " ".join(class_name.split()) for class_name in task.class_names)
+    official = {
+        split: size for split, size in task.split_sizes.items() if split not in task.shifted
+    }
+    assert sum(official.values()) == IMAGES[name]
+    assert re.search(r"\d{4}", task.citation)
+    assert task.licence
+    spellings = [origin.class_names.values() for origin in task.origins if origin.class_names]
+    assert all(len(set(names)) == len(list(names)) for names in spellings)
+
+
+def test_the_names_of_known_numbers_are_the_publishers() -> None:
+    known = {
+        "caltech101": {0: "off-center face", 5: "airplane", 100: "yin and yang symbol"},
+        "country211": {0: "Andorra", 210: "Zimbabwe", 66: "Grenada"},
+        "cub": {0: "Black footed Albatross", 199: "Common Yellowthroat", 99: "Brown Pelican"},
+        "dtd": {0: "banded", 30: "polka-dotted", 46: "zigzagged"},
+        "eurosat": {0: "annual crop land", 9: "lake or sea"},
+        "food101": {0: "apple pie", 16: "cheese plate", 17: "cheesecake", 100: "waffles"},
+        "imagenet": {0: "tench", 134: "crane bird", 517: "construction crane", 999: "toilet paper"},
+        "pets": {0: "Abyssinian", 9: "British Shorthair", 36: "Yorkshire Terrier"},
+        "sun397": {0: "abbey", 8: "outdoor apartment building", 396: "youth hostel"},
+        "ucf101": {0: "Apply Eye Makeup", 36: "Handstand Pushups", 100: "Yo Yo"},
+        "voc2007": {0: "aeroplane", 14: "person", 19: "tv monitor"},
+    }
+    for name, numbers in known.items():
+        names = declared(name).class_names
+        assert {number: names[number] for number in numbers} == numbers, name
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_copy_in_the_official_layout_has_the_right_labels(name: str, home: Home) -> None:
+    task = unsized(declared(name))
+    content = write_copy(home, task)
+    task.check(home)
+    found: dict[str, dict[str, str]] = {}
+    for split in SPLITS:
+        opened = task.split(split, home)
+        assert len(opened) > 0
+        assert opened.read(0).size == (8, 8)
+        names = [task.class_names[label] for label in opened.labels]
+        found[split] = dict(zip(opened.keys, names, strict=True))
+    if "all" in content:
+        assert found["train"] | found["val"] | found["test"] == content["all"]
+        assert {*found["test"].values()} == set(task.class_names)
+    elif "val" in content:
+        assert found == content
+    else:
+        assert found["train"] | found["val"] == content["train"]
+        assert found["test"] == content["test"]
+    assert sum(map(len, found.values())) == sum(map(len, content.values()))
+
+
+@pytest.mark.parametrize("name", ["dtd", "food101", "caltech101", "cub", "ucf101", "eurosat-zhou"])
+def test_a_copy_of_another_size_is_refused_with_both_numbers(name: str, home: Home) -> None:
+    task = declared(name)
+    content = write_copy(home, task)
+    first = next(iter(content))
+    with pytest.raises(RequestError) as refused:
+        task.check(home)
+    numbers = {int(number.replace(",", "")) for number in re.findall(r"\d+", str(refused.value))}
+    share = 1 if "val" in content or first == "all" else 0.8
+    assert round(len(content[first]) * share) in numbers
+    assert task.split_sizes[first] in numbers
+
+
+def small_imagenet() -> PublishedTask:
+    """Return ImageNet with every 50th class, and those of R and A that are among them."""
+    task = declared("imagenet")
+    kept = task.class_names[6::50]
+    origins = [
+        msgspec.structs.replace(
+            origin, class_names={v: ours for v, ours in origin.class_names.items() if ours in kept}
+        )
+        for origin in task.origins
+    ]
+    shifted = dict.fromkeys(task.shifted, 0)
+    sizes = {split: len(kept) for split in shifted}
+    for origin in origins:
+        sizes |= {split: len(origin.class_names) for split in origin.split_names if split in sizes}
+    return msgspec.structs.replace(
+        task, class_names=kept, queries={}, prompt_names={}, origins=tuple(origins),
+        split_sizes=sizes, val_of_train=0.2,
+    )  # fmt: skip
+
+
+def test_imagenet_and_its_shifted_splits(home: Home) -> None:
+    task = small_imagenet()
+    content = write_imagenet(task.folder(home), task)
+    task.check(home)
+    assert task.shifted == ("v2", "r", "a", "sketch")
+    assert task.own_classes_only == ("r", "a")
+    assert 0 < len(content["r"]) < len(content["v2"]) == len(task.class_names)
+    for split in ("test", *task.shifted):
+        opened = task.split(split, home)
+        names = [task.class_names[label] for label in opened.labels]
+        assert dict(zip(opened.keys, names, strict=True)) == content[split]
+    trained = {key for split in ("train", "val") for key in task.split(split, home).keys}
+    assert trained == set(content["train"])
+
+
+def test_shifted_splits_that_are_not_there_are_said_and_left_out(home: Home) -> None:
+    task = small_imagenet()
+    write_imagenet(task.folder(home), task)
+    before = task.at(home).fingerprint
+    folder = task.folder(home)
+    for name in ("imagenet-v2", "imagenet-sketch"):
+        (folder / name).rename(folder.parent / name)
+    with memo_scope():
+        task.check(home)
+        here = task.at(home)
+    assert here.shifted == ("r", "a")
+    assert any("no shifted splits v2, sketch here" in note for note in here.notes())
+    # What a run is compared with does not depend on what else lies there.
+    assert here.fingerprint == before
+
+
+def test_a_list_that_leads_out_of_the_images_is_refused(home: Home) -> None:
+    task = unsized(declared("sun397"))
+    write_copy(home, task)
+    lists = task.folder(home) / "Partitions/Testing_01.txt"
+    lists.write_text(lists.read_text().replace("/a/abbey/", "/../abbey/", 1))
+    with pytest.raises(RequestError, match=r"'/../abbey/sun_test0.jpg'"):
+        task.split("test", home)
+
+
+def test_coops_list_without_a_split_is_refused(home: Home) -> None:
+    task = unsized(declared("ucf101"))
+    write_copy(home, task)
+    lists = task.folder(home) / "split_zhou_UCF101.json"
+    lists.write_text(lists.read_text().replace('"val"', '"validation"'))
+    with pytest.raises(RequestError, match="has the splits test, train, validation, expected val"):
+        task.split("val", home)
+
+
+def test_marks_of_another_length_are_refused(home: Home) -> None:
+    task = unsized(declared("cub"))
+    write_copy(home, task)
+    marks = task.folder(home) / "CUB_200_2011/train_test_split.txt"
+    marks.write_text("".join(marks.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(RequestError, match="has 1399 lines, expected 1400"):
+        task.split("train", home)
+
+
+def write_voc(root: Path, task: PublishedTask) -> dict[str, dict[str, set[str]]]:
+    """Write VOC's lists, two images of each class and one of two, and return their classes."""
+    vendors = {ours: vendor for vendor, ours in task.origins[0].class_names.items()}
+    content: dict[str, dict[str, set[str]]] = {}
+    for first, split in ((1, "train"), (101, "val"), (201, "test")):
+        shown = {f"{first + at:06d}": {name} for at, name in enumerate(task.class_names * 2)}
+        shown[f"{first:06d}"] = {"aeroplane", "person"}
+        lists = root / "ImageSets/Main"
+        lists.mkdir(parents=True, exist_ok=True)
+        (lists / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in shown))
+        for name, vendor in vendors.items():
+            # Every second image of a class has it as difficult.
+            marks = {stem: "-1" for stem in shown}
+            marks |= {s: " 1" if int(s) % 2 else " 0" for s, has in shown.items() if name in has}
+            lines = [f"{stem} {mark}\n" for stem, mark in marks.items()]
+            (lists / f"{vendor}_{split}.txt").write_text("".join(lines))
+        content[split] = {f"{stem}.jpg": has for stem, has in shown.items()}
+        write_images(root / "JPEGImages", dict.fromkeys(content[split], ""))
+    return content
+
+
+def test_voc_has_several_labels_per_image_and_an_image_once(home: Home) -> None:
+    task = unsized(declared("voc2007"))
+    content = write_voc(task.folder(home) / "VOCdevkit/VOC2007", task)
+    task.check(home)
+    for split, images in content.items():
+        opened = task.split(split, home)
+        assert opened.targets is not None
+        rows = [{task.class_names[at] for at in np.flatnonzero(row)} for row in opened.targets]
+        assert dict(zip(opened.keys, rows, strict=True)) == images
+        assert opened.read(0).size == (8, 8)
+    person = task.folder(home) / "VOCdevkit/VOC2007/ImageSets/Main/person_test.txt"
+    person.write_text(person.read_text().replace("-1", "2", 1))
+    with pytest.raises(RequestError, match="mark '2', expected 1, 0 or -1"):
+        task.split("test", home)
+    person.unlink()
+    with pytest.raises(RequestError, match="19 where 20 are expected; not 'person'"):
+        task.split("test", home)
