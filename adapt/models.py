@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapt import image_encoder
-from adapt.weights_folder import (
+from bench.core.arrays import FloatArray
+from bench.core.errors import BenchError, RequestError
+from bench.core.task import Task
+from bench.core.weights_folder import (
     CLIP_CONFIG,
     CLIP_WEIGHTS,
     ENCODER_CONFIG,
     ENCODER_WEIGHTS,
     is_image_only,
 )
-from bench.core.arrays import FloatArray
-from bench.core.errors import BenchError, RequestError
-from bench.core.task import Task
 from bench.runtime.ahead import ahead, grouped
 from bench.runtime.float32 import float32_products
 from bench.runtime.inference import forward_all, stacked

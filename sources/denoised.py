@@ -95,9 +95,7 @@ class Denoised:
             "generator": lambda: {
                 "generator": fingerprint(check_generator(options.generation, home))
             },
-            "filter": lambda: {
-                "filter_model": fingerprint(home.find_weights(options.filter.model))
-            },
+            "filter": lambda: {"filter_model": fingerprint(home.find_clip(options.filter.model))},
             "inner": lambda: self.inner.fingerprints(home),
         }
         found = together(parts)

@@ -62,7 +62,7 @@ class Folder:
         return together(
             {
                 "folder": lambda: fingerprint_of(_read_files(self._folder()).files),
-                "filter_model": lambda: fingerprint(home.find_weights(self.options.filter.model)),
+                "filter_model": lambda: fingerprint(home.find_clip(self.options.filter.model)),
             }
         )
 

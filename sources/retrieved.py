@@ -121,7 +121,7 @@ class Retrieved:
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return the fingerprints of the pool, of the index and of the weights."""
         options = self.options
-        parts = {"filter_model": lambda: fingerprint(home.find_weights(options.filter.model))}
+        parts = {"filter_model": lambda: fingerprint(home.find_clip(options.filter.model))}
         if options.retrieval != "knn":
             parts["pool"] = lambda: self.pool(home).fingerprint
         if options.knn is not None:

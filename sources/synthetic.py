@@ -81,7 +81,7 @@ class Synthetic:
             {
                 "captions": lambda: digest([self.writer.config(home), phrases]),
                 "generator": lambda: fingerprint(check_generator(options.generation, home)),
-                "filter_model": lambda: fingerprint(home.find_weights(options.filter.model)),
+                "filter_model": lambda: fingerprint(home.find_clip(options.filter.model)),
             }
         )
 

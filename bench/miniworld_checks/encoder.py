@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from adapt.models import Classifier, load_clip
 from adapt.optimise import learning_rate, make_optimiser, set_learning_rate
-from adapt.weights_folder import CLIP_WEIGHTS
 from bench.core.json_values import digest
 from bench.core.paths import Home
 from bench.core.progress import Progress
 from bench.core.specs import RunSpec, TrainSpec
+from bench.core.weights_folder import CLIP_WEIGHTS
 from bench.miniworld.pool import IMAGE_SIZE
 from bench.miniworld.training.clip import LARGEST_LOGIT_SCALE, ClipStep, augmented
 from bench.miniworld.training.recipe import Recipe

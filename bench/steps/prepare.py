@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from adapt.weights_folder import is_image_only
 from bench.core.errors import RequestError
 from bench.core.files import fingerprint
 from bench.core.memo import memo_scope
@@ -13,6 +12,7 @@ from bench.core.missing import Absences, Fetchable, MissingError, together
 from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from bench.core.task import Task
+from bench.core.weights_folder import is_image_only
 from bench.plugins import evaluator_of, objectives, source_of
 from bench.plugins.optional import ChecksTask, HasNotes
 from bench.steps import loaded

@@ -52,7 +52,7 @@ def knn_fingerprints(options: KnnOptions, home: Home) -> dict[str, Callable[[], 
     """
     return {
         "knn": lambda: _open_index(options).fingerprint,
-        "knn_model": lambda: fingerprint(home.find_weights(options.model)),
+        "knn_model": lambda: fingerprint(home.find_clip(options.model)),
     }
 
 
@@ -69,7 +69,7 @@ def search(options: KnnOptions, context: Context) -> Stage:
     config = {
         "version": 3,
         "index": index.fingerprint,
-        "model": fingerprint(context.home.find_weights(options.model)),
+        "model": fingerprint(context.home.find_clip(options.model)),
         "prompts": [[name, task.prompts(name)] for name in names],  # Their order makes the labels.
         "k": k,
     }

@@ -38,6 +38,7 @@ def write_tiny_clip(
     batch_norm: bool = False,
     patch_dropout: float = 0.0,
     timm: dict[str, Any] | None = None,
+    logit_bias: float | None = None,
 ) -> Path:
     """Write a weights folder in open_clip's local-dir layout.
 
@@ -47,6 +48,7 @@ def write_tiny_clip(
         batch_norm: A convolutional tower with batch norm instead of a small ViT.
         patch_dropout: The share of patches that the small ViT leaves out in training.
         timm: What open_clip's `vision_cfg` says of a timm tower instead, with its `embed_dim`.
+        logit_bias: A text tower of its own module and this bias of all logits, as SigLIP has them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = {"vocab_size": _write_tokenizer(folder), "context_length": 12, "width": 32, "heads": 2}
@@ -56,13 +58,17 @@ def write_tiny_clip(
         layers = {"layers": [1, 1, 1, 1]}
     vision = {"image_size": SIZE, "width": 32, "head_width": 16, **layers, **(timm or {})}
     towers: dict[str, Any] = {"embed_dim": vision.pop("embed_dim", 16), "vision_cfg": vision}
+    kind: Any = open_clip.CLIP if logit_bias is None else open_clip.CustomTextCLIP
+    if logit_bias is not None:
+        towers |= {"init_logit_bias": logit_bias, "custom_text": True}
     content = {
         "model_cfg": {**towers, "text_cfg": {**text, "hf_tokenizer_name": "local"}},
         "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3},
     }
     (folder / "open_clip_config.json").write_text(json.dumps(content))
     torch.manual_seed(seed)
-    model = open_clip.CLIP(**towers, text_cfg={**text, "hf_tokenizer_name": None})
+    towers.pop("custom_text", None)
+    model = kind(**towers, text_cfg={**text, "hf_tokenizer_name": None})
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     return folder
 
