@@ -36,7 +36,7 @@ WRONG = [
     (f"{RUN} --set train.select_by=knn", "'knn'"),
     (
         f"{RUN} --set model=no-clip",
-        "give a folder, ORG/NAME@REVISION or what `bench fetch --model` has",
+        "give a folder or what `bench fetch --model` has",
     ),
     (f"{RUN} --plugin none.py", "none.py is not a Python file"),
     (f"{RUN} --wait", "--wait has no effect with --on debug; add --on slurm"),
@@ -61,7 +61,7 @@ WRONG = [
     ("report --settings per-seed", "'per-seed' is not one of"),
     ("list tusks", "'tusks' is not one of"),
     ("show relrieved", "did you mean retrieved?"),
-    ("fetch", "--model NAME or --task NAME"),
+    ("fetch", "--model NAME, --task NAME, --pool NAME or --study FILE"),
     ("fetch --task cars", "official address"),
     ("fetch --model clip-b", "unknown model to fetch"),
     ("fetch --model lab/tiny", "ORG/NAME@REVISION"),
