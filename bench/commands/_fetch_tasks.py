@@ -1,57 +1,100 @@
-"""What `bench fetch --task` fetches: the archives of a benchmark, through torchvision."""
+"""What `bench fetch --task` fetches: archives through torchvision, or a data set of the Hub."""
 
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.commands._hub import first_line, require_place
-from bench.core.errors import BenchError, unknown_name
+from bench.commands._archives import download
+from bench.commands._hub import Snapshot, fetch_all, find_snapshot
+from bench.core.errors import RequestError, unknown_name
+from bench.core.missing import MissingError
 from bench.core.paths import Home
 
-_TASKS = ("aircraft", "cars", "flowers")
+if TYPE_CHECKING:
+    from bench.tasks import PublishedTask
+    from bench.tasks._hub_origin import HubOrigin
+
+_BESIDE = ("*.txt", "*/nshards.txt", "README.md", "LICENSE*")
+"""Further files of a repository: lists of classes, templates and numbers, and what it is."""
 
 
 def fetch_task(name: str, home: Home) -> Path:
     """Fetch a benchmark's images, check them, and return their folder.
 
     Raises:
-        RequestError: If there is no such task to fetch, or its data are not the official ones.
+        RequestError: If there is no such task to fetch, it has to be got by hand, or its data are
+            not the official ones.
         BenchError: If they cannot be fetched.
     """
     from bench.tasks import find_task
 
-    if name not in _TASKS:
-        raise unknown_name("task to fetch", name, _TASKS)
-    folder = home.tasks / name
-    # Torchvision never fetches aircraft that have a folder, however little is in it.
-    if name == "flowers" or (name == "aircraft" and not (folder / "fgvc-aircraft-2013b").exists()):
-        _download(name, folder)
-    # Cars are fetched by hand, which this says where they are not there.
+    if name.startswith("hf:"):
+        return _fetch_data_set(name, home)
+    task = _published(name)
+    try:
+        task.at(home)
+    except MissingError:
+        _fetch(task, home)
     find_task(name).check(home)
+    return task.folder(home)
+
+
+def _published(name: str) -> "PublishedTask":
+    from bench.plugins import tasks
+    from bench.tasks import PublishedTask
+
+    task = tasks.get(name) if name in tasks.names() else None
+    if not isinstance(task, PublishedTask):
+        known = [each for each in tasks.names() if isinstance(tasks.get(each), PublishedTask)]
+        raise unknown_name("task to fetch", name, [*known, "hf:ORG/NAME@REVISION"])
+    return task
+
+
+def _fetch(task: "PublishedTask", home: Home) -> None:
+    """Fetch a task from the first origin that can be fetched; if there is none, do nothing."""
+    from bench.tasks._hub_origin import HubOrigin
+    from bench.tasks._torchvision import TorchvisionOrigin
+
+    folder = task.folder(home)
+    for origin in task.origins:
+        if isinstance(origin, HubOrigin):
+            fetch_all([_snapshot(origin, folder)])
+            return
+        if isinstance(origin, TorchvisionOrigin) and not task.how_to_get:
+            arguments = [origin.arguments(split) for split in origin.split_names]
+            download(task.name, origin.dataset, arguments, folder)
+            return
+
+
+def _snapshot(origin: "HubOrigin", folder: Path) -> Snapshot:
+    def choose(files: Sequence[str]) -> list[str]:
+        patterns = (*origin.splits.values(), *_BESIDE)
+        return [file for file in files if any(fnmatchcase(file, each) for each in patterns)]
+
+    revision = origin.revision or None
+    return find_snapshot(origin.repository, revision, "dataset", origin.root(folder), choose)
+
+
+def _fetch_data_set(text: str, home: Home) -> Path:
+    """Fetch a data set of the Hub that no task declares."""
+    from bench.tasks import find_task
+    from bench.tasks._hub_columns import HubName
+
+    name = HubName.parse(text)
+    folder = name.folder(home)
+    if not folder.is_dir():
+        snapshot = find_snapshot(name.repository, name.revision, "dataset", folder, _parquet_files)
+        fetch_all([snapshot])
+    find_task(text).check(home)
     return folder
 
 
-def _download(name: str, folder: Path) -> None:
-    import gzip
-    import tarfile
-    import zlib
-
-    import torchvision
-
-    kinds = {
-        "aircraft": torchvision.datasets.FGVCAircraft,
-        "flowers": torchvision.datasets.Flowers102,
-    }
-    try:
-        for split in ("train", "val", "test"):
-            kinds[name](str(folder), split=split, download=True)
-    except (EOFError, gzip.BadGzipFile, tarfile.TarError, zlib.error) as error:
-        # Torchvision takes an archive of that name for a whole one.
-        raise BenchError(
-            f"the archive of the task {name} is damaged: {first_line(error)}",
-            f"remove {folder} and run the same command",
-        ) from error
-    except (RuntimeError, OSError) as error:
-        require_place(error)
-        raise BenchError(
-            f"cannot fetch the task {name}: {first_line(error)}",
-            "run the same command where there is a network",
-        ) from error
+def _parquet_files(files: Sequence[str]) -> list[str]:
+    chosen = [file for file in files if file.endswith(".parquet")]
+    if not chosen:
+        raise RequestError(
+            "the data set has no Parquet files",
+            "its branch refs/convert/parquet may: its page on the Hub shows that branch's commit",
+        )
+    return [*chosen, *(file for file in files if file == "README.md")]

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-task_option = click.option("--task", required=True, help="Task to classify: a name or a folder.")
+task_option = click.option(
+    "--task", required=True, help="A name, a folder, hf:ORG/NAME@REVISION or wds:PATH."
+)
 preset_option = click.option(
     "--preset", default="paper", show_default=True, help="paper, mini or a YAML file."
 )

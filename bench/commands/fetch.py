@@ -9,7 +9,7 @@ from bench.core.model_names import FETCHED, FETCHED_POOLS, HOW_TO_NAME
 
 @click.command()
 @click.option("--model", help=f"{', '.join((*FETCHED, *HOW_TO_NAME))}.")
-@click.option("--task", help="aircraft, flowers; cars, to check what you put there.")
+@click.option("--task", help="A published task, such as aircraft, or hf:ORG/NAME@REVISION.")
 @click.option("--pool", help=f"{', '.join(FETCHED_POOLS)} or ORG/NAME@REVISION of a data set.")
 @click.option(
     "--study",

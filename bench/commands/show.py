@@ -1,6 +1,5 @@
 """``bench show``: show everything about one name."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,8 +10,9 @@ import click
 def command(name: str) -> None:
     """Show a task, preset, plug-in or record by its name.
 
-    NAME is that of a task, preset, source, writer, objective or evaluator, a run's id, or the path
-    of a folder of images, of which it is said what a run would assume.
+    NAME is that of a task, preset, source, writer, objective or evaluator, a run's id, or a
+    task's place (a folder of images, hf:ORG/NAME@REVISION, wds:PATH), of which it is said what a
+    run would assume.
     """
     import inspect
 
@@ -26,7 +26,7 @@ def command(name: str) -> None:
     from bench.core.terminal import escaped
     from bench.planning import preset
     from bench.storage.run_folder import read_record
-    from bench.tasks import find_task
+    from bench.tasks import find_task, is_place
 
     home = Home.from_environment()
     record = read_record(home, name)
@@ -40,7 +40,7 @@ def command(name: str) -> None:
     if name in preset.names():
         click.echo(msgspec.yaml.encode(preset.load(name)).decode().rstrip())
         return
-    if name in plugins.tasks.names() or Path(name).is_dir():
+    if name in plugins.tasks.names() or is_place(name):
         task = find_task(name)
         click.echo(msgspec.yaml.encode(task).decode().rstrip())
         click.echo("".join(f"# {escaped(note)}\n" for note in task.notes()), nl=False)

@@ -102,7 +102,7 @@ class RunSpec(Config, frozen=True, kw_only=True):
     def run_id(self) -> str:
         """Short hash of all that determines the result; equal ones are one run."""
         content = msgspec.to_builtins(self)
-        if PurePath(self.task).is_absolute() and "task" in self.fingerprints:
+        if PurePath(self.task.removeprefix("wds:")).is_absolute() and "task" in self.fingerprints:
             # Its content is fingerprinted, with its name; a moved folder is the same task.
             content["task"] = ""
         if PurePath(self.preset).is_absolute():

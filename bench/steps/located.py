@@ -16,6 +16,7 @@ from bench.core.specs import RunSpec
 from bench.plugins import sources, tasks, writers
 from bench.plugins.registries import options_type
 from bench.plugins.registry import Registry
+from bench.tasks import WEBDATASET
 from sources.captions.phrase_lists import names as phrase_lists
 from sources.pool.pool import MINIWORLDS
 
@@ -31,7 +32,7 @@ def located(spec: RunSpec, home: Home) -> RunSpec:
     return msgspec.structs.replace(
         spec,
         preset=_absolute(spec.preset) if spec.preset.endswith(".yaml") else spec.preset,
-        task=spec.task if spec.task in tasks.names() else _absolute(spec.task),
+        task=spec.task if spec.task in tasks.names() else _task(spec.task),
         model=_placed(spec.model, "weights", home),
         options=_options(sources, spec.source, spec.options, home),
     )
@@ -62,6 +63,13 @@ def _placed(text: str, place: Place, home: Home) -> str:
     }
     is_path = Path(text).is_absolute() or text.startswith(".")
     return text if not is_path and is_known[place]() else _absolute(text)
+
+
+def _task(text: str) -> str:
+    """Return a task's folder by its absolute path."""
+    if text.startswith(WEBDATASET):
+        return WEBDATASET + _absolute(text.removeprefix(WEBDATASET))
+    return _absolute(text)
 
 
 def _absolute(text: str) -> str:

@@ -3,13 +3,23 @@
 from pathlib import Path
 
 from bench.core.errors import RequestError
+from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins import tasks
 from bench.tasks._folder import FolderTask
 from bench.tasks._mini import MiniTask
 from bench.tasks._published import PublishedTask
+from bench.tasks._undeclared import HUB, WEBDATASET, hub_task, tar_task
 
-__all__ = ["FolderTask", "MiniTask", "PublishedTask", "declare", "find_task"]
+__all__ = [
+    "WEBDATASET",
+    "FolderTask",
+    "MiniTask",
+    "PublishedTask",
+    "declare",
+    "find_task",
+    "is_place",
+]
 
 
 def declare(name: str) -> Task:
@@ -18,11 +28,16 @@ def declare(name: str) -> Task:
 
 
 def find_task(name: str) -> Task:
-    """Return a task by name, else the task in a folder of images.
+    """Return a task by name, a data set ``hf:…`` or ``wds:…``, else that in a folder of images.
 
     Raises:
+        MissingError: If the data set of the Hub was not fetched.
         RequestError: If there is no such task, or the folder is not one.
     """
+    if name.startswith(HUB):
+        return hub_task(name, Home.from_environment())
+    if name.startswith(WEBDATASET):
+        return tar_task(name)
     path = Path(name)
     if name not in tasks.names() and path.is_dir():
         return FolderTask.load(path)
@@ -32,3 +47,8 @@ def find_task(name: str) -> Task:
             "move it back, or repeat the command or study that names it with its new place",
         )
     return tasks.get(name)
+
+
+def is_place(name: str) -> bool:
+    """Return whether a name says where a task's images are, rather than what it is called."""
+    return name.startswith((HUB, WEBDATASET)) or Path(name).is_dir()

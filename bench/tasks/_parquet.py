@@ -28,6 +28,8 @@ class ParquetOrigin(HubOrigin, frozen=True, kw_only=True, tag="parquet", omit_de
     """The column of the images."""
     target: str = "label"
     """The column of the labels: numbers of a ``ClassLabel``, texts, or lists of either."""
+    texts: tuple[str, ...] = ()
+    """All texts that are labels, where a split may lack some; by default those of the split."""
 
     def read(self, split: str, folder: Path) -> Listing:
         """Return one split; raises as `Origin.read` does."""
@@ -38,7 +40,7 @@ class ParquetOrigin(HubOrigin, frozen=True, kw_only=True, tag="parquet", omit_de
                 raise FaultError(f"{table.path} has other class names than {tables[0].path}")
         labels = [label for table in tables for label in table.labels(self.target)]
         if names is None:
-            names, labels = _numbered(labels)
+            names, labels = _numbered(labels, self.texts, tables[0].path)
         root = self.root(folder)
         keys = [
             f"{t.path.relative_to(root).as_posix()}:{at}" for t in tables for at in range(len(t))
@@ -126,11 +128,15 @@ class ParquetTable:
             raise FaultError(f"{self.path} cannot be read: {error}") from error
 
 
-def _numbered(labels: Sequence[Any]) -> tuple[tuple[str, ...], list[Any]]:
-    """Return the sorted texts among some labels, and the labels as their numbers."""
-    texts = {t for label in labels for t in (label if isinstance(label, list) else [label])}
-    names = tuple(sorted(text for text in texts if text is not None))
-    number = {name: at for at, name in enumerate(names)}
+def _numbered(
+    labels: Sequence[Any], texts: Sequence[str], path: Path
+) -> tuple[tuple[str, ...], list[Any]]:
+    """Return the texts that are labels, sorted, and the labels as their numbers."""
+    found = {t for label in labels for t in (label if isinstance(label, list) else [label])}
+    names = tuple(texts or sorted(found - {None}))
+    number: dict[str | None, int | None] = {name: at for at, name in enumerate(names)}
+    if unknown := found - {None, *names}:
+        raise FaultError(f"{path} has the label {min(unknown)!r}, which is no class")
     return names, [
         [number.get(text) for text in label] if isinstance(label, list) else number.get(label)
         for label in labels

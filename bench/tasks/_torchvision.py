@@ -45,6 +45,10 @@ class TorchvisionOrigin(Origin, frozen=True, kw_only=True, tag="torchvision", om
         """Return the splits that the class has."""
         return tuple(self.splits) or SPLITS
 
+    def arguments(self, split: str) -> Json:
+        """Return the arguments of the class that give a split."""
+        return self.splits.get(split, {"split": split})
+
     def is_there(self, folder: Path) -> bool:
         """Return whether the archive's folder is there."""
         return (folder / Path(self.images).parts[0]).is_dir()
@@ -78,7 +82,7 @@ class TorchvisionOrigin(Origin, frozen=True, kw_only=True, tag="torchvision", om
 
         try:
             kind = getattr(torchvision.datasets, self.dataset)
-            return kind(str(folder), **self.splits.get(split, {"split": split}))
+            return kind(str(folder), **self.arguments(split))
         except OSError as error:
             what = f"cannot read {error.filename or folder}: {error.strerror or error}"
             raise FaultError(what) from error

@@ -1,0 +1,161 @@
+"""Tasks without a declaration: a fetched data set of the Hub, and a folder of webdataset tars.
+
+``hf:ORG/NAME@REVISION`` is read from ``$BENCH_HOME/tasks/hf``, ``wds:PATH`` where it is. Names are
+the data set's own, splits have the usual names, and what lacks is cut as of a folder of images.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from bench.core.errors import RequestError
+from bench.core.files import fingerprint
+from bench.core.json_values import digest
+from bench.core.memo import memo
+from bench.core.missing import Fetchable, MissingError
+from bench.core.paths import Home
+from bench.core.task import Split
+from bench.storage.image_codec import CODEC
+from bench.tasks._folder_splits import to_cut
+from bench.tasks._held_out import part_of_all
+from bench.tasks._hub_columns import HubName, parquet_origin
+from bench.tasks._origin import FaultError, Origin
+from bench.tasks._published import PublishedTask
+from bench.tasks._wds_folder import templates, webdataset_origin
+
+HUB, WEBDATASET = "hf:", "wds:"
+"""How the names of such tasks begin."""
+
+_TEMPLATES = ("a photo of a {}.",)
+
+
+class UndeclaredTask(PublishedTask, frozen=True, kw_only=True, omit_defaults=True):
+    """A task that says itself what it is; all its images are of one origin."""
+
+    path: str
+    """Its folder."""
+    content: str
+    """Fingerprint of its files: others under the same name are another task."""
+    fetched_as: str = ""
+    """What ``bench fetch --task`` calls it; empty for what cannot be fetched."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the names, the prompts, the columns and the images as they are decoded."""
+        origin = msgspec.to_builtins(self.origins[0])
+        identity = [self.content, CODEC, origin, self.class_names, self.templates]
+        return f"{self.name}@{digest(identity)}"
+
+    def folder(self, home: Home) -> Path:
+        """Return its folder, which no home has to have."""
+        return Path(self.path)
+
+    def open_split(self, name: str, home: Home) -> Split:
+        """Open one split: one of its own, or a part of one."""
+        source, into = to_cut(self.origins[0].split_names)
+        if name not in into:
+            return self._official(name, home)
+        test = 0.2 if "test" in into else 0.0
+        val = 0.2 / (1 - test) if "val" in into else 0.0
+        return part_of_all(name, self._whole(source, home), test, val)
+
+    def remedy(self, home: Home) -> str:
+        """Return how to replace what is damaged."""
+        if not self.fetched_as:
+            return "mend or replace the files"
+        return f"remove {self.path} and run `bench fetch --task {self.fetched_as}`"
+
+    def notes(self) -> list[str]:
+        """Return what is assumed."""
+        has = self.origins[0].split_names
+        source, into = to_cut(has)
+        lines = [f"{self.name}: {len(self.class_names)} classes, splits {', '.join(has)}"]
+        if into:
+            lines.append(
+                f"{self.name}: of each class, {source or 'the images without a split'} is cut by a "
+                f"hash of the images' names, a fifth to each of {' and '.join(into[1:])}"
+            )
+        return lines
+
+    def _is_main(self, origin: Origin) -> bool:
+        return True
+
+    def _divided(self, name: str) -> str:
+        source, into = to_cut(self.origins[0].split_names)
+        return source if name in into else ""
+
+
+@memo
+def hub_task(text: str, home: Home) -> UndeclaredTask:
+    """Return the task ``hf:ORG/NAME@REVISION``, with ``?label=COLUMN`` where several may be meant.
+
+    Raises:
+        MissingError: If it was not fetched.
+        RequestError: If the name is none, or it is not clear which columns or files are meant.
+    """
+    name = HubName.parse(text)
+    folder = name.folder(home)
+    if not folder.is_dir():
+        raise MissingError(
+            f"the data set {name.fetched_as} is not in {folder}",
+            f"fetch it with `bench fetch --task {name.fetched_as}`",
+            Fetchable("task", name.fetched_as),
+        )
+    fix = f"see {folder}; `bench fetch --task {name.fetched_as}` has fetched it"
+    try:
+        origin, class_names, multi_label = parquet_origin(name, folder)
+    except FaultError as fault:
+        raise RequestError(f"{name.fetched_as}: {fault.what}", fault.fix or fix) from fault
+    return UndeclaredTask(
+        name=text,
+        version=1,
+        class_names=_distinct(class_names, text),
+        templates=_TEMPLATES,
+        domain_texts=("a photo.",),
+        metric="mean-average-precision" if multi_label else "accuracy",
+        origins=(origin,),
+        path=str(folder),
+        content=fingerprint(folder, (".parquet",)),
+        fetched_as=name.fetched_as,
+    )
+
+
+@memo
+def tar_task(text: str) -> UndeclaredTask:
+    """Return the task ``wds:PATH``, a folder as CLIP-benchmark lays it out.
+
+    Raises:
+        RequestError: If there is no such folder, or it is not laid out so.
+    """
+    folder = Path(text.removeprefix(WEBDATASET))
+    if not folder.is_dir():
+        raise RequestError(f"the folder {folder} of the task is not there", "give wds:PATH")
+    folder = folder.resolve()
+    try:
+        origin, class_names = webdataset_origin(folder)
+        prompts = templates(folder) or _TEMPLATES
+    except FaultError as fault:
+        raise RequestError(
+            fault.what,
+            fault.fix or "lay it out as CLIP-benchmark does: classnames.txt, SPLIT/0.tar",
+        ) from fault
+    return UndeclaredTask(
+        name=folder.name,
+        version=1,
+        class_names=_distinct(class_names, str(folder)),
+        templates=prompts,
+        domain_texts=("a photo.",),
+        origins=(origin,),
+        path=str(folder),
+        content=fingerprint(folder, (".tar", ".txt")),
+    )
+
+
+def _distinct(class_names: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """Return class names of which there are two at least, each once."""
+    if len(class_names) < 2:
+        raise RequestError(f"{where} has {len(class_names)} classes", "a task needs two")
+    if len(set(class_names)) < len(class_names):
+        twice = next(name for name in class_names if class_names.count(name) > 1)
+        raise RequestError(f"{where} has two classes {twice!r}", "rename one of them")
+    return class_names
