@@ -97,10 +97,7 @@ class ParquetTable:
         """
         import pyarrow as pa
 
-        if column not in self.schema.names:
-            there = ", ".join(self.schema.names)
-            raise FaultError(f"{self.path} has no column {column!r}; there are: {there}"[:500])
-        kind = self.schema.field(column).type
+        kind = self.type_of(column)
         kind = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             return None
@@ -117,11 +114,32 @@ class ParquetTable:
             )
         return tuple(names)
 
+    def type_of(self, column: str) -> Any:  # noqa: ANN401 (of pyarrow)
+        """Return the type of a column.
+
+        Raises:
+            FaultError: If there is none.
+        """
+        if column not in self.schema.names:
+            there = ", ".join(self.schema.names)
+            raise FaultError(f"{self.path} has no column {column!r}; there are: {there}"[:500])
+        return self.schema.field(column).type
+
+    def nulls(self, column: str) -> int:
+        """Return how many cells of a column are empty, as far as the file counts them."""
+        groups = [self.metadata.row_group(at) for at in range(self.metadata.num_row_groups)]
+        chunks = [group.column(at) for group in groups for at in range(group.num_columns)]
+        counts = [
+            c.statistics.null_count for c in chunks if c.path_in_schema == column if c.statistics
+        ]
+        return sum(count or 0 for count in counts)
+
     def labels(self, column: str) -> list[Any]:
         """Return a column of labels; the images are not read."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        self.type_of(column)
         try:
             return list(pq.read_table(self.path, columns=[column]).column(column).to_pylist())
         except (OSError, pa.ArrowException) as error:
@@ -172,10 +190,9 @@ def _images(tables: Sequence[ParquetTable], column: str) -> GroupedImages:
     places, start = [], 0
     inner = column
     for at, table in enumerate(tables):
-        if column not in table.schema.names:
-            there = ", ".join(table.schema.names)
-            raise FaultError(f"{table.path} has no column {column!r}; there are: {there}"[:500])
-        inner = f"{column}.bytes" if pa.types.is_struct(table.schema.field(column).type) else column
+        inner = f"{column}.bytes" if pa.types.is_struct(table.type_of(column)) else column
+        if without := table.nulls(inner):
+            raise FaultError(f"{table.path} has {without} images of {column} without their bytes")
         for group in range(table.metadata.num_row_groups):
             places.append((at, group, start))
             start += table.metadata.row_group(group).num_rows
