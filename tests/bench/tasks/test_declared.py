@@ -14,7 +14,10 @@ from bench.core.paths import Home
 from bench.core.task import SPLITS
 from bench.plugins import tasks
 from bench.tasks import PublishedTask, find_task
+from bench.tasks._parquet import ParquetOrigin
+from bench.tasks._webdataset import WebdatasetOrigin
 from tests.support.official import WRITERS, write_copy, write_imagenet, write_images
+from tests.support.origins import write_parquet, write_webdataset
 
 CLASSES = {
     "aircraft": 100, "caltech101": 101, "caltech101-zhou": 100, "cars": 196, "cars-zhou": 196,
@@ -122,6 +125,46 @@ def test_a_copy_of_another_size_is_refused_with_both_numbers(name: str, home: Ho
     share = 1 if "val" in content or first == "all" else 0.8
     assert round(len(content[first]) * share) in numbers
     assert task.split_sizes[first] in numbers
+
+
+def test_pcam_is_read_from_tars(home: Home) -> None:
+    task = unsized(declared("pcam"))
+    origin = task.origins[0]
+    assert isinstance(origin, WebdatasetOrigin)
+    table = {"train": list(task.class_names) * 8, "test": list(task.class_names)}
+    write_webdataset(origin.root(task.folder(home)), table, task.class_names)
+    task.check(home)
+    assert [len(task.split(split, home)) for split in SPLITS] == [14, 2, 2]
+    assert task.split("test", home).labels.tolist() == [0, 1]
+    other = [*task.class_names[::-1]]
+    write_webdataset(origin.root(task.folder(home)), table, other)
+    with memo_scope(), pytest.raises(RequestError, match="or in another order"):
+        task.split("test", home)
+
+
+def test_the_two_origins_of_food101_agree(home: Home) -> None:
+    task = unsized(declared("food101"))
+    archive, hub = task.origins
+    assert isinstance(hub, ParquetOrigin)
+    content = write_copy(home, task)
+    vendors = {ours: vendor for vendor, ours in hub.class_names.items()}
+    table = {
+        hub.splits[split].split("/")[1].split("-")[0]: [vendors[ours] for ours in images.values()]
+        for split, images in content.items()
+    }
+    write_parquet(hub.root(task.folder(home)), table, list(hub.class_names))
+    alone = [msgspec.structs.replace(task, origins=(origin,)) for origin in (archive, hub)]
+    counts = [
+        {split: Counter(one.split(split, home).labels.tolist()) for split in ("test",)}
+        for one in alone
+    ]
+    assert counts[0] == counts[1]
+    trained = [
+        sum((Counter(one.split(s, home).labels.tolist()) for s in ("train", "val")), Counter())
+        for one in alone
+    ]
+    assert trained[0] == trained[1]
+    assert set(trained[0]) == set(range(101))
 
 
 def small_imagenet() -> PublishedTask:
