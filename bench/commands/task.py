@@ -102,6 +102,7 @@ def _sheet(task: "Task", home: "Home", report: "TaskReport") -> "Image":
     import numpy as np
 
     from bench.miniworld.contact_sheet import contact_sheet
+    from bench.steps.inspect_task import images_of
 
     ordered = sorted(report.classes, key=lambda name: (sum(report.classes[name].values()), name))
     places = np.unique(np.linspace(0, len(ordered) - 1, min(len(ordered), _ROWS)).round())
@@ -109,7 +110,7 @@ def _sheet(task: "Task", home: "Home", report: "TaskReport") -> "Image":
     columns = {}
     for name in report.splits:
         split = task.split(name, home)
-        of_class = {each: np.flatnonzero(split.labels == task.label(each)) for each in shown}
+        of_class = {each: images_of(split, task.class_names.index(each)) for each in shown}
         columns[name] = {
             _short(each, task): _tiles(split, rows.tolist()) for each, rows in of_class.items()
         }

@@ -1,6 +1,7 @@
 """Names of the stages that sources are made of: a stage's folder is called NAME-HASH."""
 
 CHECK = "check"
+PIXELS = "pixels"
 SCAN = "scan"
 KNN = "knn"
 MERGE = "merge"

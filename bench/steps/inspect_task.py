@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from PIL.Image import Image
 
+from bench.core.arrays import LabelArray
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.paths import Home
@@ -35,7 +36,7 @@ _AHEAD = 256
 _OF = "_of"
 
 _SCHEMA = {
-    **{"split": pl.String, "key": pl.String, "label": pl.Int64, "fault": pl.String},
+    **{"split": pl.String, "key": pl.String, "class_name": pl.String, "fault": pl.String},
     **{"width": pl.Int64, "height": pl.Int64, "pixels": pl.String},
     **dict.fromkeys(HASH_WORDS, pl.Int64),
 }
@@ -101,15 +102,17 @@ def inspect_task(task: Task, home: Home, progress: Progress) -> TaskReport:
     splits = [task.split(name, home) for name in (*SPLITS, *task.shifted)]
     with progress.bar(f"look at {task.name}", sum(map(len, splits)), "image") as bar:
         rows = pl.DataFrame(
-            [row for split in splits for row in _seen(split, bar)], _SCHEMA, orient="row"
+            [row for split in splits for row in _seen(split, task.class_names, bar)],
+            _SCHEMA,
+            orient="row",
         )
     counts = {
-        name: {split.name: int((split.labels == label).sum()) for split in splits}
+        name: {split.name: len(images_of(split, label)) for split in splits}
         for label, name in enumerate(task.class_names)
     }
     readable = rows.filter(pl.col("fault").is_null())
     sides = readable.select(pl.min_horizontal("width", "height")).to_series()
-    copies = _copies(readable, [split.name for split in splits], task.class_names)
+    copies = _copies(readable, [split.name for split in splits])
     several = _contradictions(readable)
     unreadable = rows["fault"].drop_nulls().to_list()
     return TaskReport(
@@ -126,11 +129,19 @@ def inspect_task(task: Task, home: Home, progress: Progress) -> TaskReport:
     )
 
 
-def _seen(split: Split, bar: Bar) -> Iterator[tuple[Any, ...]]:
+def images_of(split: Split, label: int) -> LabelArray:
+    """Return the rows of a split's images that have a class."""
+    has = split.labels == label if split.targets is None else split.targets[:, label]
+    return np.flatnonzero(has)
+
+
+def _seen(split: Split, names: Sequence[str], bar: Bar) -> Iterator[tuple[Any, ...]]:
     """Yield a row of `_SCHEMA` for every image of a split, in order."""
+    targets = split.targets
 
     def seen(row: int) -> tuple[Any, ...]:
-        start = (split.name, split.keys[row], int(split.labels[row]))
+        labels = split.labels[row : row + 1] if targets is None else np.flatnonzero(targets[row])
+        start = (split.name, split.keys[row], ", ".join(names[at] for at in labels.tolist()))
         try:
             image = split.read(row)
         except RequestError as error:
@@ -154,7 +165,7 @@ def _look(image: Image) -> list[int | None]:
     return [None] * len(HASH_WORDS)
 
 
-def _copies(rows: pl.DataFrame, splits: Sequence[str], names: Sequence[str]) -> list[Copy]:
+def _copies(rows: pl.DataFrame, splits: Sequence[str]) -> list[Copy]:
     """Return the images of each split that an earlier one has: the nearest is named."""
     copies: list[Copy] = []
     for index, split in enumerate(splits):
@@ -169,22 +180,19 @@ def _copies(rows: pl.DataFrame, splits: Sequence[str], names: Sequence[str]) -> 
         others = looks[places[near]].rename({name: f"{name}{_OF}" for name in looks.columns})
         alike = rest.filter(near).hstack(others).with_columns(distance=pl.Series(apart[near]))
         for found in (equal.with_columns(distance=pl.lit(None)), alike):
-            copies += [_copy(one, names) for one in found.iter_rows(named=True)]
+            copies += [_copy(one) for one in found.iter_rows(named=True)]
     return copies
 
 
-def _copy(row: Json, names: Sequence[str]) -> Copy:
-    return Copy(
-        *(row["split"], row["key"], names[row["label"]]),
-        *(row[f"split{_OF}"], row[f"key{_OF}"], names[row[f"label{_OF}"]]),
-        distance=row["distance"],
-    )
+def _copy(row: Json) -> Copy:
+    ends = [f"{name}{end}" for end in ("", _OF) for name in ("split", "key", "class_name")]
+    return Copy(*(row[name] for name in (*ends, "distance")))
 
 
 def _contradictions(rows: pl.DataFrame) -> list[list[str]]:
     """Return the keys of images of equal pixels in several classes, a list for each image."""
-    several = rows.group_by("pixels", maintain_order=True).agg("key", pl.n_unique("label"))
-    keys: list[list[str]] = several.filter(pl.col("label") > 1)["key"].to_list()
+    several = rows.group_by("pixels", maintain_order=True).agg("key", pl.n_unique("class_name"))
+    keys: list[list[str]] = several.filter(pl.col("class_name") > 1)["key"].to_list()
     return keys
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import RequestError
 from bench.core.paths import Home
+from bench.core.progress import Progress
 from bench.core.specs import RunSpec
 from bench.core.task import Task
 from bench.plugins.source import Embedder
@@ -62,7 +63,7 @@ def task_images_of(task: Task, home: Home, model: str) -> "TaskImages":
     """Return a task's images, preprocessed for a model."""
     from eval.features.task_images import TaskImages
 
-    return TaskImages(task, home, clip_of(model).preprocess_val)
+    return TaskImages(task, home, clip_of(model).preprocess_val, Progress())
 
 
 @lru_cache(maxsize=4)

@@ -1,6 +1,8 @@
 """A task's images as a model takes them: decoded and preprocessed once."""
 
 import hashlib
+import math
+import shutil
 from collections.abc import Callable, Iterator
 
 import torch
@@ -9,12 +11,18 @@ from torch import Tensor
 
 from bench.core.json_values import digest
 from bench.core.paths import Home
+from bench.core.progress import Progress
 from bench.core.task import Split, Task
 from bench.runtime.ahead import ahead, grouped
 from bench.storage.image_codec import CODEC
+from eval.features.pixels import Pixels, Preprocessing, kept_pixels, pixel_stage
 
 KEPT_BYTES = 2**30
-"""Splits that take no more memory than this are preprocessed once and kept."""
+"""Splits that take no more memory than this are preprocessed once and kept in it."""
+
+LEAST_PIXEL_BYTES = 2**26
+"""Splits that take no more than this as uint8 (445 images of 224 pixels) are decoded by each
+process: it takes a few seconds."""
 
 BATCH_SIZE = 256
 """Images in one forward pass, always the same, because features depend on it in their last bits."""
@@ -23,16 +31,27 @@ BATCH_SIZE = 256
 class TaskImages:
     """A task's images, preprocessed; shared by all models with the same preprocessing.
 
+    Those of large splits are decoded once and kept on disk (`eval.features.pixels`).
+
     Args:
         task: The task.
         home: Where its data is.
         preprocess: PIL image to float32 ``[3, h, w]``; its repr identifies it.
+        progress: Where to report what is decoded.
     """
 
-    def __init__(self, task: Task, home: Home, preprocess: Callable[[Image], Tensor]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        home: Home,
+        preprocess: Callable[[Image], Tensor],
+        progress: Progress | None = None,
+    ) -> None:
         self.task = task
         self._home = home
         self._preprocess = preprocess
+        self._halves = None if task.rendered else Preprocessing.of(preprocess)
+        self._progress = progress or Progress(quiet=True)
         self._splits: dict[str, Split] = {}
         self._kept: dict[str, list[Tensor]] = {}
 
@@ -57,13 +76,40 @@ class TaskImages:
             self._kept[name] = kept
 
     def _prepared(self, split: Split) -> Iterator[Tensor]:
-        """Return a split's images in batches; threads prepare the next while one is used."""
+        """Return a split's images in batches, from disk if they are kept there."""
+        halves, pixels = self._halves, self._pixels(split)
+        if halves is not None and pixels is not None:
+            starts = range(0, len(pixels), BATCH_SIZE)
+            return (halves.normalised(pixels[start : start + BATCH_SIZE]) for start in starts)
 
         def prepare(row: int) -> Tensor:
             return self._preprocess(split.read(row))
 
+        # Threads prepare the next batch while one is used.
         ready = ahead(prepare, range(len(split)), BATCH_SIZE)
         return map(torch.stack, grouped(ready, BATCH_SIZE))
+
+    def _pixels(self, split: Split) -> Pixels | None:
+        """Return a split's decoded images on disk; None if they are not to be kept there."""
+        if self._halves is None:
+            return None
+        needed = 3 * math.prod(self._halves.size) * len(split)
+        if needed <= LEAST_PIXEL_BYTES:
+            return None
+        data, task = self._home.data, self.task
+        stage = pixel_stage(data, task.fingerprint, split, self._halves, self._progress)
+        if not stage.done:
+            data.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(data).free
+            what = f"{len(split):,} images of {task.name}, {split.name}: {needed / 1e9:,.1f} GB"
+            if needed > free:
+                self._progress.say(
+                    f"{what} decoded, for which {data} has no room ({free / 1e9:,.1f} GB free); "
+                    "they are decoded at every epoch"
+                )
+                return None
+            self._progress.say(f"{what} decoded are kept in {stage.folder}")
+        return kept_pixels(stage, split, self._halves, self._progress)
 
     def key(self, name: str) -> str:
         """Return a hash of all that decides a split's preprocessed images and labels."""

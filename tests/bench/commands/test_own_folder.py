@@ -3,6 +3,10 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
+from bench.steps import loaded
+from eval.features import task_images
 from tests.conftest import Bench
 from tests.support.command_line import request
 
@@ -46,3 +50,22 @@ def test_classes_that_a_split_lacks_do_not_stop_a_run_and_are_recorded(
         record["task_notes"]
     )
     assert record["task_notes"][1] in bench("show", record["run_id"]).out
+
+
+def test_a_run_from_decoded_images_on_disk_scores_the_same(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = request(preset, colours, "--set=evaluators.linear-probe={}")
+    records = []
+    for root in ("memory", "disk"):
+        monkeypatch.setenv("BENCH_HOME", str(tmp_path / root))
+        loaded.task_images_of.cache_clear()
+        outcome = bench(*words)
+        assert outcome.code == 0, outcome.err
+        records.append(outcome.json)
+        monkeypatch.setattr(task_images, "LEAST_PIXEL_BYTES", 0)
+        monkeypatch.setattr(task_images, "KEPT_BYTES", 0)
+    loaded.task_images_of.cache_clear()
+    assert records[0]["scores"] == records[1]["scores"]
+    assert not [*(tmp_path / "memory/data").glob("pixels-*")]
+    assert len([*(tmp_path / "disk/data").glob("pixels-*")]) == 3
