@@ -29,15 +29,17 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
         names = (module.name for module in pkgutil.iter_modules(commands.__path__))
-        return sorted(name.removesuffix("_") for name in names if not name.startswith("_"))
+        shown = (name.removesuffix("_") for name in names if not name.startswith("_"))
+        return sorted(name.replace("_", "-") for name in shown)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
         if cmd_name not in self.list_commands(ctx):
             raise unknown_name("command", cmd_name, self.list_commands(ctx))
         # `list` is a builtin, so its file is list_.py.
-        has_file = importlib.util.find_spec(f"bench.commands.{cmd_name}")
-        module = importlib.import_module(f"bench.commands.{cmd_name}{'' if has_file else '_'}")
+        file = cmd_name.replace("-", "_")
+        has_file = importlib.util.find_spec(f"bench.commands.{file}")
+        module = importlib.import_module(f"bench.commands.{file}{'' if has_file else '_'}")
         command: click.Command = module.command
         return command
 

@@ -1,0 +1,135 @@
+"""Measure unadapted models where somebody has published a figure, and compare."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.core.errors import BenchError, RequestError
+from bench.core.missing import MissingError
+from bench.core.paths import Home
+from bench.core.specs import RunSpec, TrainSpec
+from bench.plugins import evaluator_of, evaluators, full_options, sources
+from bench.runtime import threads
+from bench.steps import loaded
+from bench.steps.figures import Figure
+from bench.steps.prepare import Prepared, prepared
+
+if TYPE_CHECKING:
+    from eval.features.model_features import ModelFeatures
+
+ROUNDING = 1e-9
+"""Percentage points by which a difference of two decimal numbers may be off."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one figure.
+
+    Attributes:
+        figure: The published figure.
+        percent: The value measured here; None if it was not.
+        why_not: Why it was not measured; empty if it was.
+        fix: What to do about that.
+        absent: Whether it was not measured because something is not here.
+    """
+
+    figure: Figure
+    percent: float | None = None
+    why_not: str = ""
+    fix: str = ""
+    absent: bool = False
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the value was measured and is within the tolerance."""
+        if self.percent is None:
+            return False
+        return abs(self.percent - self.figure.percent) <= self.figure.tolerance + ROUNDING
+
+
+def verify(figures: Sequence[Figure], home: Home) -> Iterator[Outcome]:
+    """Yield what becomes of each figure, those of one model and task together.
+
+    Nothing is taken from a cache, and nothing is kept.
+
+    Raises:
+        RequestError: If a figure is wrong as requested, or none can be measured because of what is
+            not here; before any work.
+    """
+    runs = prepared([_spec(figure) for figure in figures], home)
+    for run, figure in zip(runs, figures, strict=True):
+        _check_metric(run.spec, figure)
+    if all(run.absences for run in runs):
+        absences = {what: each for run in runs for what, each in run.absences.items()}
+        absent = MissingError.of(absences)
+        raise RequestError(f"no figure can be measured: {absent.what}", absent.fix)
+    groups: dict[tuple[str, str], list[tuple[Figure, Prepared]]] = {}
+    for figure, run in zip(figures, runs, strict=True):
+        groups.setdefault((run.spec.model, run.spec.task), []).append((figure, run))
+    for group in groups.values():
+        yield from _outcomes(group, home)
+
+
+def _spec(figure: Figure) -> RunSpec:
+    """Return the run whose unadapted model is the figure's."""
+    options = full_options(evaluators, figure.evaluator, figure.options)
+    return RunSpec(
+        preset="paper",
+        task=figure.task,
+        source="none",
+        options=full_options(sources, "none", {}),
+        n=0,
+        model=figure.model,
+        objective="ce",
+        train=TrainSpec(select_by=figure.evaluator),
+        evaluators={figure.evaluator: options},
+    )
+
+
+def _check_metric(spec: RunSpec, figure: Figure) -> None:
+    from eval.metrics.intervals import METRICS, MULTI_LABEL_METRICS
+
+    task = loaded.task_of(spec)
+    known = list(MULTI_LABEL_METRICS if task.multi_label else METRICS)
+    if figure.metric not in known:
+        raise RequestError(
+            f"the metric {figure.metric} is not measured for task {figure.task}",
+            f"write {' or '.join(known)}",
+        )
+
+
+def _outcomes(group: list[tuple[Figure, Prepared]], home: Home) -> Iterator[Outcome]:
+    """Yield what becomes of the figures of one model and task."""
+    features: ModelFeatures | None = None
+    for figure, run in group:
+        if run.absences:
+            what, fix = MissingError.of(run.absences).what, MissingError.of(run.absences).fix
+            yield Outcome(figure, why_not=what, fix=fix, absent=True)
+            continue
+        try:
+            with threads.limited_for(home.find_weights(run.spec.model)):
+                features = features or _features(run.spec, home)
+                yield Outcome(figure, 100 * _value(figure, run.spec, features))
+        except BenchError as error:
+            yield Outcome(figure, why_not=error.what, fix=error.fix)
+
+
+def _features(spec: RunSpec, home: Home) -> "ModelFeatures":
+    from adapt.models import Classifier
+    from eval.features.model_features import ModelFeatures
+
+    task, model = loaded.task_of(spec), str(home.find_weights(spec.model))
+    return ModelFeatures(
+        Classifier.from_clip(loaded.clip_of(model), task),
+        loaded.task_images_of(task, home, model),
+        lambda: loaded.text_head_of(task, model),
+    )
+
+
+def _value(figure: Figure, spec: RunSpec, features: "ModelFeatures") -> float:
+    """Return a figure's metric as measured here, 0 to 1."""
+    from eval.metrics.intervals import scores
+
+    evaluator = evaluator_of(figure.evaluator, spec.evaluators[figure.evaluator])
+    found = scores(figure.evaluator, "test", "chosen", evaluator.test(features))
+    return next(score.value for score in found if score.metric == figure.metric)
