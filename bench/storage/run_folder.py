@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 from filelock import FileLock, Timeout
 
-from bench.core.errors import BenchError, TooFewImagesError
+from bench.core.errors import BenchError, RequestError, TooFewImagesError, unknown_name
 from bench.core.files import atomic_file, write_json
 from bench.core.json_values import readable_json
 from bench.core.paths import Home
@@ -92,6 +92,23 @@ def summaries(home: Home, run_ids: Collection[str] | None = None) -> dict[str, S
         except (OSError, msgspec.MsgspecError):
             continue
     return summaries
+
+
+def find_run(home: Home, beginning: str) -> str:
+    """Return the id of the one run whose id begins so.
+
+    Raises:
+        RequestError: If there is none, or more than one.
+    """
+    ids = sorted(path.name for path in home.runs.iterdir()) if home.runs.is_dir() else []
+    matches = [run_id for run_id in ids if run_id.startswith(beginning)]
+    if not matches:
+        raise unknown_name("run", beginning, ids)
+    if len(matches) > 1:
+        raise RequestError(
+            f"{len(matches)} runs begin with {beginning!r}", "give more of the run's id"
+        )
+    return matches[0]
 
 
 def is_underway(home: Home, run_id: str) -> bool:

@@ -5,6 +5,7 @@ are in the Parquet file beside a tar, where there is one; else in ``KEY.txt``, o
 under the names that columns of a Parquet file have.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +20,6 @@ from bench.core.files import scan_parquet
 from bench.core.walk import why_left_out
 from bench.storage.image_codec import IMAGE_SUFFIXES
 from bench.storage.tar_members import DamagedTarError, TarMember, tar_members
-from bench.storage.tar_shards import read_bytes
 from sources.pool.columns import Columns, InvalidFileError, as_text
 from sources.pool.json_row import ROW_SCHEMA, JsonRow, json_row
 from sources.pool.kinds import sidecar
@@ -110,11 +110,11 @@ def _match_texts(
     examples, problem = _contents(path)
     if not examples:
         raise InvalidFileError(problem or "it has no images")
-    texts = _Texts(path, columns)
     pairs, places, start = [], [], 0
-    remaining = iter(examples.values())
+    texts, remaining = _Texts(columns), iter(examples.values())
     while some := list(islice(remaining, CHUNK_ROWS)):
-        table = texts.table(some)
+        with path.open("rb") as tar:
+            table = texts.table(some, tar.fileno())
         found = match_captions(table["caption"], partial(table.drop, "caption"), start, matcher)
         rows = found["row"].unique().sort()
         chosen = [some[row - start] for row in rows]
@@ -183,8 +183,8 @@ class _Texts:
         unread: The names of texts that cannot be read.
     """
 
-    def __init__(self, path: Path, columns: Columns | None) -> None:
-        self._path, self._columns = path, columns
+    def __init__(self, columns: Columns | None) -> None:
+        self._columns = columns
         self.captions, self.has_flag = 0, False
         self.unread: list[str] = []
 
@@ -195,20 +195,20 @@ class _Texts:
             return ""
         return f"{len(self.unread):,} of its texts cannot be read: {self.unread[0]!r:.200}, …"
 
-    def table(self, examples: list[_Example]) -> pl.DataFrame:
-        """Return the columns of `ROW_SCHEMA` of some examples, row for row.
+    def table(self, examples: list[_Example], tar: int) -> pl.DataFrame:
+        """Return the columns of `ROW_SCHEMA` of some examples of an open tar, row for row.
 
         Raises:
             InvalidFileError: If a value is of another type.
         """
-        rows = [self._row(example) for example in examples]
+        rows = [self._row(example, tar) for example in examples]
         self.captions += sum(row.caption is not None for row in rows)
         self.has_flag |= any(row.has_flag for row in rows)
         return pl.DataFrame(rows, schema=ROW_SCHEMA, orient="row")
 
-    def _row(self, example: _Example) -> JsonRow:
+    def _row(self, example: _Example, tar: int) -> JsonRow:
         row, member = JsonRow(), example.texts.get(".json")
-        content = self._read(member)
+        content = self._read(member, tar)
         if member is not None and content is not None:
             try:
                 values = msgspec.json.decode(content, type=dict[str, Any])
@@ -217,16 +217,16 @@ class _Texts:
             else:
                 row = json_row(values, self._columns, f"{member.name!r:.200}")
         if self._columns is None or self._columns.caption == ".txt":
-            text = self._read(example.texts.get(".txt"))
+            text = self._read(example.texts.get(".txt"), tar)
             row = row if text is None else row._replace(caption=text)
         return row
 
-    def _read(self, member: TarMember | None) -> str | None:
+    def _read(self, member: TarMember | None, tar: int) -> str | None:
         if member is None:
             return None
         if member.size <= _MAX_TEXT_BYTES:
             try:
-                return read_bytes(self._path, member.offset, member.size).decode()
+                return os.pread(tar, member.size, member.offset).decode()
             except UnicodeDecodeError:
                 pass
         self.unread.append(member.name)
