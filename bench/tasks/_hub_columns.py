@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from bench.core.errors import RequestError
-from bench.core.paths import Home, hub_id
+from bench.core.model_names import hub_id
+from bench.core.paths import Home
 from bench.core.walk import walk
 from bench.tasks._folder_layout import split_of
 from bench.tasks._origin import FaultError

@@ -77,7 +77,7 @@ def test_a_tower_is_trained(clip: Clip) -> None:
     loss = torch.nn.functional.cross_entropy(
         classifier(augment.normalise(pixels)), torch.arange(len(COLOURS))
     )
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in classifier.visual.parameters() if p.grad is not None]
     assert sum(bool(gradient.abs().max() > 0) for gradient in gradients) > len(gradients) / 2
 

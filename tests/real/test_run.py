@@ -3,12 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from bench.core.paths import Home
 from tests.conftest import Bench
-from tests.real.pictures import Picture
-from tests.real.tasks import GROUPS, write_emoji_task
+from tests.real.tasks import GROUPS
 
 Scores = dict[tuple[str, str], dict[str, Any]]
 
