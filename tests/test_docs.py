@@ -47,7 +47,7 @@ def test_what_code_and_docs_cite_is_in_the_references() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text().splitlines()) < 120
+    assert len((ROOT / "README.md").read_text().splitlines()) < 140
 
 
 def commands() -> list[str]:
