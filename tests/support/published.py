@@ -60,7 +60,9 @@ def small_cars(home: Home) -> PublishedTask:
     return pinned("cars", CARS, {**whole, "val": by_hash[:3], "train": by_hash[3:]})
 
 
-def write_cars(folder: Path, labels: dict[str, list[str]], names: tuple[str, ...] = CARS) -> None:
+def write_cars(
+    folder: Path, labels: dict[str, list[str]], names: tuple[str, ...] = CARS, *, first: int = 1
+) -> None:
     """Write the devkit: the class names, and labels from 1 with a box and a file name per image."""
     places = {
         "train": folder / "devkit/cars_train_annos.mat",
@@ -73,7 +75,7 @@ def write_cars(folder: Path, labels: dict[str, list[str]], names: tuple[str, ...
             (1, len(listed)), [(name, object) for name in (*boxes, "class", "fname")]
         )
         for at, name in enumerate(listed):
-            annotations[0, at] = (1, 1, 2, 2, CARS.index(name) + 1, f"{at + 1:05d}.jpg")
+            annotations[0, at] = (1, 1, 2, 2, CARS.index(name) + first, f"{at + 1:05d}.jpg")
         savemat(places[split], {"annotations": annotations})
     savemat(folder / "devkit/cars_meta.mat", {"class_names": np.array(names, object)})
 

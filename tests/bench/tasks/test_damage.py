@@ -159,8 +159,10 @@ def test_an_archive_that_was_cut_short_is_refused(bench: Bench, home: Home) -> N
     half(archive)
     done = bench("fetch", "--task", "aircraft")
     assert done.code == 1
-    assert "the archive of the task aircraft is damaged" in done.complaint
-    assert done.complaint.endswith(f"remove {archive.parent} and run the same command")
+    assert "an archive of the task aircraft is damaged" in done.complaint
+    left = home.tasks / ".aircraft.partial"
+    assert done.complaint.endswith(f"remove {left} and run the same command")
+    assert not (archive.parent / "fgvc-aircraft-2013b").exists()
 
 
 def test_cars_are_advised_to_be_fetched_by_hand(bench: Bench, home: Home) -> None:

@@ -122,6 +122,19 @@ def cars_labelled(split: str, right: int) -> Callable[[Path], None]:
     return lambda data: write_cars(data / "stanford_cars", {split: labels})
 
 
+def cars_counted_from(first: int) -> Callable[[Path], None]:
+    """Label the test images with numbers that do not count from one."""
+    return lambda data: write_cars(data / "stanford_cars", {"test": list(CARS)}, first=first)
+
+
+def cars_in_doubled_folders(data: Path) -> None:
+    """Unpack as Kaggle's archive does: ``cars_train/cars_train``."""
+    folder = data / "stanford_cars/cars_train"
+    inner = folder.rename(folder.with_name("aside"))
+    folder.mkdir()
+    inner.rename(folder / "cars_train")
+
+
 def cars_without_labels(data: Path) -> None:
     (data / "stanford_cars/cars_test_annos_withlabels.mat").write_bytes(b"not the labels")
 
@@ -147,6 +160,9 @@ FAULTS = {
     "class order of cars": ("cars", cars_in_another_order, "cars_meta.mat has other class names"),
     "a training label of cars": ("cars", cars_labelled("train", 4), "_train_annos.mat"),
     "test labels of cars shuffled": ("cars", cars_labelled("test", 0), "_withlabels.mat"),
+    "labels of cars from 0": ("cars", cars_counted_from(0), "from -1 to 1, expected from 0 to 2"),
+    "labels of cars from 2": ("cars", cars_counted_from(2), "from 1 to 3, expected from 0 to 2"),
+    "doubled folders of cars": ("cars", cars_in_doubled_folders, "cars_train/00001.jpg"),
     "no test labels of cars": ("cars", cars_without_labels, "_withlabels.mat is not a MAT-file"),
     "train and val of flowers swapped": ("flowers", flowers_swapped, "setid.mat is not"),
     "an image of flowers is missing": ("flowers", flower_removed, "image_00018.jpg"),
