@@ -66,7 +66,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class _Point:
+class Point:
     """The objective at some coefficients.
 
     Attributes:
@@ -99,17 +99,21 @@ class Regression:
     """
 
     def __init__(self, features: Tensor, labels: Tensor) -> None:
+        self._set_up(features, int(labels.max()) + 1)
+        self._labels = labels[:, None]
+        self._loss_at_zero = len(features) * math.log(self._classes)
+
+    def _set_up(self, features: Tensor, classes: int) -> None:
+        """Prepare what depends on the features alone."""
         self._mean = features.mean(dim=0)
         centred = features - self._mean
         self._axes = torch.linalg.eigh(centred.T @ centred).eigenvectors
         self._inputs = centred @ self._axes
-        self._labels = labels[:, None]
-        self._classes = int(labels.max()) + 1
+        self._classes = classes
         self._squares = functional.pad(self._inputs.square().mean(dim=0), (0, 1), value=1.0)
         self._penalised = torch.ones_like(self._squares)[:, None]
         self._penalised[-1] = 0.0
         self._lengths = (len(features) * self._squares).sqrt()
-        self._loss_at_zero = len(features) * math.log(self._classes)
 
     def path(self, penalties: Sequence[float]) -> Iterator[Linear]:
         """Yield the solution for each penalty; penalties must descend."""
@@ -139,8 +143,8 @@ class Regression:
         return Linear(weight, coefficients[-1] - weight @ self._mean)
 
     def _minimise(
-        self, point: _Point, data_gradient: Tensor, memory: Memory, penalty: float
-    ) -> tuple[_Point, Tensor]:
+        self, point: Point, data_gradient: Tensor, memory: Memory, penalty: float
+    ) -> tuple[Point, Tensor]:
         """Return the solution and its data gradient, from those of a start."""
         for _ in range(MAX_STEPS):
             gradient = data_gradient + penalty * self._penalised * point.coefficients
@@ -154,7 +158,7 @@ class Regression:
             point, data_gradient = new, self._learn(memory, point, data_gradient, new)
         return point, data_gradient
 
-    def _reference(self, point: _Point) -> float:
+    def _reference(self, point: Point) -> float:
         """Return the measure of a gain: the objective, or the gain since zero if that is less.
 
         Under a large penalty there is little to gain, but predictions depend on the direction of
@@ -165,17 +169,17 @@ class Regression:
         gained = self._loss_at_zero - point.value - _ROUNDING * self._loss_at_zero
         return min(point.value, max(gained, point.penalty))
 
-    def _rounding(self, point: _Point) -> Tensor:
+    def _rounding(self, point: Point) -> Tensor:
         """Return a bound of the rounding error of the gradient (Cauchy-Schwarz)."""
         return torch.outer(self._lengths, _EPSILON * point.residual.norm(dim=0))
 
-    def _learn(self, memory: Memory, point: _Point, data_gradient: Tensor, new: _Point) -> Tensor:
+    def _learn(self, memory: Memory, point: Point, data_gradient: Tensor, new: Point) -> Tensor:
         """Return the data gradient at a new point; L-BFGS remembers the step to it."""
         new_gradient = self._data_gradient(new)
         memory.add(new.coefficients - point.coefficients, new_gradient - data_gradient)
         return new_gradient
 
-    def _point(self, coefficients: Tensor, scores: Tensor, penalty: float) -> _Point:
+    def _point(self, coefficients: Tensor, scores: Tensor, penalty: float) -> Point:
         # Relative to the true class, so that losses far below 1e-7 keep their digits.
         odds = scores + coefficients[-1]
         odds.sub_(odds.gather(1, self._labels))
@@ -186,18 +190,18 @@ class Regression:
         losses = torch.where(shift > 0, shift + total.log(), others.log1p())
         residual = odds.div_(total).scatter_(1, self._labels, -others / total)
         loss = float(losses.sum(dtype=torch.float64))
-        return self._with_penalty(_Point(coefficients, scores, residual, loss, 0.0), penalty)
+        return self._with_penalty(Point(coefficients, scores, residual, loss, 0.0), penalty)
 
-    def _with_penalty(self, point: _Point, penalty: float) -> _Point:
+    def _with_penalty(self, point: Point, penalty: float) -> Point:
         """Return the same point under another penalty."""
         squared = float((self._penalised * point.coefficients.square()).sum())
         return replace(point, penalty=0.5 * penalty * squared)
 
-    def _data_gradient(self, point: _Point) -> Tensor:
+    def _data_gradient(self, point: Point) -> Tensor:
         """Return the gradient of the cross-entropy alone."""
         return torch.cat([self._inputs.T @ point.residual, point.residual.sum(dim=0, keepdim=True)])
 
-    def _curvature(self, point: _Point) -> Tensor:
+    def _curvature(self, point: Point) -> Tensor:
         """Return roughly the diagonal of the cross-entropy's Hessian, shaped like the coefficients.
 
         It takes an image's probabilities as independent of its features.
@@ -205,7 +209,7 @@ class Regression:
         share = point.residual.abs()
         return torch.outer(self._squares, share.mul_(1 - share).sum(dim=0))
 
-    def _search(self, point: _Point, step: Tensor, change: Tensor, penalty: float) -> _Point | None:
+    def _search(self, point: Point, step: Tensor, change: Tensor, penalty: float) -> Point | None:
         """Return a point near the minimum of a line, or None if rounding hides any decrease.
 
         The signs of slopes bracket the minimum. Inside the bracket, the next point is where the
@@ -218,7 +222,7 @@ class Regression:
             penalty: The penalty.
         """
 
-        def slope(at: _Point) -> float:
+        def slope(at: Point) -> float:
             shrunk = penalty * self._penalised * at.coefficients
             of_loss = dot(at.residual, change) + dot(at.residual.sum(dim=0), step[-1])
             return of_loss + dot(shrunk, step)

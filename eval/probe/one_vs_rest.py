@@ -4,6 +4,7 @@ One penalty serves all classes, as in CLIP's linear probe of VOC2007 (Radford et
 A.3). It is chosen by the mean average precision on validation data.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,36 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from bench.core.arrays import FloatArray, TargetArray
 from eval.metrics import average_precision
 from eval.probe.arrays import labelled, tensor
 from eval.probe.grid import PENALTIES, Rule
-from eval.probe.logistic import Regression
+from eval.probe.logistic import Point, Regression
+
+
+class Independent(Regression):
+    """The logistic regressions of several classes, whose objectives are added up.
+
+    Their optimum is each one's own, and one product of matrices serves them all.
+
+    Args:
+        features: float64 ``[n, dim]``.
+        targets: bool ``[n, classes]``; each class has images with and without it.
+    """
+
+    def __init__(self, features: Tensor, targets: Tensor) -> None:
+        self._set_up(features, targets.shape[1])
+        self._sign = 1.0 - 2.0 * targets.double()
+        self._loss_at_zero = targets.numel() * math.log(2)
+
+    def _point(self, coefficients: Tensor, scores: Tensor, penalty: float) -> Point:
+        # Above zero where an image is on the wrong side.
+        wrong = (scores + coefficients[-1]).mul_(self._sign)
+        loss = float(torch.logaddexp(wrong, wrong.new_zeros(())).sum())
+        residual = torch.sigmoid(wrong).mul_(self._sign)
+        return self._with_penalty(Point(coefficients, scores, residual, loss, 0.0), penalty)
 
 
 @dataclass(frozen=True)
@@ -94,26 +119,14 @@ def _scores(
     centre = inputs.mean(dim=0)
     shifted = tensor(others, device).double() - centre
     scores = np.zeros((len(penalties), len(others), targets.shape[1]), np.float32)
-    for label in np.flatnonzero(targets.any(axis=0) & ~targets.all(axis=0)):
-        having = torch.as_tensor(targets[:, label].astype(np.int64), device=inputs.device)
-        scores[:, :, label] = _of_class(inputs - centre, having, shifted, penalties)
+    told_apart = np.flatnonzero(targets.any(axis=0) & ~targets.all(axis=0))
+    if told_apart.size:
+        having = torch.as_tensor(targets[:, told_apart], device=inputs.device)
+        path = Independent(inputs - centre, having).path(penalties[::-1].tolist())
+        for row, fit in zip(range(len(penalties) - 1, -1, -1), path, strict=True):
+            answers = functional.linear(shifted, fit.weight, fit.bias)
+            scores[row][:, told_apart] = answers.float().cpu().numpy()
     return scores
-
-
-def _of_class(
-    inputs: Tensor, having: Tensor, others: Tensor, penalties: NDArray[np.float64]
-) -> FloatArray:
-    """Return one class's scores by ascending penalty, float32 ``[g, m]``.
-
-    Two columns of weights, of which only the difference counts, share a penalty: each is half the
-    difference, so that twice the penalty is on them what one is on it.
-    """
-    falling = Regression(inputs, having).path((2 * penalties[::-1]).tolist())
-    rows = []
-    for fit in falling:
-        weight, bias = fit.weight[1] - fit.weight[0], fit.bias[1] - fit.bias[0]
-        rows.append((others @ weight + bias).float().cpu().numpy())
-    return np.asarray(np.stack(rows[::-1]))
 
 
 def _within_one_error(answers: FloatArray, targets: TargetArray, best: int) -> int:
