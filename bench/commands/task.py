@@ -50,6 +50,8 @@ def check(task: str, sheet: Path | None, as_json: bool) -> None:
 
     home = Home.from_environment()
     found = find_task(task)
+    found.check(home)
+    found = found.at(home)
     path = sheet or home.root / "checks" / f"{found.name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)  # Fails before the work, not after it.
     report = inspect_task(found, home, Progress())

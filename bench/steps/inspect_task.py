@@ -95,10 +95,14 @@ class TaskReport(msgspec.Struct, frozen=True):
 def inspect_task(task: Task, home: Home, progress: Progress) -> TaskReport:
     """Return what is seen of a task's images, each of which is decoded once.
 
+    Args:
+        task: The task as it is read in the home, where its data is.
+        home: The home.
+        progress: Where to report.
+
     Raises:
-        RequestError: If the task's data is not there, or not the task's.
+        RequestError: If the data is not the task's.
     """
-    task.check(home)
     splits = [task.split(name, home) for name in (*SPLITS, *task.shifted)]
     with progress.bar(f"look at {task.name}", sum(map(len, splits)), "image") as bar:
         rows = pl.DataFrame(

@@ -102,10 +102,10 @@ class TaskImages:
             data.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(data).free
             what = f"{len(split):,} images of {task.name}, {split.name}: {needed / 1e9:,.1f} GB"
-            if needed > free:
+            if needed > free / 2:
                 self._progress.say(
-                    f"{what} decoded, for which {data} has no room ({free / 1e9:,.1f} GB free); "
-                    "they are decoded at every epoch"
+                    f"{what} decoded would take more than half of the {free / 1e9:,.1f} GB free in "
+                    f"{data}; they are decoded at every epoch"
                 )
                 return None
             self._progress.say(f"{what} decoded are kept in {stage.folder}")
