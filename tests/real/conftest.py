@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in here:
         item.add_marker(pytest.mark.real)
     if "real" not in config.option.markexpr:
-        config.hook.pytest_deselected(here)
+        config.hook.pytest_deselected(items=here)
         items[:] = [item for item in items if item not in here]
 
 

