@@ -18,12 +18,14 @@ _BATCH = 16
 """Rows that are decoded at once: an image may take 32 MiB."""
 
 
-def has_images(path: Path) -> bool:
-    """Return whether a Parquet file has a column of images; not if it is no Parquet file."""
-    try:
-        return bool(_image_columns(schema_of(path)))
-    except InvalidFileError:
-        return False
+def have_images(tables: Sequence[Path]) -> bool:
+    """Return whether Parquet files have a column of images: the first that can be read decides."""
+    for table in tables:
+        try:
+            return bool(_image_columns(schema_of(table)))
+        except InvalidFileError:
+            continue
+    return False
 
 
 def image_column(path: Path, declared: str | None) -> str:

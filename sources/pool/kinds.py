@@ -8,7 +8,7 @@ from bench.core.errors import RequestError
 from bench.core.walk import Tree, walk
 from bench.storage.image_codec import IMAGE_SUFFIXES
 from sources.pool.columns import Columns
-from sources.pool.image_table import has_images
+from sources.pool.image_table import have_images
 
 Kind = Literal["addresses", "tars", "parquet", "folder"]
 """Parquet files of addresses; tars of images; Parquet files of images; a folder of images."""
@@ -84,7 +84,8 @@ def _guessed(folder: Path) -> Kind | None:
     if tars:
         fitting["tars"] = Path(tars[0]).name
     if tables:
-        fitting["parquet" if has_images(Path(tables[0])) else "addresses"] = Path(tables[0]).name
+        held = have_images([Path(table) for table in tables])
+        fitting["parquet" if held else "addresses"] = Path(tables[0]).name
     if listed := units(folder, "folder"):
         fitting["folder"] = str(Path(listed[0]).relative_to(folder))
     if len(fitting) > 1:

@@ -322,6 +322,15 @@ def test_match_says_what_the_pool_is(bench: Bench, tmp_path: Path) -> None:
     assert bench(*words, "--json").json["kind"] == "tars"
 
 
+def test_the_kind_does_not_hang_on_a_damaged_file(home: Home, tmp_path: Path) -> None:
+    as_tables(tmp_path / "pool")
+    (tmp_path / "pool" / "0.parquet").write_bytes(b"PAR1")
+    stage = scanned(home, tmp_path / "pool")
+    assert Pool.find(str(tmp_path / "pool"), home).kind == "parquet"
+    assert len(stage.info()["incomplete"]) == 1
+    assert len(classes(stage)) == 3
+
+
 def test_a_changed_image_is_another_pool(home: Home, tmp_path: Path) -> None:
     for write in KINDS:
         write(tmp_path / write.__name__)
