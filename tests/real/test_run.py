@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Bench
-from tests.real.tasks import GROUPS
+from tests.real.pictures import Picture
+from tests.real.tasks import GROUPS, write_emoji_task
 
 SPLITS = ("train", "val", "test", "openmoji")
 
