@@ -46,6 +46,11 @@ def find_task(name: str) -> Task:
             f"the folder {name} of the task is not there",
             "move it back, or repeat the command or study that names it with its new place",
         )
+    if "/" in name:
+        raise RequestError(
+            f"there is no folder {name} here, and no task has a name with a slash",
+            "check the path; `bench list tasks` names the tasks",
+        )
     return tasks.get(name)
 
 
