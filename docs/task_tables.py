@@ -22,7 +22,12 @@ def numbers() -> str:
     ]
     for task in published():
         sizes = [_size(task, split) for split in SPLITS]
-        cells = [f"`{task.name}`", f"{len(task.class_names):,}", *sizes, task.metric]
+        cells = [
+            f"`{task.name}`",
+            f"{task.folder_names or len(task.class_names):,}",
+            *sizes,
+            task.metric,
+        ]
         origins = ", ".join(dict.fromkeys(_label(origin) for origin in task.origins))
         rows.append(_row([*cells, origins]))
     return "\n".join(rows)

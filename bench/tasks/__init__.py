@@ -8,6 +8,7 @@ from bench.core.task import Task
 from bench.plugins import tasks
 from bench.tasks._folder import FolderTask
 from bench.tasks._mini import MiniTask
+from bench.tasks._named_by_folders import named_by_folders
 from bench.tasks._published import PublishedTask
 from bench.tasks._undeclared import HUB, WEBDATASET, hub_task, tar_task
 
@@ -31,7 +32,8 @@ def find_task(name: str) -> Task:
     """Return a task by name, a data set ``hf:…`` or ``wds:…``, else that in a folder of images.
 
     Raises:
-        MissingError: If the data set of the Hub was not fetched.
+        MissingError: If the data set of the Hub was not fetched, or the folders that alone have
+            the class names are not there.
         RequestError: If there is no such task, or the folder is not one.
     """
     if name.startswith(HUB):
@@ -51,7 +53,10 @@ def find_task(name: str) -> Task:
             f"there is no folder {name} here, and no task has a name with a slash",
             "check the path; `bench list tasks` names the tasks",
         )
-    return tasks.get(name)
+    task = tasks.get(name)
+    if isinstance(task, PublishedTask) and task.folder_names:
+        return named_by_folders(task, Home.from_environment())
+    return task
 
 
 def is_place(name: str) -> bool:

@@ -56,6 +56,8 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
     """Who published it, and where."""
     licence: str = ""
     """What its images may be used for, and the address that says so."""
+    folder_names: int = 0
+    """How many class folders there are, where they alone say what the classes are called."""
     absent: tuple[str, ...] = ()
     """Shifted splits that are not in the home; set by `at`."""
     how_to_get: str = ""

@@ -10,6 +10,7 @@ import pytest
 
 from bench.core.errors import RequestError
 from bench.core.memo import memo_scope
+from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import SPLITS
 from bench.plugins import tasks
@@ -39,10 +40,35 @@ IMAGES = {
 """Images of all splits, as published; Caltech-101 without background, PatchCamelyon without val."""
 
 
+SPECIES = {
+    "00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris": (
+        "Lumbricus terrestris"
+    ),
+    "04815_Animalia_Chordata_Aves_Passeriformes_Paridae_Cyanistes_caeruleus": "Cyanistes caeruleus",
+    "05432_Plantae_Tracheophyta_Magnoliopsida_Ranunculales_Papaveraceae_Papaver_rhoeas": (
+        "Papaver rhoeas"
+    ),
+}
+"""Folders of iNaturalist 2021, and the species."""
+
+
 def declared(name: str) -> PublishedTask:
     task = find_task(name)
     assert isinstance(task, PublishedTask)
     return task
+
+
+def small_inaturalist(home: Home, monkeypatch: pytest.MonkeyPatch) -> PublishedTask:
+    """Write three species of iNaturalist, and let the task have three."""
+    whole = tasks.get("inaturalist")
+    assert isinstance(whole, PublishedTask)
+    small = msgspec.structs.replace(whole, folder_names=3, split_sizes={}, val_of_train=0.5)
+    monkeypatch.setitem(tasks._loaded, "inaturalist", small)
+    root = whole.folder(home)
+    for split, count in {"train": 4, "val": 2}.items():
+        keys = {f"{folder}/{at}.jpg": "" for folder in SPECIES for at in range(count)}
+        write_images(root / split, keys)
+    return declared("inaturalist")
 
 
 def unsized(task: PublishedTask) -> PublishedTask:
@@ -52,7 +78,7 @@ def unsized(task: PublishedTask) -> PublishedTask:
 
 def test_every_declared_task_is_looked_at() -> None:
     published = {name for name in tasks.names() if isinstance(tasks.get(name), PublishedTask)}
-    assert published == set(CLASSES) == set(IMAGES)
+    assert published - {"inaturalist"} == set(CLASSES) == set(IMAGES)
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -125,6 +151,36 @@ def test_a_copy_of_another_size_is_refused_with_both_numbers(name: str, home: Ho
     share = 1 if "val" in content or first == "all" else 0.8
     assert round(len(content[first]) * share) in numbers
     assert task.split_sizes[first] in numbers
+
+
+def test_inaturalists_folders_say_what_its_classes_are_called(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = small_inaturalist(home, monkeypatch)
+    task.check(home)
+    assert task.class_names == tuple(SPECIES.values())
+    opened = task.split("test", home)
+    assert len(opened) == 6
+    for key, label in zip(opened.keys, opened.labels, strict=True):
+        assert task.class_names[label] == SPECIES[key.split("/")[0]]
+    assert len(task.split("train", home)) == len(task.split("val", home)) == 6
+    # A home with other folders has another task, or none.
+    folder = task.folder(home)
+    (folder / "val" / next(iter(SPECIES))).rename(folder / "val" / "00009_A_B_C_D_E_Other_species")
+    with memo_scope(), pytest.raises(RequestError, match="not '00000_Animalia"):
+        declared("inaturalist").check(home)
+
+
+def test_inaturalist_without_its_folders_or_with_some_of_them_is_refused(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with memo_scope(), pytest.raises(MissingError, match=r"get https://ml-inat-competition"):
+        find_task("inaturalist")
+    task = small_inaturalist(home, monkeypatch)
+    first = task.folder(home) / "train" / next(iter(SPECIES))
+    first.rename(home.tasks / "aside")
+    with memo_scope(), pytest.raises(RequestError, match="has 2 class folders, expected 3"):
+        find_task("inaturalist")
 
 
 def test_pcam_is_read_from_tars(home: Home) -> None:
