@@ -47,14 +47,14 @@ def tasks() -> Iterator[Finding]:
     from bench.core.missing import MissingError
     from bench.core.paths import Home
     from bench.plugins import tasks
+    from bench.tasks import find_task
 
     home, absent = Home.from_environment(), []
     for name in tasks.names():
-        task = tasks.get(name)
-        if task.rendered:
+        if tasks.get(name).rendered:
             continue
         try:
-            task.check(home)
+            find_task(name).check(home)
         except MissingError as error:
             if (home.tasks / name).exists():
                 yield fail(error.what, error.fix)
