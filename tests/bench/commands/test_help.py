@@ -12,7 +12,8 @@ from tests.conftest import Bench, command, environment
 
 HEAVY = ("torch", "open_clip", "diffusers", "transformers", "duckdb", "matplotlib", "polars",
          "pandas", "submitit", "PIL", "numpy", "msgspec", "yaml")  # fmt: skip
-COMMANDS = [path.stem.removesuffix("_") for path in Path(commands.__path__[0]).glob("[!_]*.py")]
+FILES = Path(commands.__path__[0]).glob("[!_]*.py")
+COMMANDS = [path.stem.removesuffix("_").replace("_", "-") for path in FILES]
 
 
 def test_help_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
