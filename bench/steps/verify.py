@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bench.core.errors import BenchError, RequestError
 from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.specs import RunSpec, TrainSpec
+from bench.core.weights_folder import is_image_only
 from bench.plugins import evaluator_of, evaluators, full_options, sources
 from bench.runtime import threads
 from bench.steps import loaded
@@ -56,7 +57,7 @@ def verify(figures: Sequence[Figure], home: Home) -> Iterator[Outcome]:
         RequestError: If a figure is wrong as requested, or none can be measured because of what is
             not here; before any work.
     """
-    runs = prepared([_spec(figure) for figure in figures], home)
+    runs = prepared([_spec(figure, home) for figure in figures], home)
     for run, figure in zip(runs, figures, strict=True):
         _check_metric(run.spec, figure)
     if all(run.absences for run in runs):
@@ -70,8 +71,9 @@ def verify(figures: Sequence[Figure], home: Home) -> Iterator[Outcome]:
         yield from _outcomes(group, home)
 
 
-def _spec(figure: Figure) -> RunSpec:
+def _spec(figure: Figure, home: Home) -> RunSpec:
     """Return the run whose unadapted model is the figure's."""
+    head: Literal["text", "random"] = "random" if _knows_no_texts(figure, home) else "text"
     options = full_options(evaluators, figure.evaluator, figure.options)
     return RunSpec(
         preset="paper",
@@ -81,9 +83,16 @@ def _spec(figure: Figure) -> RunSpec:
         n=0,
         model=figure.model,
         objective="ce",
-        train=TrainSpec(select_by=figure.evaluator),
+        train=TrainSpec(select_by=figure.evaluator, head_init=head),
         evaluators={figure.evaluator: options},
     )
+
+
+def _knows_no_texts(figure: Figure, home: Home) -> bool:
+    try:
+        return is_image_only(home.find_weights(figure.model))
+    except MissingError:
+        return False
 
 
 def _check_metric(spec: RunSpec, figure: Figure) -> None:
@@ -120,7 +129,7 @@ def _features(spec: RunSpec, home: Home) -> "ModelFeatures":
 
     task, model = loaded.task_of(spec), str(home.find_weights(spec.model))
     return ModelFeatures(
-        Classifier.from_clip(loaded.clip_of(model), task),
+        Classifier.from_clip(loaded.clip_of(model), task, spec.train.head_init),
         loaded.task_images_of(task, home, model),
         lambda: loaded.text_head_of(task, model),
     )

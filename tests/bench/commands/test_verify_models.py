@@ -13,6 +13,7 @@ from bench.plugins import tasks
 from bench.steps.figures import read_figures
 from tests.conftest import Bench
 from tests.support.command_line import request
+from tests.support.image_encoders import write_encoder
 
 Figures = dict[str, Any]
 
@@ -92,6 +93,22 @@ def test_what_is_absent_is_named_and_left_out(
     assert "bench fetch --task aircraft" in lines[2]
     assert lines[-1] == "1 of 1 figures agree; 2 left out"
     assert not home.runs.exists()
+
+
+def test_an_image_encoder_is_measured_by_what_needs_no_texts(
+    bench: Bench, colours: Path, figure: Figures, tmp_path: Path
+) -> None:
+    encoder = write_encoder(tmp_path / "encoder", "test_vit")
+    zero_shot = {**figure, "model": str(encoder)}
+    probe = {**zero_shot, "evaluator": "linear-probe"}
+    done = bench("verify-models", "--figures", written(tmp_path, probe))
+    assert done.code == 0, done.err
+    assert done.out.startswith("ok ")
+    refused = bench(
+        "verify-models", "--figures", written(tmp_path, {**figure, "model": str(encoder)})
+    )
+    assert refused.code == 2
+    assert "no text tower" in refused.complaint
 
 
 def test_nothing_to_measure_is_one_line_with_the_remedies(bench: Bench) -> None:
