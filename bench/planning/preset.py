@@ -18,7 +18,7 @@ from bench.core.yaml_files import read_yaml
 from bench.planning.source_settings import with_common
 from bench.plugins import evaluators, full_options, sources, tasks
 from bench.plugins.registries import options_type
-from bench.tasks import is_place
+from bench.tasks import check_folder, is_place
 
 _FOLDER = Path(__file__).parents[1] / "presets"
 
@@ -123,6 +123,7 @@ def _task(preset: Preset, name: str) -> str:
     """Return the full name of a task, which exists."""
     full = preset.task(name)
     if not full.strip() or (full not in tasks.names() and not is_place(full)):
+        check_folder(full)
         raise unknown_name("task", name, {*tasks.names(), *preset.tasks})
     return full
 

@@ -17,6 +17,7 @@ __all__ = [
     "FolderTask",
     "MiniTask",
     "PublishedTask",
+    "check_folder",
     "declare",
     "find_task",
     "is_place",
@@ -48,15 +49,20 @@ def find_task(name: str) -> Task:
             f"the folder {name} of the task is not there",
             "move it back, or repeat the command or study that names it with its new place",
         )
-    if "/" in name:
-        raise RequestError(
-            f"there is no folder {name} here, and no task has a name with a slash",
-            "check the path; `bench list tasks` names the tasks",
-        )
+    check_folder(name)
     task = tasks.get(name)
     if isinstance(task, PublishedTask) and task.folder_names:
         return named_by_folders(task, Home.from_environment())
     return task
+
+
+def check_folder(name: str) -> None:
+    """Raise RequestError if a name can only be a folder's, as it has a slash, and there is none."""
+    if "/" in name and not is_place(name):
+        raise RequestError(
+            f"there is no folder {name} here, and no task has a name with a slash",
+            "check the path; `bench list tasks` names the tasks",
+        )
 
 
 def is_place(name: str) -> bool:

@@ -21,6 +21,8 @@ WRONG = [
     (f"{RUN} --speed 3", "No such option"),
     ("run --source reel --task aircraft", "unknown source 'reel'; did you mean real?"),
     ("run --source real --task aircarft", "unknown task 'aircarft'; did you mean"),
+    ("run --source real --task path/to/birds", "there is no folder path/to/birds here"),
+    ("task check path/to/birds", "there is no folder path/to/birds here"),
     (f"{RUN} --preset minni", "preset 'minni'; did you mean mini"),
     (f"{RUN} --preset no.yaml", "unknown preset 'no.yaml'"),
     (f"{RUN} --objective cee", "objective 'cee'; did you mean ce"),
