@@ -3,7 +3,6 @@
 from bench.core.task import SPLITS
 from bench.plugins import tasks
 from bench.tasks import PublishedTask
-from bench.tasks._published import AnyOrigin
 
 _LINK_MARKS = str.maketrans({"|": "\\|", "<": "&lt;", ">": "&gt;"})
 
@@ -28,18 +27,21 @@ def numbers() -> str:
             *sizes,
             task.metric,
         ]
-        origins = ", ".join(dict.fromkeys(_label(origin) for origin in task.origins))
+        origins = ", ".join(dict.fromkeys(origin.label.split("@")[0] for origin in task.origins))
         rows.append(_row([*cells, origins]))
     return "\n".join(rows)
 
 
 def rights() -> str:
-    """Return how each task is had, what its licence allows, and its citation, as a table."""
+    """Return how each task is had, what its licence allows, and its citation, as a table.
+
+    Those that split the images of another are left out.
+    """
     rows = ["| task | how it is had | licence | citation |", "|---|---|---|---|"]
     for task in published():
-        by_hand = task.how_to_get.replace(
-            "{folder}", f"`$BENCH_HOME/tasks/{task.like or task.name}`"
-        )
+        if task.like:
+            continue
+        by_hand = task.how_to_get.replace("{folder}", f"$BENCH_HOME/tasks/{task.name}")
         how = by_hand or f"`bench fetch --task {task.name}`"
         rows.append(_row([f"`{task.name}`", how, task.licence, task.citation]))
     return "\n".join(rows)
@@ -55,10 +57,6 @@ def _size(task: PublishedTask, split: str) -> str:
         "train": (1 - task.test_of_all) * (1 - task.val_of_train),
     }
     return f"{of_all[split]:.0%} of {task.split_sizes['all']:,}"
-
-
-def _label(origin: AnyOrigin) -> str:
-    return origin.label.split("@")[0]
 
 
 def _row(cells: list[str]) -> str:
