@@ -151,6 +151,14 @@ class Task(Config, frozen=True, kw_only=True):
         return hash((self.name, self.version))
 
     @property
+    def chance(self) -> float | None:
+        """Accuracy of guessing; None where images have several labels.
+
+        There it is the mean share of images with a class, which `eval.per_class` reports.
+        """
+        return None if self.multi_label else 1.0 / len(self.class_names)
+
+    @property
     def multi_label(self) -> bool:
         """Whether an image may have several classes, or none."""
         return self.metric == "mean-average-precision"
