@@ -75,7 +75,7 @@ def _text(report: "TaskReport", sheet: Path) -> str:
     lines = [f"{report.task}: {len(report.classes):,} classes; {sizes}", *report.notes]
     if report.shortest_side:
         least, median, most = report.shortest_side
-        lines.append(f"shortest sides: {least:,} to {most:,} pixels, half below {median:,}")
+        lines.append(f"shortest sides: {least:,} to {most:,} pixels, median {median:,}")
     lines += _table(report)
     lines += [f"warning: {line}" for line in report.warnings] or ["nothing is doubtful"]
     return "\n".join(map(escaped, [*lines, f"some of each class: {sheet}"]))

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from bench.core.progress import first_few
 from bench.core.task import SPLITS
 from bench.tasks._folder_layout import Layout
-from bench.tasks._folder_splits import UNSORTED, Splits, to_cut
+from bench.tasks._folder_splits import Splits, to_cut
 
-_CUT = {2: "four fifths and a fifth", 3: "60/20/20"}
+_CUT = {2: "80/20", 3: "60/20/20"}
 
 
 def folder_notes(
@@ -32,10 +32,11 @@ def _on_splits(layout: Layout, splits: Splits) -> str:
     parts = [f"{name} is {split}" for split, name in layout.folders.items() if name != split]
     source, into = to_cut(layout.given)
     if into:
-        what = "images without a split" if source == UNSORTED else source
         numbers = ", ".join(f"{name} {len(splits[name]):,}" for name in into)
+        what = f"{source} images".strip()
         parts.append(
-            f"of each class, the {what} are cut {_CUT[len(into)]} into {numbers}, copies together"
+            f"each class's {what} are split {_CUT[len(into)]} by content, copies together: "
+            f"{numbers}"
         )
     return "; ".join(parts)
 

@@ -36,8 +36,8 @@ def test_classes_that_a_split_lacks_do_not_stop_a_run_and_are_recorded(
     record = outcome.json
     assert record["task_notes"] == [
         f"{root}: 9 of 42 files not read: 8 outside the class folders, 1 hidden",
-        f"{root}: Training is train; of each class, the train are cut four fifths and a fifth into "
-        "train 13, val 4, copies together",
+        f"{root}: Training is train; each class's train images are split 80/20 by content, copies "
+        "together: train 13, val 4",
         f"{root}: of 5 classes, train has no image of 2 (lonely, red); val has no image of 3 "
         "(lonely, red, single); test has no image of 1 (single)",
     ]

@@ -35,7 +35,7 @@ def test_a_task_without_faults_is_counted(bench: Bench, home: Home, birds: Path)
     assert outcome.code == 0
     lines = outcome.out.splitlines()
     assert lines[0] == "birds: 2 classes; train 16, val 10, test 12"
-    assert lines[1] == "shortest sides: 120 to 120 pixels, half below 120"
+    assert lines[1] == "shortest sides: 120 to 120 pixels, median 120"
     assert [line.split() for line in lines[2:5]] == [
         ["train", "val", "test"], ["finch", "8", "5", "6"], ["wren", "8", "5", "6"]
     ]  # fmt: skip
