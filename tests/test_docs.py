@@ -64,7 +64,7 @@ def commands() -> list[str]:
 def test_every_command_in_the_docs_is_understood(line: str) -> None:
     """Each command's options exist; what they do is tested where the feature is."""
     words = line.split()[1:]
-    own = words[: 2 if words[0] in ("miniworld", "task") else 1]
+    own = words[: 2 if words[0] in ("images", "miniworld", "task") else 1]
     known = subprocess.run(command(*own, "--help"), capture_output=True, text=True, check=False)
     assert known.returncode == 0, known.stderr
     unknown = [word for word in words if word.startswith("--") and word not in known.stdout]
