@@ -133,7 +133,7 @@ class Retrieved:
         if self.options.retrieval == "knn":
             return []
         pool = self.pool(home)
-        held = [f"the pool {pool.name} is {pool.what}: nothing is downloaded"]
+        held = [f"the pool {pool.name} has {pool.what}: nothing is downloaded"]
         return [*(held if pool.holds_images else []), *pool.notes()]
 
     def scan(self, context: Context) -> Stage:

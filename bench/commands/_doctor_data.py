@@ -83,7 +83,7 @@ def pools() -> Iterator[Finding]:
         except RequestError as error:
             yield fail(error.what, error.fix)
         else:
-            yield ok(f"{path.name} is {pool.what}: {len(files):,} files")
+            yield ok(f"{path.name} has {pool.what}: {len(files):,} to scan")
     if not found:
         yield note(
             f"there is no pool in {folder}",

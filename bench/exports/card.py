@@ -54,7 +54,7 @@ def card(exported: Exported, kind: Format, licence: str) -> str:
         f"Set `{manifest.content}`, task `{exported.task}`.",
         f"```json\n{readable_json(made).decode()}\n```",
         "Images that the steps left, of the whole set: "
-        + ", ".join(f"{_cell(name)} {count:,}" for name, count in stages.items())
+        + "; ".join(f"{_cell(name)}: {count:,}" for name, count in stages.items())
         + ".",
         "## Columns",
         "`label` (the class's number below), `class_name`, `caption` (what the image was found or "

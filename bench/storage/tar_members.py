@@ -15,6 +15,13 @@ _BLOCK = tarfile.BLOCKSIZE
 _END = bytes(_BLOCK)
 _CHECKSUM = slice(148, 156)
 
+_WINDOW = 2**24
+"""Bytes that the system is asked to read ahead: headers between images are far apart, and each
+would wait for the disk."""
+
+_SMALL = 2**20
+"""Members up to this size are read ahead: a disk of 100 MB/s takes as long as a jump does, 10 ms."""
+
 PACKED_STARTS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """How files begin that gzip, bzip2, xz and zstd compressed."""
 
@@ -66,6 +73,7 @@ class _Headers:
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path, self._descriptor, self._at = path, descriptor, 0
         self._tar: tarfile.TarFile | None = None
+        self._asked = self._before = 0
 
     def close(self) -> None:
         if self._tar is not None:
@@ -74,6 +82,7 @@ class _Headers:
     def next(self) -> TarMember | None:
         """Return the next file, or nothing at the end."""
         while True:
+            self._ask_ahead()
             block = os.pread(self._descriptor, _BLOCK, self._at)
             if block == _END:
                 return None
@@ -82,6 +91,15 @@ class _Headers:
             found = self._plain(block) if _is_plain(block) else self._any()
             if found is not None:
                 return found
+
+    def _ask_ahead(self) -> None:
+        """Ask the system for what follows, where it can be asked."""
+        is_small = self._at - self._before <= _SMALL
+        self._before = self._at
+        if is_small and self._at + _WINDOW // 2 > self._asked and hasattr(os, "posix_fadvise"):
+            self._asked = max(self._at, self._asked)
+            os.posix_fadvise(self._descriptor, self._asked, _WINDOW, os.POSIX_FADV_WILLNEED)
+            self._asked += _WINDOW
 
     def _plain(self, block: bytes) -> TarMember:
         try:

@@ -195,7 +195,7 @@ def test_the_card_says_what_is_known(home: Home, images: ImageSet, tmp_path: Pat
     values = yaml.safe_load(header)
     assert values["license"] == "unknown"
     assert values["task_categories"] == ["image-classification"]
-    for said in ("| 1 | F/A-18 | 5 |", "| 3 | none | 0 |", "laion", "matched 20", "No licence"):
+    for said in ("| 1 | F/A-18 | 5 |", "| 3 | none | 0 |", "laion", "matched: 20", "No licence"):
         assert said in body
     assert "/home/someone" not in text
 
