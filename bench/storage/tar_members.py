@@ -20,7 +20,7 @@ _WINDOW = 2**24
 would wait for the disk."""
 
 _SMALL = 2**20
-"""Members up to this size are read ahead: a disk of 100 MB/s takes as long as a jump does, 10 ms."""
+"""Members up to this size are read ahead: a disk of 100 MB/s takes as long as a jump, 10 ms."""
 
 PACKED_STARTS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """How files begin that gzip, bzip2, xz and zstd compressed."""
