@@ -71,7 +71,7 @@ class ParquetTable:
             with pq.ParquetFile(path) as file:
                 self.metadata = file.metadata
                 self.schema = file.schema_arrow
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise FaultError(f"{path} is not a whole Parquet file: {error}") from error
 
     def __len__(self) -> int:
@@ -125,15 +125,6 @@ class ParquetTable:
             raise FaultError(f"{self.path} has no column {column!r}; there are: {there}"[:500])
         return self.schema.field(column).type
 
-    def nulls(self, column: str) -> int:
-        """Return how many cells of a column are empty, as far as the file counts them."""
-        groups = [self.metadata.row_group(at) for at in range(self.metadata.num_row_groups)]
-        chunks = [group.column(at) for group in groups for at in range(group.num_columns)]
-        counts = [
-            c.statistics.null_count for c in chunks if c.path_in_schema == column if c.statistics
-        ]
-        return sum(count or 0 for count in counts)
-
     def labels(self, column: str) -> list[Any]:
         """Return a column of labels; the images are not read."""
         import pyarrow as pa
@@ -142,7 +133,7 @@ class ParquetTable:
         self.type_of(column)
         try:
             return list(pq.read_table(self.path, columns=[column]).column(column).to_pylist())
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise FaultError(f"{self.path} cannot be read: {error}") from error
 
 
@@ -183,7 +174,7 @@ def _images(tables: Sequence[ParquetTable], column: str) -> GroupedImages:
     """Return the images of some files.
 
     Raises:
-        FaultError: If one has no such column, or images without their bytes.
+        FaultError: If one has no such column.
     """
     import pyarrow as pa
 
@@ -191,8 +182,6 @@ def _images(tables: Sequence[ParquetTable], column: str) -> GroupedImages:
     inner = column
     for at, table in enumerate(tables):
         inner = f"{column}.bytes" if pa.types.is_struct(table.type_of(column)) else column
-        if without := table.nulls(inner):
-            raise FaultError(f"{table.path} has {without} images of {column} without their bytes")
         for group in range(table.metadata.num_row_groups):
             places.append((at, group, start))
             start += table.metadata.row_group(group).num_rows

@@ -53,7 +53,7 @@ class GroupedImages:
             if content is None:
                 raise ValueError("there are no bytes, only a path")
             return decode(content)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, NotImplementedError) as error:
             where = f"{path}, row {row} of row group {group}"
             raise RequestError(f"{where}: {error}", "replace the file") from error
 

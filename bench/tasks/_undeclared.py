@@ -4,6 +4,7 @@
 the data set's own, splits have the usual names, and what lacks is cut as of a folder of images.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ from bench.tasks._wds_folder import templates, webdataset_origin
 HUB, WEBDATASET = "hf:", "wds:"
 """How the names of such tasks begin."""
 
-_TEMPLATES = ("a photo of a {}.",)
+_TEMPLATES, _DOMAIN_TEXTS = ("a photo of a {}.",), ("a photo.",)
 
 
 class UndeclaredTask(PublishedTask, frozen=True, kw_only=True, omit_defaults=True):
@@ -106,17 +107,20 @@ def hub_task(text: str, home: Home) -> UndeclaredTask:
         origin, class_names, multi_label = parquet_origin(name, folder)
     except FaultError as fault:
         raise RequestError(f"{name.fetched_as}: {fault.what}", fault.fix or fix) from fault
-    return UndeclaredTask(
-        name=text,
-        version=1,
-        class_names=_distinct(class_names, text),
-        templates=_TEMPLATES,
-        domain_texts=("a photo.",),
-        metric="mean-average-precision" if multi_label else "accuracy",
-        origins=(origin,),
-        path=str(folder),
-        content=fingerprint(folder, (".parquet",)),
-        fetched_as=name.fetched_as,
+    return _checked(
+        text,
+        lambda: UndeclaredTask(
+            name=text,
+            version=1,
+            class_names=class_names,
+            templates=_TEMPLATES,
+            domain_texts=_DOMAIN_TEXTS,
+            metric="mean-average-precision" if multi_label else "accuracy",
+            origins=(origin,),
+            path=str(folder),
+            content=fingerprint(folder, (".parquet",)),
+            fetched_as=name.fetched_as,
+        ),
     )
 
 
@@ -139,23 +143,31 @@ def tar_task(text: str) -> UndeclaredTask:
             fault.what,
             fault.fix or "lay it out as CLIP-benchmark does: classnames.txt, SPLIT/0.tar",
         ) from fault
-    return UndeclaredTask(
-        name=folder.name,
-        version=1,
-        class_names=_distinct(class_names, str(folder)),
-        templates=prompts,
-        domain_texts=("a photo.",),
-        origins=(origin,),
-        path=str(folder),
-        content=fingerprint(folder, (".tar", ".txt")),
+    return _checked(
+        str(folder),
+        lambda: UndeclaredTask(
+            name=folder.name,
+            version=1,
+            class_names=class_names,
+            templates=prompts,
+            domain_texts=_DOMAIN_TEXTS,
+            origins=(origin,),
+            path=str(folder),
+            content=fingerprint(folder, (".tar", ".txt")),
+        ),
     )
 
 
-def _distinct(class_names: tuple[str, ...], where: str) -> tuple[str, ...]:
-    """Return class names of which there are two at least, each once."""
-    if len(class_names) < 2:
-        raise RequestError(f"{where} has {len(class_names)} classes", "a task needs two")
-    if len(set(class_names)) < len(class_names):
-        twice = next(name for name in class_names if class_names.count(name) > 1)
-        raise RequestError(f"{where} has two classes {twice!r}", "rename one of them")
-    return class_names
+def _checked(where: str, make: Callable[[], UndeclaredTask]) -> UndeclaredTask:
+    """Return a task of two classes at least, whose names can be used.
+
+    Raises:
+        RequestError: If it is none.
+    """
+    try:
+        task = make()
+    except ValueError as error:
+        raise RequestError(f"{where}: {error}") from error
+    if len(task.class_names) < 2:
+        raise RequestError(f"{where} has {len(task.class_names)} classes", "a task needs two")
+    return task

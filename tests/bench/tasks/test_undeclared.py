@@ -170,7 +170,7 @@ def without_bytes(folder: Path) -> None:
         (cut, "test-00000-of-00001.parquet is not a whole Parquet file"),
         (without_names, "it has several columns|it has no column of labels"),
         (without_shard, r"1 of 2 files .* of split test"),
-        (without_bytes, "3 images of image without their bytes"),
+        (without_bytes, "there are no bytes, only a path"),
     ],
 )
 def test_a_damaged_data_set_is_refused_in_one_line(
@@ -179,7 +179,7 @@ def test_a_damaged_data_set_is_refused_in_one_line(
     write_parquet(fetched, TABLE, NAMES)
     damage(fetched)
     with pytest.raises(RequestError, match=said) as refused:
-        find_task(NAME).check(home)
+        find_task(NAME).split("test", home).read(0)
     assert "\n" not in str(refused.value)
 
 
@@ -219,6 +219,7 @@ def test_a_moved_folder_of_tars_is_the_same_run(
     [
         (lambda f: (f / "classnames.txt").unlink(), "classnames.txt is not there"),
         (lambda f: (f / "classnames.txt").write_text("pear\npear\n"), "two classes 'pear'"),
+        (lambda f: (f / "classnames.txt").write_text("pear\nf\x1big\n"), "control characters"),
         (lambda f: (f / "classnames.txt").write_text("pear\n"), "has 1 classes"),
         (lambda f: (f / "test/1.tar").unlink(), "has 1 tars, where nshards.txt says 2"),
         (lambda f: (f / "test/1.tar").write_bytes(b"x" * 700), r"1\.tar"),
