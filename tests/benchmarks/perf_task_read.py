@@ -2,7 +2,8 @@
 
 Usage: python tests/benchmarks/perf_task_read.py [--images 2000] [--rows 100] [--turns 5]
 
-No more than two row groups are kept, as of a data set that is far larger than memory. Photographs are smooth noise of 500 x 375 pixels, which compresses about as they do; one thread.
+No more than two row groups are kept, as of a data set that is far larger than memory. Photographs
+are smooth noise of 500 x 375 pixels, which compresses about as they do; one thread.
 """
 
 import argparse
