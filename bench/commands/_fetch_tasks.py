@@ -12,8 +12,7 @@ from bench.core.missing import MissingError
 from bench.core.paths import Home
 
 if TYPE_CHECKING:
-    from bench.tasks import PublishedTask
-    from bench.tasks._hub_origin import HubOrigin
+    from bench.tasks import HubOrigin, PublishedTask
 
 _BESIDE = ("*.txt", "*/nshards.txt", "README.md", "LICENSE*")
 """Further files of a repository: lists of classes, templates and numbers, and what it is."""
@@ -53,8 +52,7 @@ def _published(name: str) -> "PublishedTask":
 
 def _fetch(task: "PublishedTask", home: Home) -> None:
     """Fetch a task from the first origin that can be fetched; if there is none, do nothing."""
-    from bench.tasks._hub_origin import HubOrigin
-    from bench.tasks._torchvision import TorchvisionOrigin
+    from bench.tasks import HubOrigin, TorchvisionOrigin
 
     folder = task.folder(home)
     for origin in task.origins:
@@ -78,8 +76,7 @@ def _snapshot(origin: "HubOrigin", folder: Path) -> Snapshot:
 
 def _fetch_data_set(text: str, home: Home) -> Path:
     """Fetch a data set of the Hub that no task declares."""
-    from bench.tasks import find_task
-    from bench.tasks._hub_columns import HubName
+    from bench.tasks import HubName, find_task
 
     name = HubName.parse(text)
     folder = name.folder(home)

@@ -7,16 +7,22 @@ from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins import tasks
 from bench.tasks._folder import FolderTask
+from bench.tasks._hub_columns import HubName
+from bench.tasks._hub_origin import HubOrigin
 from bench.tasks._mini import MiniTask
 from bench.tasks._named_by_folders import named_by_folders
 from bench.tasks._published import PublishedTask
+from bench.tasks._torchvision import TorchvisionOrigin
 from bench.tasks._undeclared import HUB, WEBDATASET, hub_task, tar_task
 
 __all__ = [
     "WEBDATASET",
     "FolderTask",
+    "HubName",
+    "HubOrigin",
     "MiniTask",
     "PublishedTask",
+    "TorchvisionOrigin",
     "check_folder",
     "declare",
     "find_task",
