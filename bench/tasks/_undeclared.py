@@ -74,7 +74,7 @@ class UndeclaredTask(PublishedTask, frozen=True, kw_only=True, omit_defaults=Tru
         if into:
             lines.append(
                 f"{self.name}: of each class, {source or 'the images without a split'} is cut by a "
-                f"hash of the images' names, a fifth to each of {' and '.join(into[1:])}"
+                f"hash of the images' names, a fifth to {' and a fifth to '.join(into[1:])}"
             )
         return lines
 
@@ -110,7 +110,7 @@ def hub_task(text: str, home: Home) -> UndeclaredTask:
     return _checked(
         text,
         lambda: UndeclaredTask(
-            name=text,
+            name=name.repository.rpartition("/")[2],
             version=1,
             class_names=class_names,
             templates=_TEMPLATES,

@@ -190,5 +190,5 @@ def test_any_data_set_of_the_hub_is_a_task(
     assert done.out == f"task {name} is in {folder}\n"
     shown = bench_process("show", name)
     assert "class_names:\n- pear\n- fig\n" in shown.out
-    assert "a fifth to each of val" in shown.out
+    assert "a fifth to val" in shown.out
     assert msgspec.json.decode((folder / ".source.json").read_bytes())["commit"] == hub.COMMIT
