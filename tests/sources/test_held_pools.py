@@ -14,7 +14,7 @@ from bench.miniworld.tars import build_tars
 from bench.plugins import source_of
 from bench.storage.image_set import ImageSet
 from bench.tasks import find_task
-from tests.conftest import Web
+from tests.conftest import Bench, Web
 from tests.support.contexts import context
 from tests.support.held_pools import Pair, write_folder, write_table, write_tar
 from tests.support.source_options import options_of
@@ -113,3 +113,12 @@ def test_the_miniature_worlds_tars_hold_what_its_server_sends(tmp_path: Path) ->
     alive = [row.status == "ok" for row in read_truth(tmp_path / "world")]
     assert (pl.concat(tables)["status"] == "success").to_list() == alive
     assert len(list((tmp_path / "tars").glob("*.tar"))) == len(tables)
+
+
+@pytest.mark.slow(minutes=2)
+def test_the_miniature_worlds_pool_is_one_by_name_both_ways(bench_process: Bench) -> None:
+    words = ("match", "--preset", "mini", "--task", "aircraft", "--json", "--pool")
+    held, addressed = (bench_process(*words, name).json for name in ("miniworld-tars", "miniworld"))
+    assert held["kind"] == "tars"
+    assert held["classes"] == addressed["classes"]
+    assert held["counts"] == addressed["counts"]
