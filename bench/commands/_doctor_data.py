@@ -1,9 +1,12 @@
 """What `bench doctor` checks of the data: models, tasks and pools."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from bench.commands._finding import Finding, fail, note, ok
-from bench.core.json_values import Json
+
+if TYPE_CHECKING:
+    from bench.core.json_values import Json
 
 
 def weights() -> Iterator[Finding]:
@@ -32,7 +35,7 @@ def _loadable(name: str, has_weights: bool) -> Finding:
     return fail(f"{name} has no weights as safetensors", "remove its folder and fetch it again")
 
 
-def _models_in(options: Json) -> Iterator[str]:
+def _models_in(options: "Json") -> Iterator[str]:
     """Return every value of a field called model, however deep."""
     for key, value in options.items():
         if key == "model" and isinstance(value, str):

@@ -22,6 +22,7 @@ def command(name: str) -> None:
     from bench.core.config import described
     from bench.core.errors import RequestError, unknown_name
     from bench.core.json_values import readable_json
+    from bench.core.missing import MissingError
     from bench.core.paths import Home
     from bench.core.terminal import escaped
     from bench.planning import preset
@@ -41,7 +42,15 @@ def command(name: str) -> None:
         click.echo(msgspec.yaml.encode(preset.load(name)).decode().rstrip())
         return
     if name in plugins.tasks.names() or is_place(name):
-        task = find_task(name)
+        try:
+            task = find_task(name)
+        except MissingError as error:
+            if name not in plugins.tasks.names():
+                raise
+            # It is declared without its class names, which its data have.
+            click.echo(msgspec.yaml.encode(plugins.tasks.get(name)).decode().rstrip())
+            click.echo(f"# {escaped(str(error))}")
+            return
         click.echo(msgspec.yaml.encode(task).decode().rstrip())
         click.echo("".join(f"# {escaped(note)}\n" for note in task.notes()), nl=False)
         return
