@@ -22,12 +22,10 @@ def command(name: str) -> None:
     from bench.core.config import described
     from bench.core.errors import RequestError, unknown_name
     from bench.core.json_values import readable_json
-    from bench.core.missing import MissingError
     from bench.core.paths import Home
-    from bench.core.terminal import escaped
     from bench.planning import preset
     from bench.storage.run_folder import read_record
-    from bench.tasks import find_task, is_place
+    from bench.tasks import is_place
 
     home = Home.from_environment()
     record = read_record(home, name)
@@ -42,17 +40,7 @@ def command(name: str) -> None:
         click.echo(msgspec.yaml.encode(preset.load(name)).decode().rstrip())
         return
     if name in plugins.tasks.names() or is_place(name):
-        try:
-            task = find_task(name)
-        except MissingError as error:
-            if name not in plugins.tasks.names():
-                raise
-            # It is declared without its class names, which its data have.
-            click.echo(msgspec.yaml.encode(plugins.tasks.get(name)).decode().rstrip())
-            click.echo(f"# {escaped(str(error))}")
-            return
-        click.echo(msgspec.yaml.encode(task).decode().rstrip())
-        click.echo("".join(f"# {escaped(note)}\n" for note in task.notes()), nl=False)
+        _show_task(name)
         return
     known = {*preset.names(), *plugins.tasks.names()}
     for registry in (plugins.sources, plugins.writers, plugins.objectives, plugins.evaluators):
@@ -64,3 +52,23 @@ def command(name: str) -> None:
                 click.echo(f"  {line}")
             return
     raise unknown_name("name", name, known)
+
+
+def _show_task(name: str) -> None:
+    import msgspec
+
+    from bench import plugins
+    from bench.core.missing import MissingError
+    from bench.core.terminal import escaped
+    from bench.tasks import find_task
+
+    try:
+        task = find_task(name)
+        notes = task.notes()
+    except MissingError as error:
+        if name not in plugins.tasks.names():
+            raise
+        # It is declared without its class names, which its data have.
+        task, notes = plugins.tasks.get(name), [str(error)]
+    click.echo(msgspec.yaml.encode(task).decode().rstrip())
+    click.echo("".join(f"# {escaped(note)}\n" for note in notes), nl=False)

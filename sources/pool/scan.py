@@ -80,9 +80,8 @@ def scan(
         rows.write_parquet(folder / "candidates.parquet")
         if matches.places is not None:
             where = kept.select("row").with_columns(rows["key"]).unique()
-            matches.places.join(where, on="row").select(*PLACE_SCHEMA).write_parquet(
-                folder / "places.parquet"
-            )
+            placed = matches.places.join(where, on="row").select(*PLACE_SCHEMA)
+            placed.write_parquet(folder / "places.parquet")
         pl.DataFrame([{**counts, "problem": problem}]).write_parquet(folder / "counts.parquet")
 
     _say_choice(pool, files[0], context.progress)
