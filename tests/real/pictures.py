@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from tests.real import packages
 from tests.real.packages import unpacked
@@ -192,3 +192,8 @@ _VENDOR_PICTURES = {"noto": _noto, "fluent": _fluent, "openmoji": _openmoji}
 
 def _later(read: Callable[[str], bytes], name: str) -> Callable[[], bytes]:
     return lambda: read(name)
+
+
+def same(left: Image.Image, right: Image.Image) -> bool:
+    """Return whether two images are equal to the pixel."""
+    return left.size == right.size and ImageChops.difference(left, right).getbbox() is None

@@ -14,13 +14,13 @@ from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.task import Queries, Query, Task
 from bench.plugins import source_of
-from bench.storage.image_codec import decode
+from bench.storage.image_codec import ImageFormat, decode
 from bench.storage.image_set import ImageSet
 from bench.tasks import find_task
 from sources.screening.dedup import REMOVED
 from tests.real.captions import MatcherByHand, captioned
 from tests.real.conftest import served
-from tests.real.pictures import Picture
+from tests.real.pictures import Picture, same
 from tests.real.tasks import write, write_emoji_task
 from tests.support.contexts import context, image_of
 from tests.support.held_pools import add, write_folder, write_table, write_tar
@@ -28,7 +28,7 @@ from tests.support.source_options import options_of
 
 GROUPS = ("Animals & Nature", "Food & Drink")
 LARGE = {"images__size": 256, "suffix": ".png"}
-"""No emoji and no food is reduced, so that it comes back to the pixel."""
+"""No emoji is reduced, and all images come back to the pixel."""
 
 
 class Place(NamedTuple):
@@ -45,7 +45,7 @@ class Place(NamedTuple):
 def place(tmp_path_factory: pytest.TempPathFactory, emoji: list[Picture]) -> Place:
     """A task of two groups, asked for by all names of what is in them, in twelve languages."""
     root = tmp_path_factory.mktemp("sources")
-    write_emoji_task(root / "task", [one for one in emoji if one.group in GROUPS][::4])
+    write_emoji_task(root / "task", [one for one in emoji if one.group in GROUPS][::9])
     task = find_task(str(root / "task"))
     names: dict[str, dict[str, None]] = {group: {} for group in GROUPS}
     for one in emoji:
@@ -57,10 +57,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, emoji: list[Picture]) -> Pla
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory, emoji: list[Picture]) -> Path:
-    """Class folders of the third vendor's emoji."""
+    """Class folders of half of the third vendor's emoji."""
     folder = tmp_path_factory.mktemp("own") / "tree"
     for one in emoji:
-        if one.origin == "openmoji" and one.group in GROUPS:
+        if one.origin == "openmoji" and one.group in GROUPS and int(one.file[:-4], 16) % 2:
             write(folder, one)
     return folder
 
@@ -84,7 +84,7 @@ def test_class_folders_and_tars_give_the_same_images_under_the_same_labels(
             add(tar, f"{at:05d}.cls", file.parent.name.encode())
     from_tar = place.collect("folder", folder_options(tmp_path))
     assert contents(from_tar) == contents(from_tree)
-    assert len(from_tree) > 250
+    assert len(from_tree) > 100
 
 
 def test_the_task_s_own_images_and_a_folder_s_mix(place: Place, own: Path) -> None:
@@ -108,7 +108,7 @@ def pairs(
     few = [one for one in emoji if one.origin == "openmoji" and one.group in GROUPS]
     return {
         f"{picture.origin}-{picture.file}": (picture, spelt[at % len(spelt)][1])
-        for at, picture in enumerate([*few, *foods, *photos[::2]])
+        for at, picture in enumerate([*few[::2], *foods[::4], *photos[::8]])
         for spelt in [captioned([picture])]
     }
 
@@ -165,14 +165,14 @@ def test_what_is_retrieved_is_what_every_comparison_finds(
         if len(classes := by_hand.find(caption)) == 1
     }
     counts, rows = retrieved.images.manifest.stage_counts, retrieved.images.index()
-    assert counts["matched"] == counts["fetched"] == len(wanted) > 300
+    assert counts["matched"] == counts["fetched"] == len(wanted) > 100
     dropped = sum(counts["duplicates"][reason] for reason in REMOVED)
-    assert rows.height == len(wanted) - dropped > 300
+    assert rows.height == len(wanted) - dropped > 100
     for row in rows.iter_rows(named=True):
         picture, name = wanted[row["url"]]
         assert row["class_name"] == name
-        if picture.origin != "photo":
-            assert image_of(place.home, row).tobytes() == decode(picture.content).tobytes()
+        shown = ImageFormat(size=256).fitted(decode(picture.content))
+        assert same(image_of(place.home, row), shown), row["url"]
 
 
 @pytest.mark.parametrize("kind", ["tars", "tables", "folder"])

@@ -4,6 +4,7 @@ import csv
 import tarfile
 from collections import Counter
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
@@ -82,11 +83,11 @@ def as_hub_data_set(tree: Path, folder: Path) -> str:
     return "hf:lab/emoji@v1"
 
 
-def images(name: str, home: Home) -> Counter[tuple[str, str, bytes]]:
+def images(name: str, home: Home) -> Counter[tuple[str, str, str]]:
     """Return split, class and pixels of all images of a task."""
     task = find_task(name)
     return Counter(
-        (split, task.class_names[label], opened.read(at).tobytes())
+        (split, task.class_names[label], sha256(opened.read(at).tobytes()).hexdigest())
         for split in SPLITS
         for opened in [task.split(split, home)]
         for at, label in enumerate(opened.labels)
