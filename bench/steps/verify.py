@@ -61,14 +61,24 @@ def verify(figures: Sequence[Figure], home: Home) -> Iterator[Outcome]:
     for run, figure in zip(runs, figures, strict=True):
         _check_metric(run.spec, figure)
     if all(run.absences for run in runs):
-        absences = {what: each for run in runs for what, each in run.absences.items()}
-        absent = MissingError.of(absences)
-        raise RequestError(f"no figure can be measured: {absent.what}", absent.fix)
+        raise _nothing_is_here(runs)
     groups: dict[tuple[str, str], list[tuple[Figure, Prepared]]] = {}
     for figure, run in zip(figures, runs, strict=True):
         groups.setdefault((run.spec.model, run.spec.task), []).append((figure, run))
     for group in groups.values():
         yield from _outcomes(group, home)
+
+
+def _nothing_is_here(runs: Sequence[Prepared]) -> RequestError:
+    absences = {what: absence for run in runs for what, absence in run.absences.items()}
+    fixes = [
+        f"`{absence.fetchable.command}`" if absence.fetchable else absence.fix
+        for absence in absences.values()
+    ]
+    return RequestError(
+        f"no figure can be measured: {'; '.join(absences)}",
+        f"to get some of them, or to be told how: {', '.join(dict.fromkeys(fixes))}",
+    )
 
 
 def _spec(figure: Figure, home: Home) -> RunSpec:
