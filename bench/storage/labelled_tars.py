@@ -83,7 +83,7 @@ def labelled_images(path: Path, task: Classes) -> list[TarImage]:
         task: The classes.
 
     Raises:
-        BenchError: If the tar is truncated or not a tar.
+        BenchError: If the tar is truncated, damaged or not a tar, or goes on after its end.
         RequestError: If an image has no label or more than one, a label is no class, a key
             has ``0.png`` and further images, or the bytes
             of a member are not in one piece in the tar.
@@ -153,6 +153,7 @@ def _members(path: Path) -> dict[str, _Place]:
                 elif member.issym():
                     folder = posixpath.dirname(member.name)
                     links[member.name] = posixpath.join(folder, member.linkname)
+            _check_end(path, tar.offset)
     except (tarfile.TarError, OSError) as error:
         raise _unreadable(path, error) from error
     by_path = {posixpath.normpath(name): place for name, place in places.items()}
@@ -171,6 +172,22 @@ def _resolved(
                 f"{path}: the link {name} leads to no file in the tar",
                 "pack the files that links lead to (tar --dereference)",
             )
+
+
+def _check_end(path: Path, at: int) -> None:
+    """Make sure that a tar ends where `tarfile` stopped, as it does at whatever is no header.
+
+    Raises:
+        BenchError: If there is no end mark, or more than zeros follow it.
+    """
+    with path.open("rb") as stream:
+        stream.seek(at)
+        if (block := stream.read(tarfile.BLOCKSIZE)) != bytes(tarfile.BLOCKSIZE):
+            is_short = len(block) < tarfile.BLOCKSIZE
+            raise corrupt(path, "cut short" if is_short else f"damaged at byte {at:,}")
+        while content := stream.read(2**20):
+            if content.strip(b"\0"):
+                raise corrupt(path, f"it goes on after its end mark at byte {at:,}")
 
 
 def _unreadable(path: Path, error: Exception) -> Exception:

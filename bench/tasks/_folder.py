@@ -24,6 +24,7 @@ from bench.core.yaml_files import declaration, read_yaml
 from bench.storage.image_codec import CODEC
 from bench.tasks._folder_layout import (
     Layout,
+    check_lone_classes,
     read_layout,
     shifted_images,
     too_few_classes,
@@ -76,6 +77,7 @@ class FolderTask(Task, frozen=True, kw_only=True):
         names = sorted({image.class_name for images in splits.values() for image in images})
         if len(names) < 2:
             raise too_few_classes(layout, names)
+        check_lone_classes(layout, splits)
         if empty := [name for name in SPLITS if not splits[name]]:
             raise RequestError(
                 f"no image of {path} is left for the split {empty[0]}",

@@ -1,5 +1,6 @@
 """How a folder's images are sorted: by folders of splits and classes, or by a table."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ _SPELLINGS = {
 
 _UNCLEAR = ("eval", "evaluation")
 """Names of val to some, of test to others."""
+
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,20 @@ def split_of(name: str) -> str:
     """Return the split that a name stands for; empty for none."""
     spelt = name.strip().lower()
     return next((split for split, names in _SPELLINGS.items() if spelt in names), "")
+
+
+def called_by_splits(names: Collection[str]) -> list[str]:
+    """Return the names with a split's word, as ``seg_train`` and ``test2017``, if all mean them so.
+
+    That is if they have the words of two splits, and are half of the names at least.
+    """
+    words = {
+        name: {word.lower().removesuffix("set") for word in _WORD.findall(name)} for name in names
+    }
+    splits = {name: {split for word in words[name] if (split := split_of(word))} for name in names}
+    called = sorted(name for name in names if splits[name])
+    several = len({split for name in called for split in splits[name]}) > 1
+    return called if several and 2 * len(called) >= len(names) else []
 
 
 def read_layout(root: Path, declaration: str) -> Layout:
@@ -98,6 +116,25 @@ def shifted_images(layout: Layout, names: Collection[str]) -> Splits:
     return {name: class_folders(layout.tree, composed(name)) for name in names}
 
 
+def check_lone_classes(layout: Layout, splits: Splits) -> None:
+    """Make sure that no split has all of its images in one folder that is no class of train's.
+
+    Tiny ImageNet comes so, with ``val/images`` beside ``train/CLASS/images``.
+
+    Raises:
+        RequestError: If one has.
+    """
+    trained = {image.class_name for image in splits["train"]}
+    for split, folder in layout.folders.items():
+        classes = {image.class_name for image in splits[split]}
+        if len(classes) == 1 and len(trained) > 1 and not classes & trained:
+            raise RequestError(
+                f"all images of {layout.tree.root / folder} are of one class, {min(classes)!r}, of "
+                "which train has none",
+                "sort them as CLASS/IMAGE, or name their classes in metadata.csv",
+            )
+
+
 def too_few_classes(layout: Layout, names: Collection[str]) -> RequestError:
     """Return the error for a task of fewer than two classes."""
     root = layout.tree.root
@@ -141,6 +178,12 @@ def _class_folders(tree: Tree, folder: str) -> list[LabelledFile]:
     if not folder:
         inner = {image.name.split("/")[1] for image in images if image.name.count("/") > 1}
         classes = {image.class_name for image in images}
+        if called := called_by_splits(classes):
+            raise RequestError(
+                f"the folders {', '.join(called[:3])} in {tree.root} are called by splits",
+                "call those of splits train, val and test, with CLASS/IMAGE in them; or call "
+                "classes by other words",
+            )
         if len(classes) > 1 and (splits := sorted(name for name in inner if split_of(name))):
             raise RequestError(
                 f"the class folders of {tree.root} have folders {', '.join(splits)} in them",

@@ -51,10 +51,22 @@ def read_table(path: Path) -> list[LabelledRow]:
             the folder or contradicts another.
     """
     rows: dict[str, LabelledRow] = {}
+    columns: list[str] | None = None
     for line, fields in _rows(path):
         where = f"{path} line {line}"
-        if not rows and not set(_LABELS) & set(fields):
-            return []
+        has = ["label"] * any(name in fields for name in _LABELS) + [_SPLIT] * (_SPLIT in fields)
+        columns = has if columns is None else columns
+        if has != columns:
+            name = next(iter(set(has) ^ set(columns)))
+            lacks = "no" if name in columns else "a"
+            raise RequestError(
+                f"{where} has {lacks} {name}, unlike the lines before",
+                f"every line needs one {name}",
+            )
+        if "label" not in has:
+            if path.suffix == ".csv":
+                return []
+            continue
         row = _labelled(fields, where)
         if rows.setdefault(row.file, row) != row:
             raise RequestError(
@@ -98,7 +110,10 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         ) from error
     read = _csv if path.suffix == ".csv" else _jsonl
     for line, row in read(text, path):
-        yield line, {str(name).strip().lower(): value for name, value in row.items()}
+        fields = {str(name).strip().lower(): value for name, value in row.items()}
+        if len(fields) < len(row):
+            raise RequestError(f"{path} line {line} has a name twice", "an image has one of each")
+        yield line, fields
 
 
 def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

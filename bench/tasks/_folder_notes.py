@@ -22,9 +22,9 @@ def folder_notes(
         not_read: The line on files that are not read; empty if all are.
     """
     root = layout.tree.root
-    lines = [_on_splits(layout, splits), _on_tables(layout), _on_absent(splits, class_names)]
+    lines = [_on_splits(layout, splits), _on_labels(layout), _on_absent(splits, class_names)]
     return [not_read] * bool(not_read) + [
-        f"{root}: {line}" for line in (*lines, _on_names(class_names)) if line
+        f"{root}: {line}" for line in (*lines, on_names(class_names)) if line
     ]
 
 
@@ -41,11 +41,22 @@ def _on_splits(layout: Layout, splits: Splits) -> str:
     return "; ".join(parts)
 
 
-def _on_tables(layout: Layout) -> str:
+def _on_labels(layout: Layout) -> str:
     parts = [f"classes are those in {', '.join(layout.tables)}"] if layout.tables else []
     if layout.unlabelled:
         parts.append(f"{', '.join(layout.unlabelled)} has no column `label` and is not read")
+    if inner := _inner_folders(layout):
+        parts.append(f"folders in class folders are no classes ({first_few(inner)})")
     return "; ".join(parts)
+
+
+def _inner_folders(layout: Layout) -> list[str]:
+    """Return the names of the folders with images in class folders."""
+    if layout.tables:
+        return []
+    at = 2 if layout.folders else 1
+    places = (image.name.split("/") for images in layout.given.values() for image in images)
+    return sorted({place[at] for place in places if len(place) > at + 1})
 
 
 def _on_absent(splits: Splits, class_names: Sequence[str]) -> str:
@@ -57,7 +68,8 @@ def _on_absent(splits: Splits, class_names: Sequence[str]) -> str:
     return f"of {len(class_names)} classes, {'; '.join(parts)}" if parts else ""
 
 
-def _on_names(class_names: Sequence[str]) -> str:
+def on_names(class_names: Sequence[str]) -> str:
+    """Return what is doubtful about the names of classes; nothing if they are in order."""
     by_letters: dict[str, list[str]] = {}
     for name in class_names:
         by_letters.setdefault(" ".join(name.casefold().split()), []).append(name)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.core.errors import RequestError
 from bench.core.walk import walk
-from bench.tasks._folder_layout import split_of
+from bench.tasks._folder_layout import called_by_splits, split_of
 from bench.tasks._folder_splits import UNSORTED
 from bench.tasks._origin import FaultError
 from bench.tasks._webdataset import CLASS_NAMES, TEMPLATES, WebdatasetOrigin, lines_of
@@ -37,6 +37,11 @@ def webdataset_origin(folder: Path) -> tuple[WebdatasetOrigin, tuple[str, ...]]:
         raise FaultError(f"{folder} has no tars of a split, such as train/0.tar")
     if UNSORTED in splits and len(splits) > 1:
         raise FaultError(f"{folder} has tars in split folders and others beside them")
+    if UNSORTED in splits and (called := called_by_splits(tars)):
+        raise FaultError(
+            f"{folder} has tars called by their splits: {', '.join(called[:3])}",
+            fix="put those of each split into a folder: train, val, test",
+        )
     origin = WebdatasetOrigin(repository=folder.name, splits=splits, place=".")
     return origin, tuple(lines_of(folder / CLASS_NAMES))
 

@@ -42,6 +42,11 @@ def of_class(task: FolderTask, split: str, name: str) -> int:
         (["data/train/a", "data/val/a", "data/test/a"], "1 class; .* --task .*/data$"),
         (["data/a", "data/b"], "1 class; .* --task .*/data$"),
         (["train/x/a", "val/x/a", "test/x/a"], "1 class; a task needs two, as CLASS/IMAGE"),
+        (["train_images/a", "testImages/a"], "folders testImages, train_images in .* called by"),
+        (["seg_train", "seg_test", "seg_pred"], "folders seg_test, seg_train in .* called by spl"),
+        (["train2017/a", "val2017/a"], "train2017, val2017 in .* call those of splits train, val"),
+        (["trainset/a", "testset/a"], "folders testset, trainset in .* are called by splits"),
+        (["train/a/images", "train/b/images", "val/images"], "val are of one class, 'images', of"),
         (["a", "b"], "no image of .* is left for the split val; add images"),
         ([], "0 classes; a task needs two, as CLASS/IMAGE"),
     ],
@@ -157,6 +162,24 @@ def test_folders_with_all_splits_keep_their_fingerprint(tmp_path: Path) -> None:
     folders = [f"{split}/{name}" for split in ("train", "val", "test") for name in "ab"]
     root = images(tmp_path / "kept", *folders, "dev/a", "Train")
     assert FolderTask.load(root).fingerprint == "kept@2f119e9158a0"
+
+
+def test_words_of_splits_in_the_names_of_a_few_classes_are_allowed(tmp_path: Path) -> None:
+    names = ("bullet_train", "crash_test_dummy", "dog", "oak", "pin")
+    assert FolderTask.load(images(tmp_path, *names, count=5)).class_names == names
+
+
+def test_words_of_one_split_may_be_in_the_names_of_all_classes(tmp_path: Path) -> None:
+    names = ("test_negative", "test_positive")
+    assert FolderTask.load(images(tmp_path, *names, count=5)).class_names == names
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_folders_in_class_folders_are_said_to_be_no_classes(tmp_path: Path, split: str) -> None:
+    folders = [f"{split}{outer}/{inner}" for outer in ("day", "night") for inner in ("cat", "dog")]
+    task = FolderTask.load(images(tmp_path, *folders, count=5))
+    assert task.class_names == ("day", "night")
+    assert any("folders in class folders are no classes (cat, dog)" in n for n in task.notes())
 
 
 def test_what_is_assumed_is_at_most_five_lines(tmp_path: Path) -> None:

@@ -146,3 +146,25 @@ def test_a_table_that_is_not_text_or_has_many_labels_is_refused(root: Path) -> N
     (root / "metadata.csv").write_text(as_csv(rows()))
     with pytest.raises(RequestError, match=r"has both metadata\.csv and metadata\.jsonl"):
         FolderTask.load(root)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ({"file_name": "11.png", "label": "dog"}, "line 12 has no split, unlike the lines before"),
+        ({"file_name": "11.png", "split": "val"}, "line 12 has no label, unlike the lines before"),
+        ({"label": "cat", "Label": "dog"}, "line 12 has a name twice"),
+    ],
+)
+def test_every_line_has_the_same_columns(root: Path, line: dict[str, str], why: str) -> None:
+    content = rows(split="train")[:11]
+    (root / "metadata.jsonl").write_text(as_jsonl([*content, line]))
+    with pytest.raises(RequestError, match=why):
+        FolderTask.load(root)
+
+
+def test_a_first_line_without_a_label_does_not_hide_the_others(root: Path) -> None:
+    lines = [{"file_name": "00.png", "text": "a cat"}, *rows()[1:]]
+    (root / "metadata.jsonl").write_text(as_jsonl(lines))
+    with pytest.raises(RequestError, match="line 2 has a label, unlike the lines before"):
+        FolderTask.load(root)

@@ -1,6 +1,7 @@
 """Tasks that nobody declared: a fetched data set of the Hub, and a folder of webdataset tars."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,3 +237,35 @@ def test_a_damaged_folder_of_tars_is_refused_in_one_line(
     with pytest.raises(RequestError, match=said) as refused:
         find_task(f"wds:{tars}").check(home)
     assert "\n" not in str(refused.value)
+
+
+EXAMPLE = 4 * 512
+"""Bytes of an example: two headers, an image and its label."""
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda tar: tar[:EXAMPLE], "cut short"),
+        (lambda tar: tar[: EXAMPLE + 200], "cut short"),
+        (lambda tar: tar[:EXAMPLE] + b"x" * 512 + tar[EXAMPLE + 512 :], "damaged at byte 2,048"),
+        (lambda tar: tar[:EXAMPLE] + bytes(512) + tar[EXAMPLE + 512 :], "goes on after its end"),
+        (lambda tar: tar + tar, "it goes on after its end mark at byte 4,096"),
+    ],
+)
+def test_no_tar_is_read_in_part(
+    home: Home, tars: Path, edit: Callable[[bytes], bytes], said: str
+) -> None:
+    file = tars / "train/0.tar"
+    file.write_bytes(edit(file.read_bytes()))
+    with pytest.raises(RequestError, match=said):
+        find_task(f"wds:{tars}").split("train", home)
+
+
+def test_tars_that_are_called_by_splits_are_not_mixed(tmp_path: Path, tars: Path) -> None:
+    for split in ("train", "test"):
+        (tars / split / "0.tar").rename(tmp_path / f"fruit-{split}-0000.tar")
+    (tars / "classnames.txt").rename(tmp_path / "classnames.txt")
+    shutil.rmtree(tars)
+    with pytest.raises(RequestError, match=r"tars called by their splits: .*; put those of each"):
+        find_task(f"wds:{tmp_path}")
