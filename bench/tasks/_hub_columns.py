@@ -1,6 +1,7 @@
 """Which files of a data set of the Hub are which split, and which columns are image and label."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -14,6 +15,9 @@ from bench.core.walk import walk
 from bench.tasks._folder_layout import split_of
 from bench.tasks._origin import FaultError
 from bench.tasks._parquet import ParquetOrigin, ParquetTable
+
+_LABEL = re.compile("label|class|categor|target", re.IGNORECASE)
+"""How columns of labels are called."""
 
 _CHOICES = ("label", "image", "config")
 
@@ -74,10 +78,12 @@ def parquet_origin(name: HubName, folder: Path) -> tuple[ParquetOrigin, tuple[st
     image = _chosen("image", _image_columns(table), name)
     label = _chosen("label", _label_columns(table), name)
     labels = {split: _labels(folder, files, label) for split, files in splits.items()}
-    known = {split: values for split, values in labels.items() if set(map(str, values)) != {"-1"}}
+    known = {split: values for split, values in labels.items() if not all(map(_is_hidden, values))}
     if not known:
-        raise FaultError(f"its labels in {label!r} are all hidden (-1)")
+        raise FaultError(f"its labels in {label!r} are all hidden (-1, or empty)")
     names = table.class_names(label)
+    if names is None and not name.chosen.get("label"):
+        _check_texts(label, table, known, name)
     class_names = tuple(sorted(_texts(known))) if names is None else names
     origin = ParquetOrigin(
         repository=name.repository,
@@ -96,10 +102,46 @@ def _labels(folder: Path, files: list[str], column: str) -> list[Any]:
     return [label for file in files for label in ParquetTable(folder / file).labels(column)]
 
 
+def _is_hidden(label: Any) -> bool:  # noqa: ANN401 (of pyarrow)
+    """Return whether a label says nothing: -1, empty, or nothing but such."""
+    if isinstance(label, list):
+        return all(map(_is_hidden, label))
+    return label is None or label == -1 or (isinstance(label, str) and not label.strip())
+
+
+def _check_texts(
+    column: str, table: ParquetTable, labels: dict[str, list[Any]], name: HubName
+) -> None:
+    """Make sure that texts which nobody declared or chose are no names of files and no captions.
+
+    Raises:
+        FaultError: If numbers beside them are called labels, or most are of one image alone.
+    """
+    import pyarrow as pa
+
+    fix = f"if they are labels, choose them: --task '{name.fetched_as}?label={column}'"
+    integers = [field.name for field in table.schema if pa.types.is_integer(field.type)]
+    numbers = [other for other in integers if _LABEL.search(other)]
+    if numbers and not _LABEL.search(column):
+        raise FaultError(
+            f"its numbers in {numbers[0]!r} have no names, and the texts in {column!r} may be no "
+            "labels",
+            fix=fix,
+        )
+    counts = Counter(str(label) for values in labels.values() for label in values)
+    lone = sum(count == 1 for count in counts.values())
+    if 2 * lone > counts.total():
+        raise FaultError(
+            f"{lone:,} of its {counts.total():,} texts in {column!r} are of one image alone, as "
+            "captions and names of files are",
+            fix=fix,
+        )
+
+
 def _texts(labels: dict[str, list[Any]]) -> set[str]:
     cells = [cell for values in labels.values() for cell in values]
     texts = {text for cell in cells for text in (cell if isinstance(cell, list) else [cell])}
-    return texts - {None}
+    return {text for text in texts if not _is_hidden(text)}
 
 
 def _splits(folder: Path, name: HubName) -> dict[str, list[str]]:

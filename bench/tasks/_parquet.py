@@ -142,7 +142,7 @@ def _numbered(
 ) -> tuple[tuple[str, ...], list[Any]]:
     """Return the texts that are labels, sorted, and the labels as their numbers."""
     found = {t for label in labels for t in (label if isinstance(label, list) else [label])}
-    names = tuple(texts or sorted(found - {None}))
+    names = tuple(texts or sorted(text for text in found if text and text.strip()))
     number: dict[str | None, int | None] = {name: at for at, name in enumerate(names)}
     if unknown := found - {None, *names}:
         raise FaultError(f"{path} has the label {min(unknown)!r}, which is no class")
@@ -156,18 +156,31 @@ def _arrays(
     labels: Sequence[Any], classes: int, path: Path
 ) -> tuple[LabelArray, TargetArray | None]:
     """Return labels, and targets where images have several."""
+    unlabelled = [row for row, label in enumerate(labels) if label is None]
+    if unlabelled:
+        raise FaultError(f"{path}: row {unlabelled[0]} has no label")
     if any(isinstance(label, list) for label in labels):
+        if _are_marks(labels):
+            raise FaultError(
+                f"{path}: the labels are lists of {len(labels[0])} zeros and ones, a mark for each "
+                "class; lists of the classes that an image has are read"
+            )
         targets = np.zeros((len(labels), classes), np.bool_)
         for row, several in enumerate(labels):
-            for label in several or ():
+            for label in several:
                 if label is None or not 0 <= label < classes:
                     raise FaultError(f"{path}: label {label} of row {row} is none of {classes}")
                 targets[row, label] = True
         return np.full(len(labels), NO_LABEL, np.int64), targets
-    unlabelled = [row for row, label in enumerate(labels) if label is None]
-    if unlabelled:
-        raise FaultError(f"{path}: row {unlabelled[0]} has no label")
     return np.array(labels, np.int64), None
+
+
+def _are_marks(labels: Sequence[list[Any]]) -> bool:
+    """Return whether all lists are of one length and of zeros and ones, so that some repeat one."""
+    lengths = {len(label) for label in labels}
+    return (
+        min(lengths) > 1 and len(lengths) == 1 and {one for row in labels for one in row} <= {0, 1}
+    )
 
 
 def _images(tables: Sequence[ParquetTable], column: str) -> GroupedImages:

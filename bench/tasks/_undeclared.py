@@ -5,6 +5,7 @@ the data set's own, splits have the usual names, and what lacks is cut as of a f
 """
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import msgspec
@@ -15,11 +16,16 @@ from bench.core.json_values import digest
 from bench.core.memo import memo
 from bench.core.missing import Fetchable, MissingError
 from bench.core.paths import Home
+from bench.core.progress import first_few
 from bench.core.task import Split
+from bench.core.walk import walk
 from bench.storage.image_codec import CODEC
+from bench.storage.labelled_tars import PACKED_TARS
+from bench.tasks._folder_notes import on_names
 from bench.tasks._folder_splits import to_cut
 from bench.tasks._held_out import part_of_all
 from bench.tasks._hub_columns import HubName, parquet_origin
+from bench.tasks._hub_origin import HubOrigin
 from bench.tasks._origin import FaultError, Origin
 from bench.tasks._published import PublishedTask
 from bench.tasks._wds_folder import templates, webdataset_origin
@@ -58,7 +64,13 @@ class UndeclaredTask(PublishedTask, frozen=True, kw_only=True, omit_defaults=Tru
             return self._official(name, home)
         test = 0.2 if "test" in into else 0.0
         val = 0.2 / (1 - test) if "val" in into else 0.0
-        return part_of_all(name, self._whole(source, home), test, val)
+        part = part_of_all(name, self._whole(source, home), test, val)
+        if not part.keys:
+            raise RequestError(
+                f"task {self.name}: no image is left for the split {name}",
+                "add images: a class needs five to be in a split that is cut from another",
+            )
+        return part
 
     def remedy(self, home: Home) -> str:
         """Return how to replace what is damaged."""
@@ -76,7 +88,19 @@ class UndeclaredTask(PublishedTask, frozen=True, kw_only=True, omit_defaults=Tru
                 f"{self.name}: of each class, {source or 'the images without a split'} is cut by a "
                 f"hash of the images' names, a fifth to {' and a fifth to '.join(into[1:])}"
             )
-        return lines
+        if others := self._not_read():
+            lines.append(
+                f"{self.name}: {len(others)} files of other splits, or without labels, are not "
+                f"read: {first_few(others)}"
+            )
+        return lines + [f"{self.name}: {line}" for line in [on_names(self.class_names)] if line]
+
+    def _not_read(self) -> list[str]:
+        """Return the files of images that are in no split."""
+        (origin,) = self.origins
+        patterns = origin.splits.values() if isinstance(origin, HubOrigin) else ()
+        files = walk(Path(self.path), (".parquet", ".tar", *PACKED_TARS)).files
+        return [name for name, _ in files if not any(fnmatchcase(name, one) for one in patterns)]
 
     def _is_main(self, origin: Origin) -> bool:
         return True

@@ -239,6 +239,73 @@ def test_a_damaged_folder_of_tars_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
+def text_columns(folder: Path, **columns: list[Any]) -> None:
+    for split in ("train", "test"):
+        write_columns(folder / f"{split}.parquet", columns, {})
+
+
+def test_texts_that_are_no_labels_are_not_taken_for_them(home: Home, fetched: Path) -> None:
+    files = [f"{at}.png" for at in range(12)]
+    text_columns(fetched, label=[0, 1] * 6, file=files)
+    with pytest.raises(RequestError, match=r"numbers in 'label' have no names, .* 'file' may be"):
+        find_task(NAME)
+    text_columns(fetched, label=[0, 1] * 6, source=["web", "book"] * 6)
+    with pytest.raises(RequestError, match=r"may be no labels; .* --task '.*\?label=source'"):
+        find_task(NAME)
+    assert find_task(f"{NAME}?label=source").class_names == ("book", "web")
+    for split in ("train", "test"):
+        captions = [f"{split} {at // 5}.{at % 5 if at < 8 else 0}" for at in range(12)]
+        write_columns(fetched / f"{split}.parquet", {"text": captions}, {})
+    with pytest.raises(RequestError, match="14 of its 24 texts in 'text' are of one image alone"):
+        find_task(NAME)
+    text_columns(fetched, label_id=[0, 1] * 6, label=["pear", "fig"] * 6)
+    assert find_task(NAME).class_names == ("fig", "pear")
+
+
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_texts_that_say_nothing_are_no_class(home: Home, fetched: Path, nothing: str) -> None:
+    text_columns(fetched, label=["pear", "fig"] * 6)
+    write_columns(fetched / "test.parquet", {"label": [nothing, nothing]}, {})
+    task = find_task(NAME)
+    assert task.class_names == ("fig", "pear")
+    assert task.notes()[2] == (
+        "fruit: 1 files of other splits, or without labels, are not read: test.parquet"
+    )
+    write_columns(fetched / "test.parquet", {"label": ["pear", nothing]}, {})
+    with pytest.raises(RequestError, match=f"the label '{nothing}', which is no class"):
+        find_task(NAME).split("test", home)
+
+
+def test_files_of_other_splits_are_named(fetched: Path) -> None:
+    write_parquet(fetched, {**TABLE, "test_v2": ["fig"]}, NAMES)
+    assert "not read: data/test_v2-00000-of-00001.parquet" in find_task(NAME).notes()[-1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([[0], None], "row 1 has no label"),
+        ([[0, 1, 0], [1, 1, 1]], "lists of 3 zeros and ones, a mark for each class"),
+        ([[0], [2]], "label 2 of row 1 is none of 2"),
+    ],
+)
+def test_lists_that_are_no_lists_of_labels_are_refused(
+    home: Home, fetched: Path, rows: list[Any], said: str
+) -> None:
+    features = {"objects": {"_type": "List", "feature": class_label(*NAMES)}}
+    for split in SPLITS:
+        write_columns(fetched / f"{split}.parquet", {"objects": rows}, features)
+    with pytest.raises(RequestError, match=said):
+        find_task(NAME).split("test", home)
+
+
+def test_no_split_is_empty(home: Home, tars: Path) -> None:
+    shutil.rmtree(tars)
+    write_webdataset(tars, {"train": ["pear", "fig"] * 4, "test": ["fig"]}, NAMES)
+    with pytest.raises(RequestError, match="no image is left for the split val; add images"):
+        find_task(f"wds:{tars}").check(home)
+
+
 EXAMPLE = 4 * 512
 """Bytes of an example: two headers, an image and its label."""
 
