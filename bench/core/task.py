@@ -19,6 +19,8 @@ from bench.core.names import composed, has_control_characters
 from bench.core.paths import Home
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL.Image import Image
 
 SPLITS = ("train", "val", "test")
@@ -37,6 +39,8 @@ class Split:
         labels: Class indices, int64 ``[n]``; `NO_LABEL` throughout where images have several.
         read: Returns the image at an index.
         targets: Which classes each image has, bool ``[n, classes]``, where images have several.
+        files: The files that the images are read from, where the task's fingerprint does not cover
+            their content.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Split:
     labels: LabelArray
     read: Callable[[int], Image]
     targets: TargetArray | None = None
+    files: Sequence[Path] = ()
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -55,5 +55,7 @@ class FoldersOrigin(Origin, frozen=True, kw_only=True, tag="folders", omit_defau
         names = sorted({image.class_name for image in images})
         number = {name: at for at, name in enumerate(names)}
         numbers = np.array([number[image.class_name] for image in images], np.int64)
-        read = partial(read_image_file, [image.path for image in images])
-        return Listing(names, [image.name for image in images], numbers, read, str(root))
+        files = [image.path for image in images]
+        read = partial(read_image_file, files)
+        keys = [image.name for image in images]
+        return Listing(names, keys, numbers, read, str(root), files=files)

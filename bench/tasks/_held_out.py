@@ -46,7 +46,8 @@ def _part(name: str, whole: Split, rows: list[int]) -> Split:
     chosen = sorted(rows)
     keys = [whole.keys[at] for at in chosen]
     targets = None if whole.targets is None else whole.targets[chosen]
-    return Split(name, keys, whole.labels[chosen], partial(_pick, whole, chosen), targets)
+    read = partial(_pick, whole, chosen)
+    return Split(name, keys, whole.labels[chosen], read, targets, whole.files)
 
 
 def _pick(whole: Split, chosen: list[int], index: int) -> Image:

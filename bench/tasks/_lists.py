@@ -76,9 +76,9 @@ class ListOrigin(Origin, frozen=True, kw_only=True, tag="lists", omit_defaults=T
         names = sorted(set(vendors))
         number = {name: at for at, name in enumerate(names)}
         numbers = np.array([number[name] for name in vendors], np.int64)
-        return Listing(
-            names, keys, numbers, partial(read_image_file, [root / key for key in keys]), str(path)
-        )
+        files = [root / key for key in keys]
+        read = partial(read_image_file, files)
+        return Listing(names, keys, numbers, read, str(path), files=files)
 
     def check_images(self, split: Split, folder: Path) -> None:
         """Make sure that every image of a split is on disk; raises as `Origin.check_images`."""

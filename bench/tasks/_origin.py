@@ -49,6 +49,7 @@ class Listing:
         source: What has the class names, for messages.
         fix: What mends wrong class names, where another copy does not.
         targets: Which of the names each image has, bool ``[n, names]``, where images have several.
+        files: The files that the images are read from.
     """
 
     names: Sequence[str]
@@ -58,6 +59,7 @@ class Listing:
     source: str
     fix: str = ""
     targets: TargetArray | None = None
+    files: Sequence[Path] = ()
 
 
 class Origin(Config, frozen=True, kw_only=True, tag_field="reader", omit_defaults=True):
@@ -146,11 +148,12 @@ def labelled(
     labels = np.array([label_of[ours[vendor]] for vendor in found], np.int64)
     if listing.targets is None:
         _check_range(listing)
-        return Split(name, listing.keys, labels[listing.numbers], listing.read)
+        numbers = labels[listing.numbers]
+        return Split(name, listing.keys, numbers, listing.read, files=listing.files)
     targets = np.zeros((len(listing.targets), len(class_names)), np.bool_)
     targets[:, labels] = listing.targets
     none = np.full(len(targets), NO_LABEL, np.int64)
-    return Split(name, listing.keys, none, listing.read, targets)
+    return Split(name, listing.keys, none, listing.read, targets, listing.files)
 
 
 def difference(expected: Sequence[str], found: Sequence[str], *, numbered: bool) -> str:

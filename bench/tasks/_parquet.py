@@ -48,7 +48,7 @@ class ParquetOrigin(HubOrigin, frozen=True, kw_only=True, tag="parquet", omit_de
         numbers, targets = _arrays(labels, len(names), tables[0].path)
         return Listing(
             names, keys, numbers, _images(tables, self.image).read, str(tables[0].path),
-            targets=targets,
+            targets=targets, files=[table.path for table in tables],
         )  # fmt: skip
 
 

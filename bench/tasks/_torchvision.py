@@ -60,13 +60,16 @@ class TorchvisionOrigin(Origin, frozen=True, kw_only=True, tag="torchvision", om
         root = folder / self.images
         files, labels = _samples(dataset)
         keys = [Path(file).relative_to(root).as_posix() for file in files]
-        read = partial(read_image_file, [root / key for key in keys])
+        paths = [root / key for key in keys]
+        read = partial(read_image_file, paths)
         names = [_text(name) for name in _names(dataset)]
         source, fix = str(folder / self.names), ""
         if not self.names:
             source = f"torchvision.datasets.{self.dataset}"
             fix = "install the torchvision of constraints.txt"
-        return Listing(names, keys, np.array(labels, np.int64), read, source, fix)
+        return Listing(
+            names, keys, np.array(labels, np.int64), read, source, fix, files=paths
+        )  # fmt: skip
 
     def listed_in(self, split: str, folder: Path) -> Path:
         """Return the file, or the folder of the images where folders say it."""

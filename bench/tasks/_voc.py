@@ -49,8 +49,12 @@ class VocOrigin(Origin, frozen=True, kw_only=True, tag="voc", omit_defaults=True
         targets = np.array(columns, np.bool_).reshape(len(names), len(stems)).T
         root = folder / self.folder / "JPEGImages"
         keys = [f"{stem}.jpg" for stem in stems]
-        read = partial(read_image_file, [root / key for key in keys])
-        return Listing(names, keys, targets.argmax(axis=1), read, str(path.parent), targets=targets)
+        files = [root / key for key in keys]
+        read = partial(read_image_file, files)
+        return Listing(
+            names, keys, targets.argmax(axis=1), read, str(path.parent), targets=targets,
+            files=files,
+        )  # fmt: skip
 
     def check_images(self, split: Split, folder: Path) -> None:
         """Make sure that every image of a split is on disk; raises as `Origin.check_images`."""

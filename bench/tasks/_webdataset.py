@@ -47,7 +47,8 @@ class WebdatasetOrigin(HubOrigin, frozen=True, kw_only=True, tag="webdataset", o
         keys = [f"{names[at]}/{image.name}" for at, image in zip(of, images, strict=True)]
         numbers = np.array([image.label for image in images], np.int64)
         read = TarImages(tars, np.array(of, np.int64), places).read
-        return Listing(classes.class_names, keys, numbers, read, str(root / CLASS_NAMES))
+        where = str(root / CLASS_NAMES)
+        return Listing(classes.class_names, keys, numbers, read, where, files=tars)
 
 
 @dataclass(frozen=True)

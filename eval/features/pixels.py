@@ -116,6 +116,7 @@ def pixel_stage(
     split: Split,
     preprocessing: Preprocessing,
     progress: Progress,
+    files: str = "",
 ) -> Stage:
     """Return the stage that keeps a split's cropped images.
 
@@ -125,10 +126,14 @@ def pixel_stage(
         split: The images.
         preprocessing: Its first half is kept.
         progress: Where to report.
+        files: `bench.core.files.file_states` of those that the images are in, where the fingerprint
+            does not cover them.
     """
     keys = hashlib.sha256("\0".join(split.keys).encode()).hexdigest()
     config: Json = {"task": task, "split": split.name, "keys": keys}
     config |= {"crop": preprocessing.recipe, "codec": CODEC}
+    if files:
+        config["files"] = files
     config |= {"pillow": PIL.__version__, "torchvision": torchvision.__version__}
     return Stage(data, PIXELS, config, progress=progress)
 

@@ -9,6 +9,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from bench.core.files import file_states
 from bench.core.json_values import digest
 from bench.core.paths import Home
 from bench.core.progress import Progress
@@ -54,6 +55,7 @@ class TaskImages:
         self._progress = progress or Progress(quiet=True)
         self._splits: dict[str, Split] = {}
         self._kept: dict[str, list[Tensor]] = {}
+        self._states: dict[str, str] = {}
 
     def split(self, name: str) -> Split:
         """Return a split, which is opened the first time."""
@@ -97,7 +99,9 @@ class TaskImages:
         if needed <= LEAST_PIXEL_BYTES:
             return None
         data, task = self._home.data, self.task
-        stage = pixel_stage(data, task.fingerprint, split, self._halves, self._progress)
+        stage = pixel_stage(
+            data, task.fingerprint, split, self._halves, self._progress, self._state(split)
+        )
         if not stage.done:
             data.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(data).free
@@ -111,10 +115,15 @@ class TaskImages:
             self._progress.say(f"{what} decoded are kept in {stage.folder}")
         return kept_pixels(stage, split, self._halves, self._progress)
 
+    def _state(self, split: Split) -> str:
+        """Return a hash of the state of a split's files, as it was at first; empty without any."""
+        if split.files and split.name not in self._states:
+            self._states[split.name] = file_states(split.files)
+        return self._states.get(split.name, "")
+
     def key(self, name: str) -> str:
         """Return a hash of all that decides a split's preprocessed images and labels."""
         split = self.split(name)
         keys = hashlib.sha256("\0".join(split.keys).encode() + split.labels.tobytes())
-        return digest(
-            [self.task.fingerprint, name, keys.hexdigest(), repr(self._preprocess), CODEC]
-        )
+        decides = [self.task.fingerprint, name, keys.hexdigest(), repr(self._preprocess), CODEC]
+        return digest([*decides, *filter(None, [self._state(split)])])

@@ -127,6 +127,8 @@ def test_a_copy_in_the_official_layout_has_the_right_labels(name: str, home: Hom
         opened = task.split(split, home)
         assert len(opened) > 0
         assert opened.read(0).size == (8, 8)
+        assert all(file.is_file() for file in opened.files)
+        assert len(opened.files) >= len(opened)
         names = [task.class_names[label] for label in opened.labels]
         found[split] = dict(zip(opened.keys, names, strict=True))
     if "all" in content:

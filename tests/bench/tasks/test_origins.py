@@ -101,6 +101,8 @@ def test_labels_map_by_name_whatever_the_vendors_order_and_spelling(
     task.check(home)
     for name in SPLITS:
         split = task.split(name, home)
+        assert split.files
+        assert all(place(home, reader) in file.parents for file in split.files)
         images = {(number, OURS.index(of)) for number, of in numbered(TABLE)[name]}
         read = {(colour(split.read(at)), label) for at, label in enumerate(split.labels.tolist())}
         assert read == {(colour_of(number), label) for number, label in images}

@@ -41,11 +41,14 @@ class Counted(Task, frozen=True, kw_only=True):
 
     log: str
     content: str = ""
+    file: str = ""
 
     def open_split(self, name: str, home: Home) -> Split:
         """Open the one split there is."""
         labels = np.zeros(N, np.int64)
-        return Split(name, [f"{name}/{row}" for row in range(N)], labels, self._read)
+        files = [Path(self.file)] if self.file else []
+        keys = [f"{name}/{row}" for row in range(N)]
+        return Split(name, keys, labels, self._read, files=files)
 
     def _read(self, row: int) -> Image:
         die = Path(f"{self.log}.die")
@@ -167,6 +170,25 @@ def test_other_content_splits_and_crops_are_kept_apart(task: Counted, tmp_path: 
     assert decoded(task) == 5 * N
     epoch(task, tmp_path, KNOWN["SigLIP"])  # Differs in what comes after the crop.
     assert decoded(task) == 5 * N
+
+
+def test_files_that_were_replaced_are_decoded_anew(task: Counted, tmp_path: Path) -> None:
+    (tmp_path / "images.tar").write_bytes(b"one")
+    fields = {name: getattr(task, name) for name in task.__struct_fields__}
+    published = Counted(**fields | {"file": str(tmp_path / "images.tar")})
+
+    def key() -> str:
+        return TaskImages(published, Home(tmp_path), CLIP).key("val")
+
+    before = key()
+    for _ in range(2):
+        epoch(published, tmp_path)
+    assert key() == before
+    assert decoded(task) == N
+    (tmp_path / "images.tar").write_bytes(b"other")
+    epoch(published, tmp_path)
+    assert decoded(task) == 2 * N
+    assert key() != before
 
 
 def test_what_a_killed_process_began_is_made_again(task: Counted, tmp_path: Path) -> None:
