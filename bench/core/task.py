@@ -272,4 +272,6 @@ class Task(Config, frozen=True, kw_only=True):
                 return "has labels outside its classes"
         elif targets.shape != (len(split), classes) or (split.labels != NO_LABEL).any():
             return f"has targets of shape {list(targets.shape)}, or labels beside them"
+        elif len(split) and not targets.any():
+            return "has no image of any class"
         return ""

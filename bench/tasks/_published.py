@@ -4,6 +4,7 @@ The names, the splits and the images must be the official ones, so that a label 
 and a split the same images in every home. Nothing is downloaded here.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -131,12 +132,27 @@ class PublishedTask(Task, frozen=True, kw_only=True, omit_defaults=True):
     def check(self, home: Home) -> None:
         """Make sure that the benchmark is there, whole and the official one."""
         task = self.at(home)
-        for name in (*SPLITS, *task.shifted):
-            split = task.split(name, home)
+        splits = {name: task.split(name, home) for name in (*SPLITS, *task.shifted)}
+        task._check_apart(splits, home)
+        for name, split in splits.items():
             try:
                 task._origin(name).check_images(split, self.folder(home))
             except FaultError as fault:
                 raise self._refusal(fault, home) from fault
+
+    def _check_apart(self, splits: Mapping[str, Split], home: Home) -> None:
+        """Make sure that no image is in two splits, as where one list was saved as another.
+
+        Those of class folders are in folders of their own, whatever they are called there.
+        """
+        split_of: dict[str, str] = {}
+        for name, split in splits.items():
+            if isinstance(self._origin(name), FoldersOrigin):
+                continue
+            for key in split.keys:
+                if (other := split_of.setdefault(key, name)) != name:
+                    what = f"the image {key} is in the splits {other} and {name}"
+                    raise self._refusal(FaultError(what + self.listed_in(name, home)), home)
 
     def split(self, name: str, home: Home) -> Split:
         """Open a split of the copy that is there; see `Task.split`."""

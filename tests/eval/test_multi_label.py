@@ -8,13 +8,15 @@ import polars as pl
 import pytest
 import torch
 
+from bench.core.errors import RequestError
 from bench.core.paths import Home
 from bench.core.records import RunRecord, Score
+from bench.core.task import NO_LABEL, Split, Task
 from bench.plugins import evaluator_of
 from bench.plugins.evaluation import Evaluation
 from eval.metrics import average_precision
 from tests.conftest import Bench
-from tests.support.tiny_clip import colour_task
+from tests.support.tiny_clip import colour_task, square
 from tests.support.views import View
 
 torch.set_num_threads(1)
@@ -195,3 +197,16 @@ def _is_tested(score: Score) -> bool:
 def _records(home: Home) -> list[RunRecord]:
     files = home.runs.glob("*/record.json")
     return [msgspec.json.decode(file.read_bytes(), type=RunRecord) for file in files]
+
+
+def test_a_split_without_an_image_of_any_class_is_refused(home: Home) -> None:
+    class Unlabelled(Task, frozen=True, kw_only=True):
+        """A task whose images show nothing."""
+
+        def open_split(self, name: str, home: Home) -> Split:
+            none, targets = np.full(2, NO_LABEL), np.zeros((2, 3), np.bool_)
+            return Split(name, ["0", "1"], none, lambda _: square(0, 0), targets)
+
+    fields = {name: getattr(TASK, name) for name in Task.__struct_fields__}
+    with pytest.raises(RequestError, match="split val has no image of any class"):
+        Unlabelled(**fields | {"split_sizes": {}}).split("val", home)

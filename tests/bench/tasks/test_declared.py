@@ -155,6 +155,29 @@ def test_a_copy_of_another_size_is_refused_with_both_numbers(name: str, home: Ho
     assert task.split_sizes[first] in numbers
 
 
+@pytest.mark.parametrize(
+    ("name", "saved", "as_"),
+    [
+        ("dtd", "dtd/dtd/labels/test1.txt", "dtd/dtd/labels/val1.txt"),
+        ("sun397", "Partitions/Testing_01.txt", "Partitions/Training_01.txt"),
+        (
+            "pets",
+            "oxford-iiit-pet/annotations/test.txt",
+            "oxford-iiit-pet/annotations/trainval.txt",
+        ),
+    ],
+)
+def test_a_list_that_was_saved_as_another_is_refused(
+    name: str, saved: str, as_: str, home: Home
+) -> None:
+    task = unsized(declared(name))
+    write_copy(home, task)
+    folder = task.folder(home)
+    (folder / as_).write_bytes((folder / saved).read_bytes())
+    with pytest.raises(RequestError, match=r"the image .* is in the splits (train|val) and test"):
+        task.check(home)
+
+
 def test_inaturalists_folders_say_what_its_classes_are_called(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
