@@ -16,7 +16,7 @@ from bench.tasks._folder_layout import split_of
 from bench.tasks._origin import FaultError
 from bench.tasks._parquet import ParquetOrigin, ParquetTable
 
-_LABEL = re.compile("label|class|categor|target", re.IGNORECASE)
+_LABEL = re.compile("label|class|category|categories|target", re.IGNORECASE)
 """How columns of labels are called."""
 
 _CHOICES = ("label", "image", "config")
