@@ -1,11 +1,15 @@
 """What is assumed of a folder of images, in a few lines: a user should see it before a run."""
 
+import re
 from collections.abc import Sequence
 
 from bench.core.progress import first_few
 from bench.core.task import SPLITS
 from bench.tasks._folder_layout import Layout
 from bench.tasks._folder_splits import Splits, to_cut
+
+_NUMBER = re.compile(r"\d+|n\d{8}")
+"""A number, or one of WordNet, by which ImageNet calls its folders."""
 
 _CUT = {2: "80/20", 3: "60/20/20"}
 
@@ -78,6 +82,11 @@ def on_names(class_names: Sequence[str]) -> str:
         for names in by_letters.values()
         if len(names) > 1
     ]
-    if numbers := [name for name in class_names if name.isdecimal()]:
+    if numbers := [name for name in class_names if _NUMBER.fullmatch(name)]:
         parts.append(f"prompts will call {len(numbers)} classes by numbers ({first_few(numbers)})")
+    if joined := [name for name in class_names if "_" in name]:
+        parts.append(
+            f"prompts and queries keep the underscores of {len(joined)} classes "
+            f"({first_few(joined)}), where captions have blanks"
+        )
     return "; ".join(parts)

@@ -182,6 +182,13 @@ def test_folders_in_class_folders_are_said_to_be_no_classes(tmp_path: Path, spli
     assert any("folders in class folders are no classes (cat, dog)" in n for n in task.notes())
 
 
+def test_names_that_prompts_cannot_use_as_they_are_are_said(tmp_path: Path) -> None:
+    folders = ("3", "n01440764", "red_kite", "swan")
+    note = FolderTask.load(images(tmp_path, *folders, count=5)).notes()[-1]
+    assert "prompts will call 2 classes by numbers (3, n01440764)" in note
+    assert "keep the underscores of 1 classes (red_kite), where captions have blanks" in note
+
+
 def test_what_is_assumed_is_at_most_five_lines(tmp_path: Path) -> None:
     root = images(tmp_path, "Train/a", "Train/A", "Train/1", "Testing/a", count=3)
     (root / "metadata.csv").write_text("file_name,text\nx.png,a caption\n")
