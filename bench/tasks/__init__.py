@@ -8,12 +8,12 @@ from bench.core.task import Task
 from bench.plugins import tasks
 from bench.tasks._folder import FolderTask
 from bench.tasks._hub_columns import HubName
-from bench.tasks._hub_origin import HubOrigin
 from bench.tasks._mini import MiniTask
 from bench.tasks._named_by_folders import named_by_folders
 from bench.tasks._published import PublishedTask
-from bench.tasks._torchvision import TorchvisionOrigin
 from bench.tasks._undeclared import HUB, WEBDATASET, hub_task, tar_task
+from bench.tasks.readers.hub_origin import HubOrigin
+from bench.tasks.readers.torchvision_class import TorchvisionOrigin
 
 __all__ = [
     "WEBDATASET",

@@ -1,7 +1,7 @@
 """A task made of a folder of images: ``train|val|test/CLASS/IMAGE``, or just ``CLASS/IMAGE``.
 
-A table may name the classes instead of folders (`bench.tasks._folder_metadata`). Splits that are
-not there are cut from what is (`bench.tasks._folder_splits`). ``task.yaml`` in the folder may give
+A table may name the classes instead of folders (`bench.tasks.folders.metadata`). Splits that are
+not there are cut from what is (`bench.tasks.folders.splits`). ``task.yaml`` in the folder may give
 templates, domain texts, queries and the metric, and with ``shifted: [NAME]`` further folders
 ``NAME/CLASS/IMAGE`` of test images of another kind. One walk finds the files that are listed,
 hashed and read.
@@ -22,16 +22,16 @@ from bench.core.task import SPLITS, Queries, Split, Task, check_prompts
 from bench.core.walk import Tree
 from bench.core.yaml_files import declaration, read_yaml
 from bench.storage.image_codec import CODEC
-from bench.tasks._folder_layout import (
+from bench.tasks.folders.layout import (
     Layout,
     check_lone_classes,
     read_layout,
     shifted_images,
     too_few_classes,
 )
-from bench.tasks._folder_notes import folder_notes
-from bench.tasks._folder_splits import SPLITTING, Splits, cut, to_cut
-from bench.tasks._image_files import read_image_file
+from bench.tasks.folders.notes import folder_notes
+from bench.tasks.folders.splits import SPLITTING, Splits, cut, to_cut
+from bench.tasks.readers.image_files import read_image_file
 
 _DECLARATION = "task.yaml"
 

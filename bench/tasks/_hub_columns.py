@@ -12,9 +12,9 @@ from bench.core.errors import RequestError
 from bench.core.model_names import hub_id
 from bench.core.paths import Home
 from bench.core.walk import walk
-from bench.tasks._folder_layout import split_of
-from bench.tasks._origin import FaultError
-from bench.tasks._parquet import ParquetOrigin, ParquetTable
+from bench.tasks.folders.layout import split_of
+from bench.tasks.readers.origin import FaultError
+from bench.tasks.readers.parquet import ParquetOrigin, ParquetTable
 
 _LABEL = re.compile("label|class|category|categories|target", re.IGNORECASE)
 """How columns of labels are called."""

@@ -6,8 +6,8 @@ from bench.core.errors import RequestError
 from bench.core.memo import memo
 from bench.core.missing import MissingError
 from bench.core.paths import Home
-from bench.tasks._class_folders import FoldersOrigin
 from bench.tasks._published import PublishedTask
+from bench.tasks.readers.class_folders import FoldersOrigin
 
 _WORDS = 2
 """Of a folder's words, the last that are its name: genus and species of iNaturalist's

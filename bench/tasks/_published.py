@@ -17,14 +17,14 @@ from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Split, Task
 from bench.core.yaml_files import read_yaml
-from bench.tasks._class_folders import FoldersOrigin
 from bench.tasks._held_out import part_of_all, part_of_train
-from bench.tasks._lists import ListOrigin
-from bench.tasks._origin import FaultError, Origin, class_counts, count_table, labelled
-from bench.tasks._parquet import ParquetOrigin
-from bench.tasks._torchvision import TorchvisionOrigin
-from bench.tasks._voc import VocOrigin
-from bench.tasks._webdataset import WebdatasetOrigin
+from bench.tasks.readers.class_folders import FoldersOrigin
+from bench.tasks.readers.lists import ListOrigin
+from bench.tasks.readers.origin import FaultError, Origin, class_counts, count_table, labelled
+from bench.tasks.readers.parquet import ParquetOrigin
+from bench.tasks.readers.torchvision_class import TorchvisionOrigin
+from bench.tasks.readers.voc import VocOrigin
+from bench.tasks.readers.webdataset import WebdatasetOrigin
 
 AnyOrigin = (
     TorchvisionOrigin | ParquetOrigin | WebdatasetOrigin | FoldersOrigin | ListOrigin | VocOrigin

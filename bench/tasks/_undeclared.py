@@ -21,14 +21,14 @@ from bench.core.task import Split
 from bench.core.walk import walk
 from bench.storage.image_codec import CODEC
 from bench.storage.labelled_tars import PACKED_TARS
-from bench.tasks._folder_notes import on_names
-from bench.tasks._folder_splits import to_cut
 from bench.tasks._held_out import part_of_all
 from bench.tasks._hub_columns import HubName, parquet_origin
-from bench.tasks._hub_origin import HubOrigin
-from bench.tasks._origin import FaultError, Origin
 from bench.tasks._published import PublishedTask
 from bench.tasks._wds_folder import templates, webdataset_origin
+from bench.tasks.folders.notes import on_names
+from bench.tasks.folders.splits import to_cut
+from bench.tasks.readers.hub_origin import HubOrigin
+from bench.tasks.readers.origin import FaultError, Origin
 
 HUB, WEBDATASET = "hf:", "wds:"
 """How the names of such tasks begin."""

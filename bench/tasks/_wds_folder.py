@@ -5,10 +5,10 @@ from pathlib import Path
 
 from bench.core.errors import RequestError
 from bench.core.walk import walk
-from bench.tasks._folder_layout import called_by_splits, split_of
-from bench.tasks._folder_splits import UNSORTED
-from bench.tasks._origin import FaultError
-from bench.tasks._webdataset import CLASS_NAMES, TEMPLATES, WebdatasetOrigin, lines_of
+from bench.tasks.folders.layout import called_by_splits, split_of
+from bench.tasks.folders.splits import UNSORTED
+from bench.tasks.readers.origin import FaultError
+from bench.tasks.readers.webdataset import CLASS_NAMES, TEMPLATES, WebdatasetOrigin, lines_of
 
 _CLASS = "{c}"
 """Stands for the class in CLIP-benchmark's templates."""

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from bench.storage.image_codec import decode, encode
-from bench.tasks import _row_groups
-from bench.tasks._parquet import ParquetOrigin
-from bench.tasks._webdataset import WebdatasetOrigin
+from bench.tasks.readers import row_groups
+from bench.tasks.readers.parquet import ParquetOrigin
+from bench.tasks.readers.webdataset import WebdatasetOrigin
 from tests.support.origins import features
 
 CLASSES = [f"class {number}" for number in range(100)]
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
-    _row_groups._KEPT_BYTES = 0
+    row_groups._KEPT_BYTES = 0
     with TemporaryDirectory() as folder:
         root = Path(folder)
         files = write(root, photographs(options.images), options.rows)

@@ -8,8 +8,8 @@ from PIL import Image
 
 from bench.core.paths import Home
 from bench.tasks import PublishedTask
-from bench.tasks._class_folders import FoldersOrigin
-from bench.tasks._lists import ListOrigin
+from bench.tasks.readers.class_folders import FoldersOrigin
+from bench.tasks.readers.lists import ListOrigin
 
 Content = dict[str, dict[str, str]]
 """The publisher's split to its images: key to class name."""

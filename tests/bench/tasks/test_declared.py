@@ -15,8 +15,8 @@ from bench.core.paths import Home
 from bench.core.task import SPLITS
 from bench.plugins import tasks
 from bench.tasks import PublishedTask, find_task
-from bench.tasks._parquet import ParquetOrigin
-from bench.tasks._webdataset import WebdatasetOrigin
+from bench.tasks.readers.parquet import ParquetOrigin
+from bench.tasks.readers.webdataset import WebdatasetOrigin
 from tests.support.official import WRITERS, write_copy, write_imagenet, write_images
 from tests.support.origins import write_parquet, write_webdataset
 

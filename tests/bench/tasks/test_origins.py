@@ -19,7 +19,7 @@ from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import SPLITS
 from bench.tasks import PublishedTask
-from bench.tasks._origin import count_table
+from bench.tasks.readers.origin import count_table
 from tests.support.origins import (
     Table,
     numbered,

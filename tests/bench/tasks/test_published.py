@@ -11,7 +11,7 @@ from bench.core.errors import RequestError
 from bench.core.paths import Home
 from bench.core.task import SPLITS, Split
 from bench.tasks import PublishedTask
-from bench.tasks._torchvision import TorchvisionOrigin
+from bench.tasks.readers.torchvision_class import TorchvisionOrigin
 from tests.conftest import Bench
 from tests.support.published import (
     AIRCRAFT,

@@ -9,9 +9,9 @@ import numpy as np
 
 from bench.core.json_values import Json
 from bench.core.task import SPLITS, Split
-from bench.tasks._damage import damage
-from bench.tasks._image_files import read_image_file, require_images
-from bench.tasks._origin import FaultError, Listing, Origin
+from bench.tasks.readers.damage import damage
+from bench.tasks.readers.image_files import read_image_file, require_images
+from bench.tasks.readers.origin import FaultError, Listing, Origin
 
 _UNREADABLE = (LookupError, TypeError, ValueError, NameError, ArithmeticError, MemoryError)
 """What torchvision raises for a label without a class or a list without labels, and SciPy, besides

@@ -11,8 +11,8 @@ from bench.core.task import SPLITS
 from bench.core.walk import Tree, walk, why_left_out
 from bench.storage.class_folders import LabelledFile, class_folders
 from bench.storage.image_codec import IMAGE_SUFFIXES
-from bench.tasks._folder_metadata import LabelledRow, read_table, table_in
-from bench.tasks._folder_splits import UNSORTED, Splits
+from bench.tasks.folders.metadata import LabelledRow, read_table, table_in
+from bench.tasks.folders.splits import UNSORTED, Splits
 
 _SPELLINGS = {
     "train": ("train", "training"),

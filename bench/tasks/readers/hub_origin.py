@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.core.errors import RequestError
 from bench.core.walk import walk
-from bench.tasks._origin import FaultError, Origin
+from bench.tasks.readers.origin import FaultError, Origin
 
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})\b")
 """How the Hub's Parquet files count themselves: ``train-00000-of-00003.parquet``."""

@@ -8,8 +8,8 @@ from PIL import Image
 from bench.core.errors import RequestError
 from bench.core.task import Split
 from bench.storage.image_codec import decode
-from bench.tasks._damage import damage
-from bench.tasks._origin import FaultError
+from bench.tasks.readers.damage import damage
+from bench.tasks.readers.origin import FaultError
 
 
 def read_image_file(files: Sequence[Path], index: int) -> Image.Image:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from bench.core.progress import first_few
 from bench.core.task import SPLITS
-from bench.tasks._folder_layout import Layout
-from bench.tasks._folder_splits import Splits, to_cut
+from bench.tasks.folders.layout import Layout
+from bench.tasks.folders.splits import Splits, to_cut
 
 _NUMBER = re.compile(r"\d+|n\d{8}")
 """A number, or one of WordNet, by which ImageNet calls its folders."""

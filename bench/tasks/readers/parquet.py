@@ -13,9 +13,9 @@ import numpy as np
 
 from bench.core.arrays import LabelArray, TargetArray
 from bench.core.task import NO_LABEL
-from bench.tasks._hub_origin import HubOrigin
-from bench.tasks._origin import FaultError, Listing
-from bench.tasks._row_groups import GroupedImages
+from bench.tasks.readers.hub_origin import HubOrigin
+from bench.tasks.readers.origin import FaultError, Listing
+from bench.tasks.readers.row_groups import GroupedImages
 
 _FEATURES = b"huggingface"
 """The key of the metadata that holds a data set's features (datasets, arrow_writer.py)."""

@@ -16,9 +16,9 @@ from bench.core.names import composed
 from bench.storage.image_codec import decode
 from bench.storage.labelled_tars import labelled_images
 from bench.storage.tar_shards import read_bytes
-from bench.tasks._damage import damage
-from bench.tasks._hub_origin import HubOrigin
-from bench.tasks._origin import FaultError, Listing
+from bench.tasks.readers.damage import damage
+from bench.tasks.readers.hub_origin import HubOrigin
+from bench.tasks.readers.origin import FaultError, Listing
 
 CLASS_NAMES, TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
 _SHARDS = "nshards.txt"

@@ -14,9 +14,9 @@ import numpy as np
 
 from bench.core.config import Config
 from bench.core.task import Split
-from bench.tasks._damage import damage
-from bench.tasks._image_files import read_image_file, require_images
-from bench.tasks._origin import FaultError, Listing, Origin
+from bench.tasks.readers.damage import damage
+from bench.tasks.readers.image_files import read_image_file, require_images
+from bench.tasks.readers.origin import FaultError, Listing, Origin
 
 _Row = tuple[str, int, str]
 """A file, its class's number, and its class."""

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.task import SPLITS, Split
-from bench.tasks._damage import damage
-from bench.tasks._image_files import read_image_file, require_images
-from bench.tasks._origin import FaultError, Listing, Origin
+from bench.tasks.readers.damage import damage
+from bench.tasks.readers.image_files import read_image_file, require_images
+from bench.tasks.readers.origin import FaultError, Listing, Origin
 
 _SHOWN, _DIFFICULT, _ABSENT = "1", "0", "-1"
 """The marks of ``ImageSets/Main/CLASS_SPLIT.txt``: VOC2007's development kit, section 4.1."""

@@ -9,8 +9,8 @@ from bench.core.errors import RequestError
 from bench.core.walk import walk
 from bench.storage.class_folders import class_folders
 from bench.storage.image_codec import IMAGE_SUFFIXES
-from bench.tasks._image_files import read_image_file
-from bench.tasks._origin import FaultError, Listing, Origin
+from bench.tasks.readers.image_files import read_image_file
+from bench.tasks.readers.origin import FaultError, Listing, Origin
 
 
 class FoldersOrigin(Origin, frozen=True, kw_only=True, tag="folders", omit_defaults=True):

@@ -1,0 +1,1 @@
+"""A user's folder of images: what its layout, its tables and its missing splits mean."""
