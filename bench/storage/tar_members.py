@@ -6,6 +6,7 @@ file) is left to `tarfile`.
 """
 
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,8 @@ class _Headers:
             size = int(block[124:136].strip(b" \0"), 8)
         except ValueError as error:
             raise DamagedTarError(f"it is damaged at byte {self._at:,}") from error
+        if size < 0:  # What follows would be before it.
+            raise DamagedTarError(f"it is damaged at byte {self._at:,}")
         offset = self._at + _BLOCK
         self._at = offset - (-size // _BLOCK) * _BLOCK
         return TarMember(_name(block[:100].partition(b"\0")[0]), offset, size)
@@ -117,9 +120,11 @@ class _Headers:
                 self._tar = tarfile.open(self._path, "r:")  # noqa: SIM115 (closed by close)
             self._tar.fileobj.seek(self._at)
             member = tarfile.TarInfo.fromtarfile(self._tar)
-        except (tarfile.TarError, OSError, ValueError) as error:
+        except (tarfile.TarError, OSError, ValueError, RecursionError) as error:
             where = f"it is damaged at byte {self._at:,}" if self._at else "it is no tar"
             raise DamagedTarError(where) from error
+        if member.size < 0 or self._tar.offset <= self._at:  # `tarfile` would go back.
+            raise DamagedTarError(f"it is damaged at byte {self._at:,}")
         self._at = self._tar.offset
         if member.issparse():
             raise DamagedTarError(f"its member {member.name!r:.200} is sparse")
@@ -135,7 +140,8 @@ def _is_plain(block: bytes) -> bool:
         return False
     written = block[_CHECKSUM].partition(b"\0")[0].strip()
     spaces = 8 * ord(" ")
-    return written.isdigit() and int(written, 8) == sum(block) - sum(block[_CHECKSUM]) + spaces
+    total = sum(block) - sum(block[_CHECKSUM]) + spaces
+    return re.fullmatch(b"[0-7]+", written) is not None and int(written, 8) == total
 
 
 def _name(name: bytes) -> str:

@@ -68,6 +68,8 @@ def find_kind(folder: Path, declaration: PoolDeclaration) -> Kind | None:
             f"{folder / DECLARATION} says kind: {kind}, but there are no such files",
             f"give another kind, or leave it out; here, {kind} means {WORDS[kind]}",
         )
+    if kind is None and declaration.image is not None and units(folder, "parquet"):
+        kind = "parquet"
     kind = kind or _guessed(folder)
     if kind == "addresses" and declaration.columns is not None and not declaration.columns.url:
         raise RequestError(

@@ -6,6 +6,7 @@ from shlex import quote
 
 from bench.core.missing import MissingError
 from bench.core.walk import walk
+from bench.storage.image_codec import IMAGE_SUFFIXES
 
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
@@ -59,6 +60,12 @@ def no_pool(name: str, place: Path) -> MissingError:
     kinds = Counter(_kind(path.name) for path in files).most_common(4)
     shown = ", ".join(f"{count:,} {kind or 'without suffix'}" for kind, count in kinds)
     best = min(files, key=lambda path: _kind(path.name) not in _READERS)
+    listed = next((path for path in files if path.name.lower() == "metadata.csv"), None)
+    if listed is not None and any(path.suffix.lower() in IMAGE_SUFFIXES for path in files):
+        return MissingError(
+            f"the folder {place} has images and metadata.csv, but no metadata.jsonl",
+            _conversion(listed, "metadata.jsonl", "read_csv(sys.argv[1])", "write_ndjson"),
+        )
     return MissingError(f"the folder {place} has no Parquet files, but {shown}", _remedy(best))
 
 
@@ -72,9 +79,8 @@ def _kind(name: str) -> str:
 def _remedy(file: Path) -> str:
     kind = _kind(file.name)
     if kind in _READERS:
-        target = file.with_name(file.name[: -len(kind)] + ".parquet")
-        code = f"import polars, sys; polars.{_READERS[kind]}.write_parquet(sys.argv[2])"
-        return f'convert each: python -c "{code}" {quote(str(file))} {quote(str(target))}'
+        target = file.name[: -len(kind)] + ".parquet"
+        return _conversion(file, target, _READERS[kind], "write_parquet")
     if kind.startswith(".tar") or kind == ".tgz":
         return "unpack each to a plain .tar (gunzip, for one), of which parts can be read"
     if kind.endswith(_PACKED):
@@ -83,3 +89,9 @@ def _remedy(file: Path) -> str:
         "a pool is Parquet files with the columns URL and TEXT, or tars, Parquet files or a folder "
         "of images with their captions (docs/retrieval.md)"
     )
+
+
+def _conversion(file: Path, target: str, read: str, write: str) -> str:
+    code = f"import polars, sys; polars.{read}.{write}(sys.argv[2])"
+    places = f"{quote(str(file))} {quote(str(file.with_name(target)))}"
+    return f'convert each: python -c "{code}" {places}'

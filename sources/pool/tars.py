@@ -82,25 +82,40 @@ def _match_beside(
     path: Path, file: str, beside: Path, columns: Columns | None, matcher: CaptionMatcher
 ) -> Matches:
     """Return matches by the captions beside a tar; it is opened if one matches."""
-    key = next((name for name in schema_of(beside) if name.lower() in ("key", "__key__")), None)
-    if key is None:
-        raise InvalidFileError(
-            f"{beside.name} beside it has no column 'key': to read the captions in the tar, move "
-            "that file away"
-        )
-    try:
-        matches = match_file(beside, columns, matcher, addressed=False)
-    except InvalidFileError as error:
-        raise InvalidFileError(f"{beside.name} beside it: {error}") from error
+    matches, keys = _table_beside(beside, columns, matcher)
     rows = matches.pairs["row"].unique().sort()
     if rows.is_empty():
         return matches.at(pl.DataFrame(schema=PLACES))
-    with reading():
-        keys = scan_parquet(beside).select(as_text(key)).collect().to_series().gather(rows)
+    keys = keys.gather(rows)
     examples, problem = _contents(path)
     found = [examples.get(key) for key in keys]
     names = [f"{file}/{key}" for key in keys]
     return matches.at(_places(file, rows, names, found), problem)
+
+
+def _table_beside(
+    beside: Path, columns: Columns | None, matcher: CaptionMatcher
+) -> tuple[Matches, pl.Series]:
+    """Return the matches of the captions beside a tar; if there are any, the keys of all rows."""
+    try:
+        names = schema_of(beside)
+        name = next((name for name in names if name.lower() in ("key", "__key__")), None)
+        if name is None:
+            raise InvalidFileError(
+                "it has no column 'key': to read the captions in the tar, move that file away"
+            )
+        matches = match_file(beside, columns, matcher, addressed=False)
+        if matches.pairs.is_empty():
+            return matches, pl.Series(dtype=pl.String)
+        with reading():
+            keys = scan_parquet(beside).select(as_text(name)).collect().to_series()
+    except InvalidFileError as error:
+        raise InvalidFileError(f"{beside.name} beside it: {error}") from error
+    twice = keys.filter(keys.is_duplicated() & keys.is_not_null())
+    if len(twice):
+        # One image would have the captions of two, and perhaps two labels.
+        raise InvalidFileError(f"{beside.name} beside it has two rows of the key {twice[0]!r:.200}")
+    return matches, keys
 
 
 def _match_texts(
@@ -122,12 +137,13 @@ def _match_texts(
         pairs.append(found)
         places.append(_places(file, rows, names, chosen))
         start += len(some)
+    problem = "; ".join(filter(None, (problem, texts.problem)))
     if not texts.captions:
         raise InvalidFileError(
-            "none of its images has a caption: KEY.txt, KEY.json with text or caption, or a "
+            problem
+            or "none of its images has a caption: KEY.txt, KEY.json with text or caption, or a "
             "Parquet file of the tar's name beside it"
         )
-    problem = "; ".join(filter(None, (problem, texts.problem)))
     return Matches(start, texts.has_flag, pl.concat(pairs)).at(pl.concat(places), problem)
 
 

@@ -99,3 +99,40 @@ def test_a_damaged_byte_in_a_header_is_never_another_file(tmp_path: Path) -> Non
         with contextlib.suppress(DamagedTarError):
             iter_into(path, found)
         assert set(found) <= honest, at
+
+
+def resized(block: bytes, size: bytes, checksum: bytes = b"") -> bytes:
+    """Return a header with another size, and the checksum that fits it or another."""
+    blank = block[:124] + size + block[136:148] + b" " * 8 + block[156:]
+    return blank[:148] + (checksum or b"%06o\0 " % sum(blank)) + blank[156:]
+
+
+@pytest.mark.parametrize("size", [b"-0000004000\0", b"-0000000001\0", b"\xff" * 11 + b"\x01"])
+def test_a_size_below_nothing_is_damage(tmp_path: Path, size: bytes) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        for name in ("first", "second", "third"):
+            tar.addfile(tarfile.TarInfo(name))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:512] + resized(whole[512:1024], size) + whole[1024:])
+    members = tar_members(path)
+    assert next(members).name == "first"
+    with pytest.raises(DamagedTarError, match="damaged at byte 512"):
+        next(members)
+
+
+def test_a_checksum_that_is_no_octal_number_and_headers_of_headers_are_damage(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(tarfile.TarInfo("first"))
+    whole = path.read_bytes()
+    path.write_bytes(resized(whole[:512], b"00000000000\0", b"009999\0 ") + whole[512:])
+    with pytest.raises(DamagedTarError, match="it is no tar"):
+        next(tar_members(path))
+    about = tarfile.TarInfo("x")
+    about.type = tarfile.XHDTYPE
+    path.write_bytes(about.tobuf(tarfile.USTAR_FORMAT) * 3000 + bytes(1024))
+    with pytest.raises(DamagedTarError, match="it is no tar"):
+        next(tar_members(path))

@@ -2,7 +2,10 @@
 
 import json
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -311,7 +314,7 @@ def test_a_sidecar_without_keys_and_a_tar_without_sidecar_beside_one(
     write_tar(tmp_path / "pool" / "1.tar", PAIRS)
     pl.DataFrame({"caption": ["a rose"]}).write_parquet(tmp_path / "pool" / "1.parquet")
     stage = scanned(home, tmp_path / "pool")
-    assert "1.parquet beside it has no column 'key'" in stage.info()["incomplete"][0]
+    assert "1.parquet beside it: it has no column 'key'" in stage.info()["incomplete"][0]
     assert len(classes(stage)) == 3
 
 
@@ -357,3 +360,72 @@ def test_an_index_finds_addresses_and_no_held_images(bench: Bench, tmp_path: Pat
     )  # fmt: skip
     assert refused.code == 2
     assert "retrieval=both means nothing to the pool" in refused.err
+
+
+def test_a_key_in_two_rows_beside_a_tar_is_refused(home: Home, tmp_path: Path) -> None:
+    pool = tmp_path / "pool"
+    for at in range(2):
+        write_tar(pool / f"{at}.tar", [{"caption": "a rose"}] * 2, members=())
+    pl.DataFrame(
+        {
+            "key": ["000000000", "000000000"],
+            "caption": ["a rose", "a lily"],
+            "url": ["http://a/0", "http://a/1"],
+        }
+    ).write_parquet(pool / "0.parquet")
+    (pool / "1.parquet").write_bytes(b"PAR1")
+    stage = scanned(home, pool)
+    twice, damaged = stage.info()["incomplete"]
+    assert twice == "0.tar: 0.parquet beside it has two rows of the key '000000000'"
+    assert damaged.startswith("1.tar: 1.parquet beside it: ")
+    assert classes(stage) == {}
+
+
+def test_a_tar_cut_short_before_its_first_caption_is_called_so(home: Home, tmp_path: Path) -> None:
+    write_tar(tmp_path / "pool" / "0.tar", PAIRS)
+    whole = (tmp_path / "pool" / "0.tar").read_bytes()
+    (tmp_path / "pool" / "0.tar").write_bytes(whole[: whole.index(b"000000000.txt") + 515])
+    (problem,) = scanned(home, tmp_path / "pool").info()["incomplete"]
+    assert "cut short within '000000000.txt'" in problem
+
+
+def test_a_folder_without_captions_is_named(home: Home, tmp_path: Path) -> None:
+    write_folder(tmp_path / "pool", [{"label": 1}])
+    (problem,) = scanned(home, tmp_path / "pool").info()["incomplete"]
+    assert problem == "metadata.jsonl: none of its lines has a text or caption"
+
+
+def test_names_in_a_folder_are_as_macos_and_windows_write_them(home: Home, tmp_path: Path) -> None:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    (pool / "rose\u0301.png").write_bytes(written(photograph(0), "PNG"))
+    lines = [{"file_name": name, "text": "a rose"} for name in ("ros\u00e9.png", "x" * 300)]
+    table = pool / "metadata.jsonl"
+    table.write_text("\n".join(map(json.dumps, lines)), "utf-8-sig")
+    stages = read(home, pool)
+    assert stages[0].info()["incomplete"] == []
+    assert [*pictures(stages)] == ["ros\u00e9.png"]
+    table.write_text(json.dumps({"file_name": "rose\u0301.png", "text": "a rose"}))
+    assert [*pictures(read(home, pool))] == ["ros\u00e9.png"]
+
+
+def test_a_declared_column_of_images_makes_the_kind(home: Home, tmp_path: Path) -> None:
+    pool = tmp_path / "pool"
+    write_table(pool / "0.parquet", [{"caption": "a rose"}], struct=False)
+    table = pl.read_parquet(pool / "0.parquet").rename({"image": "picture"})
+    table.write_parquet(pool / "0.parquet")
+    (pool / "pool.yaml").write_text("image: picture")
+    assert Pool.find(str(pool), home).kind == "parquet"
+    assert len(pictures(read(home, pool))) == 1
+
+
+def test_images_with_a_csv_are_told_how_it_is_converted(home: Home, tmp_path: Path) -> None:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    (pool / "x.png").write_bytes(written(photograph(0), "PNG"))
+    (pool / "metadata.csv").write_text("file_name,text\nx.png,a rose\n")
+    with pytest.raises(MissingError, match=r"images and metadata\.csv") as refused:
+        Pool.find(str(pool), home)
+    command = refused.value.fix.removeprefix("convert each: python ")
+    subprocess.run([sys.executable, *shlex.split(command)], check=True)
+    assert len(pictures(read(home, pool))) == 1
