@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -27,6 +26,7 @@ from bench.core.weights_folder import (
     CLIP_WEIGHTS,
     ENCODER_CONFIG,
     ENCODER_WEIGHTS,
+    checked_config,
     is_image_only,
 )
 from bench.runtime.ahead import ahead, grouped
@@ -83,8 +83,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> Clip:
 
 def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
     """Load a model from a folder in open_clip's ``local-dir`` layout; raises as `load_model`."""
-    _require(folder, CLIP_CONFIG, CLIP_WEIGHTS)
-    config = _checked_config(folder / CLIP_CONFIG)
+    config = checked_config(folder)
     try:
         model, preprocess_train, preprocess_val = open_clip.create_model_and_transforms(
             f"local-dir:{folder}", device=device
@@ -113,7 +112,7 @@ def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
 
 
 def _load_image_encoder(folder: Path, device: torch.device | str) -> Clip:
-    _require(folder, ENCODER_CONFIG, ENCODER_WEIGHTS)
+    checked_config(folder)
     model, dim = image_encoder.load_image_encoder(folder)
     preprocess_train, preprocess_val = image_encoder.preprocessing(model)
     weights_hash = _sha256(folder / ENCODER_WEIGHTS)
@@ -127,48 +126,6 @@ def _load_image_encoder(folder: Path, device: torch.device | str) -> Clip:
         dim=dim,
         device=torch.device(device),
     )
-
-
-def _require(folder: Path, *names: str) -> None:
-    for name in names:
-        if not (folder / name).is_file():
-            raise RequestError(
-                f"the weights folder {folder} has no {name}",
-                "fetch the model again, or give a folder in open_clip's local-dir layout",
-            )
-
-
-def _checked_config(file: Path) -> dict[str, Any]:
-    """Return the model's part of a configuration.
-
-    Raises:
-        RequestError: If it does not say how images are preprocessed, or says two image sizes:
-            open_clip would go on with OpenAI's, or with one of them.
-    """
-    try:
-        content = json.loads(file.read_bytes())
-        model, preprocessing = content["model_cfg"], content.get("preprocess_cfg", {})
-        size = model["vision_cfg"]["image_size"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RequestError(
-            f"{file} is not open_clip's: {type(error).__name__} {error}", "fetch the model again"
-        ) from error
-    if not {"mean", "std"} <= preprocessing.keys():
-        raise RequestError(
-            f"{file} has no mean and std in preprocess_cfg, which the model was trained with",
-            "add them; open_clip would take OpenAI's",
-        )
-    given = preprocessing.get("size", size)
-    if _square(given) != _square(size):
-        raise RequestError(
-            f"{file} says image_size {size} in vision_cfg and size {given} in preprocess_cfg",
-            "make them equal",
-        )
-    return dict(model)
-
-
-def _square(size: int | list[int]) -> list[int]:
-    return [size, size] if isinstance(size, int) else list(size)
 
 
 def _sha256(file: Path) -> str:

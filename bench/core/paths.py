@@ -8,7 +8,7 @@ from bench.core.errors import RequestError
 from bench.core.missing import MissingError
 from bench.core.model_names import fetchable, folder_name, how_to_fetch
 from bench.core.names import check_utf8
-from bench.core.weights_folder import is_image_only
+from bench.core.weights_folder import checked_config, is_image_only
 
 _PACKAGED_WEIGHTS = Path(__file__).parents[1] / "miniworld" / "weights"
 
@@ -98,13 +98,14 @@ class Home:
         """Return the folder of a model that embeds images and texts, as `find_weights` does.
 
         Raises:
-            RequestError: If it is an image encoder without a text tower.
+            RequestError: If it is an image encoder without a text tower, or cannot be loaded.
         """
         folder = self.find_weights(name)
         if is_image_only(folder):
             raise RequestError(
                 f"the model {name} is an image encoder without a text tower", "name a CLIP here"
             )
+        checked_config(folder)
         return folder
 
     def has_weights(self, name: str) -> bool:

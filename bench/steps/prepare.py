@@ -12,7 +12,7 @@ from bench.core.missing import Absences, Fetchable, MissingError, together
 from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from bench.core.task import Task
-from bench.core.weights_folder import is_image_only
+from bench.core.weights_folder import checked_config, is_image_only
 from bench.plugins import evaluator_of, objectives, source_of
 from bench.plugins.optional import ChecksTask, HasNotes
 from bench.steps import loaded
@@ -61,7 +61,8 @@ def _of_model(spec: RunSpec, home: Home) -> str:
     """Return the fingerprint of a run's model.
 
     Raises:
-        RequestError: If it is an image encoder, and the run needs texts.
+        RequestError: If it is an image encoder, and the run needs texts; or if it cannot be
+            loaded, as can be told from its files.
     """
     folder = home.find_weights(spec.model)
     needed = {f"evaluators.{name}": "null" for name in _OF_TEXTS if name in spec.evaluators}
@@ -72,6 +73,7 @@ def _of_model(spec: RunSpec, home: Home) -> str:
             f"the model {spec.model} has no text tower, which {' and '.join(needed)} needs",
             "add " + " ".join(f"--set {name}={value}" for name, value in needed.items()),
         )
+    checked_config(folder)
     return fingerprint(folder)
 
 

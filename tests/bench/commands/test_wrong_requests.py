@@ -157,3 +157,21 @@ def test_results_cannot_go_to_a_read_only_place(
         done = bench(*words)
         assert (done.code, done.out) == (2, "")
         assert "Read-only file system" in done.complaint
+
+
+@pytest.mark.parametrize("setting", ["model", "source.filter.model"])
+def test_a_model_that_cannot_be_loaded_is_refused_before_any_work(
+    bench: Bench, tmp_path: Path, home: Home, setting: str
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text('{"model_cfg": {"vision_cfg": {}}}')
+    run = "run --preset mini --source retrieved --task aircraft --n 8 --set"
+    refused = bench(*run.split(), f"{setting}={folder}")
+    assert refused.code == 2
+    assert f"the weights folder {folder} has no open_clip_model.safetensors" in refused.err
+    (folder / "open_clip_model.safetensors").touch()
+    refused = bench(*run.split(), f"{setting}={folder}")
+    assert "is not open_clip's: KeyError 'image_size'" in refused.err
+    assert refused.code == 2
+    assert not list(home.data.glob("scan-*"))
