@@ -1,6 +1,7 @@
 """What `bench doctor` checks of the data: models, tasks and pools."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands._finding import Finding, fail, note, ok
@@ -78,17 +79,25 @@ def pools() -> Iterator[Finding]:
     from sources.pool.pool import Pool
 
     folder = Home.from_environment().pools
-    found = sorted(path for path in folder.glob("*") if path.is_dir())
-    for path in found:
+    found = [name for path in sorted(folder.glob("*")) for name in _pools_in(path)]
+    for name in found:
         try:
-            pool = Pool.find(path.name, Home.from_environment())
+            pool = Pool.find(name, Home.from_environment())
             files = pool.files()
         except RequestError as error:
             yield fail(error.what, error.fix)
         else:
-            yield ok(f"{path.name} has {pool.what}: {len(files):,} to scan")
+            yield ok(f"{name} has {pool.what}: {len(files):,} to scan")
     if not found:
         yield note(
             f"there is no pool in {folder}",
             "retrieval from real data needs one (docs/retrieval.md); `--preset mini` does not",
         )
+
+
+def _pools_in(path: Path) -> list[str]:
+    """Return the name of a pool; of a folder of fetched ones, ORG/NAME@REVISION, theirs."""
+    from bench.commands._hub import SOURCE_FILE
+
+    fetched = sorted(each.parent.name for each in path.glob(f"*/{SOURCE_FILE}"))
+    return [f"{path.name}/{name}" for name in fetched] or [path.name] * path.is_dir()

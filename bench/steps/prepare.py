@@ -65,7 +65,7 @@ def _of_model(spec: RunSpec, home: Home) -> str:
             loaded, as can be told from its files.
     """
     folder = home.find_weights(spec.model)
-    needed = {f"evaluators.{name}": "null" for name in _OF_TEXTS if name in spec.evaluators}
+    needed = {f"evaluators.{name}": "null" for name in OF_TEXTS if name in spec.evaluators}
     if spec.train.head_init == "text":
         needed["train.head_init"] = "random"
     if needed and is_image_only(folder):
@@ -77,7 +77,7 @@ def _of_model(spec: RunSpec, home: Home) -> str:
     return fingerprint(folder)
 
 
-_OF_TEXTS = ("zero-shot", "zero-shot-text")
+OF_TEXTS = ("zero-shot", "zero-shot-text")
 """Evaluators of what a model knows of class names."""
 
 

@@ -13,7 +13,7 @@ from bench.plugins import evaluator_of, evaluators, full_options, sources
 from bench.runtime import threads
 from bench.steps import loaded
 from bench.steps.figures import Figure
-from bench.steps.prepare import Prepared, prepared
+from bench.steps.prepare import OF_TEXTS, Prepared, prepared
 
 if TYPE_CHECKING:
     from eval.features.model_features import ModelFeatures
@@ -82,8 +82,18 @@ def _nothing_is_here(runs: Sequence[Prepared]) -> RequestError:
 
 
 def _spec(figure: Figure, home: Home) -> RunSpec:
-    """Return the run whose unadapted model is the figure's."""
+    """Return the run whose unadapted model is the figure's.
+
+    Raises:
+        RequestError: If its evaluator asks an image encoder for texts, or has no such option.
+    """
     head: Literal["text", "random"] = "random" if _knows_no_texts(figure, home) else "text"
+    if head == "random" and figure.evaluator in OF_TEXTS:
+        raise RequestError(
+            f"the model {figure.model} has no text tower, which the evaluator "
+            f"{figure.evaluator} needs",
+            "give it another evaluator, such as linear-probe or knn",
+        )
     options = full_options(evaluators, figure.evaluator, figure.options)
     return RunSpec(
         preset="paper",

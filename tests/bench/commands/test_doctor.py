@@ -5,6 +5,7 @@ import json
 from bench.core.model_names import FETCHED
 from bench.core.paths import Home
 from tests.conftest import Bench
+from tests.support.held_pools import write_table
 
 
 def test_a_new_home_is_healthy_and_says_what_is_not_here(bench: Bench) -> None:
@@ -46,3 +47,13 @@ def test_a_damaged_pool_is_a_fault(bench: Bench, home: Home) -> None:
     done = bench("doctor")
     assert done.code == 1
     assert "is empty" in done.out
+
+
+def test_fetched_pools_are_called_as_they_were_fetched(bench: Bench, home: Home) -> None:
+    for name in ("one", "two"):
+        folder = home.pools / "lab" / f"{name}@v1"
+        write_table(folder / "0.parquet", [{"caption": "a rose"}])
+        (folder / ".source.json").write_text("{}")
+    write_table(home.pools / "mine" / "0.parquet", [{"caption": "a rose"}])
+    found = [line.split()[2] for line in bench("doctor").out.splitlines() if " pool " in line]
+    assert found == ["lab/one@v1", "lab/two@v1", "mine"]

@@ -108,7 +108,8 @@ def test_an_image_encoder_is_measured_by_what_needs_no_texts(
         "verify-models", "--figures", written(tmp_path, {**figure, "model": str(encoder)})
     )
     assert refused.code == 2
-    assert "no text tower" in refused.complaint
+    assert "has no text tower, which the evaluator zero-shot needs" in refused.complaint
+    assert "--set" not in refused.complaint
 
 
 def test_nothing_to_measure_is_one_line_with_the_remedies(bench: Bench) -> None:
