@@ -9,6 +9,8 @@ from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from filelock import FileLock
+
 from bench.core.errors import BenchError, RequestError
 from bench.core.files import write_json
 
@@ -70,9 +72,18 @@ class Snapshot:
     def fetch(self, bar: "Bar") -> None:
         """Fetch what is missing, and advance a bar by the bytes.
 
+        Where another command fetches the same, this waits for it.
+
         Raises:
             BenchError: If the network fails, or a file arrives with another checksum.
         """
+        lock = self.folder.with_name(f".{self.folder.name}.lock")
+        with FileLock(lock):
+            if not self.folder.is_dir():
+                self._fetch_missing(bar)
+        lock.unlink(missing_ok=True)
+
+    def _fetch_missing(self, bar: "Bar") -> None:
         with _explained(self.repository):
             for file in self.files:
                 if not (self._partial / file.name).is_file():

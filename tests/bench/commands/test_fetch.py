@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -234,3 +235,19 @@ def test_a_model_is_fetched_and_found_by_each_kind_of_name(
     assert home.find_weights(name) == home.weights / folder
     source = msgspec.json.decode((home.weights / folder / ".source.json").read_bytes())
     assert source == {"repository": repository, "kind": "model", "commit": COMMIT}
+
+
+def test_two_commands_fetch_a_model_once(bench_process: Bench, tiny_clip: Path, home: Home) -> None:
+    name = "lab/clip@main"
+    with serving({"models/lab/clip": tiny_clip}) as hub, ThreadPoolExecutor(2) as together:
+        environment = hub.environment
+        commands = [
+            together.submit(bench_process, "fetch", "--model", name, **environment)
+            for _ in range(2)
+        ]
+        for done in (command.result() for command in commands):
+            assert done.code == 0, done.err
+        weights = (tiny_clip / "open_clip_model.safetensors").stat().st_size
+        assert hub.sent["open_clip_model.safetensors"] == weights
+    assert fingerprint(home.weights / name) == fingerprint(tiny_clip)
+    assert [path.name for path in (home.weights / "lab").iterdir()] == ["clip@main"]
