@@ -71,6 +71,8 @@ def command(
     within = within_words(rows, source.queried(task_)) if of_substring else False
     counts = stage.info()
     pool_ = source.pool(home)
+    for note in pool_.notes():
+        click.echo(f"bench: note: {note}", err=True)
     result = {
         "task": spec.task,
         "kind": pool_.kind,

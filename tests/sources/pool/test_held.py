@@ -322,7 +322,10 @@ def test_match_says_what_the_pool_is(bench: Bench, tmp_path: Path) -> None:
     write_tar(tmp_path / "pool" / "0.tar", [{"caption": "a hibiscus"}])
     words = ("match", "--preset", "mini", "--task", "flowers", "--pool", str(tmp_path / "pool"))
     assert "tars that hold their images" in bench(*words).out
-    assert bench(*words, "--json").json["kind"] == "tars"
+    (tmp_path / "pool" / "1.tar.gz").touch()
+    done = bench(*words, "--json")
+    assert done.json["kind"] == "tars"
+    assert "1 of 2 files not read: 1 .gz" in done.err
 
 
 def test_the_kind_does_not_hang_on_a_damaged_file(home: Home, tmp_path: Path) -> None:
