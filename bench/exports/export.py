@@ -34,8 +34,15 @@ def export_images(
     if exported.rows.is_empty():
         raise RequestError(f"the image set {exported.name} has no images")
     _require_absent(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(out.with_name(f".{out.name}.lock")):
+    lock = out.with_name(f".{out.name}.lock")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()  # A lock that cannot be made is waited for, for ever.
+    except OSError as error:
+        raise RequestError(
+            f"cannot write to {out.parent}: {error.strerror}", "choose another place"
+        ) from error
+    with FileLock(lock):
         _require_absent(out)  # Another process may have made it.
         with progress.bar("export", exported.rows.height, "image") as bar:
 
@@ -48,7 +55,7 @@ def export_images(
                 WRITERS[kind](folder, map(counted, items(exported)), class_names)
                 text = card(exported, kind, licence)
                 (folder / "README.md").write_text(text, "utf-8")
-    out.with_name(f".{out.name}.lock").unlink(missing_ok=True)
+    lock.unlink(missing_ok=True)
 
 
 def _require_absent(out: Path) -> None:

@@ -82,10 +82,11 @@ DATA_FILES: dict[Format, str] = {
 def folder_names(class_names: Sequence[str]) -> list[str]:
     """Return a folder's name for each class: what no file system takes becomes ``_``.
 
-    Where two classes would share a folder, the label tells them apart.
+    Where two classes would share a folder, or one would take the place of a file beside the
+    folders, the label tells them apart.
     """
     safe = [re.sub(r'[/\\:*?"<>|]|^\.|[. ]$', "_", name) for name in class_names]
-    folded = [name.casefold() for name in safe]
+    folded = [*(name.casefold() for name in safe), "readme.md", "metadata.jsonl"]
     return [
         f"{name} ({label})" if folded.count(folded[label]) > 1 else name
         for label, name in enumerate(safe)

@@ -171,6 +171,18 @@ def test_a_pool_is_fetched_and_found_by_its_name(
     assert matched.code == 0, matched.err
 
 
+def test_a_pool_of_tars_is_fetched_with_the_tables_beside_them(
+    bench_process: Bench, hub: Hub, home: Home
+) -> None:
+    folder = hub.repositories["datasets/lab/pool"]
+    (folder / "part-0.tar").write_bytes(b"\0" * 10_240)
+    (folder / "README.md").write_text("no part of a pool")
+    name = f"lab/pool@{COMMIT}"
+    assert bench_process("fetch", "--pool", name, **hub.environment).code == 0
+    fetched = {path.name for path in (home.pools / name).iterdir()}
+    assert fetched == {"part-0.tar", "part-0.parquet", ".source.json"}
+
+
 def test_a_study_s_needs_are_fetched_together(
     bench_process: Bench, hub: Hub, home: Home, preset: Path, colours: Path
 ) -> None:

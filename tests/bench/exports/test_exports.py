@@ -211,6 +211,8 @@ def test_the_command(bench: Bench, home: Home, tmp_path: Path) -> None:
     wrong = bench("images", "export", "images-0", *words[3:], "--out", str(tmp_path / "other"))
     assert (wrong.code, "unknown image set or run 'images-0'" in wrong.complaint) == (2, True)
     assert not (tmp_path / "other").exists()
+    refused = bench(*words, "--out", "/proc/out")
+    assert (refused.code, "choose another place" in refused.complaint) == (2, True)
 
 
 def test_a_damaged_image_is_not_exported(home: Home, images: ImageSet, tmp_path: Path) -> None:
@@ -231,6 +233,7 @@ def test_our_own_reader_takes_the_labels_back(home: Home, images: ImageSet, tmp_
 def test_classes_whose_folders_would_be_one_are_told_apart() -> None:
     names = ["a/b", "a:b", "A_B", "c", ".hidden", "dot."]
     assert folder_names(names) == ["a_b (0)", "a_b (1)", "A_B (2)", "c", "_hidden", "dot_"]
+    assert folder_names(["README.md", "a"]) == ["README.md (0)", "a"]
 
 
 def test_a_run_exports_what_it_was_trained_on(
