@@ -6,6 +6,7 @@ from bench.core.errors import RequestError
 from bench.core.memo import memo
 from bench.core.missing import MissingError
 from bench.core.paths import Home
+from bench.core.walk import why_left_out
 from bench.tasks._published import PublishedTask
 from bench.tasks.readers.class_folders import FoldersOrigin
 
@@ -30,7 +31,9 @@ def named_by_folders(task: PublishedTask, home: Home) -> PublishedTask:
     root = origin.listed_in("train", task.folder(home))
     if not root.is_dir():
         raise MissingError(f"the data of task {task.name!r} is not in {root}", task.advice(home))
-    folders = sorted(one.name for one in root.iterdir() if one.is_dir() and one.name[0] != ".")
+    folders = sorted(
+        one.name for one in root.iterdir() if one.is_dir() and not why_left_out(one.name)
+    )
     if len(folders) != task.folder_names:
         raise RequestError(
             f"task {task.name}: {root} has {len(folders):,} class folders, "

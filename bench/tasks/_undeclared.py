@@ -5,7 +5,6 @@ the data set's own, splits have the usual names, and what lacks is cut as of a f
 """
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import msgspec
@@ -27,7 +26,7 @@ from bench.tasks._published import PublishedTask
 from bench.tasks._wds_folder import templates, webdataset_origin
 from bench.tasks.folders.notes import on_names
 from bench.tasks.folders.splits import to_cut
-from bench.tasks.readers.hub_origin import HubOrigin
+from bench.tasks.readers.hub_origin import HubOrigin, is_called
 from bench.tasks.readers.origin import FaultError, Origin
 
 HUB, WEBDATASET = "hf:", "wds:"
@@ -100,7 +99,7 @@ class UndeclaredTask(PublishedTask, frozen=True, kw_only=True, omit_defaults=Tru
         (origin,) = self.origins
         patterns = origin.splits.values() if isinstance(origin, HubOrigin) else ()
         files = walk(Path(self.path), (".parquet", ".tar", *PACKED_TARS)).files
-        return [name for name, _ in files if not any(fnmatchcase(name, one) for one in patterns)]
+        return [name for name, _ in files if not any(is_called(name, one) for one in patterns)]
 
     def _is_main(self, origin: Origin) -> bool:
         return True

@@ -23,7 +23,7 @@ def webdataset_origin(folder: Path) -> tuple[WebdatasetOrigin, tuple[str, ...]]:
     try:
         tars = [name for name, _ in walk(folder, (".tar",)).files]
     except RequestError as error:
-        raise FaultError(error.what) from error
+        raise FaultError(error.what, fix=error.fix) from error
     folders = sorted({name.rpartition("/")[0] for name in tars})
     splits: dict[str, str] = {}
     for name in folders:

@@ -59,7 +59,7 @@ class HubOrigin(Origin, frozen=True, kw_only=True, omit_defaults=True):
             present = dict(walk(root).files)
         except RequestError as error:
             raise FaultError(error.what) from error
-        names = [name for name in present if fnmatchcase(name, pattern)]
+        names = [name for name in present if is_called(name, pattern)]
         if not names:
             raise FaultError(f"{root} has no file {pattern} of split {split}", absent=True)
         for name in names:
@@ -69,3 +69,8 @@ class HubOrigin(Origin, frozen=True, kw_only=True, omit_defaults=True):
                     absent=True,
                 )
         return [present[name] for name in sorted(names)]
+
+
+def is_called(name: str, pattern: str) -> bool:
+    """Return whether a pattern is of a file's name; unlike for `fnmatch`, ``*`` has no folders."""
+    return name.count("/") == pattern.count("/") and fnmatchcase(name, pattern)

@@ -1,4 +1,4 @@
-"""Where a copy of a published task is from: one of four readers, and how its class names are spelt.
+"""Where a copy of a published task is from: what every reader has, and how its classes are spelt.
 
 A reader returns a `Listing`, in the numbers and the spelling of its vendor. `labelled` makes a
 `Split` of it: **by name**, so that no vendor's numbers are ever taken for the task's.

@@ -5,6 +5,7 @@ unpacked: an image is read at its offset.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,11 @@ class ListedClasses:
 
     def label(self, class_name: str) -> int | None:
         """Return the number of a class; None if there is none of the name."""
-        names = [composed(name) for name in self.class_names]
-        return names.index(composed(class_name)) if composed(class_name) in names else None
+        return self._numbers.get(composed(class_name))
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {composed(name): at for at, name in enumerate(self.class_names)}
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,13 @@ def test_inaturalists_folders_say_what_its_classes_are_called(
         declared("inaturalist").check(home)
 
 
+def test_a_folder_of_the_system_is_no_species(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = small_inaturalist(home, monkeypatch)
+    (task.folder(home) / "train/@eaDir").mkdir()
+    with memo_scope():
+        assert declared("inaturalist").class_names == task.class_names
+
+
 def test_inaturalist_without_its_folders_or_with_some_of_them_is_refused(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

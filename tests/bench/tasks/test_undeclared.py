@@ -336,3 +336,24 @@ def test_tars_that_are_called_by_splits_are_not_mixed(tmp_path: Path, tars: Path
     shutil.rmtree(tars)
     with pytest.raises(RequestError, match=r"tars called by their splits: .*; put those of each"):
         find_task(f"wds:{tmp_path}")
+
+
+def test_tars_in_folders_of_no_split_are_not_read(home: Home, tars: Path) -> None:
+    whole = find_task(f"wds:{tars}").split("test", home).keys
+    for place in ("backup", "test/old"):
+        shutil.copytree(tars / "test", tars / place)
+    task = find_task(f"wds:{tars}")
+    assert task.split("test", home).keys == whole
+    assert "4 files" in task.notes()[-1]
+    for file in (tars / "train").iterdir():
+        file.rename(tars / file.name)
+    shutil.rmtree(tars / "train")
+    shutil.rmtree(tars / "test")
+    task = find_task(f"wds:{tars}")
+    assert sum(len(task.split(name, home).keys) for name in SPLITS) == len(TABLE["train"])
+
+
+def test_a_link_in_a_folder_of_tars_that_leads_nowhere_has_its_own_remedy(tars: Path) -> None:
+    (tars / "train/link.tar").symlink_to(tars / "nowhere")
+    with pytest.raises(RequestError, match="leads nowhere; mend or remove it"):
+        find_task(f"wds:{tars}")
