@@ -16,8 +16,8 @@ import msgspec
 
 from bench.core.errors import RequestError, unknown_name
 from bench.core.names import check_utf8
-from bench.core.walk import why_left_out
 from bench.storage.image_codec import IMAGE_SUFFIXES
+from bench.storage.tar_members import KEY_AND_KIND, PACKED_STARTS, is_left_out
 from bench.storage.tar_shards import corrupt, read_bytes
 
 PACKED_TARS = (".tgz", ".tbz2", ".txz", *(f".tar{end}" for end in (".gz", ".bz2", ".xz", ".zst")))
@@ -26,9 +26,6 @@ PACKED_TARS = (".tgz", ".tbz2", ".txz", *(f".tar{end}" for end in (".gz", ".bz2"
 _LABELS = ("cls", "cls.txt", "json")
 _JSON_LABELS = ("class_name", "class", "label", "cls")
 _MAX_LABEL_BYTES = 1_000_000
-
-_MEMBER = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
-"""Key and kind of a member; a name that begins with a dot is none (webdataset, tariterators.py)."""
 
 _INDEX = re.compile(r"-?[0-9]{1,9}")
 
@@ -84,14 +81,12 @@ def labelled_images(path: Path, task: Classes) -> list[TarImage]:
 
     Raises:
         BenchError: If the tar is truncated, damaged or not a tar, or goes on after its end.
-        RequestError: If an image has no label or more than one, a label is no class, a key
-            has ``0.png`` and further images, or the bytes
-            of a member are not in one piece in the tar.
+        RequestError: If an image has no label or more than one, a label is no class, a key has
+            ``0.png`` and further images, or the bytes of a member are not in one piece in the tar.
     """
     examples: dict[str, list[_Member]] = {}
     for name, place in _members(path).items():
-        hidden = any(map(why_left_out, filter(lambda part: part.strip("."), name.split("/"))))
-        if not hidden and (parts := _MEMBER.fullmatch(name)):
+        if not is_left_out(name) and (parts := KEY_AND_KIND.fullmatch(name)):
             examples.setdefault(parts[1], []).append(_Member(name, parts[2].lower(), place))
     images = [
         TarImage(label, *image.place, image.name)
@@ -167,7 +162,7 @@ def _resolved(
         place = by_path.get(posixpath.normpath(target))
         if place is not None:
             yield name, place
-        elif _MEMBER.fullmatch(name):
+        elif KEY_AND_KIND.fullmatch(name):
             raise RequestError(
                 f"{path}: the link {name} leads to no file in the tar",
                 "pack the files that links lead to (tar --dereference)",
@@ -193,7 +188,7 @@ def _check_end(path: Path, at: int) -> None:
 def _unreadable(path: Path, error: Exception) -> Exception:
     with path.open("rb") as stream:
         start = stream.read(6)
-    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
+    if start.startswith(PACKED_STARTS):
         return RequestError(f"{path} is compressed", "unpack it, so that it is a plain tar")
     return corrupt(path, str(error))
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.core.walk import why_left_out
+
 _BLOCK = tarfile.BLOCKSIZE
 _END = bytes(_BLOCK)
 _CHECKSUM = slice(148, 156)
@@ -25,6 +27,10 @@ _SMALL = 2**20
 
 PACKED_STARTS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """How files begin that gzip, bzip2, xz and zstd compressed."""
+
+KEY_AND_KIND = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
+"""Key and kind in a member's name; one that begins with a dot has none (webdataset,
+tariterators.py)."""
 
 
 class TarMember(NamedTuple):
@@ -146,3 +152,8 @@ def _is_plain(block: bytes) -> bool:
 
 def _name(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
+
+
+def is_left_out(name: str) -> bool:
+    """Return whether a member is hidden or a system's, or in such a folder."""
+    return any(why_left_out(part) for part in name.split("/") if part.strip("."))

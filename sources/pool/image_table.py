@@ -34,11 +34,12 @@ def image_column(path: Path, declared: str | None) -> str:
     Raises:
         InvalidFileError: If there is none, or more than one.
     """
-    columns = _image_columns(schema_of(path))
+    schema = schema_of(path)
     if declared is not None:
-        if not _holds_bytes(schema_of(path).get(declared)):
+        if not _holds_bytes(schema.get(declared)):
             raise InvalidFileError(f"its column {declared!r} holds no images")
         return declared
+    columns = _image_columns(schema)
     if len(columns) != 1:
         found = f"images in {', '.join(map(repr, columns))}" if columns else "no column of images"
         raise InvalidFileError(f"it has {found}: choose by image: COLUMN in pool.yaml")

@@ -6,7 +6,6 @@ under the names that columns of a Parquet file have.
 """
 
 import os
-import re
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
@@ -17,9 +16,14 @@ import msgspec
 import polars as pl
 
 from bench.core.files import scan_parquet
-from bench.core.walk import why_left_out
 from bench.storage.image_codec import IMAGE_SUFFIXES
-from bench.storage.tar_members import DamagedTarError, TarMember, tar_members
+from bench.storage.tar_members import (
+    KEY_AND_KIND,
+    DamagedTarError,
+    TarMember,
+    is_left_out,
+    tar_members,
+)
 from sources.pool.columns import Columns, InvalidFileError, as_text
 from sources.pool.json_row import ROW_SCHEMA, JsonRow, json_row
 from sources.pool.kinds import sidecar
@@ -36,9 +40,6 @@ from sources.pool.matcher import CaptionMatcher
 
 _MAX_TEXT_BYTES = 1_000_000
 """Longer texts are not read: a caption is read up to 10,000 characters."""
-
-_KEY = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
-"""Key and kind of a member; a name that begins with a dot is none (webdataset, tariterators.py)."""
 
 
 class _Example(NamedTuple):
@@ -153,8 +154,8 @@ def _contents(path: Path) -> _Contents:
     problem = ""
     try:
         for member in tar_members(path):
-            parts = _KEY.fullmatch(member.name.removeprefix("./"))
-            if parts is None or _is_left_out(member.name):
+            parts = KEY_AND_KIND.fullmatch(member.name.removeprefix("./"))
+            if parts is None or is_left_out(member.name):
                 continue
             kinds = by_key.setdefault(parts[1], {})
             if kinds.setdefault(parts[2].lower(), member) is not member:
@@ -174,10 +175,6 @@ def _contents(path: Path) -> _Contents:
             texts = {end: at for end, at in ends.items() if end in (".txt", ".json")}
             examples[key] = _Example(chosen[0], texts)
     return _Contents(examples, problem)
-
-
-def _is_left_out(name: str) -> bool:
-    return any(why_left_out(part) for part in name.split("/") if part.strip("."))
 
 
 def _places(
