@@ -79,7 +79,8 @@ def pools() -> Iterator[Finding]:
     from sources.pool.pool import Pool
 
     folder = Home.from_environment().pools
-    found = [name for path in sorted(folder.glob("*")) for name in _pools_in(path)]
+    # Hidden ones are downloads that were interrupted.
+    found = [name for path in sorted(folder.glob("[!.]*")) for name in _pools_in(path)]
     for name in found:
         try:
             pool = Pool.find(name, Home.from_environment())
@@ -99,5 +100,5 @@ def _pools_in(path: Path) -> list[str]:
     """Return the name of a pool; of a folder of fetched ones, ORG/NAME@REVISION, theirs."""
     from bench.commands._hub import SOURCE_FILE
 
-    fetched = sorted(each.parent.name for each in path.glob(f"*/{SOURCE_FILE}"))
+    fetched = sorted(each.parent.name for each in path.glob(f"[!.]*/{SOURCE_FILE}"))
     return [f"{path.name}/{name}" for name in fetched] or [path.name] * path.is_dir()

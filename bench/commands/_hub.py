@@ -66,8 +66,9 @@ class Snapshot:
 
     @property
     def _partial(self) -> Path:
-        # The final name means complete: an interrupted download continues under another one.
-        return self.folder.with_name(f".{self.folder.name}.partial")
+        # The final name means complete: an interrupted download continues under another one, which
+        # has the commit, so that files of two commits are never put together.
+        return self.folder.with_name(f".{self.folder.name}.{self.commit[:12]}.partial")
 
     def fetch(self, bar: "Bar") -> None:
         """Fetch what is missing, and advance a bar by the bytes.

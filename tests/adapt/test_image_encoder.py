@@ -1,5 +1,6 @@
 """Image encoders of timm: adapted with a random head; what needs texts is refused."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,21 @@ def test_an_encoder_cannot_filter(bench: Bench, preset: Path, colours: Path, enc
     refused = bench(*words)
     assert refused.code == 2
     assert "image encoder without a text tower" in refused.complaint
+
+
+def test_files_of_two_commits_are_never_put_together(
+    bench_process: Bench, home: Home, encoder: Path, tmp_path: Path
+) -> None:
+    name, published = "timm:test_vit", tmp_path / "published"
+    shutil.copytree(encoder, published)
+    with serving({"models/timm/test_vit": published}) as hub:
+        hub.changed = {"model.safetensors"}
+        assert bench_process("fetch", "--model", name, **hub.environment).code == 1
+        (published / "config.json").write_text("{}")
+        hub.changed, hub.commit = set(), "f" * 40
+        done = bench_process("fetch", "--model", name, **hub.environment)
+    assert done.code == 0, done.err
+    assert (home.find_weights(name) / "config.json").read_text() == "{}"
 
 
 def test_an_encoder_is_fetched_by_its_name_in_timm(

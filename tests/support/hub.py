@@ -24,6 +24,7 @@ class Hub:
         gated: Repositories that one may not have.
         sent: Bytes sent by file name, over all requests.
         url: Its address.
+        commit: What the newest revision is.
     """
 
     repositories: Mapping[str, Path]
@@ -32,6 +33,7 @@ class Hub:
     gated: set[str] = field(default_factory=set)
     sent: dict[str, int] = field(default_factory=dict)
     url: str = ""
+    commit: str = COMMIT
 
     @property
     def environment(self) -> dict[str, str]:
@@ -44,7 +46,13 @@ class Hub:
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         siblings = [_sibling(path.relative_to(folder).as_posix(), path) for path in files]
         name = repository.partition("/")[2]
-        return {"id": name, "sha": COMMIT, "siblings": siblings, "private": False, "gated": False}
+        return {
+            "id": name,
+            "sha": self.commit,
+            "siblings": siblings,
+            "private": False,
+            "gated": False,
+        }
 
 
 def _sibling(name: str, path: Path) -> dict[str, object]:
@@ -96,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - start))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Repo-Commit", self.hub.commit)
         self.end_headers()
         if not body:
             return

@@ -42,6 +42,13 @@ def test_a_home_that_cannot_be_written_to_is_a_fault(bench_process: Bench) -> No
     assert "set BENCH_HOME to a folder you can write to" in done.out
 
 
+def test_an_interrupted_download_is_no_pool(bench: Bench, home: Home) -> None:
+    (home.pools / ".some.0123456789ab.partial").mkdir(parents=True)
+    done = bench("doctor")
+    assert done.code == 0
+    assert "there is no pool in" in done.out
+
+
 def test_a_damaged_pool_is_a_fault(bench: Bench, home: Home) -> None:
     (home.root / "pools" / "empty").mkdir(parents=True)
     done = bench("doctor")
