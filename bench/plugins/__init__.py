@@ -17,7 +17,7 @@ from bench.core.paths import Home
 from bench.core.task import Split, Task
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder, CaptionWriter
 from bench.plugins.evaluation import Evaluation, Evaluator, ModelView
-from bench.plugins.objective import Objective
+from bench.plugins.objective import Batch, Masks, Needs, Objective, Start, View
 from bench.plugins.registries import (
     evaluator_of,
     evaluators,
@@ -34,6 +34,7 @@ from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet, read_image
 
 __all__ = [
+    "Batch",
     "BenchError",
     "Caption",
     "CaptionBrief",
@@ -48,13 +49,17 @@ __all__ = [
     "ImageFormat",
     "ImageSet",
     "Json",
+    "Masks",
     "MissingError",
     "ModelView",
+    "Needs",
     "Objective",
     "RequestError",
     "Source",
     "Split",
+    "Start",
     "Task",
+    "View",
     "evaluator_of",
     "evaluators",
     "fingerprint",

@@ -4,11 +4,13 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.slurm import cluster
 from tests.slurm.studies import Lab, until
@@ -47,12 +49,16 @@ def node(slurm: Path) -> str:
 
 @contextmanager
 def drained(node: str) -> Iterator[None]:
-    """Start no job in the block."""
-    ask("scontrol", "update", f"NodeName={node}", "State=drain", "Reason=test")
-    try:
-        yield
-    finally:
-        ask("scontrol", "update", f"NodeName={node}", "State=resume")
+    """Start no job in the block.
+
+    Parallel test processes take turns: a node that another one has resumed cannot be resumed again.
+    """
+    with FileLock(Path(tempfile.gettempdir()) / f"bench-test-drained-{node}.lock"):
+        ask("scontrol", "update", f"NodeName={node}", "State=drain", "Reason=test")
+        try:
+            yield
+        finally:
+            ask("scontrol", "update", f"NodeName={node}", "State=resume")
 
 
 def study_of_one(lab: Lab) -> Path:
