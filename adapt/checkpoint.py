@@ -1,5 +1,7 @@
 """Checkpoints of a training: the latest state, to continue from, and the best weights."""
 
+import functools
+import operator
 import pickle
 import shutil
 from collections.abc import Iterator
@@ -22,9 +24,9 @@ State = dict[str, Tensor]
 
 _DONE = "-done"
 
-FORMAT = 4
+FORMAT = 5
 """Version of a checkpoint: 1 had no place within an epoch, 2 had other names, 3 kept the weights of
-the best epoch, which may be the unadapted ones."""
+the best epoch, which may be the unadapted ones, 4 had the classifier alone."""
 
 _DAMAGE = (
     *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RuntimeError),
@@ -40,10 +42,14 @@ class Epoch(Config, frozen=True, kw_only=True):
     """0 is the unadapted model."""
     loss: float | None
     """Mean training loss of the steps; None for epoch 0."""
+    parts: dict[str, float] = {}
+    """Means over the steps of what else the objective logs."""
     lr: float
     """Learning rate of the last step."""
     score: float
     """Validation score, by which the epoch is chosen."""
+    effective_rank: float | None = None
+    """Of the features of the val images (`eval.metrics.effective_rank`); None if not known."""
     train_seconds: float
     validate_seconds: float
     micro_batch: int | None = None
@@ -55,11 +61,25 @@ class EpochProgress(Config, frozen=True, kw_only=True):
 
     step: Natural = 0
     """Optimiser steps taken."""
-    loss: float = 0.0
-    """Sum of their losses."""
+    sums: dict[str, float] = {}
+    """Sums over these steps of the loss and of what else the objective logs."""
     seconds: float = 0.0
     micro_batch: Positive | None = None
     """The same as in `Epoch`, at the latest step."""
+
+    def after(self, logged: dict[str, list[float]], seconds: float) -> "EpochProgress":
+        """Return the progress after further steps, given what each logged."""
+        # One by one, so that a sum does not depend on where the steps are cut.
+        sums = {
+            name: functools.reduce(operator.add, values, self.sums.get(name, 0.0))
+            for name, values in logged.items()
+        }
+        step = self.step + len(logged["loss"])
+        return EpochProgress(step=step, sums=sums, seconds=self.seconds + seconds)
+
+    def means(self) -> dict[str, float]:
+        """Return the means over the steps taken."""
+        return {name: value / self.step for name, value in self.sums.items()}
 
 
 class _Format(msgspec.Struct):
@@ -91,8 +111,9 @@ class Checkpoint:
     Attributes:
         history: The epochs so far, from 0.
         progress: What is done of the epoch after them.
-        last: The latest weights.
-        trained: The weights of the best epoch after epoch 0; empty before its end.
+        last: The objective's latest state: the classifier, and what is kept beside it.
+        trained: The judged classifier's weights of the best epoch after epoch 0; empty before its
+            end.
         optimiser: States of the optimiser and the loss scaler; empty when the training has ended.
     """
 

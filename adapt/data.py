@@ -1,7 +1,7 @@
 """The training images: read from tar shards, augmented alike in every worker and process."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from adapt.augment import Augment
 from adapt.crops import NUMBERS, is_small, planar
 from adapt.order import SampledImage, stable_numbers, stable_seed
+from adapt.ranks import RankBatch
+from bench.plugins.objective import Batch
 from bench.runtime import signals
 from bench.storage.image_set import read_image
 
@@ -20,7 +22,11 @@ DECODED_BYTES = 2**30
 """Image sets that take no more memory than this are decoded once and kept."""
 
 
-class TrainingImages(Dataset[tuple[Tensor, int]]):
+Sample = tuple[Tensor, int]
+"""An augmented image, uint8 ``[h, w, 3]``, and its row."""
+
+
+class TrainingImages(Dataset[Sample]):
     """The images of one run, augmented; a `SampledImage` is the index of an item.
 
     How an image is augmented depends on the seed, the sample and the image's key alone, so it is
@@ -40,6 +46,7 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
         # Plain lists: worker processes are forked, and polars' threads do not survive a fork.
         self._keys: list[str] = rows["key"].to_list()
         self.labels: list[int] = rows["label"].to_list()
+        self.groups = list(range(rows.height))
         self._places = list(rows.select("shard", "offset", "size", "sha256").iter_rows())
         decoded_bytes = int((rows["width"].cast(pl.Int64) * rows["height"] * 3).sum())
         sizes = rows.select("width", "height").iter_rows()
@@ -56,16 +63,20 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self._keys)
 
-    def __getitem__(self, sample: SampledImage) -> tuple[Tensor, int]:
+    def __getitem__(self, sample: SampledImage) -> Sample:
         return self.__getitems__([sample])[0]
 
-    def __getitems__(self, samples: Sequence[SampledImage]) -> list[tuple[Tensor, int]]:
-        """Return several images, uint8 ``[h, w, 3]``, with their labels."""
+    def __getitems__(self, samples: Sequence[SampledImage]) -> list[Sample]:
+        """Return several images, augmented."""
         small = [sample for sample in samples if self._small[sample.row]]
         with torch.random.fork_rng(devices=()):
             pixels = {s: self._augment(s) for s in samples if not self._small[s.row]}
         pixels.update(zip(small, self._augment_small(small), strict=True))
-        return [(pixels[sample], self.labels[sample.row]) for sample in samples]
+        return [(pixels[sample], sample.row) for sample in samples]
+
+    def normalise(self, batch: Batch) -> Batch:
+        """Return a batch as the model takes it: views uint8 ``[b, h, w, 3]`` become float32."""
+        return replace(batch, views=tuple(map(self.augment.normalise, batch.views)))
 
     def _augment(self, sample: SampledImage) -> Tensor:
         torch.default_generator.manual_seed(stable_seed(*self._identity(sample)))
@@ -92,46 +103,13 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
         return read_image(self._data, *self._places[row])
 
 
-@dataclass(frozen=True)
-class RankBatch:
-    """The share of one process (rank) of a batch.
-
-    Attributes:
-        samples: Its images.
-        total: Images in the batch, over all processes.
-        idle: Whether none is left for this process; the one image then has no weight.
-    """
-
-    samples: list[SampledImage]
-    total: int
-    idle: bool = False
-
-    def weight(self, count: int) -> float:
-        """Return the share of the batch that this many of the images make up."""
-        return 0.0 if self.idle else count / self.total
-
-
-Batch = tuple[RankBatch, Tensor, Tensor]
-"""A rank's share, its images, uint8 ``[b, h, w, 3]``, and their labels, int64 ``[b]``."""
-
-
-def rank_batches(
-    batches: Iterable[list[SampledImage]], rank: int, ranks: int
-) -> Iterator[RankBatch]:
-    """Yield the share of each batch that process ``rank`` of ``ranks`` takes."""
-    for batch in batches:
-        share = batch[rank::ranks]
-        # Every process must join each step's all-reduce, if only with a zero.
-        yield RankBatch(share or batch[:1], len(batch), idle=not share)
-
-
 def load(
     images: TrainingImages,
     shares: Callable[[], Iterable[RankBatch]],
     workers: int,
     device: torch.device,
-) -> Iterator[Batch]:
-    """Yield batches, images and labels being on the device.
+) -> Iterator[tuple[RankBatch, Batch]]:
+    """Yield batches on the device, their views uint8 ``[b, h, w, 3]``.
 
     Workers prepare the next ones meanwhile, those of the next epoch included.
 
@@ -152,5 +130,8 @@ def load(
     )
     with signals.blocked_in_workers():
         batches = iter(loader)
-    for share, (pixels, labels) in zip(shares(), batches, strict=True):
-        yield share, *(tensor.to(device, non_blocking=True) for tensor in (pixels, labels))
+    labels, groups = torch.tensor(images.labels), torch.tensor(images.groups)
+    for share, (pixels, rows) in zip(shares(), batches, strict=True):
+        tensors = (pixels, rows, groups[rows], labels[rows])
+        view, *others = (tensor.to(device, non_blocking=True) for tensor in tensors)
+        yield share, Batch((view,), *others)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from adapt.checkpoint import Epoch, State, best_of, trained_of
 from adapt.data import TrainingImages
@@ -13,7 +14,7 @@ from adapt.training import Training, Validate
 from bench.core.progress import Progress, Work
 from bench.core.records import AtEpoch
 from bench.core.specs import TrainSpec
-from bench.plugins.objective import Objective
+from bench.plugins.objective import ConfiguredObjective, Start
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,13 @@ class Adapted:
 def finetune(  # noqa: PLR0913 (only the run knows each of these)
     classifier: Classifier,
     images: TrainingImages | None,
-    objective: Objective,
+    objective: ConfiguredObjective,
     spec: TrainSpec,
     *,
     folder: Path,
     validate: Validate,
     progress: Progress,
+    texts: Any = None,  # noqa: ANN401
 ) -> Adapted:
     """Adapt a classifier to images, in place, and return its best epoch.
 
@@ -65,24 +67,33 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
 
     Args:
         classifier: The unadapted classifier.
-        images: The images to train on; None leaves the classifier as it is.
+        images: The images to train on, as the objective needs them; None leaves the classifier as
+            it is.
         objective: What to minimise.
         spec: The training; its batch size counts all processes, and memory does not change it.
         folder: Where checkpoints are kept; a training there is continued.
-        validate: Returns the validation score of the classifier after an epoch; 0 is unadapted.
+        validate: Validates the classifier after an epoch; 0 is unadapted.
         progress: Where to report.
+        texts: The model's text tower, if the objective needs one.
 
     Raises:
-        RequestError: If the device does not support the precision.
+        RequestError: If the device does not support the precision, or the objective no
+            micro-batches.
         BenchError: If the loss is no longer a number (the last checkpoint is kept), or memory is
             too short.
     """
-    train_step = TrainStep(classifier, objective, spec, progress.say)
-    training = Training(classifier, train_step, spec, folder, validate)
+    needs = objective.needs
+    schedule = None
+    if images is not None:
+        schedule = BatchSchedule(spec, images.labels, images.seed)
+    classifier.head.requires_grad_(needs.head)
+    started = objective.start(Start(classifier, schedule.steps if schedule else 0, texts))
+    train_step = TrainStep(started, spec, progress.say, coupled=needs.coupled)
+    training = Training(started, train_step, spec, folder, validate, progress.say)
     training.resume()
     total = 0
-    if images is not None:
-        schedule, epoch = BatchSchedule(spec, images.labels, images.seed), len(training.history)
+    if images is not None and schedule is not None:
+        epoch = len(training.history)
         total = schedule.images_before(spec.epochs + 1)
         done = schedule.images_before(epoch, training.progress.step)
         work = Work("fine-tune", total, "image", done, min(epoch, spec.epochs), spec.epochs)
@@ -91,7 +102,7 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
     weights, history = training.finish(), training.history
     seconds = sum(epoch.train_seconds for epoch in history)
     adapted = Adapted(
-        classifier=classifier.eval(),
+        classifier=training.judged().eval(),
         history=history,
         chosen=best_of(history),
         trained=trained_of(history),

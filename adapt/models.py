@@ -240,10 +240,15 @@ class Classifier(nn.Module):
 
     def state(self) -> dict[str, Tensor]:
         """Return a copy of every parameter and buffer, on the CPU."""
-        return {
-            name: value.detach().to("cpu", copy=True).contiguous()
-            for name, value in self.state_dict().items()
-        }
+        return state_of(self)
+
+
+def state_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of every parameter and buffer of a module, on the CPU."""
+    return {
+        name: value.detach().to("cpu", copy=True).contiguous()
+        for name, value in module.state_dict().items()
+    }
 
 
 class ClipEmbedder:

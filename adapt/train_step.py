@@ -1,7 +1,6 @@
 """One optimiser step: hides precision, processes and short memory from the training loop."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,50 +9,24 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
-from adapt.data import RankBatch
-from adapt.models import Classifier
+from adapt.gradient import Encoder, Gradient, Scalars
 from adapt.optimise import make_optimiser, set_learning_rate
 from adapt.precision import check_precision
-from bench.core.errors import BenchError
+from adapt.ranks import RankBatch
+from bench.core.errors import BenchError, RequestError
 from bench.core.specs import TrainSpec
-from bench.plugins.objective import Objective
+from bench.plugins.objective import Batch, Objective
+from bench.plugins.optional import FollowsSteps
 from bench.runtime.memory_errors import is_out_of_memory
-
-ComputeLoss = Callable[[Classifier, Tensor, Tensor], Tensor]
-"""An objective's loss of a classifier, images and labels."""
-
-
-class _Loss(nn.Module):
-    """The loss as a module, for the wrappers of precision and processes to see one forward pass."""
-
-    def __init__(self, classifier: Classifier, objective: Objective, *, compiled: bool) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self._compute = compiled_loss(objective.loss) if compiled else objective.loss
-
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        return self._compute(self.classifier, images, labels)
-
-
-def compiled_loss(loss: ComputeLoss) -> ComputeLoss:
-    """Return the compiled loss; wrappers of precision and processes stay outside.
-
-    Full batches get a graph of their size. A last, shorter one makes a second, which then takes any
-    size. Without `fallback_random`, a tower would drop other patches than without compilation.
-    """
-    # What earlier trainings of this process compiled would count towards torch's limit of eight.
-    torch.compiler.reset()
-    compiled: ComputeLoss = torch.compile(loss, options={"fallback_random": True})
-    return compiled
 
 
 class TrainStep:
-    """A classifier with its optimiser; every process holds the same.
+    """An objective with its optimiser; every process holds the same.
 
     Args:
-        classifier: The classifier, trained in place.
-        objective: What to minimise.
+        objective: What to minimise, trained in place.
         spec: The training.
+        coupled: Whether the images of a batch see each other.
         say: Called with a message when memory is short.
 
     Attributes:
@@ -61,59 +34,76 @@ class TrainStep:
         micro_batch: Images in one forward pass, once memory was too short for more; else None.
 
     Raises:
-        RequestError: If the device does not support the precision.
+        RequestError: If the device does not support the precision, or micro-batches are asked for
+            although batch statistics are trained.
     """
 
     def __init__(
         self,
-        classifier: Classifier,
         objective: Objective,
         spec: TrainSpec,
         say: Callable[[str], None],
+        *,
+        coupled: bool = False,
     ) -> None:
-        classifier.visual.requires_grad_(not spec.freeze_tower)
-        self.accelerator = _accelerator(classifier.device, spec.precision)
+        objective.model.visual.requires_grad_(not spec.freeze_tower)
+        self.accelerator = _accelerator(objective.model.device, spec.precision)
         self.micro_batch: int | None = None
+        self._objective = objective
         self._spec = spec
         self._say = say
-        loss = _Loss(classifier, objective, compiled=spec.compile)
-        self._loss, self._optimiser = self.accelerator.prepare(loss, make_optimiser(loss, spec))
+        self._whole = _sees_batch_statistics(objective)
+        if self._whole and spec.micro_batch is not None:
+            raise RequestError(
+                f"train.micro_batch={spec.micro_batch}: batch normalisation needs whole batches",
+                "leave it out; or take layer normalisation, where the objective has `norm=ln`",
+            )
+        encoder = Encoder(objective, compile=spec.compile)
+        self._encoder, self._optimiser = self.accelerator.prepare(
+            encoder, make_optimiser(encoder, spec)
+        )
+        self._gradient = Gradient(objective, self._encoder, self.accelerator, coupled=coupled)
 
-    def backward(self, rank_batch: RankBatch, pixels: Tensor, labels: Tensor) -> Tensor:
-        """Add this process's share of a batch's gradient; return its share of the loss.
+    def backward(self, rank_batch: RankBatch, batch: Batch, step: int) -> Scalars:
+        """Add this process's share of a batch's gradient; return its share of what is logged.
 
         When memory is short, it is computed again in halves; the batch stays the same.
 
         Args:
             rank_batch: This process's share of the batch.
-            pixels: Normalised images, float32 ``[b, 3, h, w]``.
-            labels: Classes, int64 ``[b]``.
+            batch: Its images, normalised.
+            step: The optimiser step, from 0.
+
+        Returns:
+            ``loss`` and the objective's other scalars; the sums over the processes are the batch's.
 
         Raises:
             BenchError: If memory is too short for one image, or while several processes train.
         """
         while True:
-            size = self.micro_batch or self._spec.micro_batch or len(labels)
+            size = self.micro_batch or self._spec.micro_batch or len(batch)
             try:
-                parts = torch.split(pixels, size), torch.split(labels, size)
-                return self._accumulate(rank_batch, *parts)
+                return self._gradient.add(rank_batch, batch, size, step)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                self._may_halve(min(size, len(labels)), error)
+                self._may_halve(min(size, len(batch)), error)
             # Out of the handler, where the error still holds its tensors.
             self._optimiser.zero_grad()
             if self.accelerator.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def update(self, rate: float) -> Tensor:
+    def update(self, step: int, rate: float) -> Tensor:
         """Clip the gradient and take a step; return the norm that the gradient had."""
         set_learning_rate(self._optimiser, rate)
-        norm = self.accelerator.clip_grad_norm_(self._loss.parameters(), self._spec.clip_norm)
+        norm = self.accelerator.clip_grad_norm_(self._encoder.parameters(), self._spec.clip_norm)
         self._optimiser.step()
         self._optimiser.zero_grad()
         scaled = self.accelerator.scaler is not None
         # A loss scaler skips steps whose gradient overflows.
+        skipped = scaled and self._optimiser.step_was_skipped
+        if isinstance(self._objective, FollowsSteps) and not skipped:
+            self._objective.after_step(step)
         return torch.zeros_like(norm) if scaled else norm.detach()
 
     def state(self) -> dict[str, Any]:
@@ -138,21 +128,13 @@ class TrainStep:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
-    def _accumulate(
-        self, rank_batch: RankBatch, pixels: Sequence[Tensor], labels: Sequence[Tensor]
-    ) -> Tensor:
-        total = torch.zeros((), device=self.accelerator.device)
-        for index, (images, classes) in enumerate(zip(pixels, labels, strict=True)):
-            last = index == len(labels) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self._loss):
-                loss = self._loss(images, classes) * rank_batch.weight(len(classes))
-                # Gradients are averaged over processes, but a batch's shares must be added up.
-                self.accelerator.backward(loss * self.accelerator.num_processes)
-            total += loss.detach()
-        return total
-
     def _may_halve(self, size: int, error: RuntimeError) -> None:
         """Halve the images of a forward pass, if that can help."""
+        if self._whole:
+            raise BenchError(
+                f"memory is too short for {size} images, which batch normalisation needs at once",
+                "lower train.batch_size, or use more processes",
+            ) from error
         half = max(size // 2, 1)
         # Processes that have begun an all-reduce cannot begin it again.
         if size == 1 or self.accelerator.num_processes > 1:
@@ -165,6 +147,12 @@ class TrainStep:
             f"memory is too short for {size} images in one forward pass; going on with {half}, "
             f"and with batches of {self._spec.batch_size} as before"
         )
+
+
+def _sees_batch_statistics(objective: Any) -> bool:  # noqa: ANN401 (also a module)
+    """Return whether a part of a batch is encoded otherwise than in the whole batch."""
+    modules: list[nn.Module] = list(objective.train().modules())
+    return any(isinstance(one, nn.modules.batchnorm._BatchNorm) and one.training for one in modules)
 
 
 def _accelerator(device: torch.device, precision: str) -> Accelerator:

@@ -3,12 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from itertools import accumulate, islice
+from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from accelerate.utils import broadcast_object_list
 from msgspec.structs import replace
+from torch import Tensor
 
 from adapt.checkpoint import (
     Checkpoint,
@@ -19,15 +21,19 @@ from adapt.checkpoint import (
     damaged,
     trained_of,
 )
-from adapt.data import Batch, RankBatch, TrainingImages, load, rank_batches
-from adapt.models import Classifier
+from adapt.data import TrainingImages, load
+from adapt.gradient import Scalars
+from adapt.models import Classifier, state_of
 from adapt.optimise import learning_rate
 from adapt.order import BatchSchedule, stable_seed
+from adapt.ranks import RankBatch, rank_batches
 from adapt.save_policy import SavePolicy
 from adapt.train_step import TrainStep
 from bench.core.errors import BenchError
 from bench.core.progress import Bar
 from bench.core.specs import TrainSpec
+from bench.plugins.objective import Batch, Objective
+from bench.plugins.optional import HasJudged
 from bench.runtime import signals
 from bench.runtime.float32 import float32_products
 
@@ -37,19 +43,33 @@ CHECK_STEPS = 50
 A process that trains alone looks earlier when it has notice of its end.
 """
 
-Validate = Callable[[Classifier, int], float]
-"""Returns the validation score of a classifier, as an epoch left it."""
+COLLAPSED = 2.0
+"""Effective rank of features below which hardly more is left than one direction."""
+
+
+class Validation(NamedTuple):
+    """What the validation of an epoch found."""
+
+    score: float
+    """By which epochs are compared."""
+    effective_rank: float | None = None
+    """Of the features of the val images; None if not known."""
+
+
+Validate = Callable[[Classifier, int], Validation]
+"""Validates a classifier, as an epoch left it."""
 
 
 class Training:
     """A training between two looks at the losses; every process holds the same.
 
     Args:
-        classifier: The classifier, trained in place.
+        objective: The objective, trained in place.
         train_step: Takes its optimiser steps.
         spec: The training.
         folder: Where checkpoints are kept.
-        validate: Returns the validation score of the classifier after an epoch; 0 is unadapted.
+        validate: Validates the classifier after an epoch; 0 is unadapted.
+        say: Called with a message when features collapse.
 
     Attributes:
         history: The epochs so far, from 0.
@@ -58,25 +78,37 @@ class Training:
 
     def __init__(
         self,
-        classifier: Classifier,
+        objective: Objective,
         train_step: TrainStep,
         spec: TrainSpec,
         folder: Path,
         validate: Validate,
+        say: Callable[[str], None],
     ) -> None:
-        self._classifier = classifier
+        self._objective = objective
+        self._module: Any = objective
+        self._say = say
         self._train_step = train_step
         self._accelerator = train_step.accelerator
         self._spec = spec
         self._folder = folder
         self._validate = validate
         self._save_policy = SavePolicy()
-        self._unadapted = classifier.state()
+        self._unadapted = self.judged().state()
         self._trained: State = {}
         self._done = False
         self._notice = signals.Notice()
         self.history: list[Epoch] = []
         self.progress = EpochProgress()
+
+    def judged(self) -> Classifier:
+        """Return the classifier to evaluate, as it is now."""
+        judged: Classifier = (
+            self._objective.judged()
+            if isinstance(self._objective, HasJudged)
+            else self._objective.model
+        )
+        return judged
 
     def resume(self) -> None:
         """Continue from the newest checkpoint; without one, validate the unadapted classifier.
@@ -87,7 +119,7 @@ class Training:
         checkpoint = Checkpoint.load(self._folder)
         self._check_same_in_all_processes(checkpoint)
         if checkpoint is None:
-            self._end_epoch(0, loss=None, lr=0.0)
+            self._end_epoch(0, {}, lr=0.0)
             self._save_if_due()
             return
         self.history, self.progress = checkpoint.history, checkpoint.progress
@@ -96,8 +128,8 @@ class Training:
             self._train_step.micro_batch = checkpoint.progress.micro_batch
         with damage_reported(self._folder):
             # The best weights are needed only at the end, too late to find that they do not fit.
-            for weights in (checkpoint.trained or checkpoint.last, checkpoint.last):
-                self._classifier.load_state_dict(weights)
+            self.judged().load_state_dict(checkpoint.trained or self._unadapted)
+            self._module.load_state_dict(checkpoint.last)
             if checkpoint.optimiser:
                 self._train_step.load_state(checkpoint.optimiser)
         if self._accelerator.is_main_process:
@@ -130,7 +162,7 @@ class Training:
             for epoch in epochs:
                 bar.work.epoch = epoch
                 steps = range(schedule.steps_before(epoch), schedule.steps_before(epoch + 1))
-                self._classifier.train()
+                self._module.train()
                 while self.progress.step < len(steps):
                     with float32_products(tf32=self._spec.precision == "tf32"):
                         self._advance(steps, schedule, images, batches, bar)
@@ -138,7 +170,7 @@ class Training:
                     if self.progress.step < len(steps) or self._notice.given:
                         self._save_if_due()
                 rate = learning_rate(self._spec, steps[-1], schedule.steps)
-                self._end_epoch(epoch, self.progress.loss / len(steps), rate)
+                self._end_epoch(epoch, self.progress.means(), rate)
                 self._save_if_due()
 
     def _check_position(self, schedule: BatchSchedule, epochs: range) -> None:
@@ -150,7 +182,7 @@ class Training:
 
     def _batches(
         self, images: TrainingImages, schedule: BatchSchedule, epochs: range
-    ) -> Iterator[Batch]:
+    ) -> Iterator[tuple[RankBatch, Batch]]:
         """Yield this process's share of the batches that are left in some epochs."""
         accelerator, done = self._accelerator, self.progress.step
 
@@ -166,7 +198,7 @@ class Training:
         epoch: range,
         schedule: BatchSchedule,
         images: TrainingImages,
-        batches: Iterator[Batch],
+        batches: Iterator[tuple[RankBatch, Batch]],
         bar: Bar,
     ) -> None:
         """Take the next steps of an epoch, then look at their losses."""
@@ -174,30 +206,30 @@ class Training:
         steps = epoch[done : done + CHECK_STEPS]
         rates = [learning_rate(self._spec, step, schedule.steps) for step in steps]
         started = time.perf_counter()
-        losses, norms = torch.zeros(2, len(steps), device=accelerator.device)
-        taken = 0
+        shares: list[Scalars] = []
+        norms: list[Tensor] = []
         # With the batches first, zip would take one too many.
-        for rate, (rank_batch, pixels, labels) in zip(rates, batches, strict=False):
+        for rate, (rank_batch, batch) in zip(rates, batches, strict=False):
+            step = steps[len(norms)]
             # Patch dropout must not depend on where the training was interrupted.
-            torch.manual_seed(stable_seed(images.seed, steps[taken], accelerator.process_index))
-            normalised = images.augment.normalise(pixels)
-            losses[taken] = self._train_step.backward(rank_batch, normalised, labels)
-            norms[taken] = self._train_step.update(rate)
+            torch.manual_seed(stable_seed(images.seed, step, accelerator.process_index))
+            normalised = images.normalise(batch)
+            shares.append(self._train_step.backward(rank_batch, normalised, step))
+            norms.append(self._train_step.update(step, rate))
             bar.advance(rank_batch.total)
-            taken += 1
             # Several processes hear of it at different steps.
             if self._notice.given and accelerator.num_processes == 1:
                 break
         # Each process has its share of a loss, and the whole norm.
-        sums: list[float] = accelerator.reduce(losses, "sum")[:taken].tolist()
-        self._check_finite(sums, norms[:taken].tolist(), rates, len(epoch))
-        # One by one, so that the sum does not depend on where the steps are cut.
-        *_, loss = accumulate(sums, initial=self.progress.loss)
-        self.progress = EpochProgress(
-            step=done + taken,
-            loss=loss,
-            seconds=self.progress.seconds + time.perf_counter() - started,
-        )
+        sums = self._summed(shares)
+        self._check_finite(sums["loss"], torch.stack(norms).tolist(), rates, len(epoch))
+        self.progress = self.progress.after(sums, time.perf_counter() - started)
+
+    def _summed(self, shares: list[Scalars]) -> dict[str, list[float]]:
+        """Return what is logged, step by step, summed over the processes."""
+        rows = [torch.stack([one[name] for one in shares]) for name in shares[0]]
+        sums = self._accelerator.reduce(torch.stack([row.float() for row in rows]), "sum")
+        return dict(zip(shares[0], sums.tolist(), strict=True))
 
     def _check_finite(
         self, losses: list[float], norms: list[float], rates: list[float], steps: int
@@ -220,23 +252,31 @@ class Training:
         if not self._done:
             self._save(done=True)
         self._accelerator.wait_for_everyone()
-        last = {len(self.history) - 1: self._classifier.state()}
+        last = {len(self.history) - 1: self.judged().state()}
         return last | {trained_of(self.history).epoch: self._trained} | {0: self._unadapted}
 
-    def _end_epoch(self, epoch: int, loss: float | None, lr: float) -> None:
+    def _end_epoch(self, epoch: int, means: dict[str, float], lr: float) -> None:
         """Validate the classifier as it is, and add the epoch to the history."""
         started = time.perf_counter()
-        self._classifier.eval()
-        scores = [
-            self._validate(self._classifier, epoch) if self._accelerator.is_main_process else 0.0
+        classifier = self.judged().eval()
+        found: list[Validation | None] = [
+            self._validate(classifier, epoch) if self._accelerator.is_main_process else None
         ]
-        broadcast_object_list(scores)
+        broadcast_object_list(found)
+        score, effective_rank = found[0] or Validation(0.0)
+        if epoch and effective_rank is not None and effective_rank < COLLAPSED:
+            self._say(
+                f"epoch {epoch}: the features of the val images have collapsed, to an effective "
+                f"rank of {effective_rank:.2f}: all images look alike to the model"
+            )
         self.history.append(
             Epoch(
                 epoch=epoch,
-                loss=loss,
+                loss=means.pop("loss", None),
+                parts=means,
                 lr=lr,
-                score=scores[0],
+                score=score,
+                effective_rank=effective_rank,
                 train_seconds=self.progress.seconds,
                 validate_seconds=time.perf_counter() - started,
                 micro_batch=self._train_step.micro_batch,
@@ -244,7 +284,7 @@ class Training:
         )
         self.progress = EpochProgress()
         if epoch and trained_of(self.history).epoch == epoch:
-            self._trained = self._classifier.state()
+            self._trained = classifier.state()
 
     def _save_if_due(self) -> None:
         if self._notice.given or self._save_policy.is_due():
@@ -260,7 +300,7 @@ class Training:
             Checkpoint(
                 history=self.history,
                 progress=replace(self.progress, micro_batch=self._train_step.micro_batch),
-                last=self._classifier.state(),
+                last=state_of(self._module),
                 trained=self._trained,
                 optimiser={} if done else self._train_step.state(),
             ).save(self._folder)

@@ -15,7 +15,7 @@ from bench.core.paths import Home
 from bench.core.progress import Progress, first_few
 from bench.core.records import Counts, RunRecord
 from bench.core.specs import RunSpec
-from bench.plugins import objectives
+from bench.plugins import objective_of
 from bench.runtime import distributed, provenance, threads
 from bench.steps import loaded
 from bench.steps.collect import collect_images, empty_classes
@@ -173,7 +173,7 @@ def _adapt(
     return finetune(
         Classifier.from_clip(clip, loaded.task_of(spec), spec.train.head_init, spec.seed),
         images,
-        objectives.get(spec.objective)(),
+        objective_of(spec.objective, {}),
         spec.train,
         folder=home.run(spec.run_id) / "checkpoints",
         validate=judge.validate,

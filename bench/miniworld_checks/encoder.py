@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from adapt.models import Classifier, load_clip
 from adapt.optimise import learning_rate, make_optimiser, set_learning_rate
@@ -26,7 +27,6 @@ from bench.miniworld.training.resumable import step_generator
 from bench.miniworld_checks.gates import EVALUATORS, Measurements
 from bench.miniworld_checks.pairs import build_once
 from bench.planning.preset import resolve
-from bench.plugins import objectives
 from bench.run import run
 from bench.steps.prepare import with_fingerprints
 from bench.tasks import find_task
@@ -156,7 +156,7 @@ def measure_batch_norm(clip: Path, spec: RunSpec) -> dict[str, int]:
 
     Args:
         clip: The weights.
-        spec: A run of the preset: its task, objective and training are used.
+        spec: A run of the preset: its task and training are used.
 
     Returns:
         `layers`, how many there are; `training`, how many of them are in training mode;
@@ -171,7 +171,7 @@ def measure_batch_norm(clip: Path, spec: RunSpec) -> dict[str, int]:
     noise = rng.integers(0, 256, (spec.train.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     images = torch.stack([model.preprocess_val(Image.fromarray(pixels)) for pixels in noise])
     labels = torch.from_numpy(rng.integers(0, classifier.head.out_features, len(images)))
-    objectives.get(spec.objective)().loss(classifier, images, labels).backward()
+    functional.cross_entropy(classifier(images), labels).backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     norms = [
         module

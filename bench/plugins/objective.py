@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
@@ -77,6 +78,23 @@ class Batch:
     texts: Tensor | None = None
     masks: Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def split(self, size: int) -> list[Batch]:
+        """Return the batch in parts of so many images; the last may have fewer."""
+        return [self._part(slice(start, start + size)) for start in range(0, len(self), size)]
+
+    def _part(self, rows: slice) -> Batch:
+        return Batch(
+            views=tuple(view[rows] for view in self.views),
+            rows=self.rows[rows],
+            groups=self.groups[rows],
+            labels=self.labels[rows],
+            texts=None if self.texts is None else self.texts[rows],
+            masks=None if self.masks is None else self.masks[rows],
+        )
+
 
 @dataclass(frozen=True)
 class Start:
@@ -94,13 +112,64 @@ class Start:
 
 
 class Objective(Protocol):
-    """A loss that adaptation minimises: one file in ``adapt/objectives/``, one class."""
+    """What adaptation minimises: one file in ``adapt/objectives/``, one class.
 
-    def loss(self, model: Any, images: Any, labels: Any) -> Any:  # noqa: ANN401 (torch stays out)
-        """Return the scalar loss of one batch.
+    It is a `torch.nn.Module`. Whatever must outlast a step is a parameter or a buffer of it, and so
+    in checkpoints. It may also be a `bench.plugins.optional.FollowsSteps` or `HasJudged`.
 
-        Args:
-            model: An `adapt.models.Classifier`.
-            images: Normalised images, float ``[b, 3, h, w]``.
-            labels: Class indices, int64 ``[b]``.
+    Attributes:
+        model: The classifier that it was started with.
+    """
+
+    model: Any
+
+    @property
+    def Options(self) -> type[Any]:  # noqa: N802 (a class nested in the plug-in's class)
+        """The type of its options."""
+
+    @staticmethod
+    def needs(options: Any) -> Needs:  # noqa: ANN401 (an instance of Options)
+        """Return what it needs with these options."""
+
+    def __init__(self, options: Any, start: Start) -> None:  # noqa: ANN401 (an instance of Options)
+        """Take the options, and the model to train."""
+
+    def encode(self, batch: Batch, step: int) -> Mapping[str, Tensor]:
+        """Return everything that depends on the images or on parameters, by names of its choice.
+
+        It is called once on the whole batch or, when memory is short, twice on each part of it, so
+        rows must not depend on each other, but for batch statistics. Every parameter that is
+        trained is used here, under mixed precision.
+
+        Returns:
+            Tensors ``[b, …]``, a row for each image, and scalars, the same for all.
         """
+
+    def loss(self, encoded: Mapping[str, Tensor], batch: Batch, step: int) -> Mapping[str, Tensor]:
+        """Return the scalar ``loss`` of what `encode` returned, and scalars to log by other names.
+
+        If the objective is coupled, it sees all of this process's images at once, and may gather
+        those of other processes. The mean over the processes is the loss of the whole batch.
+        """
+
+
+@dataclass(frozen=True)
+class ConfiguredObjective:
+    """An objective with its options, not started.
+
+    Attributes:
+        kind: Its class.
+        options: An instance of its options.
+    """
+
+    kind: type[Objective]
+    options: Config
+
+    @property
+    def needs(self) -> Needs:
+        """What it needs."""
+        return self.kind.needs(self.options)
+
+    def start(self, start: Start) -> Objective:
+        """Return the objective of a model."""
+        return self.kind(self.options, start)

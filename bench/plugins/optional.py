@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from bench.core.json_values import Json
 from bench.core.paths import Home
@@ -86,3 +86,19 @@ class ChecksTask(Protocol):
         Raises:
             RequestError: If it is not; no work has been done.
         """
+
+
+@runtime_checkable
+class FollowsSteps(Protocol):
+    """An objective that does something after each optimiser step, such as moving an average."""
+
+    def after_step(self, step: int) -> None:
+        """Follow a step that was taken, the first being 0; skipped ones are not reported."""
+
+
+@runtime_checkable
+class HasJudged(Protocol):
+    """An objective whose adapted classifier is not just the one that it was started with."""
+
+    def judged(self) -> Any:  # noqa: ANN401 (torch stays out)
+        """Return the `adapt.models.Classifier` to evaluate, as it is now."""

@@ -9,7 +9,7 @@ from bench.core.json_values import Json
 from bench.core.task import Task
 from bench.plugins.captions import CaptionWriter
 from bench.plugins.evaluation import Evaluator
-from bench.plugins.objective import Objective
+from bench.plugins.objective import ConfiguredObjective, Objective
 from bench.plugins.registry import Registry
 from bench.plugins.source import Source
 
@@ -34,6 +34,13 @@ def evaluator_of(name: str, options: Json) -> Evaluator:
     """Return an evaluator with its options checked; raises as `source_of` does."""
     kind = evaluators.get(name)
     return kind(parse_config(options_type(evaluators, name), options, f"the evaluator {name}"))
+
+
+def objective_of(name: str, options: Json) -> ConfiguredObjective:
+    """Return an objective with its options checked; raises as `source_of` does."""
+    kind = objectives.get(name)
+    chosen = parse_config(options_type(objectives, name), options, f"the objective {name}")
+    return ConfiguredObjective(kind, chosen)
 
 
 def writer_of(name: str, options: Json) -> CaptionWriter:

@@ -20,6 +20,7 @@ from bench.steps import loaded
 if TYPE_CHECKING:
     from adapt.finetune import Adapted
     from adapt.models import Classifier
+    from adapt.training import Validation
     from eval.features.model_features import ModelFeatures
 
 
@@ -69,8 +70,10 @@ class Judge:
         self._scores: dict[int, float] = {}
         self._kept: dict[int, _Candidate] = {}
 
-    def validate(self, classifier: "Classifier", epoch: int) -> float:
-        """Return the score on val by which epochs are compared."""
+    def validate(self, classifier: "Classifier", epoch: int) -> "Validation":
+        """Return the score on val by which epochs are compared, and the features' rank there."""
+        from adapt.training import Validation
+        from eval.metrics.effective_rank import effective_rank
         from eval.metrics.intervals import value
 
         self._keep_the_best()
@@ -78,7 +81,7 @@ class Judge:
         selector = candidate.evaluators[self._spec.train.select_by]
         score = value(selector.validate(candidate.features), self._task)
         self._scores[epoch], self._kept[epoch] = score, candidate
-        return score
+        return Validation(score, round(effective_rank(candidate.features.features("val")), 3))
 
     def evaluate(self, adapted: "Adapted") -> list[Verdict]:
         """Evaluate the chosen epoch, the best trained one and the last, equal ones once.

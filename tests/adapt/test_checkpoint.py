@@ -100,7 +100,7 @@ def test_damaged_checkpoint_is_a_clear_error(
         adapt(tmp_path)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 5])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 6])
 def test_checkpoint_of_another_version_is_refused(tmp_path: Path, cut: Path, version: int) -> None:
     if version == 1:  # It had a list of epochs under another name.
         history = json.loads((cut / "training.json").read_bytes())["history"]

@@ -10,9 +10,10 @@ from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTens
 
 from adapt import data as data_module
 from adapt.augment import Augment
-from adapt.data import RankBatch, TrainingImages, load, rank_batches
+from adapt.data import TrainingImages, load
 from adapt.models import load_clip
 from adapt.order import BatchSchedule, SampledImage
+from adapt.ranks import RankBatch, rank_batches
 from bench.core.errors import BenchError
 from bench.core.specs import TrainSpec
 from bench.storage.image_set import ImageSet
@@ -44,7 +45,7 @@ def training_images(image_set: ImageSet, seed: int = 0) -> TrainingImages:
 
 def test_augmentation_depends_on_seed_epoch_and_key_alone(image_set: ImageSet) -> None:
     images, rows = training_images(image_set), image_set.select(None, 0, "random")
-    first, label = images[SampledImage(1, 4)]
+    first, row = images[SampledImage(1, 4)]
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -53,7 +54,8 @@ def test_augmentation_depends_on_seed_epoch_and_key_alone(image_set: ImageSet) -
     few = TrainingImages(image_set.data, rows[4:6], AUGMENT, 0)
     for same in (again, few[SampledImage(1, 0)][0]):
         assert torch.equal(first, same)
-    assert label == rows["label"][4]
+    assert row == 4
+    assert images.labels == rows["label"].to_list()
     others = images[SampledImage(2, 4)], images[SampledImage(1, 4, copy=1)]
     for other, _ in (*others, training_images(image_set, seed=1)[SampledImage(1, 4)]):
         assert not torch.equal(first, other)
@@ -67,9 +69,9 @@ def test_workers_and_memory_change_nothing(
     def shares() -> Iterator[RankBatch]:
         return rank_batches(batches, 0, 1)
 
-    kept = [pixels for _, pixels, _ in load(training_images(image_set), shares, 0, CPU)]
+    kept = [batch.views[0] for _, batch in load(training_images(image_set), shares, 0, CPU)]
     monkeypatch.setattr(data_module, "DECODED_BYTES", 0)
-    read = [pixels for _, pixels, _ in load(training_images(image_set), shares, 2, CPU)]
+    read = [batch.views[0] for _, batch in load(training_images(image_set), shares, 2, CPU)]
     assert [len(pixels) for pixels in kept] == [5, 5, 2]
     assert all(torch.equal(*pair) for pair in zip(kept, read, strict=True))
 

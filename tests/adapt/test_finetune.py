@@ -15,11 +15,11 @@ from torch.nn import functional
 from adapt.augment import Augment
 from adapt.data import TrainingImages
 from adapt.models import Classifier
-from adapt.objectives.ce import CrossEntropy
 from adapt.order import BatchSchedule, SampledImage, epoch_order
 from bench.core.errors import BenchError, RequestError
 from bench.core.specs import TrainSpec
 from bench.runtime.float32 import float32_products
+from tests.support.observed import Encoded, Observer
 from tests.support.short_memory import ShortMemory
 from tests.support.tiny_clip import colour_task, write_colours
 from tests.support.tiny_training import (
@@ -49,7 +49,7 @@ def plain_loop(
     for samples, rate in zip(batches, rates, strict=True):
         batch = [images[sample] for sample in samples]
         pixels = images.augment.normalise(torch.stack([image for image, _ in batch]))
-        labels = torch.tensor([label for _, label in batch])
+        labels = torch.tensor([images.labels[row] for _, row in batch])
         optimiser.param_groups[0]["lr"] = rate
         loss = functional.cross_entropy(model(pixels), labels)
         optimiser.zero_grad()
@@ -157,7 +157,7 @@ def test_earliest_of_equal_epochs_is_chosen_and_no_change_is_a_candidate(
     tmp_path: Path, scores: list[float], chosen: int
 ) -> None:
     before, left = world(tmp_path)[0].state(), iter(scores)
-    adapted = adapt(tmp_path, validate=lambda *_: next(left))
+    adapted = adapt(tmp_path, scores=lambda *_: next(left))
     assert adapted.chosen.epoch == chosen
     assert [epoch.score for epoch in adapted.history] == scores
     if chosen == 0:
@@ -172,7 +172,7 @@ def test_the_best_trained_weights_and_the_last_are_there_beside_the_chosen(tmp_p
         return next(left)
 
     for _ in range(2):  # The second time, from what the finished training keeps.
-        adapted = adapt(tmp_path, validate=validate)
+        adapted = adapt(tmp_path, scores=validate)
         assert adapted.epochs == {"chosen": 0, "trained": 2, "last": 3}
         for epoch in adapted.epochs.values():
             adapted.load(epoch)
@@ -212,10 +212,10 @@ def test_float32_is_float32_whatever_the_process_allows(tmp_path: Path) -> None:
     """cuDNN convolves in TF32 by default, and a process may have allowed it in products."""
     seen = set()
 
-    class Looking(CrossEntropy):
-        def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    class Looking(Observer):
+        def loss(self, encoded: Encoded, labels: Tensor, plain: Tensor) -> Tensor:
             seen.add((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
-            return super().loss(model, images, labels)
+            return plain
 
     with float32_products(tf32=True):
         adapt(tmp_path, msgspec.structs.replace(SPEC, epochs=1), objective=Looking())
@@ -239,13 +239,13 @@ def test_compiled_and_plain_trainings_continue_each_other(
             raise EndedError
         return later_is_better(classifier, epoch)
 
-    plain = adapt(tmp_path, validate=later_is_better, run="plain", patch_dropout=0.5)
+    plain = adapt(tmp_path, scores=later_is_better, run="plain", patch_dropout=0.5)
     before = counters["stats"]["unique_graphs"]
     spec = msgspec.structs.replace(SPEC, compile=True)
     with pytest.raises(EndedError):
         adapt(tmp_path, spec, end_the_second, patch_dropout=0.5)
     assert counters["stats"]["unique_graphs"] - before == 2, "a full batch's, and any size's"
-    adapted = adapt(tmp_path, validate=later_is_better, patch_dropout=0.5)
+    adapted = adapt(tmp_path, scores=later_is_better, patch_dropout=0.5)
     assert losses(adapted) == pytest.approx(losses(plain), rel=1e-5)
     assert_same(adapted.classifier.state(), plain.classifier.state(), 1e-4)
 
@@ -262,29 +262,28 @@ def test_environment_does_not_scale_the_gradient(
 
 def test_finished_training_is_not_repeated_and_keeps_no_optimiser(tmp_path: Path) -> None:
     first = adapt(tmp_path)
-    second = adapt(tmp_path, validate=lambda *_: pytest.fail("validated again"))
+    second = adapt(tmp_path, scores=lambda *_: pytest.fail("validated again"))
     assert_same(first.classifier.state(), second.classifier.state(), 0)
     assert second.history == first.history
     files = sorted(path.name for path in (tmp_path / "run").rglob("*") if path.is_file())
     assert files == ["last.safetensors", "trained.safetensors", "training.json"]
 
 
-class Poison:
+class Poison(Observer):
     """Cross-entropy that is not a number from some call on, or whose gradient is not."""
 
     def __init__(self, calls: int, *, gradient: bool = False) -> None:
         self.calls = calls
         self._gradient = gradient
 
-    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, encoded: Encoded, labels: Tensor, plain: Tensor) -> Tensor:
         self.calls -= 1
-        logits = model(images)
-        loss = functional.cross_entropy(logits, labels)
         if self.calls >= 0:
-            return loss
+            return plain
         # Zero, with an infinite slope.
+        logits = encoded["logits"]
         cliff = (logits - logits.detach()).abs().sum().sqrt()
-        return loss + cliff if self._gradient else loss * math.nan
+        return plain + cliff if self._gradient else plain * math.nan
 
 
 @pytest.mark.parametrize("gradient", [False, True])

@@ -27,6 +27,7 @@ from tests.support.tiny_training import (
     adapt,
     assert_same,
     kept,
+    last_weights,
     losses,
     position,
     save_always,
@@ -80,9 +81,9 @@ def test_killed_training_continues_bit_for_bit(
     code = start(tmp_path, spec, kill_at, patch_dropout=patch_dropout, check_steps=check_steps)
     assert code == -signal.SIGKILL
     assert position(tmp_path) == expected
-    resumed = adapt(tmp_path, spec, validate=lambda *_: 9.0, patch_dropout=patch_dropout)
+    resumed = adapt(tmp_path, spec, scores=lambda *_: 9.0, patch_dropout=patch_dropout)
     assert losses(resumed) == losses(undisturbed)
-    assert_same(kept(tmp_path).last, undisturbed.classifier.state(), 0)
+    assert_same(last_weights(kept(tmp_path)), undisturbed.classifier.state(), 0)
     assert resumed.chosen.epoch == 2
 
 
@@ -114,9 +115,9 @@ def test_training_cut_anywhere_ends_as_an_undisturbed_one(
                 adapt(folder, spec, objective=WatchedLoss(at=cut + 1), patch_dropout=0.5)
             except EndedError:
                 assert position(folder)[1] % check_steps == 0
-        resumed = adapt(folder, spec, validate=lambda *_: 9.0, patch_dropout=0.5)
+        resumed = adapt(folder, spec, scores=lambda *_: 9.0, patch_dropout=0.5)
         assert losses(resumed) == losses(undisturbed)
-        assert_same(kept(folder).last, undisturbed.classifier.state(), 0)
+        assert_same(last_weights(kept(folder)), undisturbed.classifier.state(), 0)
 
 
 @pytest.mark.parametrize("calls", [2, 5, 8])
@@ -125,12 +126,10 @@ def test_kept_weights_are_those_of_an_undisturbed_training_where_none_is_better(
 ) -> None:
     save_always(monkeypatch)
     scores = [0.9, 0.3, 0.5, 0.4]
-    undisturbed = adapt(tmp_path, validate=lambda _, epoch: scores[epoch], run="undisturbed")
+    undisturbed = adapt(tmp_path, scores=lambda _, epoch: scores[epoch], run="undisturbed")
     with pytest.raises(EndedError):
-        adapt(
-            tmp_path, validate=lambda _, epoch: scores[epoch], objective=WatchedLoss(at=calls + 1)
-        )
-    resumed = adapt(tmp_path, validate=lambda _, epoch: scores[epoch])
+        adapt(tmp_path, scores=lambda _, epoch: scores[epoch], objective=WatchedLoss(at=calls + 1))
+    resumed = adapt(tmp_path, scores=lambda _, epoch: scores[epoch])
     assert resumed.epochs == undisturbed.epochs == {"chosen": 0, "trained": 2, "last": 3}
     for epoch, weights in undisturbed.weights.items():
         assert_same(resumed.weights[epoch], weights, 0)
@@ -177,7 +176,7 @@ def test_workers_nodes_and_forward_passes_may_change_between_runs(
     undisturbed, loss = interrupted(tmp_path), WatchedLoss()
     adapt(tmp_path, msgspec.structs.replace(SPEC, **changes), objective=loss)
     assert loss.sizes == sizes
-    assert_same(kept(tmp_path).last, undisturbed, tolerance)
+    assert_same(last_weights(kept(tmp_path)), undisturbed, tolerance)
 
 
 @pytest.mark.slow
@@ -189,7 +188,7 @@ def test_two_processes_equal_one_and_continue_bit_for_bit(tmp_path: Path) -> Non
     left, cut = tmp_path / "left", tmp_path / "cut"
     assert start(left, spec, 1000, *PAIR) == 0
     together = kept(left)
-    assert_same(together.last, alone.classifier.state(), 2e-6)
+    assert_same(last_weights(together), alone.classifier.state(), 2e-6)
     assert losses(together) == pytest.approx(losses(alone), abs=1e-6)
     assert start(cut, spec, 6, *PAIR, check_steps=2) != 0
     assert position(cut) == (2, 2)

@@ -16,6 +16,7 @@ from tests.support.tiny_training import (
     adapt,
     assert_same,
     kept,
+    last_weights,
     losses,
     position,
     rising,
@@ -67,7 +68,7 @@ def test_training_leaves_at_the_step_of_the_notice_and_continues_bit_for_bit(
     resumed = adapt(tmp_path, FEW, lambda *_: 9.0, continued, patch_dropout=0.5)
     assert len(continued.sizes) == 2 * STEPS - step
     assert losses(resumed) == losses(undisturbed)
-    assert_same(kept(tmp_path).last, undisturbed.classifier.state(), 0)
+    assert_same(last_weights(kept(tmp_path)), undisturbed.classifier.state(), 0)
 
 
 def test_notice_while_a_checkpoint_is_written_is_heeded_after_it(

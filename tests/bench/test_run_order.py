@@ -29,10 +29,10 @@ tasks.register("watched")(Watched.load(Path(os.environ["TASK"])))
 class Watching(CrossEntropy):
     hook = None
 
-    def loss(self, model, images, labels):
+    def loss(self, encoded, batch, step):
         if self.hook is None:
-            self.hook = model.visual.register_forward_hook(self.heed)
-        return super().loss(model, images, labels)
+            self.hook = self.model.visual.register_forward_hook(self.heed)
+        return super().loss(encoded, batch, step)
 
     def heed(self, tower, *_):
         if not tower.training:

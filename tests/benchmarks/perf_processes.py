@@ -29,25 +29,26 @@ def train(seconds: float) -> int:
 
     from adapt.augment import Augment
     from adapt.data import TrainingImages, load
-    from adapt.objectives.ce import CrossEntropy
     from adapt.train_step import TrainStep
     from bench.core.specs import TrainSpec
     from tests.benchmarks.perf_step import IMAGES, batches
     from tests.benchmarks.perf_train import classifier
     from tests.support.noise_images import write_pictures
+    from tests.support.plain_step import cross_entropy
 
     spec = TrainSpec(batch_size=32, lr=1e-4)
     model, size = classifier("miniature")
-    train_step = TrainStep(model.train(), CrossEntropy(), spec, print)
+    train_step = TrainStep(cross_entropy(model), spec, print)
     augment = Augment.of(open_clip.image_transform(size, is_train=True))
     with tempfile.TemporaryDirectory() as folder:
         image_set = write_pictures(Path(folder) / "data", IMAGES, size, ".png")
         rows = image_set.select(None, 0, "random")
         images = TrainingImages(image_set.data, rows, augment, 0)
         taken, end = 0, float("inf")
-        for share, pixels, labels in load(images, lambda: batches(32), 0, torch.device("cpu")):
-            train_step.backward(share, augment.normalise(pixels), labels)
-            train_step.update(spec.lr)
+        loaded = load(images, lambda: batches(32), 0, torch.device("cpu"))
+        for step, (share, batch) in enumerate(loaded):
+            train_step.backward(share, images.normalise(batch), step)
+            train_step.update(step, spec.lr)
             if end == float("inf"):  # The first step warms up.
                 print("ready", flush=True)
                 sys.stdin.readline()

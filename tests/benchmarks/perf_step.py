@@ -18,16 +18,18 @@ from pathlib import Path
 
 import open_clip
 import torch
+from torch.nn import functional
 
 from adapt.augment import Augment
-from adapt.data import RankBatch, TrainingImages, load
-from adapt.objectives.ce import CrossEntropy
+from adapt.data import TrainingImages, load
 from adapt.optimise import make_optimiser
 from adapt.order import SampledImage
+from adapt.ranks import RankBatch
 from adapt.train_step import TrainStep
 from bench.core.specs import TrainSpec
 from tests.benchmarks.perf_train import classifier
 from tests.support.noise_images import write_pictures
+from tests.support.plain_step import cross_entropy
 
 IMAGES = 1280
 
@@ -46,7 +48,7 @@ def measure(folder: Path, spec: TrainSpec, steps: int) -> dict[str, float]:
     (bare, size), (model, _) = classifier("miniature"), classifier("miniature")
     bare.train(), model.train()
     optimiser = make_optimiser(bare, spec)
-    train_step = TrainStep(model, CrossEntropy(), spec, print)
+    train_step = TrainStep(cross_entropy(model), spec, print)
     image_set = write_pictures(folder / "data", IMAGES, size, ".png")
     rows = image_set.select(None, 0, "random")
     augment = Augment.of(open_clip.image_transform(size, is_train=True))
@@ -69,18 +71,18 @@ def measure(folder: Path, spec: TrainSpec, steps: int) -> dict[str, float]:
         times[name].append(1000 * (now - last))
         last = time.process_time()
 
-    for _ in range(steps):
+    for step in range(steps):
         note("other")
         next(one_by_one)
         note("augment, by Pillow")
-        share, augmented, targets = next(together)
+        share, batch = next(together)
         note("augment")
-        normal = augment.normalise(augmented)
+        normal = replace(batch, views=(augment.normalise(batch.views[0]),))
         note("normalise")
-        train_step.backward(share, normal, targets)
-        train_step.update(spec.lr)
+        train_step.backward(share, normal, step)
+        train_step.update(step, spec.lr)
         note("step")
-        CrossEntropy().loss(bare, pixels, labels).backward()  # type: ignore[no-untyped-call]
+        functional.cross_entropy(bare(pixels), labels).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(bare.parameters(), spec.clip_norm)
         optimiser.step()
         optimiser.zero_grad()

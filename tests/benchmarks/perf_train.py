@@ -27,8 +27,11 @@ from adapt.finetune import finetune
 from adapt.models import Classifier, load_clip
 from adapt.objectives.ce import CrossEntropy
 from adapt.optimise import make_optimiser
+from adapt.training import Validation
+from bench.core.config import Config
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
+from bench.plugins.objective import ConfiguredObjective
 from tests.support.noise_images import write_pictures
 
 Clock = Callable[[], float]
@@ -60,7 +63,7 @@ def floor(name: str, spec: TrainSpec, count: int, clock: Clock) -> float:
         if step == 1:  # The first warms caches and allocators.
             start = clock()
         with half:
-            loss = CrossEntropy().loss(model, pixels, labels)
+            loss = functional.cross_entropy(model(pixels), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
         optimiser.step()
@@ -80,10 +83,10 @@ def loop(name: str, spec: TrainSpec, count: int, folder: Path, clock: Clock) -> 
     finetune(
         model,
         images,
-        CrossEntropy(),
+        ConfiguredObjective(CrossEntropy, Config()),
         spec,
         folder=folder / "run",
-        validate=lambda *_: 0.0,
+        validate=lambda *_: Validation(0.0),
         progress=Progress(quiet=True),
     )
     return spec.epochs * count / (clock() - start)

@@ -11,9 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from adapt.models import Classifier
-from adapt.objectives.ce import CrossEntropy
 from adapt.optimise import make_optimiser
-from adapt.train_step import ComputeLoss
 from bench.core.specs import TrainSpec
 from bench.runtime.float32 import float32_products
 from tests.gpu.measure import Machine
@@ -133,13 +131,21 @@ def batches(size: Size, count: int, images: int, device: torch.device) -> list[t
     ]
 
 
+Loss = Callable[[Classifier, Tensor, Tensor], Tensor]
+
+
+def cross_entropy_loss(model: Classifier, pixels: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of a batch."""
+    return functional.cross_entropy(model(pixels), labels)
+
+
 class BareStep:
     """Forward, backward and step as anyone would write them, on a batch in memory.
 
     Args:
         model: The classifier, trained in place.
         spec: The training: its precision and its optimiser.
-        loss: The loss, if it is not plain cross-entropy.
+        loss: The loss of a classifier, images and labels.
         fused: Whether AdamW is.
     """
 
@@ -147,12 +153,12 @@ class BareStep:
         self,
         model: Classifier,
         spec: TrainSpec,
-        loss: ComputeLoss | None = None,
+        loss: Loss = cross_entropy_loss,
         *,
         fused: bool = True,
     ) -> None:
         self._model, self._spec = model, spec
-        self._loss = loss or CrossEntropy().loss
+        self._loss = loss
         self._optimiser = make_optimiser(model, spec)
         for group in self._optimiser.param_groups:
             # With False in place of None, torch takes a loop over all weights, not its default.

@@ -18,17 +18,22 @@ from adapt.data import TrainingImages
 from adapt.finetune import Adapted, finetune
 from adapt.models import Classifier, load_clip
 from adapt.objectives.ce import CrossEntropy
-from adapt.training import Validate
+from adapt.training import Validation
+from bench.core.config import Config
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
-from bench.plugins.objective import Objective
+from bench.plugins.objective import ConfiguredObjective
+from tests.support.observed import Encoded, Observer
 from tests.support.tiny_clip import colour_task, write_colours, write_tiny_clip
 
 SPEC = TrainSpec(epochs=3, batch_size=16, lr=1e-3, warmup_steps=2)
 N = 40
 
 
-def rising() -> Validate:
+Scores = Callable[[Classifier, int], float]
+
+
+def rising() -> Scores:
     """Scores that rise with every epoch, so that the last one is chosen."""
     counter = itertools.count()
     return lambda *_: float(next(counter))
@@ -48,17 +53,19 @@ def train(
     images: TrainingImages | None,
     folder: Path,
     spec: TrainSpec = SPEC,
-    validate: Validate | None = None,
-    objective: Objective | None = None,
+    scores: Scores | None = None,
+    objective: Any = CrossEntropy,
+    options: Config | None = None,
 ) -> Adapted:
-    """Fine-tune a classifier."""
+    """Fine-tune a classifier; an objective is a class or an `Observer`."""
+    score = scores or rising()
     return finetune(
         classifier,
         images,
-        objective or CrossEntropy(),
+        ConfiguredObjective(objective, options or objective.Options()),
         spec,
         folder=folder,
-        validate=validate or rising(),
+        validate=lambda model, epoch: Validation(score(model, epoch)),
         progress=Progress(quiet=True),
     )
 
@@ -66,13 +73,13 @@ def train(
 def adapt(
     folder: Path,
     spec: TrainSpec = SPEC,
-    validate: Validate | None = None,
-    objective: Objective | None = None,
+    scores: Scores | None = None,
+    objective: Any = CrossEntropy,
     run: str = "run",
     **clip_options: Any,
 ) -> Adapted:
     """Fine-tune the unadapted classifier of `world`."""
-    return train(*world(folder, **clip_options), folder / run, spec, validate, objective)
+    return train(*world(folder, **clip_options), folder / run, spec, scores, objective)
 
 
 class EndedError(Exception):
@@ -83,7 +90,7 @@ def end() -> None:
     raise EndedError
 
 
-class WatchedLoss(CrossEntropy):
+class WatchedLoss(Observer):
     """Cross-entropy that records its calls, and does something at one of them.
 
     Args:
@@ -97,13 +104,12 @@ class WatchedLoss(CrossEntropy):
         self.sizes: list[int] = []
         self.values: list[float] = []
 
-    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
-        self.sizes.append(len(images))
+    def loss(self, encoded: Encoded, labels: Tensor, plain: Tensor) -> Tensor:
+        self.sizes.append(len(labels))
         if len(self.sizes) == self._at:
             self._action()
-        loss = super().loss(model, images, labels)
-        self.values.append(loss.item())
-        return loss
+        self.values.append(plain.item())
+        return plain
 
 
 def kept(folder: Path) -> Checkpoint:
@@ -111,6 +117,11 @@ def kept(folder: Path) -> Checkpoint:
     checkpoint = Checkpoint.load(folder / "run")
     assert checkpoint is not None
     return checkpoint
+
+
+def last_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return the latest weights of the classifier that a checkpoint has."""
+    return {name.removeprefix("model."): value for name, value in checkpoint.last.items()}
 
 
 def position(folder: Path) -> tuple[int, int]:

@@ -33,7 +33,7 @@ from bench.plugins import objectives
 
 @objectives.register("untrainable")
 class Untrainable(CrossEntropy):
-    def loss(self, model, images, labels):
+    def loss(self, encoded, batch, step):
         raise BenchError("no loss here")
 """
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, Normalize, ToTensor
 
 from adapt.augment import Augment
-from adapt.data import Batch, RankBatch, TrainingImages, load, rank_batches
+from adapt.data import TrainingImages, load
 from adapt.order import BatchSchedule
+from adapt.ranks import RankBatch, rank_batches
 from bench.core.specs import TrainSpec
 from bench.runtime.signals import blocked_in_helpers
 from tests.conftest import ROOT
@@ -41,7 +43,7 @@ def heard(tmp_path: Path) -> Iterator[Path]:
         signal.signal(number, handler)
 
 
-def batches(folder: Path, workers: int) -> Iterator[Batch]:
+def batches(folder: Path, workers: int) -> Iterator[Tensor]:
     image_set = write_colours(folder, 40, colour_task())
     images = TrainingImages(image_set.data, image_set.select(None, 0, "random"), AUGMENT, 0)
     schedule = BatchSchedule(TrainSpec(batch_size=2), images.labels, 0)
@@ -49,20 +51,20 @@ def batches(folder: Path, workers: int) -> Iterator[Batch]:
     def wanted() -> Iterator[RankBatch]:
         return rank_batches(schedule.batches(1), 0, 1)
 
-    return load(images, wanted, workers, torch.device("cpu"))
+    return (batch.views[0] for _, batch in load(images, wanted, workers, torch.device("cpu")))
 
 
 def test_workers_ignore_signals_but_their_parents(tmp_path: Path, heard: Path) -> None:
-    expected = [pixels for _, pixels, _ in batches(tmp_path / "alone", workers=0)]
+    expected = list(batches(tmp_path / "alone", workers=0))
     loaded = batches(tmp_path / "helped", workers=1)
-    received = [next(loaded)[1]]
+    received = [next(loaded)]
     (worker,) = multiprocessing.active_children()
     assert worker.pid is not None
     # As from Slurm: from neither the worker nor its parent.
     for name in ("USR1", "USR2", "TERM", "USR2"):
         subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
     os.kill(worker.pid, signal.SIGUSR2)
-    received += [pixels for _, pixels, _ in loaded]
+    received += loaded
     assert all(torch.equal(*pair) for pair in zip(received, expected, strict=True))
     assert heard.read_text() == ""
     os.kill(os.getpid(), signal.SIGUSR2)

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -22,21 +23,26 @@ from torch import Tensor
 
 from adapt import save_policy
 from adapt.augment import Augment
-from adapt.data import RankBatch, TrainingImages, load
+from adapt.data import TrainingImages, load
 from adapt.finetune import Adapted, finetune
 from adapt.models import Classifier
 from adapt.objectives.ce import CrossEntropy
 from adapt.order import BatchSchedule
 from adapt.precision import check_precision
+from adapt.ranks import RankBatch
 from adapt.train_step import TrainStep
+from adapt.training import Validation
 from bench.core.errors import RequestError
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
-from bench.plugins.objective import Objective
+from bench.plugins import Config, Start
+from bench.plugins.objective import ConfiguredObjective
 from bench.runtime.float32 import float32_products
 from tests.gpu.measure import Check, Figure, Machine, Note, Result
 from tests.gpu.training import BareStep, Networks, Size, batches, repeated, size_for
 from tests.support.noise_images import write_pictures
+from tests.support.observed import Encoded, Observer
+from tests.support.plain_step import batch_of, cross_entropy
 from tests.support.short_memory import ShortMemory
 
 SPEC = TrainSpec(warmup_steps=0)
@@ -84,14 +90,14 @@ def losses(machine: Machine, size: Size, networks: Networks) -> Iterator[Result]
     expected = torch.stack([bare(*batch) for batch in every])
     for precision in supported(machine):
         spec = replace(SPEC, precision=precision)
-        step = TrainStep(networks.make(), CrossEntropy(), spec, print)
-        found = []
+        step = TrainStep(cross_entropy(networks.make()), spec, print)
+        found: list[Tensor] = []
         with float32_products(tf32=precision == "tf32"):
             for pixels, labels in every:
                 share = RankBatch([], len(labels))
-                there = pixels.to(machine.device), labels.to(machine.device)
-                found.append(step.backward(share, *there))
-                step.update(spec.lr)
+                batch = batch_of(pixels.to(machine.device), labels.to(machine.device))
+                found.append(step.backward(share, batch, len(found))["loss"])
+                step.update(len(found) - 1, spec.lr)
         error = ((torch.stack(found).cpu() - expected).abs() / expected).max().item()
         name = f"losses of 20 steps of {size.few} images, {precision}, against the CPU"
         yield Check(name, error, LIMITS[precision])
@@ -103,17 +109,17 @@ class EndedError(Exception):
     """What ends a training before it is done."""
 
 
-class Ending(CrossEntropy):
+class Ending(Observer):
     """Cross-entropy that ends the training at some call."""
 
     def __init__(self, at: int) -> None:
         self._left = at
 
-    def loss(self, model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, encoded: Encoded, labels: Tensor, plain: Tensor) -> Tensor:
         self._left -= 1
         if not self._left:
             raise EndedError
-        return super().loss(model, images, labels)
+        return plain
 
 
 def resumed(machine: Machine, size: Size) -> Iterator[Result]:
@@ -173,16 +179,16 @@ def trained(
     images: TrainingImages,
     spec: TrainSpec,
     folder: Path,
-    objective: Objective | None = None,
+    objective: Any = CrossEntropy,
 ) -> Adapted:
     """Fine-tune a classifier; every epoch is better than the one before."""
     return finetune(
         model,
         images,
-        objective or CrossEntropy(),
+        ConfiguredObjective(objective, Config()),
         spec,
         folder=folder,
-        validate=lambda _, epoch: float(epoch),
+        validate=lambda _, epoch: Validation(float(epoch)),
         progress=Progress(quiet=True),
     )
 
@@ -194,22 +200,22 @@ def short_memory(machine: Machine, size: Size, networks: Networks) -> Iterator[R
     share = RankBatch([], count)
     on_cuda = machine.device.type == "cuda"
 
-    def step(objective: Objective) -> tuple[float, Tensor, int]:
+    def step(kind: Any) -> tuple[float, Tensor, int]:
         model, said = networks.make(), list[str]()
-        train_step = TrainStep(model, objective, SPEC, said.append)
+        train_step = TrainStep(kind(Config(), Start(model, 1)), SPEC, said.append)
         with float32_products(tf32=False):
-            loss = train_step.backward(share, pixels, labels).item()
+            loss = train_step.backward(share, batch_of(pixels, labels), 0)["loss"].item()
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         return loss, gradient.cpu(), train_step.micro_batch or count
 
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(machine.device)
-    loss, gradient, _ = step(CrossEntropy())
+    loss, gradient, _ = step(CrossEntropy)
     # A pretended card has no memory of its own to fill.
     if on_cuda and torch.cuda.max_memory_allocated(machine.device):
         gc.collect()
         limit_memory(machine.device)
-        halved = step(CrossEntropy())
+        halved = step(CrossEntropy)
         torch.cuda.set_per_process_memory_fraction(1.0)
     else:
         halved = step(ShortMemory(room=count // 2))
@@ -239,12 +245,13 @@ def unawaited(machine: Machine, size: Size, networks: Networks) -> Iterator[Resu
     pixels = torch.randint(256, shape, dtype=torch.uint8, device=machine.device)
     labels = torch.zeros(size.few, dtype=torch.int64, device=machine.device)
     kept = torch.zeros(2, 2, device=machine.device)
-    step = TrainStep(networks.make(), CrossEntropy(), replace(SPEC, precision="bf16"), print)
+    step = TrainStep(cross_entropy(networks.make()), replace(SPEC, precision="bf16"), print)
 
     def take(place: int) -> None:
         share = RankBatch([], len(labels))
-        kept[0, place] = step.backward(share, augment.normalise(pixels), labels)
-        kept[1, place] = step.update(SPEC.lr)
+        batch = batch_of(augment.normalise(pixels), labels)
+        kept[0, place] = step.backward(share, batch, place)["loss"]
+        kept[1, place] = step.update(place, SPEC.lr)
 
     take(0)
     with warnings.catch_warnings(record=True) as caught:
@@ -364,7 +371,7 @@ def decoded(machine: Machine, images: TrainingImages, spec: TrainSpec) -> float:
     start = time.perf_counter()
     shares = [RankBatch(batch, len(batch)) for batch in samples]
     done = sum(
-        len(labels) for _, _, labels in load(images, lambda: shares, spec.workers, machine.device)
+        len(batch) for _, batch in load(images, lambda: shares, spec.workers, machine.device)
     )
     machine.synchronise()
     return done / (time.perf_counter() - start)

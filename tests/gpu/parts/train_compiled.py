@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from adapt.objectives.ce import CrossEntropy
-from adapt.train_step import compiled_loss
+from adapt.gradient import compiled
 from bench.core.specs import TrainSpec
 from tests.gpu.measure import Check, Figure, Machine, Result
-from tests.gpu.training import BareStep, Networks, batches, repeated, size_for
+from tests.gpu.training import BareStep, Networks, batches, cross_entropy_loss, repeated, size_for
 
 TURNS = 3
 
@@ -17,7 +16,7 @@ def run(machine: Machine) -> Iterator[Result]:
     networks, spec = Networks(size, machine.device), TrainSpec(precision="bf16")
     (batch,) = batches(size, 1, size.batch, machine.device)
     bare = BareStep(networks.make(), spec)
-    step = BareStep(networks.make(), spec, compiled_loss(CrossEntropy().loss))
+    step = BareStep(networks.make(), spec, compiled(cross_entropy_loss))
     found = []
     taken = machine.seconds(lambda: found.append(step(*batch)))
     yield Figure("compilation, forward and backward", "s", [taken])
