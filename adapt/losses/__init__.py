@@ -1,0 +1,1 @@
+"""Losses of embeddings, logits and groups, over one process or several; they import torch alone."""
