@@ -67,7 +67,11 @@ def run_options(command: F) -> F:
             "--seed", default=0, show_default=True, help="Seed of the subset and the training."
         ),
         preset_option,
-        click.option("--objective", help="Training objective (see bench list objectives)."),
+        click.option(
+            "--objective",
+            help="Training objective (see bench list objectives); its options are --set "
+            "objective.NAME=VALUE.",
+        ),
         settings_option("train.lr=1e-5"),
         click.option(
             "--allow-incomplete",

@@ -48,7 +48,7 @@ def command(name: str) -> None:
         if name in registry.names():
             plugin: Any = registry.get(name)
             click.echo(f"{registry.kind} {name}: {inspect.getdoc(plugin)}")
-            for line in described(plugin.Options) if hasattr(plugin, "Options") else ():
+            for line in list(described(plugin.Options)) or ["no options"]:
                 click.echo(f"  {line}")
             return
     raise unknown_name("name", name, known)

@@ -15,6 +15,7 @@ from bench.core.yaml_files import parse_yaml
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 AboveZero = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Momentum = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 

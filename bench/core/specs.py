@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import PurePath
 from typing import Annotated, Literal
 
 import msgspec
 
-from bench.core.config import AboveZero, Config, Fraction, Momentum, Natural, Positive
+from bench.core.config import (
+    AboveZero,
+    Config,
+    Fraction,
+    Momentum,
+    Natural,
+    NotNegative,
+    Positive,
+)
 from bench.core.json_values import Json, digest
 
 Crop = Literal["square", "paper"]
@@ -33,7 +40,10 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     """Whether an epoch takes each image once, or as many images from each class."""
     lr: AboveZero = 1e-5
     betas: tuple[Momentum, Momentum] = (0.9, 0.95)
-    weight_decay: Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)] = 0.1
+    weight_decay: NotNegative = 0.1
+    weight_decay_end: NotNegative | None = None
+    """Weight decay at the end, reached along half a cosine (SynCLR: 0.04 to 0.2); None for the
+    same throughout."""
     decay_norm_and_bias: bool = True
     """Geng 2024, code, finetune.py:108-110, decays every parameter; the paper does not say."""
     warmup_steps: Natural = 500
@@ -47,7 +57,11 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     """``tf32`` rounds the factors of float32 products to 10 bits; ``fp32`` rules that out, in
     convolutions too, where torch's default with CUDA is otherwise."""
+    init: Literal["pretrained", "scratch"] = "pretrained"
+    """Whether training starts from the model's weights, or from new ones of its architecture that
+    the run's seed decides."""
     head_init: Literal["text", "random"] = "text"
+    """Whether the head starts as the prompts' embeddings, or at random, as it does from scratch."""
     freeze_tower: bool = False
     select_by: str = "linear-probe"
     """The evaluator whose validation score picks the epoch, epoch 0 (no change) included."""
@@ -65,6 +79,11 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     """Whether torch.compile is used: a minute or two to begin with, then faster (not measured on
     CUDA)."""
 
+    @classmethod
+    def complete(cls, values: Json) -> Json:
+        """Return the values with a random head from scratch: a text head is the fetched model's."""
+        return ({"head_init": "random"} if values.get("init") == "scratch" else {}) | values
+
     @property
     def processes(self) -> int:
         """Processes that train together; 1 leaves their number to whoever starts them."""
@@ -73,6 +92,9 @@ class TrainSpec(Config, frozen=True, kw_only=True):
 
 EXECUTION_FIELDS = ("micro_batch", "workers", "nodes", "gpus_per_node", "compile")
 """Fields of a `TrainSpec` that do not change the run id."""
+
+_LATER_FIELDS = ("init", "weight_decay_end")
+"""Fields of a `TrainSpec` that earlier specs have not: at their defaults, they are the same run."""
 
 
 class RunSpec(Config, frozen=True, kw_only=True):
@@ -92,6 +114,8 @@ class RunSpec(Config, frozen=True, kw_only=True):
     model: str
     """Name or path of the open_clip weights folder that is adapted."""
     objective: str = "ce"
+    objective_options: Json = {}
+    """The objective's options, defaults filled in."""
     train: TrainSpec = TrainSpec()
     evaluators: dict[str, Json] = {}
     """Evaluator name to its options."""
@@ -107,6 +131,10 @@ class RunSpec(Config, frozen=True, kw_only=True):
             content["task"] = ""
         if PurePath(self.preset).is_absolute():
             content["preset"] = PurePath(self.preset).name  # Its content is in the spec.
-        for name in EXECUTION_FIELDS:
+        usual = TrainSpec()
+        unchanged = [n for n in _LATER_FIELDS if getattr(self.train, n) == getattr(usual, n)]
+        for name in (*EXECUTION_FIELDS, *unchanged):
             del content["train"][name]
+        if not self.objective_options:
+            del content["objective_options"]
         return digest(content)

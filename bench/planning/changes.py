@@ -1,15 +1,17 @@
 """What the runs of a request change of their preset."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
-from bench.core.json_values import canonical_json
+from bench.core.json_values import Json, canonical_json
 from bench.core.specs import RunSpec
 from bench.planning.differences import all_settings
 from bench.planning.preset import load, resolve
-from bench.plugins import sources
+from bench.plugins import objectives, sources
 from bench.plugins.registries import options_type
+from bench.plugins.registry import Registry
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -35,31 +37,48 @@ def changes(specs: Iterable[RunSpec], preset: str) -> list[Change]:
         specs: The runs.
         preset: The preset's name or path.
     """
-    usual: dict[str, dict[str, object]] = {}
-    found: dict[tuple[str, str], list[object]] = {}
+    usual: dict[tuple[str, str], dict[str, object]] = {}
+    found: dict[tuple[str, str, bytes], Change] = {}
     for spec in specs:
-        if spec.source not in usual:
-            usual[spec.source] = _usual(spec, preset)
-        own, before = all_settings(spec), usual[spec.source]
+        kind = spec.source, spec.objective
+        if kind not in usual:
+            usual[kind] = _usual(spec, preset)
+        own, before = all_settings(spec), usual[kind]
         for name in dict.fromkeys([*before, *own]):
-            if own.get(name) != before.get(name):
-                values = found.setdefault((name, spec.source), [])
-                values += [] if own.get(name) in values else [own.get(name)]
+            value, preset_value = own.get(name), before.get(name)
+            if value != preset_value:
+                key = name, spec.source, canonical_json(preset_value)
+                change = found.setdefault(key, Change(name, preset_value, [], []))
+                change.values.extend([] if value in change.values else [value])
     alike: dict[bytes, Change] = {}
-    for (name, source), values in found.items():
-        change = Change(name, usual[source].get(name), values, [])
+    for (_, source, _), change in found.items():
         alike.setdefault(canonical_json(change), change).sources.append(source)
     return list(alike.values())
 
 
 def _usual(spec: RunSpec, preset: str) -> dict[str, object]:
     """Return the settings that a preset gives a run; what only a request can give is not there."""
-    given = load(preset).sources.get(spec.source, {})
-    fields = msgspec.structs.fields(options_type(sources, spec.source))
+    given = load(preset)
+    needed = _required(sources, spec.source, given.sources, "source", spec.options)
+    own = spec.objective_options
+    needed |= _required(objectives, spec.objective, given.objectives, "objective", own)
+    settings = {"objective": spec.objective, **needed}
+    plain = resolve(preset, task=spec.task, source=spec.source, n=spec.n, settings=settings)
+    usual = all_settings(plain) | {"objective": given.objective}
+    return {name: value for name, value in usual.items() if name not in needed}
+
+
+def _required(
+    registry: Registry[Any], name: str, given: dict[str, Json], prefix: str, options: Json
+) -> Json:
+    """Return, of a plug-in's options that have no default, those that a preset does not give."""
+    fields = msgspec.structs.fields(options_type(registry, name))
     asked = [field.encode_name for field in fields if field.required]
-    needed = {f"source.{name}": spec.options[name] for name in asked if name not in given}
-    plain = resolve(preset, task=spec.task, source=spec.source, n=spec.n, settings=needed)
-    return {name: value for name, value in all_settings(plain).items() if name not in needed}
+    return {
+        f"{prefix}.{option}": options[option]
+        for option in asked
+        if option not in given.get(name, {})
+    }
 
 
 def as_lines(found: Iterable[Change], all_sources: Iterable[str]) -> list[str]:

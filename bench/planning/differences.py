@@ -1,7 +1,7 @@
 """What differs between runs: their settings, by the names that ``--set`` gives them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -12,24 +12,22 @@ _PARTS = ("order", "model", "objective", "train", "evaluators")
 
 
 def differences(specs: Sequence[RunSpec]) -> list[dict[str, object]]:
-    """Return, run by run, the settings in which the runs differ; options within each source.
+    """Return, run by run, the settings in which the runs differ.
 
-    Task, source, n and seed are no settings.
+    Options are compared within each source and each objective. Task, source, n and seed are no
+    settings.
     """
     keys = [_key(spec) for spec in specs]
     distinct = dict(zip(keys, specs, strict=True))
-    settings = {key: _settings(spec) for key, spec in distinct.items()}
-    options = {key: dict(leaves(spec.options, "source")) for key, spec in distinct.items()}
-    by_source: dict[str, list[dict[str, object]]] = defaultdict(list)
-    for key, spec in distinct.items():
-        by_source[spec.source].append(options[key])
-    of_all = differing(list(settings.values()))
-    of_source = {source: differing(group) for source, group in by_source.items()}
-    by_key = {
-        key: {name: settings[key][name] for name in of_all if name in settings[key]}
-        | {name: options[key][name] for name in of_source[spec.source] if name in options[key]}
-        for key, spec in distinct.items()
-    }
+    by_key: dict[tuple[object, ...], dict[str, object]] = {key: {} for key in distinct}
+    for group_of, settings_of in _COMPARED:
+        groups: dict[str, dict[tuple[object, ...], dict[str, object]]] = defaultdict(dict)
+        for key, spec in distinct.items():
+            groups[group_of(spec)][key] = settings_of(spec)
+        for group in groups.values():
+            names = differing(list(group.values()))
+            for key, settings in group.items():
+                by_key[key] |= {name: settings[name] for name in names if name in settings}
     return [by_key[key] for key in keys]
 
 
@@ -58,16 +56,32 @@ def leaves(values: Json, within: str = "") -> Iterator[tuple[str, object]]:
 
 
 def all_settings(spec: RunSpec) -> dict[str, object]:
-    """Return the settings of a run, its source's options included, by their dotted names."""
-    return _settings(spec) | dict(leaves(spec.options, "source"))
+    """Return the settings of a run, all options included, by their dotted names."""
+    return _settings(spec) | _objective_options(spec) | _source_options(spec)
 
 
 def _key(spec: RunSpec) -> tuple[object, ...]:
     # Specs of a study share their equal parts; equal parts that are not one object cost time alone.
-    shared = (id(spec.options), id(spec.train), id(spec.evaluators))
+    shared = [id(spec.options), id(spec.objective_options), id(spec.train), id(spec.evaluators)]
     return (spec.source, spec.order, spec.model, spec.objective, *shared)
 
 
 def _settings(spec: RunSpec) -> dict[str, object]:
     values: Json = {name: msgspec.to_builtins(getattr(spec, name)) for name in _PARTS}
     return dict(leaves(values))
+
+
+def _objective_options(spec: RunSpec) -> dict[str, object]:
+    return dict(leaves(spec.objective_options, "objective"))
+
+
+def _source_options(spec: RunSpec) -> dict[str, object]:
+    return dict(leaves(spec.options, "source"))
+
+
+_COMPARED: tuple[tuple[Callable[[RunSpec], str], Callable[[RunSpec], dict[str, object]]], ...] = (
+    (lambda _: "", _settings),
+    (lambda spec: spec.objective, _objective_options),
+    (lambda spec: spec.source, _source_options),
+)
+"""Which runs are compared, and in which settings."""

@@ -16,7 +16,7 @@ from bench.core.memo import memo
 from bench.core.specs import RunSpec, TrainSpec
 from bench.core.yaml_files import read_yaml
 from bench.planning.source_settings import with_common
-from bench.plugins import evaluators, full_options, sources, tasks
+from bench.plugins import evaluators, full_options, objectives, sources, tasks
 from bench.plugins.registries import options_type
 from bench.tasks import check_folder, is_place
 
@@ -37,6 +37,8 @@ class Preset(Config, frozen=True, kw_only=True):
     evaluators: dict[str, Json]
     sources: dict[str, Json]
     """Source to options."""
+    objectives: dict[str, Json] = {}
+    """Objective to the options that are not its defaults."""
 
     def task(self, name: str) -> str:
         """Return the full name of a task."""
@@ -80,25 +82,21 @@ def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)
         source: The source's name.
         n: Images to train on; None for all.
         seed: The run's seed.
-        settings: Assignments such as ``train.lr=1e-5`` or ``source.filter.tau=0.2``, as texts, as
-            paths and values, or as a mapping of these. Later ones win. A mapping is laid over the
-            preset's, name by name (`bench.core.config.laid_over`); an evaluator set to null is
-            left out.
+        settings: Assignments such as ``train.lr=1e-5``, ``source.filter.tau=0.2`` or
+            ``objective.temperature=0.1``, as texts, as paths and values, or as a mapping of these.
+            Later ones win. A mapping is laid over the preset's, name by name
+            (`bench.core.config.laid_over`); an evaluator set to null is left out.
         common: Path below ``source`` to value, for the source and its parts if they have it.
 
     Raises:
         RequestError: If a name or a setting is unknown, or a value does not fit.
     """
     preset = load(preset_name)
-    values = _values(preset, source, settings)
+    given = assignments(settings)
+    objective = objective_name(preset, given)
+    values = _values(preset, source, objective, given)
     train = parse_config(TrainSpec, values["train"], "train")
-    if train.micro_batch is not None and train.micro_batch > train.batch_size:
-        raise RequestError("train.micro_batch is larger than train.batch_size")
-    if train.steps is not None and not 1 <= train.epochs <= train.steps:
-        raise RequestError(
-            f"train.steps={train.steps} cannot be cut into {train.epochs} epochs",
-            f"set train.epochs to a number from 1 to {train.steps}",
-        )
+    _check_train(train)
     chosen = _evaluators(values["evaluators"])
     if train.select_by not in chosen:
         unknown = unknown_name("evaluator to select by", train.select_by, chosen)
@@ -112,7 +110,8 @@ def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)
         "seed": seed,
         "order": values["order"],
         "model": values["model"],
-        "objective": values["objective"],
+        "objective": objective,
+        "objective_options": full_options(objectives, objective, values["objective"]),
         "train": msgspec.to_builtins(train),
         "evaluators": chosen,
     }
@@ -128,29 +127,78 @@ def _task(preset: Preset, name: str) -> str:
     return full
 
 
+def assignments(settings: Json | Iterable[str | tuple[str, object]]) -> list[tuple[str, object]]:
+    """Return settings, given in any of the ways that `resolve` takes, as paths and values."""
+    pairs = settings.items() if isinstance(settings, dict) else settings
+    return [parse_assignment(pair) if isinstance(pair, str) else pair for pair in pairs]
+
+
+def objective_name(preset: Preset, settings: Iterable[tuple[str, object]]) -> str:
+    """Return the objective that settings name, else the preset's.
+
+    Raises:
+        RequestError: If there is none of that name.
+    """
+    name = {"objective": preset.objective, **dict(settings)}["objective"]
+    if not isinstance(name, str):
+        raise RequestError(
+            f"objective={name!r} is not a name", "write objective=NAME, and objective.OPTION=VALUE"
+        )
+    objectives.get(name)
+    return name
+
+
 def _values(
-    preset: Preset, source: str, settings: Json | Iterable[str | tuple[str, object]]
+    preset: Preset, source: str, objective: str, settings: Iterable[tuple[str, object]]
 ) -> Json:
-    """Return the preset's values for a source, overridden by the settings."""
+    """Return the preset's values for a source and an objective, overridden by the settings."""
     values: Json = {
         "model": preset.model,
-        "objective": preset.objective,
+        "objective": dict(preset.objectives.get(objective, {})),
         "order": preset.order,
         "train": dict(preset.train),
         "evaluators": dict(preset.evaluators),
         "source": dict(preset.sources.get(source, {})),
     }
-    types = {"train": TrainSpec, "source": options_type(sources, source)}
-    for setting in settings.items() if isinstance(settings, dict) else settings:
-        path, value = parse_assignment(setting) if isinstance(setting, str) else setting
+    types = {
+        "train": TrainSpec,
+        "source": options_type(sources, source),
+        "objective": options_type(objectives, objective),
+    }
+    for path, value in settings:
         first, *rest = path.split(".")
         if first not in values:
             raise unknown_name("setting", first, values)
-        if rest and isinstance(values[first], dict):
+        if path == "objective":
+            continue  # Its name, which says which options there are.
+        if not rest:
+            values[first] = laid_over(types.get(first), values[first], value)
+        elif isinstance(values[first], dict):
             assign(values[first], rest, value, types.get(first))
         else:
-            values[first] = laid_over(types.get(first), values[first], value)
+            raise RequestError(f"{first} has no settings within it", f"write {first}=…")
     return values
+
+
+def _check_train(train: TrainSpec) -> None:
+    """Make sure that the settings of a training fit each other."""
+    if train.micro_batch is not None and train.micro_batch > train.batch_size:
+        raise RequestError("train.micro_batch is larger than train.batch_size")
+    if train.steps is not None and not 1 <= train.epochs <= train.steps:
+        raise RequestError(
+            f"train.steps={train.steps} cannot be cut into {train.epochs} epochs",
+            f"set train.epochs to a number from 1 to {train.steps}",
+        )
+    if train.init == "scratch" and train.freeze_tower:
+        raise RequestError(
+            "train.freeze_tower would keep the tower that train.init=scratch leaves untrained",
+            "leave one of them out",
+        )
+    if train.init == "scratch" and train.head_init == "text":
+        raise RequestError(
+            "train.head_init=text takes the text tower's weights, which train.init=scratch leaves out",
+            "leave train.head_init out; it is random then",
+        )
 
 
 def _evaluators(values: object) -> dict[str, Json]:

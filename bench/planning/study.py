@@ -5,6 +5,8 @@
     settings: {train.epochs: 10}              # for every run
     per_source:
       synthetic: {source.size: 1000}          # for the runs of one source
+    per_objective:
+      simclr: {objective.temperature: 0.2}    # for the runs of one objective
     grid:
       - product: {task: aircraft, source: [retrieved, synthetic], n: [125, 250], seed: [0, 1]}
       - product: {task: aircraft, source: retrieved, seed: [0, 1]}
@@ -29,7 +31,8 @@ from bench.core.memo import memo_scope
 from bench.core.size import parse_size
 from bench.core.specs import RunSpec
 from bench.core.yaml_files import read_yaml
-from bench.planning.preset import resolve
+from bench.planning.objective_settings import check_objectives, fitting
+from bench.planning.preset import load, objective_name, resolve
 from bench.planning.source_settings import PREFIX, require_known
 
 MAX_RUNS = 1_000_000
@@ -59,6 +62,7 @@ class StudyFile(Config, frozen=True, kw_only=True):
     description: str = ""
     settings: Json = {}
     per_source: dict[str, Json] = {}
+    per_objective: dict[str, Json] = {}
     grid: list[Block]
 
 
@@ -74,8 +78,8 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
 
     Args:
         path: The file.
-        overrides: Assignments such as ``train.nodes=2``, for every run; those of sources, such as
-            ``source.filter.tau=0.2``, for every source that has them.
+        overrides: Assignments such as ``train.nodes=2``, for every run; those of sources and of
+            objectives, such as ``source.filter.tau=0.2``, for all that have them.
 
     Raises:
         RequestError: If it is absent or malformed.
@@ -108,6 +112,7 @@ def expand(study: Study) -> list[RunSpec]:
             for point in _points(of_block):
                 expansion.add(point, where)
     require_known(expansion.common, expansion.variants, study.file)
+    check_objectives(study.per_objective, expansion.overrides, expansion.variants, study.file)
     return list(expansion.specs.values())
 
 
@@ -116,7 +121,7 @@ class _Expansion:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._overrides, self.common = _split(study.overrides)
+        self.overrides, self.common = _split(study.overrides)
         self._variants: dict[str, tuple[str, RunSpec]] = {}
         self.specs: dict[tuple[str, int | None, int], RunSpec] = {}
 
@@ -141,14 +146,21 @@ class _Expansion:
 
     def _resolve(self, point: Json, where: str) -> RunSpec:
         study, task, source = self._study, point.pop("task"), point.pop("source")
-        of_source = study.per_source.get(source, {})
-        # In this order: of a mapping and of a name within it, the later one wins.
-        settings = [*study.settings.items(), *of_source.items(), *point.items(), *self._overrides]
-        names = {"task": task, "source": source, "n": None}
         try:
+            settings = self._settings(source, point)
+            names = {"task": task, "source": source, "n": None}
             return resolve(study.preset, **names, settings=settings, common=self.common)
         except RequestError as error:
             raise RequestError(f"{where}: {error.what}", error.fix) from error
+
+    def _settings(self, source: str, point: Json) -> list[tuple[str, object]]:
+        """Return all settings of a point; of a mapping and a name within it, the later one wins."""
+        study = self._study
+        usual = [*study.settings.items(), *study.per_source.get(source, {}).items()]
+        named = [*usual, *point.items(), *self.overrides]
+        objective = objective_name(load(study.preset), named)
+        of_objective = study.per_objective.get(objective, {}).items()
+        return [*usual, *of_objective, *point.items(), *fitting(objective, self.overrides)]
 
 
 def _split(overrides: list[tuple[str, Any]]) -> tuple[list[tuple[str, Any]], Json]:

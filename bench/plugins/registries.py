@@ -6,10 +6,11 @@ import msgspec
 
 from bench.core.config import Config, parse_config
 from bench.core.json_values import Json
+from bench.core.specs import RunSpec
 from bench.core.task import Task
 from bench.plugins.captions import CaptionWriter
 from bench.plugins.evaluation import Evaluator
-from bench.plugins.objective import ConfiguredObjective, Objective
+from bench.plugins.objective import ConfiguredObjective, Needs, Objective
 from bench.plugins.registry import Registry
 from bench.plugins.source import Source
 
@@ -43,6 +44,11 @@ def objective_of(name: str, options: Json) -> ConfiguredObjective:
     return ConfiguredObjective(kind, chosen)
 
 
+def needs_of(spec: RunSpec) -> Needs:
+    """Return what a run's objective needs; raises as `source_of` does."""
+    return objective_of(spec.objective, spec.objective_options).needs
+
+
 def writer_of(name: str, options: Json) -> CaptionWriter:
     """Return a caption writer with its options checked; raises as `source_of` does."""
     kind = writers.get(name)
@@ -50,12 +56,12 @@ def writer_of(name: str, options: Json) -> CaptionWriter:
 
 
 def full_options(registry: Registry[Any], name: str, given: Json) -> Json:
-    """Return the options of a source, writer or evaluator with every default filled in."""
+    """Return the options of a plug-in with every default filled in."""
     kind = options_type(registry, name)
     return dict(msgspec.to_builtins(parse_config(kind, given, f"the {registry.kind} {name}")))
 
 
 def options_type(registry: Registry[Any], name: str) -> type[Config]:
-    """Return the type of the options of a source, writer or evaluator."""
+    """Return the type of the options of a plug-in."""
     kind: type[Config] = registry.get(name).Options
     return kind

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -80,7 +81,8 @@ OTHER_TRAINING: dict[str, Any] = {
     "epochs": 31, "steps": 9, "batch_size": 511, "sampling": "balanced", "lr": 1e-4,
     "betas": (0.9, 0.9), "weight_decay": 0.0, "decay_norm_and_bias": False, "warmup_steps": 0,
     "warmup_fraction": 0.5, "clip_norm": 2.0, "precision": "bf16", "head_init": "random",
-    "freeze_tower": True, "select_by": "knn", "crop": "paper",
+    "freeze_tower": True, "select_by": "knn", "crop": "paper", "init": "scratch",
+    "weight_decay_end": 0.2,
 }  # fmt: skip
 OTHER_EXECUTION = {"micro_batch": 2, "workers": 3, "nodes": 2, "gpus_per_node": 8, "compile": True}
 
@@ -94,6 +96,25 @@ def test_how_a_run_is_executed_does_not_change_its_id(preset: Path) -> None:
         assert train != spec.train
         same = msgspec.structs.replace(spec, train=train).run_id == spec.run_id
         assert same == (name in OTHER_EXECUTION), name
+
+
+@pytest.mark.parametrize(
+    ("task", "source", "settings", "run_id"),
+    [
+        ("aircraft", "none", {}, "6b4fe0a8dbfd"),
+        ("cars", "retrieved", {"train.lr": 1e-3}, "1778fce3099c"),
+    ],
+)
+def test_runs_of_earlier_versions_keep_their_ids(
+    task: str, source: str, settings: dict[str, Any], run_id: str
+) -> None:
+    """Those of commit 0524f66, which knew neither `train.init` nor its like."""
+    spec = resolve("mini", task=task, source=source, n=8, seed=1, settings=settings)
+    assert spec.run_id == run_id
+    values = json.loads(msgspec.json.encode(spec))
+    del values["objective_options"], values["train"]["init"], values["train"]["weight_decay_end"]
+    old = msgspec.json.decode(json.dumps(values), type=RunSpec)
+    assert (old.run_id, old.train) == (run_id, spec.train)
 
 
 def test_a_digest_is_the_same_on_every_machine_and_in_every_version() -> None:
