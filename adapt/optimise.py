@@ -1,9 +1,12 @@
-"""The optimiser and its learning rate: AdamW, a linear warm-up, then half a cosine to zero."""
+"""The optimiser, its learning rate and its weight decay.
+
+AdamW; the rate rises linearly, then falls along half a cosine to zero.
+"""
 
 import torch
 from torch import nn
 
-from bench.core.schedules import warmup_cosine
+from bench.core.schedules import half_cosine, warmup_cosine
 from bench.core.specs import TrainSpec
 
 
@@ -15,8 +18,8 @@ def make_optimiser(model: nn.Module, spec: TrainSpec) -> torch.optim.AdamW:
     spared_ids = {id(parameter) for parameter in spared}
     decayed = [parameter for parameter in parameters if id(parameter) not in spared_ids]
     groups = [
-        {"params": decayed, "weight_decay": spec.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": spec.weight_decay, "decays": True},
+        {"params": spared, "weight_decay": 0.0, "decays": False},
     ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]], lr=spec.lr, betas=spec.betas, fused=True
@@ -42,3 +45,21 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Set one learning rate for all parameter groups."""
     for group in optimiser.param_groups:
         group["lr"] = rate
+
+
+def weight_decay(spec: TrainSpec, step: int, steps: int) -> float:
+    """Return the weight decay of a step, the first being 0 (SynCLR, section 4: 0.04 to 0.2).
+
+    It goes from `weight_decay` to `weight_decay_end` along half a cosine, the warm-up included.
+    """
+    if spec.weight_decay_end is None:
+        return spec.weight_decay
+    change = spec.weight_decay - spec.weight_decay_end
+    return spec.weight_decay_end + change * half_cosine(step, steps)
+
+
+def set_weight_decay(optimiser: torch.optim.Optimizer, decay: float) -> None:
+    """Set the weight decay of the parameters that decay; `make_optimiser` spares the others."""
+    for group in optimiser.param_groups:
+        if group["decays"]:
+            group["weight_decay"] = decay

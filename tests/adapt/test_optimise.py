@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from adapt.optimise import learning_rate, make_optimiser, set_learning_rate, warmup_steps
+from adapt.optimise import (
+    learning_rate,
+    make_optimiser,
+    set_learning_rate,
+    set_weight_decay,
+    warmup_steps,
+    weight_decay,
+)
 from bench.core.specs import TrainSpec
 
 
@@ -33,6 +40,30 @@ def test_everything_is_decayed_unless_asked_otherwise() -> None:
     assert decayed["params"] == [linear.weight]
     assert free["weight_decay"] == 0.0
     assert len(free["params"]) == 3
+
+
+def test_weight_decay_rises_along_half_a_cosine() -> None:
+    """SynCLR's, 0.04 to 0.2, is 0.12 in the middle, whatever the warm-up."""
+    spec = TrainSpec(weight_decay=0.04, weight_decay_end=0.2, warmup_steps=10)
+    decays = [weight_decay(spec, step, 100) for step in range(101)]
+    assert [decays[0], decays[25], decays[50], decays[100]] == pytest.approx(
+        [0.04, 0.2 - 0.08 * (1 + 2**-0.5), 0.12, 0.2]
+    )
+    assert decays == sorted(decays)
+    assert weight_decay(TrainSpec(weight_decay=0.3), 7, 100) == 0.3
+
+
+def test_what_is_spared_stays_without_weight_decay() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
+    # From nothing, too: what is spared is not told by its weight decay.
+    spec = TrainSpec(weight_decay=0.0, weight_decay_end=0.2, decay_norm_and_bias=False)
+    optimiser = make_optimiser(model, spec)
+    set_weight_decay(optimiser, 0.2)
+    assert [group["weight_decay"] for group in optimiser.param_groups] == [0.2, 0.0]
+    again = make_optimiser(model, spec)
+    again.load_state_dict(optimiser.state_dict())
+    set_weight_decay(again, 0.1)
+    assert [group["weight_decay"] for group in again.param_groups] == [0.1, 0.0]
 
 
 def test_frozen_parameters_are_left_out() -> None:
