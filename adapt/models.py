@@ -151,7 +151,8 @@ def text_head(clip: Clip, task: Task) -> Tensor:
 
 @lru_cache(maxsize=4)  # The runs of a study start from one head.
 def _text_head(clip: Clip, prompts: tuple[tuple[str, ...], ...]) -> Tensor:
-    rows = [_mean_embedding(clip, class_prompts) for class_prompts in prompts]
+    encode = clip.model.encode_text
+    rows = [mean_embedding(encode, clip.tokens(one).to(clip.device)) for one in prompts]
     scale: Tensor = clip.model.logit_scale.detach().float().exp()
     return torch.stack(rows) * scale
 
@@ -203,16 +204,21 @@ class Classifier(nn.Module):
         """Where the parameters are."""
         return self.head.weight.device
 
-    def features(self, images: Tensor) -> Tensor:
-        """Return L2-normalised features ``[b, dim]`` of normalised images ``[b, 3, h, w]``.
-
-        They are in the weights' precision, whatever the tower computed in.
-        """
+    def embeddings(self, images: Tensor) -> Tensor:
+        """Return the tower's output ``[b, dim]`` for normalised images ``[b, 3, h, w]``."""
         if images.device.type == "cpu" and hasattr(self.visual, "trunk"):
             # Backwards through FastViT's 1 x 1 convolution of three channels and stride 2 (the
             # tower of MobileCLIP), torch 2.11 and 2.14 destroy memory with channels last.
             images = images.contiguous()
         embeddings: Tensor = self.visual(images)
+        return embeddings
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return L2-normalised features ``[b, dim]`` of normalised images ``[b, 3, h, w]``.
+
+        They are in the weights' precision, whatever the tower computed in.
+        """
+        embeddings = self.embeddings(images)
         with _full_precision(images.device):
             return functional.normalize(embeddings.to(self.head.weight.dtype), dim=-1)
 
@@ -295,8 +301,14 @@ def _full_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, enabled=False)
 
 
-def _mean_embedding(clip: Clip, prompts: Sequence[str]) -> Tensor:
+def mean_embedding(encode_text: Callable[..., Tensor], tokens: Tensor) -> Tensor:
+    """Return the direction of the mean of some texts' embeddings, float ``[dim]``.
+
+    Args:
+        encode_text: That of a model of open_clip.
+        tokens: The texts, int64 ``[n, context]``, on the model's device.
+    """
     with torch.no_grad(), float32_products():
-        tokens = clip.tokens(prompts).to(clip.device)
-        embeddings: Tensor = clip.model.encode_text(tokens, normalize=True).float()
-    return functional.normalize(embeddings.mean(dim=0), dim=0)
+        embeddings = encode_text(tokens, normalize=True)
+    wide = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
+    return functional.normalize(wide.mean(dim=0), dim=0)
