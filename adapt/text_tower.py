@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adapt.models import Clip, mean_embedding
+from adapt.models import Classifier, Clip, mean_embedding
 from bench.core.task import Task
 
 MAX_SCALE = 100.0
@@ -78,6 +78,12 @@ class TextTower(nn.Module):
         rows = [mean_embedding(encode, prompts.to(device)) for prompts in self._prompts]
         self.train(mode)
         return torch.stack(rows) * self.scale
+
+    def give_head(self, classifier: Classifier) -> Classifier:
+        """Give a classifier the prompts' head, in place; return it."""
+        with torch.no_grad():
+            classifier.head.weight.copy_(self.head())
+        return classifier
 
     def _train_what_counts(self) -> None:
         """Spare what embeddings do not depend on: processes wait for every gradient."""
