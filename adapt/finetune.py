@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from adapt.checkpoint import Epoch, State, best_of, trained_of
 from adapt.data import TrainingImages
 from adapt.models import Classifier
@@ -87,7 +89,10 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
     if images is not None:
         schedule = BatchSchedule(spec, images.labels, images.seed)
     classifier.head.requires_grad_(needs.head)
-    started = objective.start(Start(classifier, schedule.steps if schedule else 0, texts))
+    # What an objective makes at random depends on the seed alone, on the CPU in any case.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(images.seed if images is not None else 0)
+        started = objective.start(Start(classifier, schedule.steps if schedule else 0, texts))
     train_step = TrainStep(started, spec, progress.say, coupled=needs.coupled)
     training = Training(started, train_step, spec, folder, validate, progress.say)
     training.resume()
