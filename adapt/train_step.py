@@ -10,7 +10,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from adapt.gradient import Encoder, Gradient, Scalars
-from adapt.optimise import make_optimiser, set_learning_rate
+from adapt.optimise import make_optimiser, set_learning_rate, set_weight_decay
 from adapt.precision import check_precision
 from adapt.ranks import RankBatch
 from bench.core.errors import BenchError, RequestError
@@ -93,9 +93,16 @@ class TrainStep:
             if self.accelerator.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def update(self, step: int, rate: float) -> Tensor:
-        """Clip the gradient and take a step; return the norm that the gradient had."""
+    def update(self, step: int, rate: float, decay: float) -> Tensor:
+        """Clip the gradient and take a step; return the norm that the gradient had.
+
+        Args:
+            step: The optimiser step, from 0.
+            rate: Its learning rate.
+            decay: Its weight decay, of the parameters that decay.
+        """
         set_learning_rate(self._optimiser, rate)
+        set_weight_decay(self._optimiser, decay)
         norm = self.accelerator.clip_grad_norm_(self._encoder.parameters(), self._spec.clip_norm)
         self._optimiser.step()
         self._optimiser.zero_grad()

@@ -24,7 +24,7 @@ from adapt.checkpoint import (
 from adapt.data import TrainingImages, load
 from adapt.gradient import Scalars
 from adapt.models import Classifier, state_of
-from adapt.optimise import learning_rate
+from adapt.optimise import learning_rate, weight_decay
 from adapt.order import BatchSchedule, stable_seed
 from adapt.ranks import RankBatch, rank_batches
 from adapt.save_policy import SavePolicy
@@ -215,7 +215,8 @@ class Training:
             torch.manual_seed(stable_seed(images.seed, step, accelerator.process_index))
             normalised = images.normalise(batch)
             shares.append(self._train_step.backward(rank_batch, normalised, step))
-            norms.append(self._train_step.update(step, rate))
+            decay = weight_decay(self._spec, step, schedule.steps)
+            norms.append(self._train_step.update(step, rate, decay))
             bar.advance(rank_batch.total)
             # Several processes hear of it at different steps.
             if self._notice.given and accelerator.num_processes == 1:

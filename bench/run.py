@@ -173,7 +173,7 @@ def _adapt(
     return finetune(
         Classifier.from_clip(clip, loaded.task_of(spec), spec.train.head_init, spec.seed),
         images,
-        objective_of(spec.objective, {}),
+        objective_of(spec.objective, spec.objective_options),
         spec.train,
         folder=home.run(spec.run_id) / "checkpoints",
         validate=judge.validate,

@@ -80,7 +80,7 @@ def test_a_training_step_waits_for_nothing(tmp_path: Path) -> None:
         "        torch.manual_seed(place)\n"
         "        batch = batch_of(augment.normalise(pixels), labels)\n"
         "        losses[place, 0] = step.backward(RankBatch([], 4), batch, place)['loss']\n"
-        "        losses[place, 1] = step.update(place, 1e-5)\n"
+        "        losses[place, 1] = step.update(place, 1e-5, 0.1)\n"
         "    assert not waits, (precision, waits)\n"
         "    assert all(norm > 0 for _, norm in losses.tolist())\n"
     )

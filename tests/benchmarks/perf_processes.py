@@ -48,7 +48,7 @@ def train(seconds: float) -> int:
         loaded = load(images, lambda: batches(32), 0, torch.device("cpu"))
         for step, (share, batch) in enumerate(loaded):
             train_step.backward(share, images.normalise(batch), step)
-            train_step.update(step, spec.lr)
+            train_step.update(step, spec.lr, spec.weight_decay)
             if end == float("inf"):  # The first step warms up.
                 print("ready", flush=True)
                 sys.stdin.readline()

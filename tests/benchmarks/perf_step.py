@@ -80,7 +80,7 @@ def measure(folder: Path, spec: TrainSpec, steps: int) -> dict[str, float]:
         normal = replace(batch, views=(augment.normalise(batch.views[0]),))
         note("normalise")
         train_step.backward(share, normal, step)
-        train_step.update(step, spec.lr)
+        train_step.update(step, spec.lr, spec.weight_decay)
         note("step")
         functional.cross_entropy(bare(pixels), labels).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(bare.parameters(), spec.clip_norm)

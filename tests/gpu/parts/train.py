@@ -97,7 +97,7 @@ def losses(machine: Machine, size: Size, networks: Networks) -> Iterator[Result]
                 share = RankBatch([], len(labels))
                 batch = batch_of(pixels.to(machine.device), labels.to(machine.device))
                 found.append(step.backward(share, batch, len(found))["loss"])
-                step.update(len(found) - 1, spec.lr)
+                step.update(len(found) - 1, spec.lr, spec.weight_decay)
         error = ((torch.stack(found).cpu() - expected).abs() / expected).max().item()
         name = f"losses of 20 steps of {size.few} images, {precision}, against the CPU"
         yield Check(name, error, LIMITS[precision])
@@ -251,7 +251,7 @@ def unawaited(machine: Machine, size: Size, networks: Networks) -> Iterator[Resu
         share = RankBatch([], len(labels))
         batch = batch_of(augment.normalise(pixels), labels)
         kept[0, place] = step.backward(share, batch, place)["loss"]
-        kept[1, place] = step.update(place, SPEC.lr)
+        kept[1, place] = step.update(place, SPEC.lr, SPEC.weight_decay)
 
     take(0)
     with warnings.catch_warnings(record=True) as caught:
