@@ -7,8 +7,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from bench.core.errors import RequestError
 from bench.core.specs import TrainSpec
+from bench.plugins.objective import Needs
+
+IntArray = npt.NDArray[np.int64]
 
 
 class SampledImage(NamedTuple):
@@ -24,19 +29,38 @@ class SampledImage(NamedTuple):
 class BatchSchedule:
     """The batches of a training, epoch by epoch.
 
-    Without `TrainSpec.steps` an epoch is one pass, and its last batch may be short. With it every
-    batch is full, may reach from one pass into the next, and an epoch is a share of the steps.
+    A pass takes each image once; or tuples, each of ``per_group`` images of one group, which stay
+    together. Without `TrainSpec.steps` an epoch is one pass, and its last batch may be short. With
+    it, and in a seamless schedule, every batch is full and may reach from one pass into the next.
+    An epoch is then a share of the steps, or the batches that end in its pass.
 
     Args:
-        spec: The training.
+        spec: The training; `check_batches` says whether it fits.
         labels: The images' classes.
         seed: The run's seed.
+        groups: Which group each image belongs to; None if each is its own.
+        per_group: Images of a tuple. What remains of a group is left out of a pass; the next pass
+            leaves out other images.
+        seamless: Whether no batch may be short.
     """
 
-    def __init__(self, spec: TrainSpec, labels: Sequence[int], seed: int) -> None:
+    def __init__(
+        self,
+        spec: TrainSpec,
+        labels: Sequence[int],
+        seed: int,
+        *,
+        groups: Sequence[int] | None = None,
+        per_group: int = 1,
+        seamless: bool = False,
+    ) -> None:
         self._spec = spec
         self._labels = labels
         self._seed = seed
+        self._groups = np.asarray(range(len(labels)) if groups is None else groups)
+        self._per_group = per_group
+        self._all_full = seamless or spec.steps is not None
+        self._images = images_per_pass(self._groups, per_group)
         # A batch may reach from one pass into the next.
         self._pass = lru_cache(maxsize=2)(self._sample_pass)
 
@@ -49,35 +73,106 @@ class BatchSchedule:
         """Return how many steps are done when an epoch, counted from 1, begins."""
         if self._spec.steps is not None:
             return (epoch - 1) * self._spec.steps // self._spec.epochs
-        return (epoch - 1) * -(-len(self._labels) // self._spec.batch_size)
+        if self._all_full:
+            return (epoch - 1) * self._images // self._spec.batch_size
+        return (epoch - 1) * -(-self._images // self._spec.batch_size)
 
     def images_before(self, epoch: int, step: int = 0) -> int:
         """Return how many images were used when a step of an epoch, counted from 0, begins."""
         size = self._spec.batch_size
-        if self._spec.steps is not None:
+        if self._all_full:
             return (self.steps_before(epoch) + step) * size
-        return (epoch - 1) * len(self._labels) + min(step * size, len(self._labels))
+        return (epoch - 1) * self._images + min(step * size, self._images)
 
     def batches(self, epoch: int) -> list[list[SampledImage]]:
         """Return the images of each step of an epoch."""
         size = self._spec.batch_size
-        if self._spec.steps is None:
+        if not self._all_full:
             samples = self._pass(epoch)
             return [samples[start : start + size] for start in range(0, len(samples), size)]
         steps = range(self.steps_before(epoch), self.steps_before(epoch + 1))
         return [[self._at(place) for place in range(s * size, (s + 1) * size)] for s in steps]
 
     def _at(self, place: int) -> SampledImage:
-        pass_index, index = divmod(place, len(self._labels))
+        pass_index, index = divmod(place, self._images)
         return self._pass(pass_index + 1)[index]
 
     def _sample_pass(self, pass_index: int) -> list[SampledImage]:
+        if self._per_group > 1:
+            return self._sample_tuples(pass_index)
         if self._spec.sampling == "balanced":
             return balanced_pass(self._seed, pass_index, self._labels)
         return [
             SampledImage(pass_index, row)
             for row in epoch_order(self._seed, pass_index, len(self._labels))
         ]
+
+    def _sample_tuples(self, pass_index: int) -> list[SampledImage]:
+        tuples = tuples_of_pass(self._seed, pass_index, self._groups, self._per_group)
+        if self._spec.sampling == "uniform":
+            return [SampledImage(pass_index, row) for row in tuples.ravel().tolist()]
+        # A group's images are of one class, so classes can take turns tuple by tuple.
+        labels, rows = np.asarray(self._labels)[tuples[:, 0]].tolist(), tuples.tolist()
+        return [
+            SampledImage(pass_index, row, turn.copy)
+            for turn in balanced_pass(self._seed, pass_index, labels)
+            for row in rows[turn.row]
+        ]
+
+
+def check_batches(spec: TrainSpec, needs: Needs, processes: int, images: int | None = None) -> None:
+    """Check that every batch can be of whole groups, and shared equally if its images are coupled.
+
+    Args:
+        spec: The training.
+        needs: What its objective needs.
+        processes: How many train together.
+        images: Images of a pass, as `images_per_pass` counts them; None if not known yet.
+
+    Raises:
+        RequestError: If not, or if a batch of coupled images is more than a pass.
+    """
+    size, per_group = spec.batch_size, needs.per_group
+    unit = per_group * processes if needs.coupled else per_group
+    if size % unit:
+        reasons = [f"{per_group} images of a group stay together"] if per_group > 1 else []
+        reasons += [f"{processes} processes take equal shares"] if unit > per_group else []
+        near = max(1, size // unit) * unit
+        raise RequestError(
+            f"train.batch_size={size} is no multiple of {unit}: {' and '.join(reasons)}",
+            f"set train.batch_size to a multiple of {unit}, such as {near} or {near + unit}",
+        )
+    if needs.coupled and images is not None and size > images:
+        fewer = f", or set train.batch_size={images // unit * unit}" if images >= unit else ""
+        raise RequestError(
+            f"train.batch_size={size} is more than the {images} images of a pass, and this "
+            "objective compares the images of a batch",
+            f"ask for more images{fewer}",
+        )
+
+
+def images_per_pass(groups: Sequence[int] | IntArray, per_group: int) -> int:
+    """Return how many images a pass takes: of each group, as many whole tuples as it has."""
+    sizes = np.unique(groups, return_counts=True)[1]
+    return int((sizes // per_group * per_group).sum())
+
+
+def tuples_of_pass(seed: int, pass_index: int, groups: IntArray, per_group: int) -> IntArray:
+    """Return the rows of a pass's tuples, int64 ``[tuples, per_group]``; they are others each pass.
+
+    Args:
+        seed: The run's seed.
+        pass_index: The pass, counted from 1.
+        groups: Which group each row belongs to, int64 ``[rows]``.
+        per_group: Images of a tuple.
+    """
+    generator = np.random.default_rng(stable_seed(seed, pass_index, "tuples"))
+    rows = generator.permutation(len(groups))
+    rows = rows[np.argsort(groups[rows], kind="stable")]
+    _, starts, sizes = np.unique(groups[rows], return_index=True, return_counts=True)
+    places = np.arange(len(rows)) - np.repeat(starts, sizes)
+    whole = places < np.repeat(sizes // per_group * per_group, sizes)
+    return generator.permutation(rows[whole].reshape(-1, per_group))
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> list[int]:

@@ -26,10 +26,14 @@ class RankBatch:
 
 
 def rank_batches(
-    batches: Iterable[list[SampledImage]], rank: int, ranks: int
+    batches: Iterable[list[SampledImage]], rank: int, ranks: int, per_group: int = 1
 ) -> Iterator[RankBatch]:
-    """Yield the share of each batch that process ``rank`` of ``ranks`` takes."""
+    """Yield the share of each batch that process ``rank`` of ``ranks`` takes.
+
+    Processes take turns: one image each, or ``per_group`` images of one group, which stay together.
+    """
     for batch in batches:
-        share = batch[rank::ranks]
+        starts = range(0, len(batch), per_group)[rank::ranks]
+        share = [sample for start in starts for sample in batch[start : start + per_group]]
         # Every process must join each step's all-reduce, if only with a zero.
-        yield RankBatch(share or batch[:1], len(batch), idle=not share)
+        yield RankBatch(share or batch[:per_group], len(batch), idle=not share)
