@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from filelock import FileLock
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from adapt.groups import grouped
+from bench.plugins.objective import Needs
 from tests.conftest import ROOT, Outcome, command, environment
 
 pytestmark = pytest.mark.slow
@@ -86,6 +89,21 @@ def test_retrieval_loses_images_at_every_step_and_says_why(undisturbed: Path) ->
     assert sum(stages["failed"].values()) == counts["matched"] - counts["fetched"]
     assert stages["below tau"] > 0
     assert stages["duplicates"]["copies of val or test images"] > 0
+
+
+def test_generated_images_of_equal_texts_are_a_group(undisturbed: Path) -> None:
+    (record,) = [r for r in records(undisturbed) if r["spec"]["source"] == "synthetic"]
+    (index,) = [
+        manifest.with_name("index.parquet")
+        for manifest in undisturbed.glob("data/images-*/manifest.json")
+        if json.loads(manifest.read_bytes())["content"] == record["image_set"]
+    ]
+    rows = pl.read_parquet(index)
+    assert rows["caption_id"].n_unique() == rows.height
+    found = grouped(rows, Needs(group="caption", per_group=2))
+    texts = rows.group_by("label", "caption").len().filter(pl.col("len") > 1)
+    assert 0 < found.rows.height == texts["len"].sum() < rows.height
+    assert len(set(found.groups)) == texts.height
 
 
 @pytest.mark.slow(minutes=3)
