@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from adapt.checkpoint import Epoch, State, best_of, trained_of
 from adapt.data import TrainingImages
 from adapt.models import Classifier
-from adapt.order import BatchSchedule
+from adapt.order import BatchSchedule, check_batches
 from adapt.train_step import TrainStep
 from adapt.training import Training, Validate
 from bench.core.progress import Progress, Work
 from bench.core.records import AtEpoch
 from bench.core.specs import TrainSpec
-from bench.plugins.objective import ConfiguredObjective, Start
+from bench.plugins.objective import ConfiguredObjective, Needs, Start
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,15 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
         texts: The model's text tower, if the objective needs one.
 
     Raises:
-        RequestError: If the device does not support the precision, or the objective no
-            micro-batches.
+        RequestError: If the device does not support the precision, the objective no micro-batches,
+            or the images do not make the batches.
         BenchError: If the loss is no longer a number (the last checkpoint is kept), or memory is
             too short.
     """
     needs = objective.needs
     schedule = None
     if images is not None:
-        schedule = BatchSchedule(spec, images.labels, images.seed)
+        schedule = _schedule(images, needs, spec)
     classifier.head.requires_grad_(needs.head)
     # What an objective makes at random depends on the seed alone, on the CPU in any case.
     with torch.random.fork_rng(devices=[]):
@@ -117,3 +118,21 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
     )
     adapted.load(adapted.chosen.epoch)
     return adapted
+
+
+def _schedule(images: TrainingImages, needs: Needs, spec: TrainSpec) -> BatchSchedule:
+    """Return the batches of a training.
+
+    Raises:
+        RequestError: If the images do not make them.
+    """
+    schedule = BatchSchedule(
+        spec,
+        images.labels,
+        images.seed,
+        groups=images.groups,
+        per_group=needs.per_group,
+        seamless=needs.coupled,
+    )
+    check_batches(spec, needs, PartialState().num_processes, schedule.images_per_pass)
+    return schedule

@@ -42,6 +42,10 @@ class BatchSchedule:
         per_group: Images of a tuple. What remains of a group is left out of a pass; the next pass
             leaves out other images.
         seamless: Whether no batch may be short.
+
+    Attributes:
+        per_group: Images of a tuple.
+        images_per_pass: Images that a pass takes.
     """
 
     def __init__(
@@ -58,9 +62,9 @@ class BatchSchedule:
         self._labels = labels
         self._seed = seed
         self._groups = np.asarray(range(len(labels)) if groups is None else groups)
-        self._per_group = per_group
+        self.per_group = per_group
         self._all_full = seamless or spec.steps is not None
-        self._images = images_per_pass(self._groups, per_group)
+        self.images_per_pass = images_per_pass(self._groups, per_group)
         # A batch may reach from one pass into the next.
         self._pass = lru_cache(maxsize=2)(self._sample_pass)
 
@@ -74,15 +78,15 @@ class BatchSchedule:
         if self._spec.steps is not None:
             return (epoch - 1) * self._spec.steps // self._spec.epochs
         if self._all_full:
-            return (epoch - 1) * self._images // self._spec.batch_size
-        return (epoch - 1) * -(-self._images // self._spec.batch_size)
+            return (epoch - 1) * self.images_per_pass // self._spec.batch_size
+        return (epoch - 1) * -(-self.images_per_pass // self._spec.batch_size)
 
     def images_before(self, epoch: int, step: int = 0) -> int:
         """Return how many images were used when a step of an epoch, counted from 0, begins."""
         size = self._spec.batch_size
         if self._all_full:
             return (self.steps_before(epoch) + step) * size
-        return (epoch - 1) * self._images + min(step * size, self._images)
+        return (epoch - 1) * self.images_per_pass + min(step * size, self.images_per_pass)
 
     def batches(self, epoch: int) -> list[list[SampledImage]]:
         """Return the images of each step of an epoch."""
@@ -94,11 +98,11 @@ class BatchSchedule:
         return [[self._at(place) for place in range(s * size, (s + 1) * size)] for s in steps]
 
     def _at(self, place: int) -> SampledImage:
-        pass_index, index = divmod(place, self._images)
+        pass_index, index = divmod(place, self.images_per_pass)
         return self._pass(pass_index + 1)[index]
 
     def _sample_pass(self, pass_index: int) -> list[SampledImage]:
-        if self._per_group > 1:
+        if self.per_group > 1:
             return self._sample_tuples(pass_index)
         if self._spec.sampling == "balanced":
             return balanced_pass(self._seed, pass_index, self._labels)
@@ -108,7 +112,7 @@ class BatchSchedule:
         ]
 
     def _sample_tuples(self, pass_index: int) -> list[SampledImage]:
-        tuples = tuples_of_pass(self._seed, pass_index, self._groups, self._per_group)
+        tuples = tuples_of_pass(self._seed, pass_index, self._groups, self.per_group)
         if self._spec.sampling == "uniform":
             return [SampledImage(pass_index, row) for row in tuples.ravel().tolist()]
         # A group's images are of one class, so classes can take turns tuple by tuple.

@@ -189,7 +189,8 @@ class Training:
         def shares() -> Iterator[RankBatch]:
             batches = (batch for epoch in epochs for batch in schedule.batches(epoch))
             remaining = islice(batches, done, None)
-            return rank_batches(remaining, accelerator.process_index, accelerator.num_processes)
+            rank, ranks = accelerator.process_index, accelerator.num_processes
+            return rank_batches(remaining, rank, ranks, schedule.per_group)
 
         return load(images, shares, self._spec.workers, accelerator.device)
 
