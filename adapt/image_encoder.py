@@ -62,13 +62,22 @@ def load_image_encoder(folder: Path) -> tuple[ImageEncoder, int]:
         BenchError: If it cannot be loaded.
     """
     try:
-        trunk: Any = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
+        trunk = _trunk(folder, pretrained=True)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise BenchError(
             f"the image encoder in {folder} does not load: {error}",
             "fetch it again, or give a folder as timm writes it",
         ) from error
     return ImageEncoder(TimmTower(trunk)), int(trunk.num_features)
+
+
+def new_image_encoder(folder: Path) -> ImageEncoder:
+    """Return an encoder of a folder's architecture with new weights, as timm initialises them."""
+    return ImageEncoder(TimmTower(_trunk(folder, pretrained=False)))
+
+
+def _trunk(folder: Path, *, pretrained: bool) -> Any:  # noqa: ANN401 (timm's models)
+    return timm.create_model(f"local-dir:{folder}", pretrained=pretrained, num_classes=0)
 
 
 def preprocessing(

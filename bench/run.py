@@ -165,7 +165,7 @@ def _adapt(
     from adapt.finetune import finetune
     from adapt.models import Classifier
 
-    clip = loaded.clip_of(str(home.find_weights(spec.model)))
+    clip = loaded.start_of(spec, home)
     images = None
     if rows.height:
         augment = Augment.of(clip.preprocess_train, spec.train.crop)

@@ -196,7 +196,7 @@ def _check_train(train: TrainSpec) -> None:
         )
     if train.init == "scratch" and train.head_init == "text":
         raise RequestError(
-            "train.head_init=text takes the text tower's weights, which train.init=scratch leaves out",
+            "train.head_init=text takes the text tower's weights; train.init=scratch takes none",
             "leave train.head_init out; it is random then",
         )
 

@@ -152,12 +152,13 @@ class Judge:
     def _candidate(self, classifier: "Classifier", epoch: int) -> _Candidate:
         from eval.features.model_features import ModelFeatures
 
+        # Only the fetched model is shared between runs: it is epoch 0 of all that start from it.
+        shared = epoch == 0 and self._spec.train.init == "pretrained"
         features = ModelFeatures(
             classifier,
             self._images,
             lambda: loaded.text_head_of(self._task, self._model),
-            # Only the unadapted model is shared between runs: it is every run's epoch 0.
-            cache=self._home.data / "features" if epoch == 0 else None,
+            cache=self._home.data / "features" if shared else None,
             model_hash=loaded.clip_of(self._model).model_hash,
         )
         evaluators = self._spec.evaluators.items()

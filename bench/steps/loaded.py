@@ -28,6 +28,17 @@ def clip_of(folder: str) -> "Clip":
     return load_model(Path(folder), device())
 
 
+def start_of(spec: RunSpec, home: Home) -> "Clip":
+    """Return the model that a run's training starts from: the fetched one, or an untrained one."""
+    folder = home.find_weights(spec.model)
+    clip = clip_of(str(folder))
+    if spec.train.init == "pretrained":
+        return clip
+    from adapt.scratch import untrained
+
+    return untrained(clip, folder, spec.seed)
+
+
 def device() -> str:
     """Return the device of this process."""
     import torch

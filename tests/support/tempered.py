@@ -1,13 +1,16 @@
-"""An objective with options, to plan with."""
+"""An objective with options, which leaves the classifier's head alone."""
 
-from typing import Any
+from collections.abc import Mapping
 
-from bench.plugins import Config, Needs, objectives
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.plugins import Batch, Config, Needs, Start, objectives
 
 
 @objectives.register("tempered")
-class Tempered:
-    """Stands for objectives that have options and leave the classifier's head alone."""
+class Tempered(nn.Module):
+    """Cross-entropy of the head's logits, divided by a temperature; the tower alone is trained."""
 
     class Options(Config, frozen=True, kw_only=True):
         """What `--set objective.NAME=VALUE` may change."""
@@ -17,9 +20,16 @@ class Tempered:
 
     @staticmethod
     def needs(options: Options) -> Needs:
-        """Return that it trains no head, and needs texts if asked for."""
         return Needs(head=False, texts=options.texts)
 
-    def loss(self, model: Any, images: Any, labels: Any) -> Any:
-        """Nothing is trained with it."""
-        raise NotImplementedError
+    def __init__(self, options: Options, start: Start) -> None:
+        super().__init__()
+        self.model = start.model
+        self._temperature = options.temperature
+
+    def encode(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        return {"logits": self.model(batch.views[0])}
+
+    def loss(self, encoded: Mapping[str, Tensor], batch: Batch, step: int) -> dict[str, Tensor]:
+        logits = encoded["logits"] / self._temperature
+        return {"loss": functional.cross_entropy(logits, batch.labels)}
