@@ -19,6 +19,8 @@ A = TypeVar("A", FloatArray, LabelArray, TargetArray)
 class NothingChosen:
     """Base of evaluators that do the same on both splits, as they choose nothing."""
 
+    needs_head = True
+
     class Options(Config, frozen=True, kw_only=True):
         """There is nothing to choose."""
 

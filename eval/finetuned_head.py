@@ -24,6 +24,8 @@ from eval.probe.logistic import Linear
 class FinetunedHead:
     """Evaluates a classifier after its head was trained on the task's own images."""
 
+    needs_head = True
+
     class Options(Config, frozen=True, kw_only=True):
         """How long to train."""
 

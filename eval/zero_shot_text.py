@@ -13,5 +13,7 @@ from eval._shared import NothingChosen, classify
 class ZeroShotText(NothingChosen):
     """Evaluates an adapted tower by the head of the task's prompts."""
 
+    needs_head = False
+
     def _evaluate(self, model: ModelView, split: str) -> Evaluation:
         return classify(model, split, model.text_logits(split))

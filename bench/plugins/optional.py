@@ -89,6 +89,15 @@ class ChecksTask(Protocol):
 
 
 @runtime_checkable
+class NeedsHead(Protocol):
+    """An evaluator that may judge the classifier's head, which not every objective trains."""
+
+    @property
+    def needs_head(self) -> bool:
+        """Whether it does."""
+
+
+@runtime_checkable
 class FollowsSteps(Protocol):
     """An objective that does something after each optimiser step, such as moving an average."""
 

@@ -13,8 +13,8 @@ from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from bench.core.task import Task
 from bench.core.weights_folder import checked_config, is_image_only
-from bench.plugins import evaluator_of, objectives, source_of
-from bench.plugins.optional import ChecksTask, HasNotes
+from bench.plugins import evaluator_of, needs_of, source_of
+from bench.plugins.optional import ChecksTask, HasNotes, NeedsHead
 from bench.steps import loaded
 from bench.steps.located import located
 from bench.tasks import find_task
@@ -29,7 +29,8 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     """
     spec = located(spec, home)
     task = find_task(spec.task)
-    objectives.check(spec.objective)
+    _check_head(spec)
+    _check_scratch(spec)
     for name, options in spec.evaluators.items():
         _check_task(evaluator_of(name, options), task)
     _check_precision(spec)
@@ -61,8 +62,8 @@ def _of_model(spec: RunSpec, home: Home) -> str:
     """Return the fingerprint of a run's model.
 
     Raises:
-        RequestError: If it is an image encoder, and the run needs texts; or if it cannot be
-            loaded, as can be told from its files.
+        RequestError: If it is an image encoder, and the run or its objective needs texts; or if it
+            cannot be loaded, as can be told from its files.
     """
     folder = home.find_weights(spec.model)
     needed = {f"evaluators.{name}": "null" for name in OF_TEXTS if name in spec.evaluators}
@@ -71,14 +72,57 @@ def _of_model(spec: RunSpec, home: Home) -> str:
     if needed and is_image_only(folder):
         raise RequestError(
             f"the model {spec.model} has no text tower, which {' and '.join(needed)} needs",
-            "add " + " ".join(f"--set {name}={value}" for name, value in needed.items()),
+            "add " + _settings(needed),
+        )
+    if needs_of(spec).texts and is_image_only(folder):
+        raise RequestError(
+            f"the model {spec.model} has no text tower, which the objective {spec.objective} needs",
+            "take a CLIP, or another objective",
         )
     checked_config(folder)
     return fingerprint(folder)
 
 
-OF_TEXTS = ("zero-shot", "zero-shot-text")
+_TEXT_HEAD = "zero-shot-text"
+OF_TEXTS = ("zero-shot", _TEXT_HEAD)
 """Evaluators of what a model knows of class names."""
+
+
+def _check_head(spec: RunSpec) -> None:
+    """Make sure that no evaluator judges a head that the objective leaves as it was.
+
+    The unadapted model may be judged by its head, whatever the objective.
+    """
+    if spec.n == 0 or needs_of(spec).head:
+        return
+    plugins = {name: evaluator_of(name, options) for name, options in spec.evaluators.items()}
+    judging = [n for n, one in plugins.items() if isinstance(one, NeedsHead) and one.needs_head]
+    if not judging:
+        return
+    changed = dict.fromkeys((f"evaluators.{name}" for name in judging), "null")
+    if spec.train.select_by in judging:
+        others = [name for name in spec.evaluators if name not in judging]
+        changed |= {} if others else {"evaluators.linear-probe": "{}"}
+        changed["train.select_by"] = others[0] if others else "linear-probe"
+    raise RequestError(
+        f"the objective {spec.objective} does not train the classifier's head, which "
+        f"{' and '.join(judging)} would judge",
+        "add " + _settings(changed),
+    )
+
+
+def _check_scratch(spec: RunSpec) -> None:
+    """Make sure that an untrained network is not judged by the fetched model's texts."""
+    if spec.train.init == "scratch" and _TEXT_HEAD in spec.evaluators:
+        raise RequestError(
+            f"the evaluator {_TEXT_HEAD} takes the fetched model's text tower, which an image "
+            "tower from scratch has not learnt",
+            "add " + _settings({f"evaluators.{_TEXT_HEAD}": "null"}),
+        )
+
+
+def _settings(values: dict[str, str]) -> str:
+    return " ".join(f"--set {name}={value}" for name, value in values.items())
 
 
 def notes(specs: Sequence[RunSpec], home: Home) -> list[str]:
@@ -117,9 +161,10 @@ def prepared(specs: Sequence[RunSpec], home: Home) -> list[Prepared]:
     with memo_scope():
         for spec in specs:
             # Everything that the checks and fingerprints depend on: not n, seed or most of train.
-            needs = (spec.preset, spec.task, spec.source, spec.options, spec.model, spec.objective)
-            train = spec.train.precision, spec.train.head_init
-            key = msgspec.json.encode((*needs, spec.evaluators, train))
+            needs = (spec.preset, spec.task, spec.source, spec.options, spec.n == 0, spec.model)
+            objective, train = (spec.objective, spec.objective_options), spec.train
+            of_train = train.precision, train.init, train.head_init, train.select_by
+            key = msgspec.json.encode((*needs, *objective, spec.evaluators, of_train))
             if key not in known:
                 known[key] = _found(spec, home)
             like, absences = known[key]

@@ -1,0 +1,88 @@
+"""Runs with objectives that have options: what is trained, what is shown, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.core.paths import Home
+from tests.conftest import Bench, Outcome
+from tests.support import tempered  # noqa: F401 (registers an objective)
+from tests.support.command_line import request, write_study
+
+Run = Callable[..., Outcome]
+
+TEMPERED = ("--objective", "tempered")
+PROBED = ["--set", "evaluators.linear-probe={}", "--set", "evaluators.zero-shot=null"]
+SELECTED = ("--set", "train.select_by=linear-probe")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (
+            "",
+            "does not train the classifier's head, which zero-shot would judge; add --set "
+            "evaluators.zero-shot=null --set evaluators.linear-probe={} --set "
+            "train.select_by=linear-probe",
+        ),
+        (
+            "--set evaluators.knn={} --set evaluators.per-class={} --set "
+            "evaluators.finetuned-head={} --set evaluators.zero-shot-text={}",
+            "which zero-shot and per-class and finetuned-head would judge; add --set "
+            "evaluators.zero-shot=null --set evaluators.per-class=null --set "
+            "evaluators.finetuned-head=null --set train.select_by=knn",
+        ),
+        ("--set objective.temperature=hot", "temperature"),
+        ("--set objective.heat=1", "unknown setting of the objective tempered 'heat'"),
+    ],
+)
+def test_what_an_objective_does_not_support_is_refused_before_any_work(
+    run: Run, home: Home, words: str, why: str
+) -> None:
+    refused = run(*TEMPERED, *words.split())
+    assert (refused.code, refused.out) == (2, "")
+    assert why in refused.complaint
+    assert not home.root.exists()
+
+
+def test_the_remedy_helps_and_options_change_the_training(run: Run) -> None:
+    scores = {}
+    for temperature in ("0.1", "5"):
+        option = ("--set", f"objective.temperature={temperature}")
+        record = run(*TEMPERED, *PROBED, *SELECTED, *option).json
+        assert record["spec"]["objective_options"]["temperature"] == float(temperature)
+        scores[temperature] = [epoch["loss"] for epoch in record["selection"]["history"]]
+    assert scores["0.1"] != scores["5"]
+
+
+def test_the_unadapted_model_may_be_judged_by_its_head(run: Run) -> None:
+    assert run("--source", "none", *TEMPERED).code == 0
+
+
+def test_texts_need_a_text_tower(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, home: Home
+) -> None:
+    from tests.support.image_encoders import write_encoder
+
+    encoder = write_encoder(tmp_path / "encoder")
+    more = ["--set", f"model={encoder}", "--set", "train.head_init=random", *PROBED, *SELECTED]
+    refused = bench(*request(preset, colours, *TEMPERED, *more, "--set", "objective.texts=true"))
+    assert refused.code == 2
+    assert "has no text tower, which the objective tempered needs" in refused.complaint
+    assert not home.root.exists()
+
+
+def test_a_study_whose_runs_differ_in_options_alone_refuses_the_one_that_is_wrong(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path
+) -> None:
+    """What one run needs does not stand for another's."""
+    axes = {"task": str(colours), "source": "real", "n": 8, "objective": ["ce", "tempered"]}
+    refused = bench("sweep", str(write_study(tmp_path, preset, axes)), "--dry-run")
+    assert refused.code == 2
+    assert "the objective tempered does not train" in refused.complaint
+
+
+def test_show_says_what_may_be_set(bench: Bench) -> None:
+    assert "  no options" in bench("show", "ce").out.splitlines()
+    assert "  temperature = 0.1" in bench("show", "tempered").out.splitlines()
