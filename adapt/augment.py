@@ -1,17 +1,25 @@
 """Augmentation in two halves: uint8 images in the data workers, normalisation on the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from PIL.Image import Image
 from torch import Tensor
-from torchvision.transforms import Compose, Normalize
+from torchvision.transforms import Compose, Normalize, RandomResizedCrop
 
 from adapt.crops import SmallCrops, random_square
+from adapt.order import stable_numbers
+from adapt.recipes import SIDE, pillow_steps, recipe_of
+from adapt.small_recipes import SmallRecipe
 from bench.core.errors import BenchError
 from bench.core.specs import Crop
+from bench.plugins.objective import View
+
+_WHOLE = View()
+"""The model's own training transform."""
 
 
 @dataclass(frozen=True)
@@ -22,39 +30,80 @@ class Augment:
         crop: PIL image to an augmented PIL image in RGB; samples from torch's generator.
         mean: Subtracted from each channel, whose values are 0 to 1.
         std: Each channel is then divided by it.
-        small: Crops small images a batch at a time; None if the transform does more than that.
+        small: Does the same for small images a batch at a time; None if it cannot.
+        name: The view's, on which its random numbers depend.
     """
 
     crop: Callable[[Image], Image]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     small: SmallCrops | None = None
+    name: str = ""
 
     @classmethod
-    def of(cls, transform: Compose, crop: Crop = "square") -> "Augment":
+    def of(
+        cls,
+        transform: Compose,
+        crop: Crop = "square",
+        view: View = _WHOLE,
+        patch: tuple[int, int] = (1, 1),
+    ) -> "Augment":
         """Cut a transform that ends in ToTensor and Normalize, or open_clip's versions of them.
 
         Args:
             transform: The model's training transform.
             crop: Whether it is given random squares, or images as they are.
+            view: How its images are to differ from the transform's.
+            patch: Pixels that the height and the width of a smaller view are multiples of.
 
         Raises:
-            BenchError: If it ends in anything else.
+            BenchError: If it ends in anything else, or does not begin with the random resized crop
+                that the view changes.
         """
         *steps, _, last = transform.transforms
         if not isinstance(last, Normalize):
             raise BenchError(
                 f"the model's training transform ends in {type(last).__name__}, not Normalize"
             )
-        small = SmallCrops.of(Compose(steps), crop)
-        first = [random_square] if crop == "square" else []
-        return cls(Compose(first + steps), tuple(last.mean), tuple(last.std), small)
+        small, after = SmallCrops.of(Compose(steps), crop), []
+        if view != View(name=view.name):
+            own, recipe = _own_crop(steps), recipe_of(view)
+            steps[0], unit = _view_crop(own, view, patch), min(own.size) / SIDE
+            after = pillow_steps(recipe, unit) if recipe else []
+            if small is not None:
+                # Which way an image takes must not depend on the view's size.
+                small = small.of_view(steps[0], SmallRecipe(recipe, unit) if recipe else None)
+        before = [random_square] if crop == "square" else []
+        transforms = Compose(before + steps + after)
+        return cls(transforms, tuple(last.mean), tuple(last.std), small, view.name)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What the view adds to all that its random numbers depend on."""
+        return ("view", self.name) if self.name else ()
 
     def sample(self, image: Image) -> Tensor:
         """Return an augmented image, uint8 ``[h, w, 3]``: a quarter of the bytes of floats."""
         cropped = self.crop(image)
         pixels = torch.frombuffer(bytearray(cropped.tobytes()), dtype=torch.uint8)
         return pixels.view(cropped.height, cropped.width, 3)
+
+    def sample_small(
+        self, images: Sequence[Tensor], identities: Sequence[tuple[object, ...]]
+    ) -> Tensor:
+        """Return augmented images, uint8 ``[b, h, w, 3]``, by `small`.
+
+        Args:
+            images: uint8 ``[3, h, w]``, of any small sizes.
+            identities: Of each image, all that its random numbers depend on, but for the view.
+
+        Raises:
+            ValueError: If the transform cannot augment small images so.
+        """
+        if self.small is None:
+            raise ValueError("small images are augmented one by one")
+        numbers = [stable_numbers(self.small.numbers, *each, *self.identity) for each in identities]
+        return self.small.sample(images, numbers)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Return images ``[b, h, w, 3]`` as the model takes them, float32 ``[b, 3, h, w]``."""
@@ -64,6 +113,32 @@ class Augment:
         return scaled.sub_(_channels(self.mean, pixels.device)).div_(
             _channels(self.std, pixels.device)
         )
+
+
+def _own_crop(steps: list[Any]) -> RandomResizedCrop:
+    if isinstance(steps[0], RandomResizedCrop):
+        return steps[0]
+    raise BenchError(
+        f"the model's training transform begins with {type(steps[0]).__name__}, not "
+        "RandomResizedCrop"
+    )
+
+
+def _view_crop(own: RandomResizedCrop, view: View, patch: tuple[int, int]) -> RandomResizedCrop:
+    """Return the random resized crop of a view, from the model's."""
+    size = own.size
+    if view.size != 1:
+        size = [
+            max(round(length * view.size / step), 1) * step
+            for length, step in zip(own.size, patch, strict=True)
+        ]
+    return RandomResizedCrop(
+        size,
+        scale=view.area or own.scale,
+        ratio=own.ratio,
+        interpolation=own.interpolation,
+        antialias=own.antialias,
+    )
 
 
 @lru_cache(maxsize=8)

@@ -2,8 +2,8 @@
 
 Cropped one by one with Pillow, images of 32 pixels cost a sixth of a training step of the miniature
 CLIP, mostly in calls. Apart from its rounding, a resized crop is linear along each axis, so a batch
-takes two matrix products. Weights are multiples of 2**-15, which makes every sum exact in float32:
-an image comes out the same to the bit in any batch, in any process and on any processor.
+takes two matrix products. An image comes out the same to the bit in any batch, in any process and
+on any processor (`adapt.whole_weights`).
 """
 
 import math
@@ -18,6 +18,9 @@ from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import Compose, InterpolationMode, RandomResizedCrop
 
+from adapt import small_recipes
+from adapt.small_recipes import SmallRecipe
+from adapt.whole_weights import rounded, whole_weights
 from bench.core.specs import Crop
 
 SMALL = 64
@@ -34,8 +37,6 @@ or image, and where the square is. A square image uses all but the last."""
 NUMBERS = 2 * _ATTEMPTS + 3
 """Random numbers, uniform from 0 to 1, that a crop takes."""
 
-_UNIT = 2.0**15
-
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a crop, in pixels."""
 
@@ -46,10 +47,22 @@ class SmallCrops:
     Args:
         crop: The transform to replace.
         square: Whether it is given a random square of each image.
+        recipe: What follows the crop, if anything.
+
+    Attributes:
+        numbers: Random numbers, uniform from 0 to 1, that an image takes.
     """
 
-    def __init__(self, crop: Any, *, square: bool) -> None:  # noqa: ANN401 (torchvision has no types)
+    def __init__(
+        self,
+        crop: Any,  # noqa: ANN401 (torchvision has no types)
+        *,
+        square: bool,
+        recipe: SmallRecipe | None = None,
+    ) -> None:
+        self.numbers = NUMBERS + (small_recipes.NUMBERS if recipe else 0)
         self._square = square
+        self._recipe = recipe
         self._size: tuple[int, int] = tuple(crop.size)
         self._scale: tuple[float, float] = tuple(crop.scale)
         self._ratio: tuple[float, float] = tuple(crop.ratio)
@@ -66,12 +79,16 @@ class SmallCrops:
         only_rgb = all(type(step) is MaybeConvertMode and step.mode == "RGB" for step in others)
         return cls(first, square=crop == "square") if bicubic and only_rgb else None
 
+    def of_view(self, crop: RandomResizedCrop, recipe: SmallRecipe | None) -> "SmallCrops":
+        """Return other crops of the same squares, and what follows them."""
+        return SmallCrops(crop, square=self._square, recipe=recipe)
+
     def sample(self, images: Sequence[Tensor], numbers: Sequence[Sequence[float]]) -> Tensor:
         """Return a random crop of each image.
 
         Args:
             images: uint8 ``[3, h, w]``, of any small sizes.
-            numbers: `NUMBERS` random numbers from 0 to 1 for each image.
+            numbers: `self.numbers` random numbers from 0 to 1 for each image.
 
         Returns:
             uint8 ``[b, h, w, 3]``.
@@ -88,8 +105,10 @@ class SmallCrops:
         rows = torch.stack([_weights(y, h, height, self._size[0]) for y, _, h, _ in boxes])
         columns = torch.stack([_weights(x, w, width, self._size[1]) for _, x, _, w in boxes])
         # Along rows first, and rounded in between, as Pillow does.
-        halfway = _rounded(pixels.flatten(1, 2) @ columns.mT).view(len(images), 3, height, -1)
-        cropped = _rounded(rows[:, None] @ halfway)
+        halfway = rounded(pixels.flatten(1, 2) @ columns.mT).view(len(images), 3, height, -1)
+        cropped = rounded(rows[:, None] @ halfway)
+        if self._recipe:
+            cropped = self._recipe.apply(cropped, [random[NUMBERS:] for random in numbers])
         return cropped.permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format)
 
     def box(self, size: tuple[int, int], numbers: Sequence[float]) -> Box:
@@ -148,13 +167,9 @@ def _padded(image: Tensor, height: int, width: int) -> Tensor:
     return padded
 
 
-def _rounded(values: Tensor) -> Tensor:
-    return values.mul_(1 / _UNIT).add_(0.5).floor_().clamp_(0, 255)
-
-
 @lru_cache(maxsize=4096)
 def _weights(start: int, length: int, size: int, new_size: int) -> Tensor:
-    """Return the weights that resize a stretch of an axis, ``[new_size, size]``, times `_UNIT`.
+    """Return the weights that resize a stretch of an axis, ``[new_size, size]``, times 2**15.
 
     They are Pillow's ``precompute_coeffs``: where an axis shrinks, the kernel is that much wider.
     """
@@ -166,9 +181,9 @@ def _weights(start: int, length: int, size: int, new_size: int) -> Tensor:
     first = np.maximum(np.floor(centres - 2 * wider + 0.5), 0)
     last = np.minimum(np.floor(centres + 2 * wider + 0.5), length)
     kernel = _bicubic((places - centres + 0.5) / wider) * ((places >= first) & (places < last))
-    weights = np.zeros((new_size, size), np.float32)
-    weights[:, start : start + length] = np.round(kernel / kernel.sum(1, keepdims=True) * _UNIT)
-    return torch.from_numpy(weights)
+    weights = torch.zeros(new_size, size)
+    weights[:, start : start + length] = whole_weights(kernel)
+    return weights
 
 
 def _bicubic(x: Any) -> Any:  # noqa: ANN401

@@ -1,7 +1,7 @@
 """The training images: read from tar shards, augmented alike in every worker and process."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from adapt.augment import Augment
-from adapt.crops import NUMBERS, is_small, planar
-from adapt.order import SampledImage, stable_numbers, stable_seed
+from adapt.crops import is_small, planar
+from adapt.masks import PatchMasks
+from adapt.order import SampledImage, stable_seed
 from adapt.ranks import RankBatch
 from bench.plugins.objective import Batch
 from bench.runtime import signals
@@ -22,35 +23,53 @@ DECODED_BYTES = 2**30
 """Image sets that take no more memory than this are decoded once and kept."""
 
 
-Sample = tuple[Tensor, int]
-"""An augmented image, uint8 ``[h, w, 3]``, and its row."""
+class TrainingImages(Dataset[Batch]):
+    """The images of one run, augmented; some `SampledImage`s are the index of a batch of them.
 
-
-class TrainingImages(Dataset[Sample]):
-    """The images of one run, augmented; a `SampledImage` is the index of an item.
-
-    How an image is augmented depends on the seed, the sample and the image's key alone, so it is
-    the same in any batch, worker and process.
+    How an image is augmented depends on the seed, the sample, the image's key and the view's name
+    alone, so it is the same in any batch, worker and process, and whatever other views there are.
 
     Args:
         data: The folder that the rows' shard paths are relative to.
         rows: Rows of an image set's index, as `ImageSet.select` returns them.
-        augment: How to augment an image.
+        augments: How to augment an image, view by view.
         seed: The run's seed.
+        groups: The group of each row; None if each is one of its own.
+        tokens: Texts to token ids, int64 ``[n, context]``, if captions are needed.
+        masks: Which patches are masked, if any.
+
+    Attributes:
+        seed: The run's seed.
+        labels: The class of each row.
+        groups: The group of each row.
     """
 
-    def __init__(self, data: Path, rows: pl.DataFrame, augment: Augment, seed: int) -> None:
+    def __init__(  # noqa: PLR0913 (a batch is made of all these)
+        self,
+        data: Path,
+        rows: pl.DataFrame,
+        augments: Sequence[Augment],
+        seed: int,
+        *,
+        groups: Sequence[int] | None = None,
+        tokens: Callable[[Sequence[str]], Tensor] | None = None,
+        masks: PatchMasks | None = None,
+    ) -> None:
         self.seed = seed
-        self.augment = augment
         self._data = data
+        self._augments = tuple(augments)
+        self._tokens = tokens
+        self._masks = masks
         # Plain lists: worker processes are forked, and polars' threads do not survive a fork.
         self._keys: list[str] = rows["key"].to_list()
         self.labels: list[int] = rows["label"].to_list()
-        self.groups = list(range(rows.height))
+        self.groups: list[int] = list(range(len(rows)) if groups is None else groups)
+        self._captions: list[str] = rows["caption"].to_list() if tokens else []
         self._places = list(rows.select("shard", "offset", "size", "sha256").iter_rows())
         decoded_bytes = int((rows["width"].cast(pl.Int64) * rows["height"] * 3).sum())
         sizes = rows.select("width", "height").iter_rows()
-        self._small = [augment.small is not None and is_small(*size) for size in sizes]
+        together = all(augment.small is not None for augment in augments)
+        self._small = [together and is_small(*size) for size in sizes]
         self._decoded: dict[int, Image] = {}
         self._planar: dict[int, Tensor] = {}
         if decoded_bytes <= DECODED_BYTES:
@@ -63,39 +82,65 @@ class TrainingImages(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self._keys)
 
-    def __getitem__(self, sample: SampledImage) -> Sample:
-        return self.__getitems__([sample])[0]
-
-    def __getitems__(self, samples: Sequence[SampledImage]) -> list[Sample]:
-        """Return several images, augmented."""
-        small = [sample for sample in samples if self._small[sample.row]]
-        with torch.random.fork_rng(devices=()):
-            pixels = {s: self._augment(s) for s in samples if not self._small[s.row]}
-        pixels.update(zip(small, self._augment_small(small), strict=True))
-        return [(pixels[sample], sample.row) for sample in samples]
+    def __getitem__(self, samples: Sequence[SampledImage]) -> Batch:
+        """Return a batch whose views are uint8 ``[b, h, w, 3]``; see `normalise`."""
+        rows = [sample.row for sample in samples]
+        return _LoadedBatch(
+            views=self._views(samples),
+            rows=torch.tensor(rows),
+            groups=torch.tensor([self.groups[row] for row in rows]),
+            labels=torch.tensor([self.labels[row] for row in rows]),
+            texts=self._tokens([self._captions[row] for row in rows]) if self._tokens else None,
+            masks=self._masks_of(samples),
+        )
 
     def normalise(self, batch: Batch) -> Batch:
         """Return a batch as the model takes it: views uint8 ``[b, h, w, 3]`` become float32."""
-        return replace(batch, views=tuple(map(self.augment.normalise, batch.views)))
+        pairs = zip(self._augments, batch.views, strict=True)
+        return replace(batch, views=tuple(augment.normalise(pixels) for augment, pixels in pairs))
 
-    def _augment(self, sample: SampledImage) -> Tensor:
-        torch.default_generator.manual_seed(stable_seed(*self._identity(sample)))
-        image = self._decoded.get(sample.row) or self._read(sample.row)
-        return self.augment.sample(image)
+    def _views(self, samples: Sequence[SampledImage]) -> tuple[Tensor, ...]:
+        small, large = list[int](), list[int]()
+        for place, sample in enumerate(samples):
+            (small if self._small[sample.row] else large).append(place)
+        if not large:
+            return self._small_views(samples)
+        if not small:
+            return self._large_views(samples)
+        parts = (
+            self._small_views([samples[place] for place in small]),
+            self._large_views([samples[place] for place in large]),
+        )
+        order = torch.tensor(small + large).argsort()
+        return tuple(torch.cat(pair)[order] for pair in zip(*parts, strict=True))
 
-    def _augment_small(self, samples: Sequence[SampledImage]) -> Iterable[Tensor]:
-        """Return crops of small images; no generator is involved."""
-        if not samples or self.augment.small is None:
-            return ()
+    def _large_views(self, samples: Sequence[SampledImage]) -> tuple[Tensor, ...]:
+        pixels: list[list[Tensor]] = [[] for _ in self._augments]
+        with torch.random.fork_rng(devices=()):
+            for sample in samples:
+                image = self._decoded.get(sample.row) or self._read(sample.row)
+                for augment, of_view in zip(self._augments, pixels, strict=True):
+                    seed = stable_seed(*self._identity(sample), *augment.identity)
+                    torch.default_generator.manual_seed(seed)
+                    of_view.append(augment.sample(image))
+        return tuple(map(torch.stack, pixels))
+
+    def _small_views(self, samples: Sequence[SampledImage]) -> tuple[Tensor, ...]:
+        """Return views of small images; no generator is involved."""
         images = []
         for sample in samples:
             kept = self._planar.get(sample.row)
             images.append(planar(self._read(sample.row)) if kept is None else kept)
-        numbers = [stable_numbers(NUMBERS, *self._identity(sample)) for sample in samples]
-        return self.augment.small.sample(images, numbers)
+        identities = [self._identity(sample) for sample in samples]
+        return tuple(augment.sample_small(images, identities) for augment in self._augments)
+
+    def _masks_of(self, samples: Sequence[SampledImage]) -> Tensor | None:
+        if self._masks is None:
+            return None
+        return torch.stack([self._masks.sample(*self._identity(each), "mask") for each in samples])
 
     def _identity(self, sample: SampledImage) -> tuple[object, ...]:
-        """Return all that the augmentation of an image depends on."""
+        """Return all that the augmentation of an image depends on, but for the view."""
         again = (sample.copy,) if sample.copy else ()
         return (self.seed, sample.pass_index, self._keys[sample.row], *again)
 
@@ -121,7 +166,8 @@ def load(
     """
     loader = DataLoader(
         images,
-        batch_sampler=(share.samples for share in shares()),
+        batch_size=None,  # An item is a batch.
+        sampler=(share.samples for share in shares()),
         num_workers=workers,
         pin_memory=device.type == "cuda",
         # The default is the generator that a tower drops patches with, in the first epoch.
@@ -130,8 +176,28 @@ def load(
     )
     with signals.blocked_in_workers():
         batches = iter(loader)
-    labels, groups = torch.tensor(images.labels), torch.tensor(images.groups)
-    for share, (pixels, rows) in zip(shares(), batches, strict=True):
-        tensors = (pixels, rows, groups[rows], labels[rows])
-        view, *others = (tensor.to(device, non_blocking=True) for tensor in tensors)
-        yield share, Batch((view,), *others)
+    for share, batch in zip(shares(), batches, strict=True):
+        yield share, mapped(batch, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def mapped(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
+    """Return a batch with what a function makes of each of its tensors."""
+    texts, masks = batch.texts, batch.masks
+    return replace(
+        batch,
+        views=tuple(map(function, batch.views)),
+        rows=function(batch.rows),
+        groups=function(batch.groups),
+        labels=function(batch.labels),
+        texts=None if texts is None else function(texts),
+        masks=None if masks is None else function(masks),
+    )
+
+
+@dataclass(frozen=True)
+class _LoadedBatch(Batch):
+    """A batch as a `DataLoader` takes it."""
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in memory that a GPU copies from."""
+        return mapped(self, Tensor.pin_memory)

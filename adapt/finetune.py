@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -12,6 +11,7 @@ from adapt.checkpoint import Epoch, State, best_of, trained_of
 from adapt.data import TrainingImages
 from adapt.models import Classifier
 from adapt.order import BatchSchedule, check_batches
+from adapt.text_tower import TextTower
 from adapt.train_step import TrainStep
 from adapt.training import Training, Validate
 from bench.core.progress import Progress, Work
@@ -62,7 +62,7 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
     folder: Path,
     validate: Validate,
     progress: Progress,
-    texts: Any = None,  # noqa: ANN401
+    texts: TextTower | None = None,
 ) -> Adapted:
     """Adapt a classifier to images, in place, and return its best epoch.
 

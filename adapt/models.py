@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapt import image_encoder
+from adapt.batch_norm import synchronised
+from adapt.losses.gather import process_count
 from bench.core.arrays import FloatArray
 from bench.core.errors import BenchError, RequestError
 from bench.core.task import Task
@@ -185,6 +187,7 @@ class Classifier(nn.Module):
         bias: Its initial bias, the same for all classes.
         trained: Whether the tower's weights were trained before. Its batch statistics then stay as
             they are: at small n, training them makes accuracy worse than the unadapted model's.
+            Else they are those of all processes.
     """
 
     def __init__(
@@ -193,7 +196,8 @@ class Classifier(nn.Module):
         super().__init__()
         self._freezes_statistics = trained
         classes, dim = weight.shape
-        self.visual = visual.requires_grad_(True)
+        alone = trained or process_count() == 1
+        self.visual = (visual if alone else synchronised(visual)).requires_grad_(True)
         self.head = nn.Linear(dim, classes, device=weight.device)
         with torch.no_grad():
             self.head.weight.copy_(weight)

@@ -15,7 +15,7 @@ from bench.core.paths import Home
 from bench.core.progress import Progress, first_few
 from bench.core.records import Counts, RunRecord
 from bench.core.specs import RunSpec
-from bench.plugins import objective_of
+from bench.plugins import needs_of, objective_of
 from bench.runtime import distributed, provenance, threads
 from bench.steps import loaded
 from bench.steps.collect import collect_images, empty_classes
@@ -35,6 +35,7 @@ from bench.storage.source_locks import marked_as_collecting
 
 if TYPE_CHECKING:
     from adapt.finetune import Adapted
+    from adapt.groups import Grouped
 
 
 def run(
@@ -114,12 +115,18 @@ def _execute(spec: RunSpec, home: Home, progress: Progress, started: str) -> Run
         some = f"{len(empty)} ({first_few(empty)})"
         progress.say(f"classes without an image among the {rows.height:,} used: {some}")
     distributed.broadcast(images.folder)
+    grouped = _grouped(rows, spec)
+    if grouped.images_left_out:
+        progress.say(
+            f"left out: {grouped.images_left_out:,} of {rows.height:,} images, as their "
+            f"{grouped.groups_left_out:,} groups are too small for the objective {spec.objective}"
+        )
     with threads.limited_for(weights):
         with clock.timed("load"):
             clip = loaded.clip_of(str(weights))
         judge = Judge(spec, home)
         with clock.timed("adapt"):
-            adapted = _adapt(spec, home, rows, judge, progress)
+            adapted = _adapt(spec, home, grouped, judge, progress)
         with clock.timed("evaluate"):
             verdicts = judge.evaluate(adapted)
         predictions = home.run(spec.run_id) / "predictions.parquet"
@@ -130,7 +137,7 @@ def _execute(spec: RunSpec, home: Home, progress: Progress, started: str) -> Run
             spec=spec,
             empty_classes=empty,
             task_notes=loaded.task_of(spec).notes(),
-            **_image_fields(images, rows, spec),
+            **_image_fields(images, grouped, spec),
             **_model_fields(adapted, verdicts, spec),
             **_machine_fields(),
             timings={**clock.seconds, **adapted.timings},
@@ -149,7 +156,7 @@ def _help_to_train(spec: RunSpec, home: Home) -> RunRecord:
     if isinstance(folder, TooFewImagesError):
         raise folder
     rows = _sampled(ImageSet.open(folder, home.data), spec)
-    _adapt(spec, home, rows, Judge(spec, home), Progress(quiet=True))
+    _adapt(spec, home, _grouped(rows, spec), Judge(spec, home), Progress(quiet=True))
     return distributed.broadcast()
 
 
@@ -157,36 +164,58 @@ def _sampled(images: ImageSet, spec: RunSpec) -> pl.DataFrame:
     return images.select(spec.n, spec.seed, spec.order) if spec.n != 0 else images.index()
 
 
+def _grouped(rows: pl.DataFrame, spec: RunSpec) -> "Grouped":
+    """Return the images that the objective can use, the same in every process.
+
+    Raises:
+        RequestError: If there are none.
+    """
+    from adapt.groups import grouped
+
+    return grouped(rows, needs_of(spec))
+
+
 def _adapt(
-    spec: RunSpec, home: Home, rows: pl.DataFrame, judge: Judge, progress: Progress
+    spec: RunSpec, home: Home, grouped: "Grouped", judge: Judge, progress: Progress
 ) -> "Adapted":
-    from adapt.augment import Augment
-    from adapt.data import TrainingImages
     from adapt.finetune import finetune
     from adapt.models import Classifier
+    from adapt.text_tower import TextTower
+    from adapt.views import training_images
 
-    clip = loaded.start_of(spec, home)
-    images = None
-    if rows.height:
-        augment = Augment.of(clip.preprocess_train, spec.train.crop)
-        images = TrainingImages(home.data, rows, augment, spec.seed)
+    clip, task = loaded.start_of(spec, home), loaded.task_of(spec)
+    objective, images = objective_of(spec.objective, spec.objective_options), None
+    if grouped.rows.height:
+        images = training_images(
+            home.data,
+            grouped.rows,
+            clip,
+            objective.needs,
+            crop=spec.train.crop,
+            seed=spec.seed,
+            groups=grouped.groups,
+        )
     return finetune(
-        Classifier.from_clip(clip, loaded.task_of(spec), spec.train.head_init, spec.seed),
+        Classifier.from_clip(clip, task, spec.train.head_init, spec.seed),
         images,
-        objective_of(spec.objective, spec.objective_options),
+        objective,
         spec.train,
         folder=home.run(spec.run_id) / "checkpoints",
         validate=judge.validate,
         progress=progress,
+        texts=TextTower.from_clip(clip, task) if objective.needs.texts else None,
     )
 
 
-def _image_fields(images: ImageSet, rows: pl.DataFrame, spec: RunSpec) -> Json:
+def _image_fields(images: ImageSet, grouped: "Grouped", spec: RunSpec) -> Json:
     counts = dict(images.manifest.stage_counts)
+    if grouped.images_left_out:
+        left_out = {"images": grouped.images_left_out, "groups": grouped.groups_left_out}
+        counts["too_small_groups"] = left_out
     fidelity = counts.pop("fidelity", {})
     steps = {name: counts.get(name, 0) for name in ("matched", "fetched", "kept")}
     return {
-        "n": Counts(asked=spec.n, **steps, used=rows.height),
+        "n": Counts(asked=spec.n, **steps, used=grouped.rows.height),
         "image_set": images.manifest.content,
         "stage_counts": counts,
         "fidelity": fidelity,

@@ -40,25 +40,32 @@ def augment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def training_images(image_set: ImageSet, seed: int = 0) -> TrainingImages:
-    return TrainingImages(image_set.data, image_set.select(None, 0, "random"), AUGMENT, seed)
+    return TrainingImages(image_set.data, image_set.select(None, 0, "random"), [AUGMENT], seed)
 
 
 def test_augmentation_depends_on_seed_epoch_and_key_alone(image_set: ImageSet) -> None:
     images, rows = training_images(image_set), image_set.select(None, 0, "random")
-    first, row = images[SampledImage(1, 4)]
+    (first,) = images[[SampledImage(1, 4)]].views
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    again, _ = images[SampledImage(1, 4)]
+    (again,) = images[[SampledImage(1, 4)]].views
     assert torch.equal(torch.rand(3), expected), "the global generator is left alone"
-    few = TrainingImages(image_set.data, rows[4:6], AUGMENT, 0)
-    for same in (again, few[SampledImage(1, 0)][0]):
+    few = TrainingImages(image_set.data, rows[4:6], [AUGMENT], 0)
+    for same in (again, few[[SampledImage(1, 0)]].views[0]):
         assert torch.equal(first, same)
-    assert row == 4
-    assert images.labels == rows["label"].to_list()
-    others = images[SampledImage(2, 4)], images[SampledImage(1, 4, copy=1)]
-    for other, _ in (*others, training_images(image_set, seed=1)[SampledImage(1, 4)]):
-        assert not torch.equal(first, other)
+    others = images[[SampledImage(2, 4)]], images[[SampledImage(1, 4, copy=1)]]
+    for other in (*others, training_images(image_set, seed=1)[[SampledImage(1, 4)]]):
+        assert not torch.equal(first, other.views[0])
+
+
+def test_a_batch_says_which_images_it_has(image_set: ImageSet) -> None:
+    images, rows = training_images(image_set), image_set.select(None, 0, "random")
+    batch = images[[SampledImage(1, row) for row in (4, 0, 7)]]
+    assert batch.rows.tolist() == batch.groups.tolist() == [4, 0, 7]
+    assert batch.labels.tolist() == rows["label"].gather([4, 0, 7]).to_list()
+    assert batch.texts is None
+    assert batch.masks is None
 
 
 def test_workers_and_memory_change_nothing(

@@ -47,11 +47,9 @@ def plain_loop(
     optimiser = torch.optim.AdamW(model.parameters(), lr=0, betas=(0.9, 0.95), weight_decay=0.1)
     losses = []
     for samples, rate in zip(batches, rates, strict=True):
-        batch = [images[sample] for sample in samples]
-        pixels = images.augment.normalise(torch.stack([image for image, _ in batch]))
-        labels = torch.tensor([images.labels[row] for _, row in batch])
+        batch = images.normalise(images[samples])
         optimiser.param_groups[0]["lr"] = rate
-        loss = functional.cross_entropy(model(pixels), labels)
+        loss = functional.cross_entropy(model(batch.views[0]), batch.labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -92,7 +90,7 @@ def test_vit_b_16_equals_a_plain_loop(tmp_path: Path) -> None:
     head = functional.normalize(torch.randn(3, 512), dim=1) * 100
     image_set = write_colours(tmp_path / "data", 3, colour_task())
     crop = Augment.of(open_clip.image_transform(224, is_train=True))
-    images = TrainingImages(image_set.data, image_set.index(), crop, seed=0)
+    images = TrainingImages(image_set.data, image_set.index(), [crop], seed=0)
     spec = TrainSpec(epochs=1, batch_size=1, lr=1e-4, warmup_steps=0)
     model = Classifier(copy.deepcopy(tower), head)
     before = model.state()

@@ -1,5 +1,6 @@
 """A coupled objective: its gradient in parts, its state in checkpoints, and what is judged."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from bench.core.progress import Progress, Work
 from bench.core.specs import TrainSpec
 from bench.plugins import Batch, Start
 from tests.support.contrast import Contrast
-from tests.support.plain_step import batch_of
 from tests.support.tiny_training import (
     SPEC,
     EndedError,
@@ -66,8 +66,8 @@ def gradients(folder: Path, size: int, *, coupled: bool) -> list[Tensor]:
     """Return a step's gradients in float64, for so many images at a time."""
     classifier, images = world(folder)
     objective = Contrast(Contrast.Options(), Start(classifier, 1)).double().train()
-    pixels = torch.stack([images[SampledImage(1, row)][0] for row in range(20)])
-    batch = batch_of(images.augment.normalise(pixels).double(), torch.tensor(images.labels[:20]))
+    batch = images.normalise(images[[SampledImage(1, row) for row in range(20)]])
+    batch = replace(batch, views=(batch.views[0].double(),))
     accelerator = Accelerator(cpu=True)
     encoder = accelerator.prepare(Encoder(objective))
     Gradient(objective, encoder, accelerator, coupled=coupled).add(

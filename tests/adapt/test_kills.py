@@ -19,6 +19,7 @@ from torch import Tensor
 from adapt.data import TrainingImages
 from adapt.order import BatchSchedule, SampledImage
 from bench.core.specs import TrainSpec
+from bench.plugins import Batch
 from tests.support.tiny_training import (
     SPEC,
     EndedError,
@@ -140,9 +141,9 @@ class RecordingImages(TrainingImages):
 
     asked: list[SampledImage]
 
-    def __getitems__(self, samples: Sequence[SampledImage]) -> list[tuple[Tensor, int]]:
+    def __getitem__(self, samples: Sequence[SampledImage]) -> Batch:
         self.asked.extend(samples)
-        return super().__getitems__(samples)
+        return super().__getitem__(samples)
 
 
 def test_what_was_trained_on_is_not_read_again(

@@ -43,7 +43,7 @@ def train(seconds: float) -> int:
     with tempfile.TemporaryDirectory() as folder:
         image_set = write_pictures(Path(folder) / "data", IMAGES, size, ".png")
         rows = image_set.select(None, 0, "random")
-        images = TrainingImages(image_set.data, rows, augment, 0)
+        images = TrainingImages(image_set.data, rows, [augment], 0)
         taken, end = 0, float("inf")
         loaded = load(images, lambda: batches(32), 0, torch.device("cpu"))
         for step, (share, batch) in enumerate(loaded):

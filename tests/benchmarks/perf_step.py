@@ -27,6 +27,7 @@ from adapt.order import SampledImage
 from adapt.ranks import RankBatch
 from adapt.train_step import TrainStep
 from bench.core.specs import TrainSpec
+from bench.plugins.objective import View
 from tests.benchmarks.perf_train import classifier
 from tests.support.noise_images import write_pictures
 from tests.support.plain_step import cross_entropy
@@ -51,15 +52,17 @@ def measure(folder: Path, spec: TrainSpec, steps: int) -> dict[str, float]:
     train_step = TrainStep(cross_entropy(model), spec, print)
     image_set = write_pictures(folder / "data", IMAGES, size, ".png")
     rows = image_set.select(None, 0, "random")
-    augment = Augment.of(open_clip.image_transform(size, is_train=True))
-    together, one_by_one = (
-        load(
-            TrainingImages(image_set.data, rows, each, 0),
-            lambda: batches(spec.batch_size),
-            0,
-            torch.device("cpu"),
-        )
-        for each in (augment, replace(augment, small=None))
+    transform = open_clip.image_transform(size, is_train=True)
+    augment = Augment.of(transform)
+    views = [View(name=name, area=(0.08, 1), recipe="simclr") for name in ("one", "two")]
+    strong = [Augment.of(transform, view=view) for view in views]
+    one_by_one, images, two_views = (
+        TrainingImages(image_set.data, rows, augments, 0)
+        for augments in ([replace(augment, small=None)], [augment], strong)
+    )
+    alone, together, two = (
+        load(each, lambda: batches(spec.batch_size), 0, torch.device("cpu"))
+        for each in (one_by_one, images, two_views)
     )
     pixels, labels = torch.randn(spec.batch_size, 3, size, size), torch.arange(spec.batch_size) % 3
     times: dict[str, list[float]] = defaultdict(list)
@@ -73,11 +76,13 @@ def measure(folder: Path, spec: TrainSpec, steps: int) -> dict[str, float]:
 
     for step in range(steps):
         note("other")
-        next(one_by_one)
+        next(alone)
         note("augment, by Pillow")
+        next(two)
+        note("two views of simclr")
         share, batch = next(together)
         note("augment")
-        normal = replace(batch, views=(augment.normalise(batch.views[0]),))
+        normal = images.normalise(batch)
         note("normalise")
         train_step.backward(share, normal, step)
         train_step.update(step, spec.lr, spec.weight_decay)
@@ -102,7 +107,7 @@ def main() -> None:
     del medians["other"]
     print(", ".join(f"{name} {milliseconds:.2f} ms" for name, milliseconds in medians.items()))
     rest = medians["normalise"] + medians["step"]
-    for name in ("augment, by Pillow", "augment"):
+    for name in ("augment, by Pillow", "augment", "two views of simclr"):
         whole = medians[name] + rest
         print(f"{name}: {medians[name] / whole:.3f} of a step, ", end="")
         print(f"ratio to the bare step {medians['bare step'] / whole:.3f}")

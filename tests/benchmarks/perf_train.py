@@ -79,7 +79,7 @@ def loop(name: str, spec: TrainSpec, count: int, folder: Path, clock: Clock) -> 
     start = clock()
     rows = image_set.select(None, 0, "random")
     transform = open_clip.image_transform(size, is_train=True)
-    images = TrainingImages(image_set.data, rows, Augment.of(transform), seed=0)
+    images = TrainingImages(image_set.data, rows, [Augment.of(transform)], seed=0)
     finetune(
         model,
         images,

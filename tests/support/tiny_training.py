@@ -44,7 +44,7 @@ def world(folder: Path, **clip_options: Any) -> tuple[Classifier, TrainingImages
     clip = load_clip(write_tiny_clip(folder / "clip", **clip_options))
     image_set = write_colours(folder / "data", N, colour_task())
     rows = image_set.select(None, 0, "random")
-    images = TrainingImages(image_set.data, rows, Augment.of(clip.preprocess_train), seed=0)
+    images = TrainingImages(image_set.data, rows, [Augment.of(clip.preprocess_train)], seed=0)
     return Classifier.from_clip(clip, colour_task()), images
 
 

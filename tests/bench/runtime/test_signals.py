@@ -45,7 +45,7 @@ def heard(tmp_path: Path) -> Iterator[Path]:
 
 def batches(folder: Path, workers: int) -> Iterator[Tensor]:
     image_set = write_colours(folder, 40, colour_task())
-    images = TrainingImages(image_set.data, image_set.select(None, 0, "random"), AUGMENT, 0)
+    images = TrainingImages(image_set.data, image_set.select(None, 0, "random"), [AUGMENT], 0)
     schedule = BatchSchedule(TrainSpec(batch_size=2), images.labels, 0)
 
     def wanted() -> Iterator[RankBatch]:

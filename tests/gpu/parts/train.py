@@ -171,7 +171,7 @@ def pictures(folder: Path, size: Size, count: int) -> TrainingImages:
     """Return training images that are read from JPEGs; beyond 5,461 of 256 pixels, each time."""
     image_set = write_pictures(folder, count, size.stored, ".jpg", distinct=min(count, 64))
     transform = open_clip.image_transform(size.pixels, is_train=True)
-    return TrainingImages(image_set.data, image_set.index(), Augment.of(transform), seed=0)
+    return TrainingImages(image_set.data, image_set.index(), [Augment.of(transform)], seed=0)
 
 
 def trained(
