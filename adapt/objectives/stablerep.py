@@ -1,4 +1,4 @@
-"""StableRep: images generated from a caption attract each other (Tian 2023).
+"""StableRep: images generated from a caption attract each other (StableRep).
 
 With one image of a caption in a batch and two views it is SimCLR; with language too, SLIP; without
 the images' own loss, CLIP on strong crops.

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from adapt.order import check_batches
+from bench.core.json_values import canonical_json
 from bench.core.model_names import hub_id
 from bench.core.specs import RunSpec
 from bench.planning.study import expand, load_study
+from bench.plugins import needs_of
+from tests.conftest import ROOT
 
-STUDIES = Path(__file__).parents[3] / "studies"
+STUDIES = ROOT / "studies"
 TAUS = {0.19, 0.20, 0.21}  # Geng 2024, appendix A.2
 
 
@@ -28,7 +32,8 @@ def test_a_header_says_what_to_expect_and_how_many_runs_there_are(path: Path) ->
     count = re.search(r"(\d+) runs", header)
     assert count, "no number of runs"
     assert int(count[1]) == len(runs(path.stem))
-    if path.stem.startswith("paper") or path.stem in ("mixing", "tau-sweep", "mini"):
+    full = ("paper", "objectives", "synclr", "superstablerep")
+    if path.stem.startswith(full) or path.stem in ("mixing", "tau-sweep", "mini"):
         assert re.search(r"[Ww]hat to expect", header)
         assert "Cost" in header
 
@@ -119,3 +124,50 @@ def test_mixtures_take_images_from_the_sets_of_the_pure_arms(name: str, n: int) 
     assert set(pure) == {"retrieved", "synthetic"}
     for spec in mixed:
         assert spec.options["options"] == pure
+
+
+def test_the_smoke_study_has_every_objective_on_the_same_images() -> None:
+    specs = runs("ssl-smoke")
+    trained = [spec for spec in specs if spec.source == "synthetic"]
+    shipped = {path.name for path in (ROOT / "adapt" / "objectives").glob("[!_]*.py")}
+    assert {f"{spec.objective}.py" for spec in trained} == shipped
+    assert {spec.train.init for spec in trained} == {"pretrained", "scratch"}
+    assert len({canonical_json(spec.options) for spec in trained}) == 1
+    assert {spec.n for spec in trained} == {512}
+    assert {s.objective_options.get("language") for s in trained} > {0, 1}
+    assert {s.objective_options.get("loss") for s in trained} > {"nt-xent", "sigmoid"}
+
+
+def test_objectives_compares_on_the_runs_of_figure_2() -> None:
+    figure_2 = {spec.run_id for spec in runs("paper-figure2")}
+    specs = runs("objectives")
+    shared = [spec for spec in specs if spec.run_id in figure_2]
+    assert len(shared) == 12
+    assert {spec.objective for spec in shared} == {"ce"}
+    trained = [spec for spec in specs if spec.n != 0]
+    assert Counter(spec.objective for spec in trained) == {"ce": 18, "clip": 18}
+
+
+def test_table_5_compares_as_many_crops_from_scratch() -> None:
+    specs = [spec for spec in runs("synclr-table5") if spec.source == "synthetic"]
+    crops = {s.objective: s.train.batch_size * len(needs_of(s).views) for s in specs}
+    # Tian 2023, section 4.1: 2,048 captions of 4 images
+    assert crops == {"ce": 8192, "simclr": 8192, "stablerep": 8192}
+    for spec in specs:
+        assert (spec.train.steps, spec.train.init) == (85_000, "scratch")
+        options = spec.options
+        assert (options["size"], options["images_per_caption"]) == (40_000_000, 4)
+        # Batch norm in a projection head needs whole batches, and processes equal shares.
+        assert spec.train.micro_batch is None
+        check_batches(spec.train, needs_of(spec), spec.train.processes)
+
+
+def test_superstablerep_has_its_authors_numbers_of_images() -> None:
+    specs = [spec for spec in runs("superstablerep") if spec.source == "synthetic"]
+    assert Counter(spec.objective for spec in specs) == {
+        "stablerep": 3, "simclr": 3, "superstablerep": 6,
+    }  # fmt: skip
+    for spec in specs:
+        assert (spec.n, spec.options["images_per_caption"]) == (90_000, 24)
+        assert needs_of(spec).per_group == (1 if spec.objective == "simclr" else 6)
+        check_batches(spec.train, needs_of(spec), 1)
