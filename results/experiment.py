@@ -7,9 +7,20 @@ from typing import NamedTuple
 
 from bench.core.specs import RunSpec
 
+_SCRATCH = " from scratch"
+
 
 class Experiment(NamedTuple):
-    """Everything that runs compared in one figure share: all but the images, n and the seed."""
+    """Everything that runs compared in one figure share: all but the images, n and the seed.
+
+    Attributes:
+        preset: The preset's name.
+        task: The task's name.
+        model: The network that is adapted: the model's name or place. From scratch, where it was
+            untrained, it is another network, and its baseline another one.
+        objective: The objective's name, with its options where experiments differ in them
+            (`results.labels.objective_labels`).
+    """
 
     preset: str
     task: str
@@ -18,8 +29,14 @@ class Experiment(NamedTuple):
 
     @classmethod
     def of(cls, spec: RunSpec) -> Experiment:
-        """Return the experiment that a run belongs to."""
-        return cls(spec.preset, spec.task, spec.model, spec.objective)
+        """Return the experiment that a run belongs to; its objective is named without options."""
+        model = spec.model + (_SCRATCH if spec.train.init == "scratch" else "")
+        return cls(spec.preset, spec.task, model, spec.objective)
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the network was untrained."""
+        return self.model.endswith(_SCRATCH)
 
     @property
     def title(self) -> str:

@@ -8,13 +8,17 @@ from pathlib import PurePath
 from bench.core.json_values import Json, canonical_json, value_at
 from bench.core.records import RunRecord
 from bench.core.specs import RunSpec
-from bench.planning.differences import differing
+from bench.planning.differences import differing, leaves
+from results.experiment import Experiment
 
 UNADAPTED = "none"
 """The label of the unadapted model."""
 
 ScoredAs = tuple[str, str]
 """A run and a name that it has scores under."""
+
+_Shared = tuple[Experiment, bytes]
+"""What the runs of one figure share, the objective's options included."""
 
 VARIANT_OPTIONS = (
     *("pool", "path", "parts", "of", "generation.model"),
@@ -40,23 +44,50 @@ def labels(records: Iterable[RunRecord]) -> dict[str, str]:
     Returns:
         Run id to label.
     """
-    groups: dict[tuple[str, ...], list[RunRecord]] = defaultdict(list)
-    selectors: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    groups: dict[tuple[_Shared, str], list[RunRecord]] = defaultdict(list)
+    selectors: dict[_Shared, set[str]] = defaultdict(set)
     for record in records:
         spec = record.spec
-        experiment = (spec.preset, spec.task, spec.model, spec.objective)
-        groups[*experiment, spec.source].append(record)
+        shared = Experiment.of(spec), canonical_json(spec.objective_options)
+        groups[shared, spec.source].append(record)
         if spec.source != UNADAPTED:
-            selectors[experiment].add(spec.train.select_by)
+            selectors[shared].add(spec.train.select_by)
     by_run: dict[str, str] = {}
-    for (*shared, source), group in groups.items():
+    for (shared, source), group in groups.items():
         variants = {record.run_id: variant(record.spec) for record in group}
         texts = _texts({canonical_json(one): one for one in variants.values()})
-        several = source != UNADAPTED and len(selectors[tuple(shared)]) > 1
+        several = source != UNADAPTED and len(selectors[shared]) > 1
         for record in group:
             words = [source, texts[canonical_json(variants[record.run_id])]]
             words += [f"select_by={record.spec.train.select_by}"] if several else []
             by_run[record.run_id] = " ".join(filter(None, words))
+    return by_run
+
+
+def objective_labels(records: Iterable[RunRecord]) -> dict[str, str]:
+    """Return each run's objective: its name, and the options in which runs of it differ.
+
+    Options of an objective make experiments of their own: validation data never chooses between
+    them, as it would between learning rates. The unadapted model had no objective.
+
+    Returns:
+        Run id to label, such as ``simclr temperature=0.2``.
+    """
+    groups: dict[Experiment, list[RunRecord]] = defaultdict(list)
+    for record in records:
+        groups[Experiment.of(record.spec)].append(record)
+    by_run: dict[str, str] = {}
+    for experiment, group in groups.items():
+        options = {
+            run.run_id: dict(leaves(run.spec.objective_options))
+            for run in group
+            if run.spec.source != UNADAPTED
+        }
+        names = differing(list(options.values()))
+        for run in group:
+            own = options.get(run.run_id, {})
+            words = [f"{name}={own[name]}" for name in names if name in own]
+            by_run[run.run_id] = " ".join([experiment.objective, *words])
     return by_run
 
 
@@ -72,9 +103,9 @@ def evaluator_labels(records: Iterable[RunRecord]) -> dict[ScoredAs, str]:
     """
     groups: dict[tuple[str, ...], list[tuple[RunRecord, Json]]] = defaultdict(list)
     for record in records:
-        spec = record.spec
-        for name, options in spec.evaluators.items() if record.scores else ():
-            groups[spec.preset, spec.task, spec.model, name].append((record, options))
+        preset, task, model, _ = Experiment.of(record.spec)
+        for name, options in record.spec.evaluators.items() if record.scores else ():
+            groups[preset, task, model, name].append((record, options))
     by_evaluator: dict[ScoredAs, str] = {}
     for (*_, name), group in groups.items():
         names = sorted(differing([options for _, options in group]))

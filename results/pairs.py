@@ -95,7 +95,11 @@ def paired_difference(  # noqa: PLR0913 (which runs of which two arms)
         right.to_numpy(np.float64),
         classes,
         metric,
-        seeded=(a != UNADAPTED, b != UNADAPTED),
+        # Another seed is another untrained network.
+        seeded=(
+            a != UNADAPTED or experiment.from_scratch,
+            b != UNADAPTED or experiment.from_scratch,
+        ),
         seeds=kinds,
     )
     return Difference(

@@ -47,7 +47,8 @@ def settings(records: Iterable[RunRecord]) -> dict[str, Json]:
         spec = record.spec
         prints = tuple(spec.fingerprints.get(name) for name in ("task", "model"))
         images = (spec.source, canonical_json(variant(spec)), spec.train.select_by)
-        arms[Experiment.of(spec), prints, *images].append(record)
+        options = canonical_json(spec.objective_options)
+        arms[Experiment.of(spec), options, prints, *images].append(record)
     by_run: dict[str, Json] = {}
     for arm in arms.values():
         tuned = {record.run_id: _tuned(record.spec) for record in arm}

@@ -8,6 +8,7 @@ import msgspec
 from bench.core.json_values import Json, canonical_json
 from bench.core.records import RunRecord
 from bench.core.specs import RunSpec
+from results.experiment import Experiment
 from results.fidelity import recorded
 from results.labels import ScoredAs, scored_as, variant
 from results.settings import source_seeds
@@ -15,15 +16,20 @@ from results.settings import source_seeds
 Row = dict[str, Any]
 
 
-def run_row(record: RunRecord, label: str, setting: Json) -> Row:
+def run_row(record: RunRecord, label: str, objective: str, setting: Json) -> Row:
     """Return the one row that describes a run; what has no column of its own stays JSON.
 
     Args:
         record: The run's record.
         label: What `results.labels.labels` calls its line.
+        objective: What `results.labels.objective_labels` calls its objective.
         setting: What `results.settings.settings` returns for it.
     """
-    named = {"label": label, "setting": canonical_json(setting).decode()}
+    named = {
+        "label": label,
+        "objective": objective,
+        "setting": canonical_json(setting).decode(),
+    }
     return {**named, **_spec_row(record.spec), **_outcome_row(record)}
 
 
@@ -41,11 +47,12 @@ def _spec_row(spec: RunSpec) -> Row:
         "selector": canonical_json({by: spec.evaluators.get(by, {})}).decode(),
         "image_order": spec.order,
         "variant": canonical_json(variant(spec)).decode(),
-        "model": spec.model,
+        "model": Experiment.of(spec).model,
+        "init": spec.train.init,
         "fingerprints": " ".join(
             spec.fingerprints[name] for name in ("task", "model") if name in spec.fingerprints
         ),
-        "objective": spec.objective,
+        "objective_options": canonical_json(spec.objective_options).decode(),
         "lr": spec.train.lr,
         "epochs": spec.train.epochs,
         "batch_size": spec.train.batch_size,

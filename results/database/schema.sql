@@ -13,8 +13,8 @@ CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY, status VARCHAR, error VARCHAR, too_few_images BOOLEAN,
     preset VARCHAR, task VARCHAR, source VARCHAR, label VARCHAR, options JSON, n_asked BIGINT,
     seed BIGINT, source_seeds VARCHAR, setting VARCHAR, select_by VARCHAR, selector VARCHAR,
-    image_order VARCHAR, variant JSON, model VARCHAR, fingerprints VARCHAR,
-    objective VARCHAR,
+    image_order VARCHAR, variant JSON, model VARCHAR, init VARCHAR, fingerprints VARCHAR,
+    objective VARCHAR, objective_options VARCHAR,
     lr DOUBLE, epochs BIGINT, batch_size BIGINT, train JSON, evaluators JSON,
     n_matched BIGINT, n_fetched BIGINT, n_kept BIGINT, n_used BIGINT, image_set VARCHAR,
     empty_classes JSON,
@@ -51,9 +51,11 @@ FROM runs JOIN latest USING (preset, task, model, fingerprints) WHERE status = '
 -- What was asked for with the latest fingerprints, finished or not. Settings (`setting` holds what
 -- differs within an arm) are compared in cells: an n asked for and a replicate. `validation` is the
 -- score of the evaluator that selects. The unadapted baseline (source `none`) had no objective,
--- whatever its spec says.
+-- whatever its spec says; it is that of runs whose network began alike, as `model` says.
 CREATE VIEW asked AS
-SELECT runs.* REPLACE (if(source = 'none', '', objective) AS objective), metric, validation,
+SELECT runs.* REPLACE (if(source = 'none', '', objective) AS objective,
+                       if(source = 'none', '{}', objective_options) AS objective_options),
+       metric, validation,
        coalesce(n_asked::VARCHAR, 'all') AS n_text,
        concat_ws(' ', n_text, seed, source_seeds) AS cell,
        {'preset': preset, 'task': task, 'model': model, 'objective': objective, 'label': label,
@@ -164,7 +166,8 @@ QUALIFY n_asked IS NOT NULL OR count(n_asked) OVER (
 
 -- The means of what was selected; `per-class` scores are left out where they repeat `zero-shot`.
 CREATE VIEW scaling AS
-SELECT preset, task, model, objective, source, variant, label, evaluator, metric, n_asked,
+SELECT preset, task, model, init, objective, objective_options, source, variant, label, evaluator,
+       metric, n_asked,
        n_point AS n_used, min(selected.n_used) AS n_used_min, max(selected.n_used) AS n_used_max,
        select_by, setting, (FROM asked_for) AS settings_chosen, count(*) AS seeds, avg(test) AS mean,
        min(test) AS seed_min, max(test) AS seed_max, stddev_samp(test) AS seed_std,

@@ -21,7 +21,7 @@ from bench.core.paths import Home
 from bench.core.records import RunRecord, SchemaVersion
 from results.database.rows import run_row, score_rows, stage_count_rows
 from results.database.statements import schema, statement
-from results.labels import ScoredAs, evaluator_labels, labels
+from results.labels import ScoredAs, evaluator_labels, labels, objective_labels
 from results.settings import settings as settings_of
 from results.tasks import task_names
 
@@ -38,15 +38,21 @@ Choice = Literal["once", "per-n"]
 
 @dataclass(frozen=True)
 class _Names:
-    """What depends on all records together: run id to label and to setting; evaluators' labels."""
+    """What depends on all records together: run id to labels and to setting; evaluators' labels."""
 
     of_run: dict[str, str]
+    of_objective: dict[str, str]
     settings: dict[str, Json]
     of_evaluator: dict[ScoredAs, str]
 
     @classmethod
     def of(cls, records: Collection[RunRecord]) -> _Names:
-        return cls(labels(records), settings_of(records), evaluator_labels(records))
+        return cls(
+            of_run=labels(records),
+            of_objective=objective_labels(records),
+            settings=settings_of(records),
+            of_evaluator=evaluator_labels(records),
+        )
 
 
 @dataclass(frozen=True)
@@ -215,10 +221,13 @@ def _insert(items: list[T], insert: Callable[[list[T]], None]) -> list[tuple[T, 
 
 
 def _insert_records(connection: Connection, records: list[RunRecord], names: _Names) -> None:
-    of_run, settings = names.of_run, names.settings
+    of_run, of_objective, settings = names.of_run, names.of_objective, names.settings
     rows: dict[str, list[dict[str, Any]]] = {
         "runs": [
-            run_row(record, of_run[record.run_id], settings[record.run_id]) for record in records
+            run_row(
+                record, of_run[record.run_id], of_objective[record.run_id], settings[record.run_id]
+            )
+            for record in records
         ],
         "scores": [row for record in records for row in score_rows(record, names.of_evaluator)],
         "stage_counts": [row for record in records for row in stage_count_rows(record)],

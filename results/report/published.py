@@ -31,8 +31,11 @@ class Published(Config, frozen=True, kw_only=True):
 
 
 def published(experiment: Experiment) -> list[tuple[Published, Value]]:
-    """Return the published numbers on an experiment's task; none unless its preset is ``paper``."""
-    if experiment.preset != "paper":
+    """Return the published numbers on an experiment's task, all of adapted CLIPs.
+
+    None unless its preset is ``paper``; none beside a network from scratch.
+    """
+    if experiment.preset != "paper" or experiment.from_scratch:
         return []
     groups = msgspec.convert(yaml.safe_load(_FILE.read_text("utf-8")), list[Published])
     return [
