@@ -21,7 +21,8 @@ from typing import Any
 from tests.gpu.table import table
 from tests.gpu.wheels import WHEELS, lacking, unpack_missing, unusable
 
-PARTS = {"ceilings": 20, "train": 110, "generate": 110, "embed": 40, "probe": 50, "miniworld": 30}
+PARTS = {"ceilings": 20, "train": 100, "contrastive": 10}
+PARTS |= {"generate": 110, "embed": 40, "probe": 50, "miniworld": 30}
 """Each part's budget: seconds on an H100, 6 minutes together."""
 
 NAMED = {"train_compiled": 100, "generate_compiled": 150}
