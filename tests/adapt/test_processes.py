@@ -100,6 +100,37 @@ def test_two_processes_make_the_record_of_one(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("norm", ["bn", "ln"])
+def test_coupled_images_see_those_of_the_other_process(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, norm: str
+) -> None:
+    words = [*request(preset, colours, "24"), "--objective", "supcon"]
+    for setting in (
+        *(f"objective.{one}" for one in (f"norm={norm}", "hidden=32", "out=16")),
+        *(
+            "evaluators.zero-shot=null",
+            "evaluators.linear-probe={}",
+            "train.select_by=linear-probe",
+        ),
+        "train.lr=1e-4",
+    ):
+        words += ["--set", setting]
+    alone = bench(*words)
+    assert alone.code == 0, alone.err
+    outcome = together(tmp_path / "two", *words)
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["run_id"] == alone.json["run_id"]
+    histories = [content.json["selection"]["history"] for content in (outcome, alone)]
+    for ours, theirs in zip(*(history[1:] for history in histories), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+        assert ours["parts"] == theirs["parts"]
+        assert ours["effective_rank"] == pytest.approx(theirs["effective_rank"], rel=1e-3)
+    uneven = together(tmp_path / "two", *words, "--set", "train.batch_size=9")
+    assert uneven.code != 0
+    assert "train.batch_size=9 is no multiple of 2" in uneven.err
+
+
+@pytest.mark.slow
 def test_failure_of_the_first_process_ends_the_second(
     home: Home, preset: Path, colours: Path
 ) -> None:
