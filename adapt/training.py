@@ -266,11 +266,8 @@ class Training:
         ]
         broadcast_object_list(found)
         score, effective_rank = found[0] or Validation(0.0)
-        if epoch and effective_rank is not None and effective_rank < COLLAPSED:
-            self._say(
-                f"epoch {epoch}: the features of the val images have collapsed, to an effective "
-                f"rank of {effective_rank:.2f}: all images look alike to the model"
-            )
+        if epoch:
+            self._announce_collapse(epoch, effective_rank)
         self.history.append(
             Epoch(
                 epoch=epoch,
@@ -287,6 +284,17 @@ class Training:
         self.progress = EpochProgress()
         if epoch and trained_of(self.history).epoch == epoch:
             self._trained = classifier.state()
+
+    def _announce_collapse(self, epoch: int, effective_rank: float | None) -> None:
+        before = self.history[0].effective_rank
+        if effective_rank is None or before is None:
+            return
+        # An untrained network's features hardly differ to begin with.
+        if effective_rank < min(COLLAPSED, before):
+            self._say(
+                f"epoch {epoch}: the features of the val images have collapsed, from an effective "
+                f"rank of {before:.2f} to {effective_rank:.2f}: all images look alike to the model"
+            )
 
     def _save_if_due(self) -> None:
         if self._notice.given or self._save_policy.is_due():
