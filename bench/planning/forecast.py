@@ -151,7 +151,7 @@ def _grouped(specs: Iterable[RunSpec]) -> list[tuple[RunSpec, int]]:
 
 def _training(spec: RunSpec, runs: int, stock: _Stock) -> _Part:
     train, key = spec.train, rates.training(spec)
-    label = f"training: {spec.model} in {train.precision}"
+    label = f"training: {spec.model} by {spec.objective} in {train.precision}"
     n = stock.kept(spec) if spec.n is None else spec.n
     if n is None:
         return _Part(f"training on all of {spec.source}: {spec.task}", key, 0, at_least=True)

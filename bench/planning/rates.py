@@ -34,7 +34,7 @@ _DECIDING = (
 
 def training(spec: RunSpec | SpecSummary) -> Key:
     """Return the key of the seconds per training image."""
-    return "train", spec.model, spec.train.precision
+    return "train", spec.model, spec.objective, spec.train.precision
 
 
 def validating(spec: RunSpec | SpecSummary) -> Key:

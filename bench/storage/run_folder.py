@@ -40,6 +40,7 @@ class SpecSummary(msgspec.Struct, frozen=True):
     train: TrainSummary
     evaluators: dict[str, msgspec.Raw]
     options: msgspec.Raw
+    objective: str = "ce"
 
 
 class CountsSummary(msgspec.Struct, frozen=True):

@@ -102,6 +102,14 @@ def test_what_was_not_measured_is_named_and_not_counted_as_nothing(plan: Any, re
     assert all(part in text for part in said), text
 
 
+def test_the_speed_of_one_objective_says_nothing_of_another(plan: Any, record: Any) -> None:
+    kept: Any = {"evaluators.zero-shot": None, "evaluators.linear-probe": [{}]}
+    chosen = {"train.select_by": "linear-probe"}
+    planned = plan(n=6, seed=0, objective="simclr", **kept, **chosen)
+    model = record["spec"]["model"]
+    assert f"training: {model} by simclr in fp32" in hours_of(planned)["unknown"]
+
+
 def test_only_the_run_that_made_the_images_says_what_they_take(
     plan: Any, record: Any, home: Home, bench: Bench, preset: Path, colours: Path
 ) -> None:
