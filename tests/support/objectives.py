@@ -1,15 +1,22 @@
 """Objectives of a tiny CLIP, and batches made by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from adapt.finetune import Adapted, finetune
+from adapt.groups import grouped
 from adapt.models import Classifier, Clip, load_clip
 from adapt.text_tower import TextTower
+from adapt.training import Validation
+from adapt.views import training_images
+from bench.core.progress import Progress
+from bench.core.specs import TrainSpec
 from bench.plugins import Batch, Start, objective_of
-from tests.support.tiny_clip import COLOURS, SIZE, colour_task, write_tiny_clip
+from tests.support.tiny_clip import COLOURS, SIZE, colour_task, write_colours, write_tiny_clip
 
 SMALL = {"hidden": 32, "out": 8}
 """A projection head that suits a tiny CLIP."""
@@ -43,4 +50,43 @@ def batch(
         groups=named,
         labels=named % len(COLOURS) if labels is None else torch.tensor(labels),
         texts=clip.tokens(captions),
+    )
+
+
+def training(
+    folder: Path,
+    name: str,
+    options: dict[str, Any],
+    spec: TrainSpec,
+    *,
+    kind: Callable[[type], type] = lambda kind: kind,
+    run: str = "run",
+) -> Adapted:
+    """Fine-tune a tiny CLIP on thirty-six squares, whose captions name their colour.
+
+    Args:
+        folder: Where to.
+        name: The objective.
+        options: Its options.
+        spec: The training.
+        kind: What is made of the objective's class.
+        run: The training's folder; trainings of one name continue each other.
+    """
+    clip, task = tiny_clip(folder), colour_task()
+    image_set = write_colours(folder / "data", 36, task)
+    configured = objective_of(name, options)
+    chosen = grouped(image_set.select(None, 0, "random"), configured.needs)
+    images = training_images(
+        image_set.data, chosen.rows, clip, configured.needs,
+        crop="square", seed=0, groups=chosen.groups,
+    )  # fmt: skip
+    return finetune(
+        Classifier.from_clip(clip, task),
+        images,
+        replace(configured, kind=kind(configured.kind)),
+        spec,
+        folder=folder / run,
+        validate=lambda _, epoch: Validation(float(epoch)),
+        progress=Progress(quiet=True),
+        texts=TextTower.from_clip(clip, task) if configured.needs.texts else None,
     )
