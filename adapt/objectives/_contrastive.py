@@ -10,6 +10,7 @@ from adapt.heads import Norm, mlp_head
 from adapt.losses.multi_positive import multi_positive_loss
 from adapt.models import Classifier
 from bench.core.config import AboveZero, Positive
+from bench.core.errors import RequestError
 from bench.plugins import Batch, Config, Start, View
 from bench.plugins.objective import Share
 
@@ -91,7 +92,17 @@ class Contrastive(nn.Module):
 
 
 def strong_views(count: int, options: ContrastiveOptions) -> tuple[View, ...]:
-    """Return so many strongly augmented views; those of a number are alike in all objectives."""
+    """Return so many strongly augmented views; those of a number are alike in all objectives.
+
+    Raises:
+        RequestError: If they cannot have that area.
+    """
+    least, most = options.area
+    if least > most:
+        raise RequestError(
+            f"objective.area={[least, most]} ends before it begins",
+            f"write objective.area={[most, least]}",
+        )
     return tuple(
         View(name=f"strong-{number}", area=options.area, recipe="simclr")
         for number in range(1, count + 1)

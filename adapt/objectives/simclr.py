@@ -13,4 +13,9 @@ class SimCLR(Contrastive):
 
     @staticmethod
     def needs(options: Options) -> Needs:
-        return Needs(views=strong_views(2, options), coupled=True, head=False)
+        return Needs(
+            views=strong_views(2, options),
+            coupled=True,
+            batch_norm=options.norm == "bn",
+            head=False,
+        )

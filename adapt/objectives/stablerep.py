@@ -50,6 +50,7 @@ class StableRep(Contrastive):
             group="caption",
             per_group=options.per_group,
             coupled=True,
+            batch_norm=options.norm == "bn",
             head=texts,
             texts=texts,
         )

@@ -14,4 +14,6 @@ class SupCon(Contrastive):
     @staticmethod
     def needs(options: Options) -> Needs:
         views = strong_views(2, options)
-        return Needs(views=views, group="class", coupled=True, head=False)
+        return Needs(
+            views=views, group="class", coupled=True, batch_norm=options.norm == "bn", head=False
+        )

@@ -41,6 +41,7 @@ class SuperStableRep(Contrastive):
             group="caption",
             per_group=options.per_group,
             coupled=True,
+            batch_norm=options.norm == "bn",
             head=False,
         )
 

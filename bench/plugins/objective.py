@@ -51,6 +51,9 @@ class Needs(Config, frozen=True, kw_only=True):
     """Images of a group in a batch; smaller groups are left out."""
     coupled: bool = False
     """Whether the images of a batch see each other, in the loss or by batch statistics."""
+    batch_norm: bool = False
+    """Whether what it trains beside the classifier has batch statistics, which need whole batches.
+    """
     head: bool = True
     """Whether the classifier's head is adapted too."""
     masks: Masks | None = None

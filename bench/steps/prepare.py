@@ -31,6 +31,7 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     task = find_task(spec.task)
     _check_head(spec)
     _check_scratch(spec)
+    _check_batches(spec)
     for name, options in spec.evaluators.items():
         _check_task(evaluator_of(name, options), task)
     _check_precision(spec)
@@ -121,6 +122,22 @@ def _check_scratch(spec: RunSpec) -> None:
         )
 
 
+def _check_batches(spec: RunSpec) -> None:
+    """Make sure that batches are as the objective needs them, as far as can be told before work."""
+    if spec.n == 0:
+        return
+    from adapt.order import check_batches
+
+    train, needs = spec.train, needs_of(spec)
+    # A pass takes no more images than there are.
+    check_batches(train, needs, train.processes, spec.n)
+    if needs.batch_norm and train.micro_batch is not None:
+        raise RequestError(
+            f"train.micro_batch={train.micro_batch}: batch normalisation needs whole batches",
+            "leave it out, or add --set objective.norm=ln",
+        )
+
+
 def _settings(values: dict[str, str]) -> str:
     return " ".join(f"--set {name}={value}" for name, value in values.items())
 
@@ -160,7 +177,8 @@ def prepared(specs: Sequence[RunSpec], home: Home) -> list[Prepared]:
     runs = []
     with memo_scope():
         for spec in specs:
-            # Everything that the checks and fingerprints depend on: not n, seed or most of train.
+            _check_batches(spec)
+            # Everything that other checks and fingerprints depend on: not n, seed or most of train.
             needs = (spec.preset, spec.task, spec.source, spec.options, spec.n == 0, spec.model)
             objective, train = (spec.objective, spec.objective_options), spec.train
             of_train = train.precision, train.init, train.head_init, train.select_by

@@ -46,6 +46,38 @@ def test_what_an_objective_does_not_support_is_refused_before_any_work(
     assert not home.root.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("--n 7 --objective simclr", "train.batch_size=8 is more than the 7 images of a pass"),
+        (
+            "--n 20 --objective simclr --set train.micro_batch=4",
+            "batch normalisation needs whole batches; leave it out, or add --set objective.norm=ln",
+        ),
+        (
+            "--n 20 --objective supcon --set train.gpus_per_node=3 --dry-run",
+            "train.batch_size=8 is no multiple of 3: 3 processes take equal shares; set "
+            "train.batch_size to a multiple of 3, such as 6 or 9",
+        ),
+        (
+            "--n 20 --objective stablerep",
+            "train.batch_size=8 is no multiple of 6: 6 images of a group stay together",
+        ),
+        (
+            "--n 20 --objective simclr --set objective.area=[0.5,0.1]",
+            "objective.area=[0.5, 0.1] ends before it begins; write objective.area=[0.1, 0.5]",
+        ),
+    ],
+)
+def test_batches_that_cannot_be_are_refused_before_any_work(
+    run: Run, home: Home, words: str, why: str
+) -> None:
+    refused = run(*words.split(), *PROBED, *SELECTED)
+    assert (refused.code, refused.out) == (2, "")
+    assert why in refused.complaint
+    assert not home.root.exists()
+
+
 def test_the_remedy_helps_and_options_change_the_training(run: Run) -> None:
     scores = {}
     for temperature in ("0.1", "5"):
