@@ -21,18 +21,23 @@ def group_cross_entropy(
     """
 
     def row_loss(logits: Tensor, rows: slice) -> RowLosses:
-        positive = groups[rows, None].eq(key_groups)
-        if ids is not None:
-            own = ids[0][rows, None].eq(ids[1])
-            logits.masked_fill_(own, -torch.inf)
-            positive &= ~own
+        positive = groups[rows, None] == key_groups
+        own = None if ids is None else ids[0][rows, None] == ids[1]
+        if own is not None:
+            positive.masked_fill_(own, value=False)
         count = positive.sum(1, keepdim=True)
-        whole = logits.logsumexp(1, keepdim=True)
+        counted = count > 0
+        targets = positive.to(logits.dtype).div_(count.clamp(min=1))
+        wanted = torch.einsum("ij,ij->i", logits, targets)
+        if own is not None:
+            logits.masked_fill_(own, -torch.inf)
         # A row may have no key at all; infinity minus infinity is not a number.
-        logs = logits.sub_(whole.masked_fill_(whole.isneginf(), 0))
-        share = 1 / count.clamp(min=1).to(logits.dtype)
-        losses = -logs.where(positive, 0).sum(1) * share[:, 0]
-        slopes = logs.exp_().sub_(positive * share).mul_(count > 0)
-        return RowLosses(losses, slopes, count[:, 0] > 0)
+        highest = logits.amax(1, keepdim=True)
+        highest.masked_fill_(highest.isneginf(), 0)
+        # Of any key at all, the sum is 1 or more.
+        sums = logits.sub_(highest).exp_().sum(1, keepdim=True).clamp_(min=1)
+        losses = ((sums.log() + highest)[:, 0] - wanted) * counted[:, 0]
+        slopes = logits.div_(sums).sub_(targets).mul_(counted)
+        return RowLosses(losses, slopes, counted[:, 0])
 
     return row_loss

@@ -50,8 +50,10 @@ def _balanced(groups: Tensor, everyone: Tensor, first: int, *, count_self: bool)
         )
         weights = torch.where(alike, -toward, away)
         weights.diagonal(first + rows.start).zero_()
-        signed = torch.where(alike, -logits, logits)
-        losses = -(functional.logsigmoid(-signed) * weights.abs()).sum(1)
-        return RowLosses(losses, signed.sigmoid_().mul_(weights), counted[:, 0])
+        signed = logits.mul_(weights.sign())
+        # Above 50, the softplus of a float64 is the number itself.
+        costs = functional.softplus(signed, threshold=50).mul_(weights.abs())
+        slopes = signed.sigmoid_().mul_(weights)
+        return RowLosses(costs.sum(1), slopes, counted[:, 0])
 
     return row_loss
