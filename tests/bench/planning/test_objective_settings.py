@@ -56,7 +56,7 @@ def test_a_preset_may_have_options_for_each_objective(tempered_preset: Path) -> 
     ("settings", "why"),
     [
         (["objective.temperature=1"], "unknown setting of the objective ce 'temperature'"),
-        (["objective=tempered", "objective.temperatur=1"], "did you mean temperature?"),
+        (["objective=tempered", "objective.temperatures=1"], "did you mean temperature?"),
         (["objective=tempered", "objective.temperature=hot"], "temperature: expected `float`"),
         (["objective={temperature: 1}"], "write objective=NAME, and objective.OPTION=VALUE"),
         (["order.objective=ce"], "order has no settings within it; write order="),
@@ -106,7 +106,7 @@ def test_an_option_for_a_whole_study_reaches_the_objectives_that_have_it(preset:
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"overrides": [("objective.temperatur", 1)]}, "has it; did you mean temperature?"),
+        ({"overrides": [("objective.temperatures", 1)]}, "has it; did you mean temperature?"),
         ({"per_objective": {"temperd": {}}}, "did you mean tempered?"),
         ({"per_objective": {"ce": {"objective": "tempered"}}}, "write it in the grid"),
         (
