@@ -63,8 +63,9 @@ def _of_model(spec: RunSpec, home: Home) -> str:
     """Return the fingerprint of a run's model.
 
     Raises:
-        RequestError: If it is an image encoder, and the run or its objective needs texts; or if it
-            cannot be loaded, as can be told from its files.
+        RequestError: If it is an image encoder, and the run or its objective needs texts; if the
+            objective masks patches and it has none; or if it cannot be loaded, as can be told from
+            its files.
     """
     folder = home.find_weights(spec.model)
     needed = {f"evaluators.{name}": "null" for name in OF_TEXTS if name in spec.evaluators}
@@ -75,12 +76,17 @@ def _of_model(spec: RunSpec, home: Home) -> str:
             f"the model {spec.model} has no text tower, which {' and '.join(needed)} needs",
             "add " + _settings(needed),
         )
-    if needs_of(spec).texts and is_image_only(folder):
+    needs = needs_of(spec)
+    if needs.texts and is_image_only(folder):
         raise RequestError(
             f"the model {spec.model} has no text tower, which the objective {spec.objective} needs",
             "take a CLIP, or another objective",
         )
     checked_config(folder)
+    if needs.masks is not None:
+        from adapt.masks import patch_grid
+
+        patch_grid(loaded.clip_of(str(folder)).model.visual)
     return fingerprint(folder)
 
 

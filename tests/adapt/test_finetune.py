@@ -1,7 +1,9 @@
 """Fine-tuning against a plain loop, in short memory, and when a loss is not a number."""
 
 import copy
+import itertools
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -41,14 +43,18 @@ torch.set_num_threads(1)
 
 
 def plain_loop(
-    model: Classifier, images: TrainingImages, batches: list[list[SampledImage]], rates: list[float]
+    model: Classifier,
+    images: TrainingImages,
+    batches: list[list[SampledImage]],
+    rates: list[float],
+    decays: Iterable[float] = itertools.repeat(0.1),
 ) -> list[float]:
     """Train as anyone would; return the losses."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=0, betas=(0.9, 0.95), weight_decay=0.1)
     losses = []
-    for samples, rate in zip(batches, rates, strict=True):
+    for samples, rate, decay in zip(batches, rates, decays, strict=False):
         batch = images.normalise(images[samples])
-        optimiser.param_groups[0]["lr"] = rate
+        optimiser.param_groups[0] |= {"lr": rate, "weight_decay": decay}
         loss = functional.cross_entropy(model(batch.views[0]), batch.labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -80,6 +86,17 @@ def test_fixed_steps_are_taken_whatever_n_is(tmp_path: Path) -> None:
     means = [sum(expected[:3]) / 3, sum(expected[3:]) / 4]
     assert losses(adapted) == pytest.approx(means, rel=1e-6)
     assert adapted.history[2].lr == 1e-3
+
+
+def test_each_step_has_its_weight_decay(tmp_path: Path) -> None:
+    values = {"epochs": 1, "weight_decay": 4.0, "weight_decay_end": 20.0, "warmup_steps": 0}
+    adapted = adapt(tmp_path, msgspec.structs.replace(SPEC, **values))
+    model, images = world(tmp_path)
+    order = [SampledImage(1, row) for row in epoch_order(0, 1, N)]
+    batches = [order[:16], order[16:32], order[32:]]
+    # Half a cosine over three steps.
+    plain_loop(model, images, batches, [1e-3, 0.75e-3, 0.25e-3], [4.0, 8.0, 16.0])
+    assert_same(adapted.classifier.state(), model.state(), 1e-6)
 
 
 @pytest.mark.slow

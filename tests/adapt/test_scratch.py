@@ -11,12 +11,22 @@ import pytest
 import torch
 from torch import Tensor
 
+from adapt.data import TrainingImages
 from adapt.models import Classifier, Clip, load_model
 from adapt.scratch import untrained
 from bench.core.errors import RequestError
 from tests.conftest import ROOT, environment
 from tests.support.image_encoders import write_encoder
 from tests.support.tiny_clip import COLOURS, SIGLIP, colour_task, square, write_tiny_clip
+from tests.support.tiny_training import (
+    EndedError,
+    WatchedLoss,
+    assert_same,
+    losses,
+    save_always,
+    train,
+    world,
+)
 
 Write = Callable[[Path], Path]
 
@@ -104,6 +114,31 @@ def test_batch_statistics_are_trained_from_scratch(tmp_path: Path) -> None:
     means = [name for name in before if name.endswith("running_mean")]
     assert means
     assert not any(torch.equal(before[name], after[name]) for name in means)
+
+
+def test_a_training_from_scratch_that_is_killed_continues_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its batch statistics too, which nothing but the checkpoint has."""
+    save_always(monkeypatch, check_steps=2)
+
+    def begun(place: str) -> tuple[Classifier, TrainingImages, Path]:
+        _, images = world(tmp_path / place, batch_norm=True)
+        folder = tmp_path / place / "clip"
+        new = untrained(load_model(folder), folder, seed=0)
+        return Classifier.from_clip(new, colour_task(), "random"), images, tmp_path / place / "run"
+
+    def latest(_: Classifier, epoch: int) -> float:
+        return float(epoch)
+
+    whole = train(*begun("whole"), scores=latest)
+    with pytest.raises(EndedError):
+        train(*begun("killed"), scores=latest, objective=WatchedLoss(at=6))
+    continued = train(*begun("killed"), scores=latest)
+    state = whole.classifier.state()
+    assert any(name.endswith("running_var") for name in state)
+    assert_same(state, continued.classifier.state(), 0)
+    assert losses(continued) == losses(whole)
 
 
 def test_it_has_a_random_head_and_nothing_of_the_models_scale(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.plugins import Batch, Config, Needs, Start, objectives
+from bench.plugins import Batch, Config, Masks, Needs, Start, objectives
 
 
 @objectives.register("tempered")
@@ -17,10 +17,12 @@ class Tempered(nn.Module):
 
         temperature: float = 0.1
         texts: bool = False
+        masks: bool = False
 
     @staticmethod
     def needs(options: Options) -> Needs:
-        return Needs(head=False, texts=options.texts)
+        masks = Masks() if options.masks else None
+        return Needs(head=False, texts=options.texts, masks=masks)
 
     def __init__(self, options: Options, start: Start) -> None:
         super().__init__()

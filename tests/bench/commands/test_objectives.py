@@ -105,6 +105,20 @@ def test_texts_need_a_text_tower(
     assert not home.root.exists()
 
 
+def test_masks_need_patches(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, home: Home
+) -> None:
+    from tests.support.tiny_clip import write_tiny_clip
+
+    resnet = write_tiny_clip(tmp_path / "resnet", batch_norm=True)
+    words = [*TEMPERED, *PROBED, *SELECTED, "--set", "objective.masks=true"]
+    refused = bench(*request(preset, colours, *words, "--set", f"model={resnet}"))
+    assert refused.code == 2
+    assert "take a model with a vision transformer" in refused.complaint
+    assert not home.root.exists()
+    assert bench(*request(preset, colours, *words)).code == 0
+
+
 def test_a_study_whose_runs_differ_in_options_alone_refuses_the_one_that_is_wrong(
     bench: Bench, preset: Path, colours: Path, tmp_path: Path
 ) -> None:
