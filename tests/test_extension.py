@@ -1,7 +1,8 @@
-"""An outside package, installed as a stranger would, and a file of one's own."""
+"""An outside package, installed as a stranger would, and files of one's own."""
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,7 @@ def test_an_installed_package_adds_a_source(
     check(bench_process(*words, PYTHONPATH=path))
     shown = bench_process("show", "brightest", PYTHONPATH=path)
     assert "above = 0.0" in shown.out
+    assert "rotation" in bench_process("list", "objectives", PYTHONPATH=path).out.split()
 
 
 def test_without_the_package_its_name_is_unknown(bench: Bench, preset: Path, colours: Path) -> None:
@@ -69,10 +71,97 @@ def test_a_file_of_ones_own_adds_a_source(
     assert "unknown setting of the source brightest 'abov'; did you mean above?" in done.complaint
 
 
-def test_the_guide_shows_the_package_that_is_tested() -> None:
+KILLED_ONCE = """
+
+import os
+import signal
+from pathlib import Path
+
+from adapt import save_policy, training
+
+save_policy.SAVE_SECONDS, save_policy.SAVE_SHARE, training.CHECK_STEPS = 0.0, float("inf"), 1
+encode = Rotation.encode
+
+
+def encode_or_end(objective, batch, step):
+    if step == 4 and not Path("killed").exists():
+        Path("killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return encode(objective, batch, step)
+
+
+Rotation.encode = encode_or_end
+"""
+"""The fifth step of six, once: two of three steps of the second epoch are left."""
+
+
+def rotation(preset: Path, colours: Path, *more: str) -> list[str]:
+    """Return words that train by the outside objective, and judge by what needs no head."""
+    words = ["run", "--preset", str(preset), "--source", "folder", "--task", str(colours)]
+    words += ["--set", f"source.path={colours / 'train'}", "--n", "24", "--objective", "rotation"]
+    words += ["--set", "evaluators.zero-shot=null", "--set", "evaluators.knn={}"]
+    return [*words, "--set", "train.select_by=knn", "--json", *more]
+
+
+@pytest.mark.slow
+def test_an_objective_of_ones_own_trains_is_killed_continues_and_is_judged(
+    bench_process: Bench, tmp_path: Path, preset: Path, colours: Path
+) -> None:
+    code = (PACKAGE / "rotation.py").read_text()
+    (tmp_path / "mine.py").write_text(code)
+    (tmp_path / "mortal.py").write_text(code + KILLED_ONCE)
+    smooth = ["--set", "objective.smoothing=0.1", "--plugin"]
+    undisturbed = bench_process(*rotation(preset, colours, *smooth, "./mine.py"))
+    assert undisturbed.code == 0, undisturbed.err
+    words = rotation(preset, colours, *smooth, "./mortal.py")
+    other = tmp_path / "other"
+    assert bench_process(*words, home_=other).code == -signal.SIGKILL
+    assert list(other.glob("runs/*/checkpoints/*"))
+    continued = bench_process(*words, home_=other)
+    assert continued.code == 0, continued.err
+
+    def result(done: Outcome) -> tuple[object, ...]:
+        record = done.json
+        history = [
+            {name: value for name, value in epoch.items() if not name.endswith("_seconds")}
+            for epoch in record["selection"]["history"]
+        ]
+        return record["run_id"], record["scores"], history
+
+    assert result(continued) == result(undisturbed)
+    record = undisturbed.json
+    assert record["spec"]["objective_options"] == {"smoothing": 0.1}
+    assert {score["evaluator"] for score in record["scores"]} == {"knn"}
+    last = record["selection"]["history"][-1]
+    assert 0 <= last["parts"]["right"] <= 1
+    assert last["loss"] > 0
+
+
+def test_an_objective_without_a_trained_head_is_not_judged_by_it(
+    bench_process: Bench, tmp_path: Path, preset: Path, colours: Path
+) -> None:
+    plugin = ["--plugin", str(PACKAGE / "rotation.py"), "--set", "evaluators.zero-shot={}"]
+    refused = bench_process(*rotation(preset, colours, *plugin))
+    assert refused.code == 2
+    assert "zero-shot" in refused.complaint
+    assert "rotation" in refused.complaint
+    wrong = bench_process(*rotation(preset, colours, *plugin[:2], "--set", "objective.smooth=1"))
+    assert wrong.code == 2
+    assert "did you mean smoothing?" in wrong.complaint
+
+
+@pytest.mark.parametrize(
+    ("guide", "file"),
+    [("adding-a-source.md", "brightest_images.py"), ("objectives.md", "rotation.py")],
+)
+def test_the_guides_show_the_files_that_are_tested(guide: str, file: str) -> None:
+    text = (ROOT / "docs" / guide).read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert code == (PACKAGE / file).read_text()
+
+
+def test_the_guide_shows_how_a_package_is_declared() -> None:
     guide = (ROOT / "docs" / "adding-a-source.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
-    assert code == (PACKAGE / "brightest_images.py").read_text()
     (entry,) = re.findall(r"^ *```toml\n(.*?)^ *```$", guide, re.MULTILINE | re.DOTALL)
     project = (PACKAGE / "pyproject.toml").read_text()
     assert all(line.strip() in project for line in entry.splitlines())
