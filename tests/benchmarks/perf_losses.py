@@ -18,21 +18,17 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from adapt.losses.multi_positive import multi_positive_loss
 from adapt.losses.pairwise_sigmoid import pairwise_sigmoid_loss
+from tests.support.plain_losses import plain_multi_positive
 
 TEMPERATURE = 0.1
 PER_GROUP = 4
 
 
 def plain(features: Tensor, groups: Tensor) -> Tensor:
-    """Return the multi-positive loss as one writes it first: whole matrices, torch's gradient."""
-    normal = functional.normalize(features, dim=1)
-    logits = (normal @ normal.T / TEMPERATURE).fill_diagonal_(-1e9)
-    positives = (groups[:, None] == groups).float().fill_diagonal_(0)
-    return functional.cross_entropy(logits, positives / positives.sum(1, keepdim=True))
+    return plain_multi_positive(features, groups, TEMPERATURE)
 
 
 def multi_positive(features: Tensor, groups: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from tests.gpu.measure import Check, Figure, Machine, Note, Result
 from tests.support.plain_losses import plain_multi_positive
 
 TEMPERATURE, PER_GROUP, WIDTH = 0.1, 4, 256
-CHUNKS = (256, 2048)
+CHUNKS = (128, 2048)
 """The default, and larger ones: a device may want more work at a time."""
 
 TURNS = 3
