@@ -41,6 +41,8 @@ _TAR = ".tar"
 class Folder:
     """Labelled images from disk."""
 
+    captioned = False
+
     class Options(Config, frozen=True, kw_only=True):
         """Where they are and how they are kept."""
 

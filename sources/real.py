@@ -20,6 +20,8 @@ from bench.storage.packing import EncodedImage, pack_images, packed_rows
 class Real:
     """The training split, by definition free of validation and test images."""
 
+    captioned = False
+
     class Options(Config, frozen=True, kw_only=True):
         """How the images are kept."""
 

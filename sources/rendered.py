@@ -30,6 +30,8 @@ SPLIT = "clean"
 class Rendered:
     """As many renders of each class, the right label on all of them."""
 
+    captioned = False
+
     class Options(Config, frozen=True, kw_only=True):
         """How the renders are kept."""
 

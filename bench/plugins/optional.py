@@ -29,6 +29,15 @@ class KeepsImages(Protocol):
 
 
 @runtime_checkable
+class HasCaptions(Protocol):
+    """A source that says whether its images have captions, which some objectives need."""
+
+    @property
+    def captioned(self) -> bool:
+        """Whether they have."""
+
+
+@runtime_checkable
 class HasJobStages(Protocol):
     """A source whose stages can run as separate jobs."""
 

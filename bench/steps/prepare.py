@@ -14,7 +14,8 @@ from bench.core.specs import RunSpec
 from bench.core.task import Task
 from bench.core.weights_folder import checked_config, is_image_only
 from bench.plugins import evaluator_of, needs_of, source_of
-from bench.plugins.optional import ChecksTask, HasNotes, NeedsHead
+from bench.plugins.optional import ChecksTask, HasCaptions, HasNotes, NeedsHead
+from bench.plugins.source import Source
 from bench.steps import loaded
 from bench.steps.located import located
 from bench.tasks import find_task
@@ -37,6 +38,7 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     _check_precision(spec)
     source = source_of(spec.source, spec.options)
     _check_task(source, task)
+    _check_captions(spec, source)
     parts: dict[str, Callable[[], dict[str, str]]] = {
         "task": lambda: _of_task(task, home),
         "model": lambda: {"model": _of_model(spec, home)},
@@ -116,6 +118,18 @@ def _check_head(spec: RunSpec) -> None:
         f"{' and '.join(judging)} would judge",
         "add " + _settings(changed),
     )
+
+
+def _check_captions(spec: RunSpec, source: Source) -> None:
+    """Make sure that an objective of captions has some, where the source says whether it has."""
+    needs = needs_of(spec)
+    needed = spec.n != 0 and (needs.texts or needs.group == "caption")
+    if needed and isinstance(source, HasCaptions) and not source.captioned:
+        raise RequestError(
+            f"the images of source {spec.source} have no captions, which the objective "
+            f"{spec.objective} needs",
+            "use retrieved or generated images, or --objective supcon",
+        )
 
 
 def _check_scratch(spec: RunSpec) -> None:

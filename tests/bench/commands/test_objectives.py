@@ -60,7 +60,7 @@ def test_what_an_objective_does_not_support_is_refused_before_any_work(
             "train.batch_size to a multiple of 3, such as 6 or 9",
         ),
         (
-            "--n 20 --objective stablerep",
+            "--n 20 --objective stablerep --source retrieved",
             "train.batch_size=8 is no multiple of 6: 6 images of a group stay together",
         ),
         (
@@ -75,6 +75,18 @@ def test_batches_that_cannot_be_are_refused_before_any_work(
     refused = run(*words.split(), *PROBED, *SELECTED)
     assert (refused.code, refused.out) == (2, "")
     assert why in refused.complaint
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize("source", ["real", "folder", "rendered"])
+def test_captions_are_asked_for_before_any_work(
+    bench: Bench, colours: Path, home: Home, source: str
+) -> None:
+    words = ["--preset", "mini", "--task", "flowers", "--n", "8", "--source", source]
+    more = ["--set", f"source.path={colours}"] if source == "folder" else []
+    refused = bench("run", *words, *more, "--objective", "clip")
+    assert refused.code == 2
+    assert f"the images of source {source} have no captions" in refused.complaint
     assert not home.root.exists()
 
 
@@ -99,7 +111,8 @@ def test_texts_need_a_text_tower(
 
     encoder = write_encoder(tmp_path / "encoder")
     more = ["--set", f"model={encoder}", "--set", "train.head_init=random", *PROBED, *SELECTED]
-    refused = bench(*request(preset, colours, *TEMPERED, *more, "--set", "objective.texts=true"))
+    more += [*TEMPERED, "--set", "objective.texts=true"]
+    refused = bench(*request(preset, colours, *more, source="retrieved"))
     assert refused.code == 2
     assert "has no text tower, which the objective tempered needs" in refused.complaint
     assert not home.root.exists()
