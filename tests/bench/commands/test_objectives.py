@@ -82,7 +82,7 @@ def test_batches_that_cannot_be_are_refused_before_any_work(
 def test_captions_are_asked_for_before_any_work(
     bench: Bench, colours: Path, home: Home, source: str
 ) -> None:
-    words = ["--preset", "mini", "--task", "flowers", "--n", "8", "--source", source]
+    words = ["--preset", "mini", "--task", "flowers", "--n", "64", "--source", source]
     more = ["--set", f"source.path={colours}"] if source == "folder" else []
     refused = bench("run", *words, *more, "--objective", "clip")
     assert refused.code == 2
