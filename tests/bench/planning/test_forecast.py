@@ -105,7 +105,7 @@ def test_what_was_not_measured_is_named_and_not_counted_as_nothing(plan: Any, re
 def test_the_speed_of_one_objective_says_nothing_of_another(plan: Any, record: Any) -> None:
     kept: Any = {"evaluators.zero-shot": None, "evaluators.linear-probe": [{}]}
     chosen = {"train.select_by": "linear-probe"}
-    planned = plan(n=6, seed=0, objective="simclr", **kept, **chosen)
+    planned = plan(n=8, seed=0, objective="simclr", **kept, **chosen)
     model = record["spec"]["model"]
     assert f"training: {model} by simclr in fp32" in hours_of(planned)["unknown"]
 
