@@ -5,9 +5,7 @@ the images' own loss, CLIP on strong crops.
 """
 
 from collections.abc import Mapping
-from typing import Annotated
 
-import msgspec
 import torch
 from torch import Tensor
 
@@ -15,11 +13,9 @@ from adapt.losses.clip import clip_loss
 from adapt.models import Classifier
 from adapt.objectives._contrastive import Contrastive, ContrastiveOptions, anchors, strong_views
 from adapt.text_tower import TextTower
-from bench.core.config import Positive
+from bench.core.config import NotNegative, Positive
 from bench.core.errors import RequestError
 from bench.plugins import Batch, Needs, Start, objectives
-
-Weight = Annotated[float, msgspec.Meta(ge=0)]
 
 
 @objectives.register("stablerep")
@@ -33,9 +29,9 @@ class StableRep(Contrastive):
         """Images of a caption in a batch; the authors have 6 of 10 (README)."""
         views: Positive = 1
         """Crops of every image."""
-        images: Weight = 1.0
+        images: NotNegative = 1.0
         """The weight of the images' loss."""
-        language: Weight = 0.0
+        language: NotNegative = 0.0
         """The weight of the loss between images and captions, which makes it StableRep++."""
 
     @staticmethod
@@ -43,6 +39,11 @@ class StableRep(Contrastive):
         if not options.images and not options.language:
             raise RequestError(
                 "objective.images and objective.language are both 0", "give one of them a weight"
+            )
+        if options.images and options.per_group * options.views == 1:
+            raise RequestError(
+                "with objective.per_group=1 and objective.views=1 no image has a positive",
+                "set objective.views=2, or objective.images=0",
             )
         texts = options.language > 0
         return Needs(

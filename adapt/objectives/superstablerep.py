@@ -4,13 +4,13 @@ Its authors call that loss NT-Xent; their code has a sigmoid of pairs (models/lo
 ``loss=nt-xent`` is what they call it, and StableRep's own.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
+import msgspec
 from torch import Tensor
 
 from adapt.losses.pairwise_sigmoid import pairwise_sigmoid_loss
 from adapt.objectives._contrastive import Anchors, Contrastive, ContrastiveOptions, strong_views
-from bench.core.config import Positive
 from bench.core.errors import RequestError
 from bench.plugins import Needs, Start, objectives
 
@@ -26,7 +26,7 @@ class SuperStableRep(Contrastive):
         """`sigmoid` is that of their code; `nt-xent` that of `stablerep`."""
         count_self: bool = False
         """With `sigmoid`, count an image itself among its negatives, as their code does."""
-        per_group: Positive = 6
+        per_group: Annotated[int, msgspec.Meta(ge=2)] = 6
         """Images of a caption in a batch; theirs is six views of one image."""
 
     @staticmethod

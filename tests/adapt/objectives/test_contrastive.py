@@ -192,6 +192,8 @@ def test_what_is_needed_follows_from_the_options(
     ("name", "options", "complaint"),
     [
         ("stablerep", {"images": 0.0}, "are both 0"),
+        ("stablerep", {"per_group": 1, "language": 1.0}, "no image has a positive"),
+        ("superstablerep", {"per_group": 1}, "per_group"),
         ("superstablerep", {"loss": "nt-xent", "count_self": True}, "count_self=true"),
     ],
 )
