@@ -10,11 +10,11 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from adapt.augment import Augment
-from adapt.crops import is_small, planar
-from adapt.masks import PatchMasks
-from adapt.order import SampledImage, stable_seed
-from adapt.ranks import RankBatch
+from adapt.batches.order import SampledImage, stable_seed
+from adapt.batches.ranks import RankBatch
+from adapt.views.augment import Augment
+from adapt.views.crops import is_small, planar
+from adapt.views.masks import PatchMasks
 from bench.plugins.objective import Batch
 from bench.runtime import signals
 from bench.storage.image_set import read_image

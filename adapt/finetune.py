@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
+from adapt.batches.order import BatchSchedule, check_batches
 from adapt.checkpoint import Epoch, State, best_of, trained_of
 from adapt.data import TrainingImages
 from adapt.models import Classifier
-from adapt.order import BatchSchedule, check_batches
 from adapt.text_tower import TextTower
 from adapt.train_step import TrainStep
 from adapt.training import Training, Validate

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from adapt.ranks import RankBatch
+from adapt.batches.ranks import RankBatch
 from bench.plugins.objective import Batch, Objective
 
 Scalars = dict[str, Tensor]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapt import image_encoder
-from adapt.batch_norm import synchronised
+from adapt.layers.batch_norm import synchronised
 from adapt.losses.gather import process_count
 from bench.core.arrays import FloatArray
 from bench.core.errors import BenchError, RequestError

@@ -9,10 +9,10 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
+from adapt.batches.ranks import RankBatch
 from adapt.gradient import Encoder, Gradient, Scalars
 from adapt.optimise import make_optimiser, set_learning_rate, set_weight_decay
 from adapt.precision import check_precision
-from adapt.ranks import RankBatch
 from bench.core.errors import BenchError, RequestError
 from bench.core.specs import TrainSpec
 from bench.plugins.objective import Batch, Objective

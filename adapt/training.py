@@ -12,6 +12,8 @@ from accelerate.utils import broadcast_object_list
 from msgspec.structs import replace
 from torch import Tensor
 
+from adapt.batches.order import BatchSchedule, stable_seed
+from adapt.batches.ranks import RankBatch, rank_batches
 from adapt.checkpoint import (
     Checkpoint,
     Epoch,
@@ -25,8 +27,6 @@ from adapt.data import TrainingImages, load
 from adapt.gradient import Scalars
 from adapt.models import Classifier, state_of
 from adapt.optimise import learning_rate, weight_decay
-from adapt.order import BatchSchedule, stable_seed
-from adapt.ranks import RankBatch, rank_batches
 from adapt.save_policy import SavePolicy
 from adapt.train_step import TrainStep
 from bench.core.errors import BenchError

@@ -34,8 +34,8 @@ from bench.storage.run_folder import (
 from bench.storage.source_locks import marked_as_collecting
 
 if TYPE_CHECKING:
+    from adapt.batches.groups import Grouped
     from adapt.finetune import Adapted
-    from adapt.groups import Grouped
 
 
 def run(
@@ -170,7 +170,7 @@ def _grouped(rows: pl.DataFrame, spec: RunSpec) -> "Grouped":
     Raises:
         RequestError: If there are none.
     """
-    from adapt.groups import grouped
+    from adapt.batches.groups import grouped
 
     return grouped(rows, needs_of(spec))
 
@@ -181,7 +181,7 @@ def _adapt(
     from adapt.finetune import finetune
     from adapt.models import Classifier
     from adapt.text_tower import TextTower
-    from adapt.views import training_images
+    from adapt.training_images import training_images
 
     clip, task = loaded.start_of(spec, home), loaded.task_of(spec)
     objective, images = objective_of(spec.objective, spec.objective_options), None

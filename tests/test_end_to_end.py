@@ -19,7 +19,7 @@ from filelock import FileLock
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from adapt.groups import grouped
+from adapt.batches.groups import grouped
 from bench.plugins.objective import Needs
 from tests.conftest import ROOT, Outcome, command, environment
 

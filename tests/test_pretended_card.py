@@ -61,8 +61,8 @@ def test_a_training_step_waits_for_nothing(tmp_path: Path) -> None:
     """It would leave the card idle; losses are looked at every 50 steps."""
     (tmp_path / "steps.py").write_text(
         "import open_clip, torch\n"
-        "from adapt.augment import Augment\n"
-        "from adapt.ranks import RankBatch\n"
+        "from adapt.views.augment import Augment\n"
+        "from adapt.batches.ranks import RankBatch\n"
         "from adapt.train_step import TrainStep\n"
         "from bench.core.specs import TrainSpec\n"
         "from tests.gpu.training import TINY, Networks\n"

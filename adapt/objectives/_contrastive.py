@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from adapt.heads import Norm, mlp_head
+from adapt.layers.heads import Norm, mlp_head
 from adapt.losses.multi_positive import multi_positive_loss
 from adapt.models import Classifier
 from bench.core.config import AboveZero, Positive

@@ -86,7 +86,7 @@ def _of_model(spec: RunSpec, home: Home) -> str:
         )
     checked_config(folder)
     if needs.masks is not None:
-        from adapt.masks import patch_grid
+        from adapt.views.masks import patch_grid
 
         patch_grid(loaded.clip_of(str(folder)).model.visual)
     return fingerprint(folder)
@@ -146,7 +146,7 @@ def _check_batches(spec: RunSpec) -> None:
     """Make sure that batches are as the objective needs them, as far as can be told before work."""
     if spec.n == 0:
         return
-    from adapt.order import check_batches
+    from adapt.batches.order import check_batches
 
     train, needs = spec.train, needs_of(spec)
     # A pass takes no more images than there are.

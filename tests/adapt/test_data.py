@@ -9,11 +9,11 @@ import torch
 from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTensor
 
 from adapt import data as data_module
-from adapt.augment import Augment
+from adapt.batches.order import BatchSchedule, SampledImage
+from adapt.batches.ranks import RankBatch, rank_batches
 from adapt.data import TrainingImages, load
 from adapt.models import load_clip
-from adapt.order import BatchSchedule, SampledImage
-from adapt.ranks import RankBatch, rank_batches
+from adapt.views.augment import Augment
 from bench.core.errors import BenchError
 from bench.core.specs import TrainSpec
 from bench.storage.image_set import ImageSet

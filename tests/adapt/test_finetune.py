@@ -14,10 +14,10 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 from torch.nn import functional
 
-from adapt.augment import Augment
+from adapt.batches.order import BatchSchedule, SampledImage, epoch_order
 from adapt.data import TrainingImages
 from adapt.models import Classifier
-from adapt.order import BatchSchedule, SampledImage, epoch_order
+from adapt.views.augment import Augment
 from bench.core.errors import BenchError, RequestError
 from bench.core.specs import TrainSpec
 from bench.runtime.float32 import float32_products

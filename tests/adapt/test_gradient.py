@@ -11,11 +11,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from adapt import training as training_module
+from adapt.batches.order import BatchSchedule, SampledImage
+from adapt.batches.ranks import RankBatch
 from adapt.finetune import Adapted
 from adapt.gradient import Encoder, Gradient
 from adapt.models import Classifier
-from adapt.order import BatchSchedule, SampledImage
-from adapt.ranks import RankBatch
 from adapt.train_step import TrainStep
 from adapt.training import Validation
 from bench.core.errors import BenchError, RequestError

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from adapt.batches.order import BatchSchedule, SampledImage
 from adapt.data import TrainingImages
-from adapt.order import BatchSchedule, SampledImage
 from bench.core.specs import TrainSpec
 from bench.plugins import Batch
 from tests.support.tiny_training import (

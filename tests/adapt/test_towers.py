@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from adapt.augment import Augment
 from adapt.models import Classifier, Clip, load_model
+from adapt.views.augment import Augment
 from bench.core.errors import RequestError
 from eval.features.penultimate import penultimate
 from tests.support.tiny_clip import COLOURS, SIGLIP, colour_task, square, write_tiny_clip

@@ -27,9 +27,9 @@ def train(seconds: float) -> int:
     import open_clip
     import torch
 
-    from adapt.augment import Augment
     from adapt.data import TrainingImages, load
     from adapt.train_step import TrainStep
+    from adapt.views.augment import Augment
     from bench.core.specs import TrainSpec
     from tests.benchmarks.perf_step import IMAGES, batches
     from tests.benchmarks.perf_train import classifier

@@ -20,12 +20,12 @@ import open_clip
 import torch
 from torch.nn import functional
 
-from adapt.augment import Augment
+from adapt.batches.order import SampledImage
+from adapt.batches.ranks import RankBatch
 from adapt.data import TrainingImages, load
 from adapt.optimise import make_optimiser
-from adapt.order import SampledImage
-from adapt.ranks import RankBatch
 from adapt.train_step import TrainStep
+from adapt.views.augment import Augment
 from bench.core.specs import TrainSpec
 from bench.plugins.objective import View
 from tests.benchmarks.perf_train import classifier

@@ -21,13 +21,13 @@ import open_clip
 import torch
 from torch.nn import functional
 
-from adapt.augment import Augment
 from adapt.data import TrainingImages
 from adapt.finetune import finetune
 from adapt.models import Classifier, load_clip
 from adapt.objectives.ce import CrossEntropy
 from adapt.optimise import make_optimiser
 from adapt.training import Validation
+from adapt.views.augment import Augment
 from bench.core.config import Config
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from adapt.batches.groups import grouped
 from adapt.finetune import Adapted, finetune
-from adapt.groups import grouped
 from adapt.models import Classifier, Clip, load_clip
 from adapt.text_tower import TextTower
 from adapt.training import Validation
-from adapt.views import training_images
+from adapt.training_images import training_images
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec
 from bench.plugins import Batch, Start, objective_of

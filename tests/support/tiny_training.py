@@ -12,13 +12,13 @@ from torch import Tensor
 
 from adapt import save_policy
 from adapt import training as training_module
-from adapt.augment import Augment
 from adapt.checkpoint import Checkpoint
 from adapt.data import TrainingImages
 from adapt.finetune import Adapted, finetune
 from adapt.models import Classifier, load_clip
 from adapt.objectives.ce import CrossEntropy
 from adapt.training import Validation
+from adapt.views.augment import Augment
 from bench.core.config import Config
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec

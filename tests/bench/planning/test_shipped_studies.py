@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapt.order import check_batches
+from adapt.batches.order import check_batches
 from bench.core.json_values import canonical_json
 from bench.core.model_names import hub_id
 from bench.core.specs import RunSpec

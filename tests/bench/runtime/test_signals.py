@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, Normalize, ToTensor
 
-from adapt.augment import Augment
+from adapt.batches.order import BatchSchedule
+from adapt.batches.ranks import RankBatch, rank_batches
 from adapt.data import TrainingImages, load
-from adapt.order import BatchSchedule
-from adapt.ranks import RankBatch, rank_batches
+from adapt.views.augment import Augment
 from bench.core.specs import TrainSpec
 from bench.runtime.signals import blocked_in_helpers
 from tests.conftest import ROOT

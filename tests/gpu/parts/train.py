@@ -22,16 +22,16 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from adapt import save_policy
-from adapt.augment import Augment
+from adapt.batches.order import BatchSchedule
+from adapt.batches.ranks import RankBatch
 from adapt.data import TrainingImages, load
 from adapt.finetune import Adapted, finetune
 from adapt.models import Classifier
 from adapt.objectives.ce import CrossEntropy
-from adapt.order import BatchSchedule
 from adapt.precision import check_precision
-from adapt.ranks import RankBatch
 from adapt.train_step import TrainStep
 from adapt.training import Validation
+from adapt.views.augment import Augment
 from bench.core.errors import RequestError
 from bench.core.progress import Progress
 from bench.core.specs import TrainSpec

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, distributed, nn
 
-from adapt.batch_norm import SyncedBatchNorm, synchronised
-from adapt.heads import mlp_head
+from adapt.layers.batch_norm import SyncedBatchNorm, synchronised
+from adapt.layers.heads import mlp_head
 from bench.core.errors import BenchError
 from tests.support.gloo import together
 

@@ -13,13 +13,13 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, Normalize, ToTensor
 
-from adapt.augment import Augment
+from adapt.batches.order import BatchSchedule, SampledImage
+from adapt.batches.ranks import RankBatch, rank_batches
 from adapt.data import TrainingImages, load
-from adapt.masks import PatchMasks
 from adapt.models import load_clip
-from adapt.order import BatchSchedule, SampledImage
-from adapt.ranks import RankBatch, rank_batches
-from adapt.views import training_images
+from adapt.training_images import training_images
+from adapt.views.augment import Augment
+from adapt.views.masks import PatchMasks
 from bench.core.errors import BenchError
 from bench.core.specs import TrainSpec
 from bench.plugins import Batch, Masks, Needs, View

@@ -10,10 +10,10 @@ from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import Compose, Normalize, RandomResizedCrop
 
-from adapt.crops import SmallCrops, random_square
-from adapt.order import stable_numbers
-from adapt.recipes import SIDE, pillow_steps, recipe_of
-from adapt.small_recipes import SmallRecipe
+from adapt.batches.order import stable_numbers
+from adapt.views.crops import SmallCrops, random_square
+from adapt.views.recipes import SIDE, pillow_steps, recipe_of
+from adapt.views.small_recipes import SmallRecipe
 from bench.core.errors import BenchError
 from bench.core.specs import Crop
 from bench.plugins.objective import View

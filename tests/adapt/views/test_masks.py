@@ -7,7 +7,7 @@ import timm
 import torch
 
 from adapt.image_encoder import TimmTower
-from adapt.masks import PatchMasks, patch_grid, patch_size
+from adapt.views.masks import PatchMasks, patch_grid, patch_size
 from bench.core.errors import RequestError
 from bench.plugins import Masks
 

@@ -1,8 +1,8 @@
 """Recipes for small images, a batch at a time: flips, colours, blur and solarising.
 
 Every step ends in whole values, as with 8-bit images. Colours are those of Pillow, but for a rare
-rounding of a hue. Sums are exact (`adapt.whole_weights`), and the rest is done pixel by pixel: an
-image comes out the same to the bit in any batch and process.
+rounding of a hue. Sums are exact (`adapt.views.whole_weights`), and the rest is done pixel by
+pixel: an image comes out the same to the bit in any batch and process.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapt.recipes import SIGMAS, THRESHOLD, Recipe
-from adapt.whole_weights import rounded, whole_weights
+from adapt.views.recipes import SIGMAS, THRESHOLD, Recipe
+from adapt.views.whole_weights import rounded, whole_weights
 
 NUMBERS = 12
 """Random numbers, uniform from 0 to 1, that a recipe takes of each image."""
@@ -26,7 +26,7 @@ class SmallRecipe:
 
     Args:
         recipe: The recipe.
-        unit: Pixels for one of an image of `adapt.recipes.SIDE`.
+        unit: Pixels for one of an image of `adapt.views.recipes.SIDE`.
     """
 
     def __init__(self, recipe: Recipe, unit: float) -> None:

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapt.order import BatchSchedule, SampledImage, check_batches, epoch_order, images_per_pass
-from adapt.ranks import rank_batches
+from adapt.batches.order import (
+    BatchSchedule,
+    SampledImage,
+    check_batches,
+    epoch_order,
+    images_per_pass,
+)
+from adapt.batches.ranks import rank_batches
 from bench.core.errors import RequestError
 from bench.core.specs import TrainSpec
 from bench.plugins.objective import Needs

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from adapt.order import images_per_pass
+from adapt.batches.order import images_per_pass
 from bench.core.errors import RequestError
 from bench.plugins.objective import Grouping, Needs
 

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedCrop
 
-from adapt.augment import Augment
-from adapt.crops import NUMBERS, SmallCrops, planar
-from adapt.order import stable_numbers
+from adapt.batches.order import stable_numbers
+from adapt.views.augment import Augment
+from adapt.views.crops import NUMBERS, SmallCrops, planar
 from bench.core.specs import Crop
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from adapt.order import SampledImage
+from adapt.batches.order import SampledImage
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from adapt.groups import group_ids, grouped
+from adapt.batches.groups import group_ids, grouped
 from bench.core.errors import RequestError
 from bench.plugins.objective import Grouping, Needs
 from tests.support.tiny_generation import World

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapt.order import stable_numbers
+from adapt.batches.order import stable_numbers
 from bench.core.errors import RequestError
 from bench.plugins.objective import Masks
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from adapt.augment import Augment
 from adapt.data import TrainingImages
-from adapt.masks import PatchMasks, patch_grid, patch_size
 from adapt.models import Clip
+from adapt.views.augment import Augment
+from adapt.views.masks import PatchMasks, patch_grid, patch_size
 from bench.core.errors import BenchError
 from bench.core.specs import Crop
 from bench.plugins.objective import Needs

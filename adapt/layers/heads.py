@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import nn
 
-from adapt.batch_norm import SyncedBatchNorm
+from adapt.layers.batch_norm import SyncedBatchNorm
 
 Norm = Literal["bn", "ln"]
 """Batch norm over all processes, or layer norm."""

@@ -10,9 +10,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import Compose, functional
 
-from adapt.crops import planar
-from adapt.order import stable_numbers
-from adapt.recipes import (
+from adapt.batches.order import stable_numbers
+from adapt.views.crops import planar
+from adapt.views.recipes import (
     BYOL,
     BYOL_LOCAL,
     SIGMAS,
@@ -22,7 +22,7 @@ from adapt.recipes import (
     pillow_steps,
     recipe_of,
 )
-from adapt.small_recipes import NUMBERS, SmallRecipe
+from adapt.views.small_recipes import NUMBERS, SmallRecipe
 from bench.plugins import View
 
 torch.set_num_threads(1)

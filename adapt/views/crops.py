@@ -3,7 +3,7 @@
 Cropped one by one with Pillow, images of 32 pixels cost a sixth of a training step of the miniature
 CLIP, mostly in calls. Apart from its rounding, a resized crop is linear along each axis, so a batch
 takes two matrix products. An image comes out the same to the bit in any batch, in any process and
-on any processor (`adapt.whole_weights`).
+on any processor (`adapt.views.whole_weights`).
 """
 
 import math
@@ -18,9 +18,9 @@ from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import Compose, InterpolationMode, RandomResizedCrop
 
-from adapt import small_recipes
-from adapt.small_recipes import SmallRecipe
-from adapt.whole_weights import rounded, whole_weights
+from adapt.views import small_recipes
+from adapt.views.small_recipes import SmallRecipe
+from adapt.views.whole_weights import rounded, whole_weights
 from bench.core.specs import Crop
 
 SMALL = 64

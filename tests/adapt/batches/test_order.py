@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapt.order import BatchSchedule, SampledImage, balanced_pass, epoch_order
-from adapt.ranks import rank_batches
+from adapt.batches.order import BatchSchedule, SampledImage, balanced_pass, epoch_order
+from adapt.batches.ranks import rank_batches
 from bench.core.specs import TrainSpec
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=40)

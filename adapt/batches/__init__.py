@@ -1,0 +1,1 @@
+"""Which images are in a batch: their order, their groups, and the share of each process."""

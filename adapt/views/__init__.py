@@ -1,0 +1,1 @@
+"""What is made of an image for a batch: crops, other augmentation, and masks of patches."""
