@@ -134,20 +134,27 @@ def check_batches(spec: TrainSpec, needs: Needs, processes: int, images: int | N
         images: Images of a pass, as `images_per_pass` counts them; None if not known yet.
 
     Raises:
-        RequestError: If not, or if a batch of coupled images is more than a pass.
+        RequestError: If not, or if a batch of coupled images is one group or more than a pass.
     """
     size, per_group = spec.batch_size, needs.per_group
     unit = per_group * processes if needs.coupled else per_group
+    least = max(unit, 2 * per_group) if needs.coupled else unit
     if size % unit:
         reasons = [f"{per_group} images of a group stay together"] if per_group > 1 else []
         reasons += [f"{processes} processes take equal shares"] if unit > per_group else []
-        near = max(1, size // unit) * unit
+        near = max(least, size // unit * unit)
         raise RequestError(
             f"train.batch_size={size} is no multiple of {unit}: {' and '.join(reasons)}",
             f"set train.batch_size to a multiple of {unit}, such as {near} or {near + unit}",
         )
+    if size < least:
+        one = "one image" if per_group == 1 else f"{per_group} images of one group"
+        raise RequestError(
+            f"train.batch_size={size} is {one}, and this objective compares a batch's groups",
+            f"set train.batch_size={least} or more",
+        )
     if needs.coupled and images is not None and size > images:
-        fewer = f", or set train.batch_size={images // unit * unit}" if images >= unit else ""
+        fewer = f", or set train.batch_size={images // unit * unit}" if images >= least else ""
         raise RequestError(
             f"train.batch_size={size} is more than the {images} images of a pass, and this "
             "objective compares the images of a batch",

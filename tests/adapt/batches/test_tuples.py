@@ -187,7 +187,16 @@ SIX = Needs(group="caption", per_group=6, coupled=True)
          "24 or 48"),
         (4, SIX, 1, None,
          "train.batch_size=4 is no multiple of 6: 6 images of a group stay together; "
-         "set train.batch_size to a multiple of 6, such as 6 or 12"),
+         "set train.batch_size to a multiple of 6, such as 12 or 18"),
+        (6, SIX, 1, None,
+         "train.batch_size=6 is 6 images of one group, and this objective compares a batch's "
+         "groups; set train.batch_size=12 or more"),
+        (1, Needs(coupled=True), 1, None,
+         "train.batch_size=1 is one image, and this objective compares a batch's groups; "
+         "set train.batch_size=2 or more"),
+        (12, SIX, 1, 6,
+         "train.batch_size=12 is more than the 6 images of a pass, and this objective compares "
+         "the images of a batch; ask for more images"),
         (512, Needs(coupled=True), 3, None,
          "train.batch_size=512 is no multiple of 3: 3 processes take equal shares; "
          "set train.batch_size to a multiple of 3, such as 510 or 513"),
@@ -216,6 +225,8 @@ def test_batches_that_do_not_fit_are_refused(
         (512, Needs(), 3, 7),
         (510, SIX, 1, 510),
         (510, SIX, 5, None),
+        (12, SIX, 2, None),
+        (1, Needs(per_group=1), 1, None),
         (12, Needs(group="class", per_group=4), 5, 4),
     ],
 )
