@@ -14,6 +14,7 @@ from adapt.models import Classifier
 from adapt.text_tower import TextTower
 from adapt.train_step import TrainStep
 from adapt.training import Training, Validate
+from bench.core.errors import RequestError
 from bench.core.progress import Progress, Work
 from bench.core.records import AtEpoch
 from bench.core.specs import TrainSpec
@@ -95,6 +96,11 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
         torch.manual_seed(images.seed if images is not None else 0)
         started = objective.start(Start(classifier, schedule.steps if schedule else 0, texts))
     train_step = TrainStep(started, spec, progress.say, coupled=needs.coupled)
+    if train_step.whole and schedule is not None and schedule.least == 1:
+        raise RequestError(
+            "the last batch of an epoch has one image, and batch normalisation needs several",
+            "set another train.batch_size or --n; or train.steps, which makes every batch full",
+        )
     training = Training(started, train_step, spec, folder, validate, progress.say)
     training.resume()
     total = 0

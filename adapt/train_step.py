@@ -32,6 +32,7 @@ class TrainStep:
     Attributes:
         accelerator: The processes and the device.
         micro_batch: Images in one forward pass, once memory was too short for more; else None.
+        whole: Whether batch statistics are trained, which need whole batches.
 
     Raises:
         RequestError: If the device does not support the precision, or micro-batches are asked for
@@ -52,8 +53,8 @@ class TrainStep:
         self._objective = objective
         self._spec = spec
         self._say = say
-        self._whole = _sees_batch_statistics(objective)
-        if self._whole and spec.micro_batch is not None:
+        self.whole = _sees_batch_statistics(objective)
+        if self.whole and spec.micro_batch is not None:
             raise RequestError(
                 f"train.micro_batch={spec.micro_batch}: batch normalisation needs whole batches",
                 "leave it out; or take layer normalisation, where the objective has `norm=ln`",
@@ -137,7 +138,7 @@ class TrainStep:
 
     def _may_halve(self, size: int, error: RuntimeError) -> None:
         """Halve the images of a forward pass, if that can help."""
-        if self._whole:
+        if self.whole:
             raise BenchError(
                 f"memory is too short for {size} images, which batch normalisation needs at once",
                 "lower train.batch_size, or use more processes",

@@ -111,16 +111,16 @@ def _execute(spec: RunSpec, home: Home, progress: Progress, started: str) -> Run
     with clock.timed("source"), marked_as_collecting(spec, home):
         images = collect_images(spec, home, progress)
         rows = _sampled(images, spec)
-    if empty := empty_classes(rows, spec):
-        some = f"{len(empty)} ({first_few(empty)})"
-        progress.say(f"classes without an image among the {rows.height:,} used: {some}")
     distributed.broadcast(images.folder)
     grouped = _grouped(rows, spec)
     if grouped.images_left_out:
         progress.say(
-            f"left out: {grouped.images_left_out:,} of {rows.height:,} images, as their "
-            f"{grouped.groups_left_out:,} groups are too small for the objective {spec.objective}"
+            f"left out: {grouped.images_left_out:,} of {rows.height:,} images, as their groups "
+            f"({grouped.groups_left_out:,}) are too small for the objective {spec.objective}"
         )
+    if empty := empty_classes(grouped.rows, spec):
+        some = f"{len(empty)} ({first_few(empty)})"
+        progress.say(f"classes without an image among the {grouped.rows.height:,} used: {some}")
     with threads.limited_for(weights):
         with clock.timed("load"):
             clip = loaded.clip_of(str(weights))

@@ -69,6 +69,12 @@ class BatchSchedule:
         self._pass = lru_cache(maxsize=2)(self._sample_pass)
 
     @property
+    def least(self) -> int:
+        """Images of the smallest batch."""
+        size = self._spec.batch_size
+        return size if self._all_full else (self.images_per_pass % size or size)
+
+    @property
     def steps(self) -> int:
         """Optimiser steps of the whole training."""
         return self.steps_before(self._spec.epochs + 1)

@@ -94,6 +94,11 @@ def _show(record: "RunRecord", home: "Home") -> None:
     spec = record.spec
     click.echo(f"run {record.run_id}: {spec.source} for {spec.task}, {record.n.used} images used")
     _show_scores(record)
+    if left_out := record.stage_counts.get("too_small_groups"):
+        click.echo(
+            f"  left out: {left_out['images']:,} images in {left_out['groups']:,} groups that are "
+            f"too small for {spec.objective}"
+        )
     if empty := record.empty_classes:
         click.echo(f"  classes without an image: {len(empty)} ({first_few(empty)})")
     measured = recorded(record)

@@ -16,6 +16,7 @@ from bench.core.weights_folder import checked_config, is_image_only
 from bench.plugins import evaluator_of, needs_of, source_of
 from bench.plugins.optional import ChecksTask, HasCaptions, HasNotes, NeedsHead
 from bench.plugins.source import Source
+from bench.runtime import distributed
 from bench.steps import loaded
 from bench.steps.located import located
 from bench.tasks import find_task
@@ -31,6 +32,7 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     spec = located(spec, home)
     task = find_task(spec.task)
     _check_head(spec)
+    _check_frozen(spec)
     _check_scratch(spec)
     _check_batches(spec)
     for name, options in spec.evaluators.items():
@@ -120,6 +122,16 @@ def _check_head(spec: RunSpec) -> None:
     )
 
 
+def _check_frozen(spec: RunSpec) -> None:
+    """Make sure that an objective which trains no head of the classifier may train the tower."""
+    if spec.train.freeze_tower and spec.n != 0 and not needs_of(spec).head:
+        raise RequestError(
+            f"train.freeze_tower=true leaves nothing that the objective {spec.objective} trains "
+            "and evaluators see",
+            "leave it out",
+        )
+
+
 def _check_captions(spec: RunSpec, source: Source) -> None:
     """Make sure that an objective of captions has some, where the source says whether it has."""
     needs = needs_of(spec)
@@ -150,7 +162,7 @@ def _check_batches(spec: RunSpec) -> None:
 
     train, needs = spec.train, needs_of(spec)
     # A pass takes no more images than there are.
-    check_batches(train, needs, train.processes, spec.n)
+    check_batches(train, needs, max(train.processes, distributed.count()), spec.n)
     if needs.batch_norm and train.micro_batch is not None:
         raise RequestError(
             f"train.micro_batch={train.micro_batch}: batch normalisation needs whole batches",
@@ -201,7 +213,8 @@ def prepared(specs: Sequence[RunSpec], home: Home) -> list[Prepared]:
             # Everything that other checks and fingerprints depend on: not n, seed or most of train.
             needs = (spec.preset, spec.task, spec.source, spec.options, spec.n == 0, spec.model)
             objective, train = (spec.objective, spec.objective_options), spec.train
-            of_train = train.precision, train.init, train.head_init, train.select_by
+            start = train.init, train.head_init, train.freeze_tower
+            of_train = (*start, train.precision, train.select_by)
             key = msgspec.json.encode((*needs, *objective, spec.evaluators, of_train))
             if key not in known:
                 known[key] = _found(spec, home)

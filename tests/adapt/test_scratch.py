@@ -15,6 +15,7 @@ from adapt.data import TrainingImages
 from adapt.models import Classifier, Clip, load_model
 from adapt.scratch import untrained
 from bench.core.errors import RequestError
+from bench.core.specs import TrainSpec
 from tests.conftest import ROOT, environment
 from tests.support.image_encoders import write_encoder
 from tests.support.tiny_clip import COLOURS, SIGLIP, colour_task, square, write_tiny_clip
@@ -139,6 +140,19 @@ def test_a_training_from_scratch_that_is_killed_continues_to_the_bit(
     assert any(name.endswith("running_var") for name in state)
     assert_same(state, continued.classifier.state(), 0)
     assert losses(continued) == losses(whole)
+
+
+@pytest.mark.parametrize(("batch", "steps"), [(13, None), (1, 2)])
+def test_batch_statistics_of_one_image_are_refused(
+    tmp_path: Path, batch: int, steps: int | None
+) -> None:
+    _, images = world(tmp_path, batch_norm=True)
+    assert len(images) == 40
+    folder = tmp_path / "clip"
+    new = untrained(load_model(folder), folder, seed=0)
+    spec = TrainSpec(epochs=1, batch_size=batch, steps=steps)
+    with pytest.raises(RequestError, match="has one image, and batch normalisation needs several"):
+        train(Classifier.from_clip(new, colour_task(), "random"), images, tmp_path / "run", spec)
 
 
 def test_it_has_a_random_head_and_nothing_of_the_models_scale(tmp_path: Path) -> None:

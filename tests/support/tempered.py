@@ -16,13 +16,20 @@ class Tempered(nn.Module):
         """What `--set objective.NAME=VALUE` may change."""
 
         temperature: float = 0.1
+        per_group: int = 1
         texts: bool = False
         masks: bool = False
 
     @staticmethod
     def needs(options: Options) -> Needs:
         masks = Masks() if options.masks else None
-        return Needs(head=False, texts=options.texts, masks=masks)
+        return Needs(
+            group="class",
+            per_group=options.per_group,
+            head=False,
+            masks=masks,
+            texts=options.texts,
+        )
 
     def __init__(self, options: Options, start: Start) -> None:
         super().__init__()

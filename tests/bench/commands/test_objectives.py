@@ -67,6 +67,15 @@ def test_what_an_objective_does_not_support_is_refused_before_any_work(
             "--n 20 --objective simclr --set objective.area=[0.5,0.1]",
             "objective.area=[0.5, 0.1] ends before it begins; write objective.area=[0.1, 0.5]",
         ),
+        (
+            "--n 20 --objective simclr --set train.batch_size=1",
+            "train.batch_size=1 holds one group, and this objective compares groups; set "
+            "train.batch_size=2 or more",
+        ),
+        (
+            "--n 20 --objective simclr --set train.freeze_tower=true",
+            "train.freeze_tower=true leaves nothing that the objective simclr trains",
+        ),
     ],
 )
 def test_batches_that_cannot_be_are_refused_before_any_work(
@@ -75,6 +84,16 @@ def test_batches_that_cannot_be_are_refused_before_any_work(
     refused = run(*words.split(), *PROBED, *SELECTED)
     assert (refused.code, refused.out) == (2, "")
     assert why in refused.complaint
+    assert not home.root.exists()
+
+
+def test_processes_that_run_count_before_any_work(
+    run: Run, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    refused = run("--n", "20", "--objective", "simclr", *PROBED, *SELECTED)
+    assert refused.code == 2
+    assert "3 processes take equal shares" in refused.complaint
     assert not home.root.exists()
 
 
@@ -102,6 +121,23 @@ def test_the_remedy_helps_and_options_change_the_training(run: Run) -> None:
 
 def test_the_unadapted_model_may_be_judged_by_its_head(run: Run) -> None:
     assert run("--source", "none", *TEMPERED).code == 0
+
+
+def test_images_that_an_objective_leaves_out_are_said_whenever_a_run_is_shown(
+    bench: Bench, preset: Path, colours: Path
+) -> None:
+    words = [*request(preset, colours, *TEMPERED, *PROBED, *SELECTED, "--n", "7")]
+    words += ["--set", "objective.per_group=4", "--set", "train.batch_size=4"]
+    first = bench(*words)
+    record = first.json
+    left_out = record["stage_counts"]["too_small_groups"]
+    assert 0 < left_out["images"] == 7 - record["n"]["used"]
+    # A class whose images are all left out is one without images.
+    assert len(record["empty_classes"]) >= left_out["groups"]
+    shown = bench(*(word for word in words if word != "--json")).out
+    some = f"{left_out['images']} images in {left_out['groups']} groups"
+    assert f"  left out: {some} that are too small for tempered" in shown.splitlines()
+    assert f"({', '.join(record['empty_classes'])})" in shown
 
 
 def test_texts_need_a_text_tower(
