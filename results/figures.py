@@ -72,14 +72,15 @@ LOOK: dict[Any, Any] = {
 
 
 def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
-    """Plot one panel per evaluator.
+    """Plot one panel per evaluator, without those that judged the unadapted model alone.
 
     Args:
         means: Rows of `results.database.queries.scaling`, of one experiment and one metric.
         title: What the figure is about.
         footer: A caution printed below; none if empty.
     """
-    evaluators = in_order(means["evaluator"])
+    adapted = means[means["source"] != UNADAPTED]
+    evaluators = in_order((means if adapted.empty else adapted)["evaluator"])
     across = min(len(evaluators), _MAX_ACROSS)
     down = -(-len(evaluators) // across)
     handles, columns = _legend(means), _LEGEND_COLUMNS[across]

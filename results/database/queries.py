@@ -120,6 +120,14 @@ def empty_classes(connection: Connection, experiment: Experiment) -> pd.DataFram
     return _frame(connection, "empty_classes", experiment)
 
 
+def small_groups(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return per label and n asked for how many of the images were left out, at the seed of most.
+
+    They were, as groups of theirs were too small for the objective.
+    """
+    return _frame(connection, "small_groups", experiment)
+
+
 def image_sets(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     """Return which sets of images (``label``, ``source``, ``image_set``) the selected runs used."""
     return _frame(connection, "image_sets", experiment)

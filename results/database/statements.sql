@@ -106,6 +106,14 @@ WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
 AND json_array_length(empty_classes) > 0
 GROUP BY ALL ORDER BY ALL
 
+-- name: small_groups
+SELECT label, n_asked, arg_max(n_used, value) + max(value)::BIGINT AS images,
+       max(value)::BIGINT AS left_out
+FROM selected JOIN stage_counts USING (run_id)
+WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
+AND (stage, counter) = ('too_small_groups', 'images')
+GROUP BY label, n_asked ORDER BY ALL
+
 -- name: image_sets
 SELECT DISTINCT label, source, image_set FROM selected
 WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
@@ -122,7 +130,7 @@ WHERE (preset, task, model) = ($preset, $task, $model) AND status = 'done'
 AND run_id NOT IN (SELECT run_id FROM current)
 
 -- name: failures
-SELECT run_id, preset, task, source, n_asked, seed, error FROM runs
+SELECT run_id, preset, task, source, objective, n_asked, seed, error FROM runs
 WHERE status = 'failed' AND NOT too_few_images ORDER BY ALL
 
 -- name: pool_ends

@@ -124,6 +124,7 @@ def _section(
         "published": published(experiment),
         "image_counts": _records(queries.image_counts(connection, experiment)),
         "empty_classes": without_images(queries.empty_classes(connection, experiment)),
+        "small_groups": _records(queries.small_groups(connection, experiment)),
         "missing_runs": _records(queries.missing_runs(connection, experiment)),
         "runs": _records(runs),
     }

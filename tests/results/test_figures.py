@@ -57,6 +57,18 @@ def test_the_unadapted_model_alone_is_a_line(home: Home) -> None:
     assert len(axes.get_lines()) == 1
 
 
+def test_no_panel_is_of_the_unadapted_model_alone_beside_adapted_ones(home: Home) -> None:
+    both = [score("test", 0.5, name) for name in ("linear-probe", "zero-shot")]
+    write_run(home, "none", None, scores=both)
+    write_run(home, "synthetic", 100, objective="simclr", scores=both[:1])
+    experiment = STUDY._replace(objective="simclr")
+    with collected(home) as connection:
+        figure = scaling_figure(queries.scaling(connection, experiment), experiment.title)
+    (axes,) = (axes for part in figure.subfigs for axes in part.axes)
+    assert axes.get_title() == "linear-probe"
+    assert len(axes.get_lines()) > 1
+
+
 @pytest.mark.parametrize(
     "name",
     [

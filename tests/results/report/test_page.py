@@ -60,6 +60,16 @@ def test_the_report_names_classes_without_an_image_to_train_on(home: Home, tmp_p
     assert f"Classes without an image to train on: {retrieved}; {synthetic}.</p>" in page
 
 
+def test_the_report_says_what_an_objective_left_out(home: Home, tmp_path: Path) -> None:
+    for seed, images in enumerate((20, 60, 40)):
+        left_out = {"too_small_groups": {"images": images, "groups": images // 2}}
+        write_run(home, "retrieved", 100, seed=seed, used=100 - images, stage_counts=left_out)
+    write_run(home, "synthetic", 100)
+    page = write_report(home, tmp_path).html.read_text()
+    assert "too small for the objective: 60 of 100 retrieved images.</p>" in page
+    assert "synthetic images." not in page.partition("too small for the objective")[2][:80]
+
+
 def test_the_page_closes_what_it_opens(home: Home, tmp_path: Path) -> None:
     write_run(home, "none", None, right=60)
     write_curves(home, retrieved={100: 80, 400: 160}, synthetic={100: 70, 1_600: 120})
@@ -71,9 +81,11 @@ def test_the_page_closes_what_it_opens(home: Home, tmp_path: Path) -> None:
 
 
 def test_report_of_nothing_but_failures(home: Home, tmp_path: Path) -> None:
-    write_run(home, "retrieved", 100, status="failed", error="the disk is full", scores=[])
+    failed = {"status": "failed", "error": "the disk is full", "scores": []}
+    write_run(home, "retrieved", 100, objective="simclr", **failed)
     report = write_report(home, tmp_path / "out")
-    assert "the disk is full" in report.html.read_text()
+    line = "mini-aircraft, simclr, retrieved, n = 100, seed 0: the disk is full</li>"
+    assert line in report.html.read_text()
     assert report.plots == {}
 
 
