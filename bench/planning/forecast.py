@@ -152,11 +152,14 @@ def _grouped(specs: Iterable[RunSpec]) -> list[tuple[RunSpec, int]]:
 def _training(spec: RunSpec, runs: int, stock: _Stock) -> _Part:
     train, key = spec.train, rates.training(spec)
     label = f"training: {spec.model} by {spec.objective} in {train.precision}"
+    if spec.n == 0:
+        return _Part(label, key, 0)
+    if train.steps is not None:
+        return _Part(label, key, runs * train.steps * train.batch_size)
     n = stock.kept(spec) if spec.n is None else spec.n
     if n is None:
         return _Part(f"training on all of {spec.source}: {spec.task}", key, 0, at_least=True)
-    taken = n * train.epochs if train.steps is None else train.steps * train.batch_size
-    return _Part(label, key, runs * taken if n else 0)
+    return _Part(label, key, runs * n * train.epochs)
 
 
 def _evaluations(spec: RunSpec, runs: int) -> Iterator[_Part]:

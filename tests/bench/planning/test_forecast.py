@@ -110,6 +110,13 @@ def test_the_speed_of_one_objective_says_nothing_of_another(plan: Any, record: A
     assert f"training: {model} by simclr in fp32" in hours_of(planned)["unknown"]
 
 
+def test_a_training_of_so_many_steps_takes_the_same_of_any_number_of_images(plan: Any) -> None:
+    steps: Any = {"train.steps": 10, "train.epochs": 2, "train.batch_size": 4, "seed": 0}
+    forecast = plan(n="all", **steps)["forecast"]
+    assert (forecast["trained"], forecast["trained_at_least"]) == (40, False)
+    assert plan(n=6, **steps)["forecast"]["trained"] == 40
+
+
 def test_only_the_run_that_made_the_images_says_what_they_take(
     plan: Any, record: Any, home: Home, bench: Bench, preset: Path, colours: Path
 ) -> None:
