@@ -162,6 +162,17 @@ def test_table_5_compares_as_many_crops_from_scratch() -> None:
         check_batches(spec.train, needs_of(spec), spec.train.processes)
 
 
+@pytest.mark.parametrize("name", ["ssl-smoke", "superstablerep", "synclr-table5"])
+def test_whole_blocks_of_captions_are_the_images_that_are_asked_for(name: str) -> None:
+    """Else runs would take some of a larger set, and not all images of a caption."""
+    for spec in runs(name):
+        if spec.source == "synthetic":
+            options = spec.options
+            block = options["captions"]["block_size"] * options["images_per_caption"]
+            assert options["size"] % block == 0
+            assert spec.n in {None, options["size"]}
+
+
 def test_superstablerep_has_its_authors_numbers_of_images() -> None:
     specs = [spec for spec in runs("superstablerep") if spec.source == "synthetic"]
     assert Counter(spec.objective for spec in specs) == {
@@ -169,5 +180,7 @@ def test_superstablerep_has_its_authors_numbers_of_images() -> None:
     }  # fmt: skip
     for spec in specs:
         assert (spec.n, spec.options["images_per_caption"]) == (90_000, 24)
+        assert spec.options["captions"]["writer"] == "minimal-pairs"
+        assert not spec.train.decay_norm_and_bias  # As in StableRep's code, which is theirs.
         assert needs_of(spec).per_group == (1 if spec.objective == "simclr" else 6)
         check_batches(spec.train, needs_of(spec), 1)
