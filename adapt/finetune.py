@@ -87,9 +87,7 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
             too short.
     """
     needs = objective.needs
-    schedule = None
-    if images is not None:
-        schedule = _schedule(images, needs, spec)
+    schedule = None if images is None else _schedule(images, needs, spec)
     classifier.head.requires_grad_(needs.head)
     # What an objective makes at random depends on the seed alone, on the CPU in any case.
     with torch.random.fork_rng(devices=[]):
@@ -105,12 +103,8 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
     training.resume()
     total = 0
     if images is not None and schedule is not None:
-        epoch = len(training.history)
         total = schedule.images_before(spec.epochs + 1)
-        done = schedule.images_before(epoch, training.progress.step)
-        work = Work("fine-tune", total, "image", done, min(epoch, spec.epochs), spec.epochs)
-        with progress.counted(work) as bar:
-            training.run(images, schedule, bar)
+        _train(training, images, schedule, spec, progress)
     weights, history = training.finish(), training.history
     seconds = sum(epoch.train_seconds for epoch in history)
     adapted = Adapted(
@@ -124,6 +118,21 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
     )
     adapted.load(adapted.chosen.epoch)
     return adapted
+
+
+def _train(
+    training: Training,
+    images: TrainingImages,
+    schedule: BatchSchedule,
+    spec: TrainSpec,
+    progress: Progress,
+) -> None:
+    """Train for the epochs that are left."""
+    epoch, total = len(training.history), schedule.images_before(spec.epochs + 1)
+    done = schedule.images_before(epoch, training.progress.step)
+    work = Work("fine-tune", total, "image", done, min(epoch, spec.epochs), spec.epochs)
+    with progress.counted(work) as bar:
+        training.run(images, schedule, bar)
 
 
 def _schedule(images: TrainingImages, needs: Needs, spec: TrainSpec) -> BatchSchedule:
