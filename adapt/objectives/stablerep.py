@@ -28,7 +28,7 @@ class StableRep(Contrastive):
         per_group: Positive = 6
         """Images of a caption in a batch; the authors have 6 of 10 (README)."""
         views: Positive = 1
-        """Crops of every image."""
+        """Views of every image."""
         images: NotNegative = 1.0
         """The weight of the images' loss."""
         language: NotNegative = 0.0

@@ -20,7 +20,7 @@ Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class View(Config, frozen=True, kw_only=True):
-    """One crop of every image of a batch; without any field, the model's own training transform."""
+    """One augmented crop of every image; without any field, the model's own training transform."""
 
     name: str = ""
     """Its random numbers depend on it, and on no other view."""

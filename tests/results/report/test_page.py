@@ -4,6 +4,7 @@ import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 from bench.core.paths import Home
 from results.report.page import write_report
@@ -81,7 +82,7 @@ def test_the_page_closes_what_it_opens(home: Home, tmp_path: Path) -> None:
 
 
 def test_report_of_nothing_but_failures(home: Home, tmp_path: Path) -> None:
-    failed = {"status": "failed", "error": "the disk is full", "scores": []}
+    failed: dict[str, Any] = {"status": "failed", "error": "the disk is full", "scores": []}
     write_run(home, "retrieved", 100, objective="simclr", **failed)
     report = write_report(home, tmp_path / "out")
     line = "mini-aircraft, simclr, retrieved, n = 100, seed 0: the disk is full</li>"
