@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from bench.core.config import Config, parse_config
+from bench.core.errors import RequestError
 from bench.core.json_values import Json, canonical_json
 from bench.core.specs import RunSpec
 from bench.core.task import Task
@@ -68,6 +69,15 @@ def full_options(registry: Registry[Any], name: str, given: Json) -> Json:
 
 
 def options_type(registry: Registry[Any], name: str) -> type[Config]:
-    """Return the type of the options of a plug-in."""
-    kind: type[Config] = registry.get(name).Options
+    """Return the type of the options of a plug-in.
+
+    Raises:
+        RequestError: If there is no such plug-in, or it is of an earlier version without options.
+    """
+    kind: type[Config] | None = getattr(registry.get(name), "Options", None)
+    if kind is None:
+        raise RequestError(
+            f"the {registry.kind} {name} has no Options",
+            "write it as docs/objectives.md or docs/adding-a-source.md shows",
+        )
     return kind

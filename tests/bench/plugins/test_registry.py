@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import RequestError
+from bench.plugins import objective_of, objectives, sources
 from bench.plugins import registry as registry_module
-from bench.plugins import sources
 from bench.plugins.registry import Registry, load_plugin
 
 
@@ -25,6 +25,17 @@ def test_a_name_is_registered_once() -> None:
     assert registry.register("mine")(thing) is thing
     with pytest.raises(RequestError, match="two sources are called 'mine'"):
         registry.register("mine")(object())
+
+
+def test_an_objective_of_the_interface_before_options_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Earlier:
+        def loss(self, model: object, images: object, labels: object) -> None: ...
+
+    monkeypatch.setattr(objectives, "_loaded", {**objectives._loaded, "earlier": Earlier})
+    with pytest.raises(RequestError, match="the objective earlier has no Options"):
+        objective_of("earlier", {})
 
 
 def test_a_plug_in_file_registers_what_it_decorates_but_no_built_in_name(
