@@ -105,14 +105,21 @@ class TrainStep:
         set_learning_rate(self._optimiser, rate)
         set_weight_decay(self._optimiser, decay)
         norm = self.accelerator.clip_grad_norm_(self._encoder.parameters(), self._spec.clip_norm)
+        follower = self._objective if isinstance(self._objective, FollowsSteps) else None
+        before = 1.0 if follower is None else self._scale()
         self._optimiser.step()
         self._optimiser.zero_grad()
+        # A loss scaler skips steps whose gradient overflows, and then lowers its scale. The
+        # optimiser's `step_was_skipped` does not see it, as a fused one skips in its own kernel.
+        if follower is not None and self._scale() >= before:
+            follower.after_step(step)
         scaled = self.accelerator.scaler is not None
-        # A loss scaler skips steps whose gradient overflows.
-        skipped = scaled and self._optimiser.step_was_skipped
-        if isinstance(self._objective, FollowsSteps) and not skipped:
-            self._objective.after_step(step)
         return torch.zeros_like(norm) if scaled else norm.detach()
+
+    def _scale(self) -> float:
+        """Return the loss scaler's scale, for which this waits; 1 without one."""
+        scaler = self.accelerator.scaler
+        return 1.0 if scaler is None else float(scaler.get_scale())
 
     def state(self) -> dict[str, Any]:
         """Return the states of the optimiser and of the loss scaler."""

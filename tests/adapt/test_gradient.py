@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from adapt import train_step
 from adapt import training as training_module
 from adapt.batches.order import BatchSchedule, SampledImage
 from adapt.batches.ranks import RankBatch
@@ -122,6 +123,31 @@ def test_short_memory_does_not_change_the_negatives(tmp_path: Path) -> None:
     halved = contrast(tmp_path, run="halved", kind=Short)
     assert_same(whole.classifier.state(), halved.classifier.state(), 2e-6)
     assert [epoch.micro_batch for epoch in halved.history] == [None, 5, 5, 5]
+
+
+def test_steps_that_a_loss_scaler_skips_are_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU does without a scaler, so it is given one."""
+    unscaled = train_step._accelerator
+
+    def scaled(device: torch.device, precision: str) -> Accelerator:
+        accelerator = unscaled(device, precision)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+        return accelerator
+
+    class Overflowing(Kept):
+        """Its gradient is no number in the second step."""
+
+        def loss(self, encoded: Any, batch: Batch, step: int) -> dict[str, Tensor]:
+            losses = super().loss(encoded, batch, step)
+            if step != 1:
+                return losses
+            return losses | {"loss": losses["loss"] + (0 * encoded["rows"].sum()).abs().sqrt()}
+
+    monkeypatch.setattr(train_step, "_accelerator", scaled)
+    contrast(tmp_path, kind=Overflowing)
+    assert Kept.latest.followed == [0, 2, 3, 4, 5]
 
 
 def test_batch_statistics_refuse_parts(tmp_path: Path) -> None:
