@@ -95,6 +95,13 @@ def test_parts_of_a_batch_see_the_whole_batch(tmp_path: Path) -> None:
     assert [epoch.parts for epoch in parts.history[1:]] == [{"size": 20.0}] * 3
 
 
+def test_no_batch_of_coupled_images_is_short(tmp_path: Path) -> None:
+    """Forty images in batches of sixteen."""
+    adapted = contrast(tmp_path, msgspec.structs.replace(SPEC, batch_size=16), kind=Kept)
+    assert [epoch.parts for epoch in adapted.history[1:]] == [{"size": 16.0}] * 3
+    assert Kept.latest.followed == list(range(3 * 40 // 16))
+
+
 def test_what_is_trained_beside_the_classifier_is_the_same_in_parts(tmp_path: Path) -> None:
     def trained(spec: TrainSpec, run: str) -> dict[str, Tensor]:
         contrast(tmp_path, spec, run, Kept)
@@ -123,6 +130,26 @@ def test_short_memory_does_not_change_the_negatives(tmp_path: Path) -> None:
     halved = contrast(tmp_path, run="halved", kind=Short)
     assert_same(whole.classifier.state(), halved.classifier.state(), 2e-6)
     assert [epoch.micro_batch for epoch in halved.history] == [None, 5, 5, 5]
+
+
+def test_memory_that_runs_out_on_the_way_leaves_no_gradient_behind(tmp_path: Path) -> None:
+    class Late(Contrast):
+        """Runs out of memory in the second part that is encoded with gradient, of the first step's
+        four."""
+
+        parts = 0
+
+        def encode(self, batch: Batch, step: int) -> dict[str, Tensor]:
+            self.parts += torch.is_grad_enabled()
+            if self.parts == 2 and len(batch) == 6:
+                raise torch.OutOfMemoryError("no room")
+            return super().encode(batch, step)
+
+    once = msgspec.structs.replace(PARTS, epochs=1)
+    whole = contrast(tmp_path, msgspec.structs.replace(once, micro_batch=None), run="whole")
+    halved = contrast(tmp_path, once, run="halved", kind=Late)
+    assert [epoch.micro_batch for epoch in halved.history] == [None, 3]
+    assert_same(whole.classifier.state(), halved.classifier.state(), 2e-6)
 
 
 def test_steps_that_a_loss_scaler_skips_are_not_followed(
@@ -197,6 +224,37 @@ def test_another_classifier_than_the_trained_one_is_judged(tmp_path: Path) -> No
     assert any(not torch.equal(value, trained[name]) for name, value in last.items())
     before = world(tmp_path)[0].state()
     assert torch.equal(trained["head.weight"], before["head.weight"]), "its head is not adapted"
+    assert not any(one.requires_grad for one in Kept.latest.model.head.parameters())
+
+
+def test_the_unadapted_weights_are_the_judged_ones(tmp_path: Path) -> None:
+    class Elsewhere(Contrast):
+        def __init__(self, options: Contrast.Options, start: Start) -> None:
+            super().__init__(options, start)
+            self.average.head.bias.fill_(5)
+
+    adapted = contrast(tmp_path, kind=Elsewhere)
+    assert adapted.weights[0]["head.bias"].tolist() == [5, 5, 5]
+
+
+def test_the_last_epochs_weights_are_the_judged_ones_where_another_is_better(
+    tmp_path: Path,
+) -> None:
+    classifier, images = world(tmp_path)
+    options = Contrast.Options()
+    scores = [0.1, 0.9, 0.2, 0.3]
+    adapted = train(
+        classifier, images, tmp_path / "run", WHOLE, lambda _, epoch: scores[epoch], Kept, options
+    )
+    assert adapted.epochs == {"chosen": 1, "trained": 1, "last": 3}
+    first, last = adapted.weights[1], adapted.weights[3]
+    assert_same(adapted.classifier.state(), first, 0)
+    adapted.load(3)
+    average, trained = Kept.latest.average.state(), Kept.latest.model.state()
+    assert_same(average, last, 0)
+    assert all(
+        any(not torch.equal(last[name], one[name]) for name in last) for one in (first, trained)
+    )
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def training(
     *,
     kind: Callable[[type], type] = lambda kind: kind,
     run: str = "run",
+    seed: int = 0,
 ) -> Adapted:
     """Fine-tune a tiny CLIP on thirty-six squares, whose captions name their colour.
 
@@ -71,6 +72,7 @@ def training(
         spec: The training.
         kind: What is made of the objective's class.
         run: The training's folder; trainings of one name continue each other.
+        seed: The run's seed.
     """
     clip, task = tiny_clip(folder), colour_task()
     image_set = write_colours(folder / "data", 36, task)
@@ -78,7 +80,7 @@ def training(
     chosen = grouped(image_set.select(None, 0, "random"), configured.needs)
     images = training_images(
         image_set.data, chosen.rows, clip, configured.needs,
-        crop="square", seed=0, groups=chosen.groups,
+        crop="square", seed=seed, groups=chosen.groups,
     )  # fmt: skip
     return finetune(
         Classifier.from_clip(clip, task),

@@ -17,7 +17,10 @@ SHARES = {2: [4, 7], 3: [1, 6, 4]}
 
 
 def normalised(values: Tensor, norm: nn.Module) -> dict[str, Any]:
-    """Return what two steps of a norm make of values, with a loss that tells rows apart."""
+    """Return what two steps of a norm make of values, with a loss that tells rows apart.
+
+    And what it makes of them when it is judged.
+    """
     values = values.requires_grad_()
     out = values
     for step in range(2):
@@ -25,6 +28,7 @@ def normalised(values: Tensor, norm: nn.Module) -> dict[str, Any]:
         weights = torch.arange(out[0].numel(), dtype=out.dtype).view(out[0].shape)
         (out.square() * weights).tanh().sum().backward()
     found = {"out": out.detach(), "gradient": values.grad, **norm.state_dict()}
+    found["judged"] = norm.eval()(values).detach()
     return found | {f"{name} gradient": one.grad for name, one in norm.named_parameters()}
 
 
@@ -59,7 +63,7 @@ def test_unequal_shares_are_normalised_as_the_whole_batch_is(
         expected = normalised(*whole(name))
         for key, value in expected.items():
             ours = [one[name][key] for one in found]
-            if key in {"out", "gradient"}:
+            if key in {"out", "gradient", "judged"}:
                 torch.testing.assert_close(torch.cat(ours), value, rtol=0, atol=1e-9)
             elif key.endswith("gradient"):
                 torch.testing.assert_close(sum(ours), value, rtol=0, atol=1e-9)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from adapt.models import Clip
 from bench.core.errors import RequestError
-from bench.plugins import objective_of
+from bench.plugins import View, objective_of
 from tests.support.objectives import SMALL, batch, started, tiny_clip
 
 CAPTIONS = [5, 5, 5, 9, 9, 9, 2, 2, 2]
@@ -189,6 +189,24 @@ def test_what_is_needed_follows_from_the_options(
 
 
 @pytest.mark.parametrize(
+    ("name", "options", "count"),
+    [
+        ("simclr", {}, 2),
+        ("supcon", {}, 2),
+        ("stablerep", {}, 1),
+        ("stablerep", {"views": 3}, 3),
+        ("superstablerep", {}, 1),
+    ],
+)
+def test_views_of_a_number_are_alike_in_all_objectives(
+    name: str, options: dict[str, Any], count: int
+) -> None:
+    expected = [View(name=f"strong-{n}", area=(0.2, 0.9), recipe="simclr") for n in (1, 2, 3)]
+    views = objective_of(name, {"area": [0.2, 0.9], **options}).needs.views
+    assert list(views) == expected[:count]
+
+
+@pytest.mark.parametrize(
     ("name", "options", "complaint"),
     [
         ("stablerep", {"images": 0.0}, "are both 0"),
@@ -243,8 +261,9 @@ def test_the_judged_head_is_what_the_prompts_became(clip: Clip) -> None:
         assert (after - before).abs().max() > 1e-3
 
 
-def test_the_scale_stays_below_a_hundred(clip: Clip) -> None:
-    objective = started(clip, "clip")
+@pytest.mark.parametrize(("name", "options"), [("clip", {}), ("stablerep", {"language": 1.0})])
+def test_the_scale_stays_below_a_hundred(clip: Clip, name: str, options: dict[str, Any]) -> None:
+    objective = started(clip, name, **(SMALL | options if options else {}))
     with torch.no_grad():
         objective.text.model.logit_scale += 10
     objective.after_step(0)

@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
 
-from adapt.models import load_clip
+from adapt.batches.ranks import RankBatch
+from adapt.gradient import Encoder, Gradient
+from adapt.models import Clip, load_clip
+from bench.plugins import Batch
 from tests.support.gloo import together
 from tests.support.objectives import SMALL, batch, started
 from tests.support.tiny_clip import write_tiny_clip
@@ -23,26 +28,60 @@ OBJECTIVES: dict[str, tuple[str, dict[str, Any], int]] = {
     "supcon": ("supcon", SMALL, 2),
     "stablerep": ("stablerep", {**SMALL, "per_group": 3}, 1),
     "language": ("stablerep", {**SMALL, "per_group": 3, "language": 1.0}, 1),
+    "language, layer norm": (
+        "stablerep",
+        {**SMALL, "norm": "ln", "per_group": 3, "language": 1.0},
+        1,
+    ),
     "superstablerep": ("superstablerep", {**SMALL, "per_group": 3}, 1),
 }
 
 
-def gradients(folder: Path) -> dict[str, tuple[Tensor, dict[str, Tensor]]]:
+IN_PARTS = ["clip", "layer norm", "language, layer norm"]
+
+Found = tuple[Tensor, dict[str, Tensor]]
+"""A loss and the gradients of parameters."""
+
+
+def gradients(folder: Path) -> dict[str, Found]:
     """Return the loss and the gradients of this process's share of a batch, by objective."""
     clip, found = load_clip(folder), {}
-    for label, (name, options, views) in OBJECTIVES.items():
-        objective = started(clip, name, **options).double()
-        of = batch(clip, GROUPS, views=views)
-        of = replace(of, views=tuple(view.double() for view in of.views))
-        if distributed.is_initialized():
-            of = of.split(6)[distributed.get_rank()]
+    for label in OBJECTIVES:
+        objective, of = share(clip, label)
         loss = objective.loss(objective.encode(of, 0), of, 0)["loss"]
         loss.backward()
-        slopes = {
-            name: one.grad for name, one in objective.named_parameters() if one.grad is not None
-        }
-        found[label] = loss.detach(), slopes
+        found[label] = loss.detach(), slopes_of(objective)
     return found
+
+
+def gradients_in_parts(folder: Path) -> dict[str, Found]:
+    """Return the same as a training has them that encodes two images of a share at a time."""
+    clip, found = load_clip(folder), {}
+    accelerator: Any = SimpleNamespace(
+        device=torch.device("cpu"), num_processes=distributed.get_world_size(),
+        backward=Tensor.backward, no_sync=DistributedDataParallel.no_sync,
+    )  # fmt: skip
+    for label in IN_PARTS:
+        objective, of = share(clip, label)
+        encoder = DistributedDataParallel(Encoder(objective))
+        gradient = Gradient(objective, encoder, accelerator, coupled=True)
+        logged = gradient.add(RankBatch([], len(GROUPS)), of, 2, 0)
+        found[label] = logged["loss"], slopes_of(objective)
+    return found
+
+
+def share(clip: Clip, label: str) -> tuple[Any, Batch]:
+    """Return an objective, and this process's share of a batch."""
+    name, options, views = OBJECTIVES[label]
+    of = batch(clip, GROUPS, views=views)
+    of = replace(of, views=tuple(view.double() for view in of.views))
+    if distributed.is_initialized():
+        of = of.split(6)[distributed.get_rank()]
+    return started(clip, name, **options).double(), of
+
+
+def slopes_of(objective: Any) -> dict[str, Tensor]:
+    return {name: one.grad for name, one in objective.named_parameters() if one.grad is not None}
 
 
 @pytest.mark.slow
@@ -57,3 +96,19 @@ def test_the_mean_over_two_processes_is_the_whole_batchs(tmp_path: Path) -> None
         for name, slope in slopes.items():
             mean = sum(theirs[name] for _, theirs in both) / 2
             torch.testing.assert_close(mean, slope, rtol=0, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_parts_of_two_processes_add_up_to_the_whole_batch(tmp_path: Path) -> None:
+    """Every process ends with the gradient of the whole batch; a scalar of it counts once."""
+    folder = write_tiny_clip(tmp_path / "clip")
+    expected = gradients(folder)
+    ours = together(gradients_in_parts, 2, tmp_path / "gloo", folder)
+    for label in IN_PARTS:
+        loss, slopes = expected[label]
+        both = [one[label] for one in ours]
+        assert float(sum(one for one, _ in both)) == pytest.approx(float(loss), abs=1e-10)
+        for _, theirs in both:
+            assert theirs.keys() == slopes.keys()
+            for name, slope in slopes.items():
+                torch.testing.assert_close(theirs[name], slope, rtol=0, atol=1e-9)

@@ -158,6 +158,25 @@ def test_workers_and_processes_change_nothing(tmp_path: Path) -> None:
         assert sum(mask) in {0, 8}
 
 
+def test_masks_are_others_in_each_pass_copy_and_run(tmp_path: Path) -> None:
+    image_set = write_colours(tmp_path, 12, TASK)
+    augments = [Augment.of(open_clip.image_transform(16, is_train=True))]
+    # All images are masked, so that equal masks of all twelve are no chance.
+    masks = PatchMasks(Masks(images=1.0), (4, 4))
+
+    def found(seed: int, *sample: int) -> Tensor:
+        images = TrainingImages(image_set.data, image_set.index(), augments, seed, masks=masks)
+        pass_index, *copy = sample
+        of = images[[SampledImage(pass_index, row, *copy) for row in range(12)]].masks
+        assert of is not None
+        return of
+
+    first = found(0, 1)
+    assert torch.equal(found(0, 1), first)
+    for other in (found(1, 1), found(0, 2), found(0, 1, 1)):
+        assert not torch.equal(other, first)
+
+
 def test_sizes_of_images_may_be_mixed_in_a_batch(tmp_path: Path) -> None:
     """Small images go together, large ones one by one; each comes out as it does alone."""
     parts = []
