@@ -160,11 +160,14 @@ def check_batches(spec: TrainSpec, needs: Needs, processes: int, images: int | N
             f"set train.batch_size={least} or more",
         )
     if needs.coupled and images is not None and size > images:
+        more = "ask for more images"
+        if needs.group == "caption" and per_group > 1:
+            more += ", or for more of each caption (source.images_per_caption)"
         fewer = f", or set train.batch_size={images // unit * unit}" if images >= least else ""
         raise RequestError(
             f"train.batch_size={size} is more than the {images} images of a pass, and this "
             "objective compares the images of a batch",
-            f"ask for more images{fewer}",
+            f"{more}{fewer}",
         )
 
 

@@ -196,7 +196,8 @@ SIX = Needs(group="caption", per_group=6, coupled=True)
          "set train.batch_size=2 or more"),
         (12, SIX, 1, 6,
          "train.batch_size=12 is more than the 6 images of a pass, and this objective compares "
-         "the images of a batch; ask for more images"),
+         "the images of a batch; ask for more images, or for more of each caption "
+         "(source.images_per_caption)"),
         (512, Needs(coupled=True), 3, None,
          "train.batch_size=512 is no multiple of 3: 3 processes take equal shares; "
          "set train.batch_size to a multiple of 3, such as 510 or 513"),
@@ -205,10 +206,12 @@ SIX = Needs(group="caption", per_group=6, coupled=True)
          "the images of a batch; ask for more images, or set train.batch_size=300"),
         (24, SIX, 2, 18,
          "train.batch_size=24 is more than the 18 images of a pass, and this objective compares "
-         "the images of a batch; ask for more images, or set train.batch_size=12"),
+         "the images of a batch; ask for more images, or for more of each caption "
+         "(source.images_per_caption), or set train.batch_size=12"),
         (24, SIX, 2, 6,
          "train.batch_size=24 is more than the 6 images of a pass, and this objective compares "
-         "the images of a batch; ask for more images"),
+         "the images of a batch; ask for more images, or for more of each caption "
+         "(source.images_per_caption)"),
     ],
 )  # fmt: skip
 def test_batches_that_do_not_fit_are_refused(
