@@ -56,8 +56,8 @@ class TrainStep:
         self.whole = _sees_batch_statistics(objective)
         if self.whole and spec.micro_batch is not None:
             raise RequestError(
-                f"train.micro_batch={spec.micro_batch}: batch normalisation needs whole batches",
-                "leave it out; or take layer normalisation, where the objective has `norm=ln`",
+                f"train.micro_batch={spec.micro_batch}: batch norm needs whole batches",
+                "leave it out; or take layer norm, where the objective has `norm=ln`",
             )
         encoder = Encoder(objective, compile=spec.compile)
         self._encoder, self._optimiser = self.accelerator.prepare(
@@ -147,7 +147,7 @@ class TrainStep:
         """Halve the images of a forward pass, if that can help."""
         if self.whole:
             raise BenchError(
-                f"memory is too short for {size} images, which batch normalisation needs at once",
+                f"memory is too short for {size} images, which batch norm needs at once",
                 "lower train.batch_size, or use more processes",
             ) from error
         half = max(size // 2, 1)

@@ -165,7 +165,7 @@ def _check_batches(spec: RunSpec) -> None:
     check_batches(train, needs, max(train.processes, distributed.count()), spec.n)
     if needs.batch_norm and train.micro_batch is not None:
         raise RequestError(
-            f"train.micro_batch={train.micro_batch}: batch normalisation needs whole batches",
+            f"train.micro_batch={train.micro_batch}: batch norm needs whole batches",
             "leave it out, or add --set objective.norm=ln",
         )
 

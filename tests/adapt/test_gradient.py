@@ -178,14 +178,14 @@ def test_steps_that_a_loss_scaler_skips_are_not_followed(
 
 
 def test_batch_statistics_refuse_parts(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"train\.micro_batch=6: batch normalisation needs"):
+    with pytest.raises(RequestError, match=r"train\.micro_batch=6: batch norm needs"):
         contrast(tmp_path, PARTS, batch_norm=True)
 
     class Short(Contrast):
         def encode(self, batch: Batch, step: int) -> dict[str, Tensor]:
             raise torch.OutOfMemoryError("no room")
 
-    with pytest.raises(BenchError, match=r"batch normalisation needs at once; lower train\.batch"):
+    with pytest.raises(BenchError, match=r"batch norm needs at once; lower train\.batch"):
         contrast(tmp_path, kind=Short, batch_norm=True)
     assert contrast(tmp_path, run="whole", batch_norm=True).history[-1].epoch == 3
 

@@ -90,7 +90,7 @@ def test_short_memory_does_not_change_the_negatives(
 
 def test_batch_norm_in_the_head_refuses_parts(tmp_path: Path) -> None:
     spec = msgspec.structs.replace(SPEC, micro_batch=4)
-    with pytest.raises(RequestError, match="batch normalisation needs whole batches"):
+    with pytest.raises(RequestError, match="batch norm needs whole batches"):
         training(tmp_path, "simclr", SMALL, spec)
 
 

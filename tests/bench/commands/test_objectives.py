@@ -52,7 +52,7 @@ def test_what_an_objective_does_not_support_is_refused_before_any_work(
         ("--n 7 --objective simclr", "train.batch_size=8 is more than the 7 images of a pass"),
         (
             "--n 20 --objective simclr --set train.micro_batch=4",
-            "batch normalisation needs whole batches; leave it out, or add --set objective.norm=ln",
+            "batch norm needs whole batches; leave it out, or add --set objective.norm=ln",
         ),
         (
             "--n 20 --objective supcon --set train.gpus_per_node=3 --dry-run",
