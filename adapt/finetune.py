@@ -94,17 +94,13 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
         torch.manual_seed(images.seed if images is not None else 0)
         started = objective.start(Start(classifier, schedule.steps if schedule else 0, texts))
     train_step = TrainStep(started, spec, progress.say, coupled=needs.coupled)
-    if train_step.whole and schedule is not None and schedule.least == 1:
-        raise RequestError(
-            "the last batch of an epoch has one image, and batch normalisation needs several",
-            "set another train.batch_size or --n; or train.steps, which makes every batch full",
-        )
+    if train_step.whole and schedule is not None:
+        _check_statistics(schedule)
     training = Training(started, train_step, spec, folder, validate, progress.say)
     training.resume()
     total = 0
     if images is not None and schedule is not None:
-        total = schedule.images_before(spec.epochs + 1)
-        _train(training, images, schedule, spec, progress)
+        total = _train(training, images, schedule, spec, progress)
     weights, history = training.finish(), training.history
     seconds = sum(epoch.train_seconds for epoch in history)
     adapted = Adapted(
@@ -126,13 +122,27 @@ def _train(
     schedule: BatchSchedule,
     spec: TrainSpec,
     progress: Progress,
-) -> None:
-    """Train for the epochs that are left."""
+) -> int:
+    """Train for the epochs that are left; return the images of all epochs."""
     epoch, total = len(training.history), schedule.images_before(spec.epochs + 1)
     done = schedule.images_before(epoch, training.progress.step)
     work = Work("fine-tune", total, "image", done, min(epoch, spec.epochs), spec.epochs)
     with progress.counted(work) as bar:
         training.run(images, schedule, bar)
+    return total
+
+
+def _check_statistics(schedule: BatchSchedule) -> None:
+    """Check that every batch has statistics.
+
+    Raises:
+        RequestError: If one has a single image.
+    """
+    if schedule.least == 1:
+        raise RequestError(
+            "the last batch of an epoch has one image, and batch norm needs several",
+            "set another train.batch_size or --n; or train.steps, which makes every batch full",
+        )
 
 
 def _schedule(images: TrainingImages, needs: Needs, spec: TrainSpec) -> BatchSchedule:

@@ -151,7 +151,7 @@ def test_batch_statistics_of_one_image_are_refused(
     folder = tmp_path / "clip"
     new = untrained(load_model(folder), folder, seed=0)
     spec = TrainSpec(epochs=1, batch_size=batch, steps=steps)
-    with pytest.raises(RequestError, match="has one image, and batch normalisation needs several"):
+    with pytest.raises(RequestError, match="has one image, and batch norm needs several"):
         train(Classifier.from_clip(new, colour_task(), "random"), images, tmp_path / "run", spec)
 
 

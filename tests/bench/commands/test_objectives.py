@@ -69,7 +69,7 @@ def test_what_an_objective_does_not_support_is_refused_before_any_work(
         ),
         (
             "--n 20 --objective simclr --set train.batch_size=1",
-            "train.batch_size=1 holds one group, and this objective compares groups; set "
+            "train.batch_size=1 is one image, and this objective compares a batch's groups; set "
             "train.batch_size=2 or more",
         ),
         (
