@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -184,13 +183,13 @@ class Training:
         self, images: TrainingImages, schedule: BatchSchedule, epochs: range
     ) -> Iterator[tuple[RankBatch, Batch]]:
         """Yield this process's share of the batches that are left in some epochs."""
-        accelerator, done = self._accelerator, self.progress.step
+        accelerator = self._accelerator
+        first = schedule.steps_before(epochs.start) + self.progress.step
+        steps = range(first, schedule.steps_before(epochs.stop))
 
         def shares() -> Iterator[RankBatch]:
-            batches = (batch for epoch in epochs for batch in schedule.batches(epoch))
-            remaining = islice(batches, done, None)
             rank, ranks = accelerator.process_index, accelerator.num_processes
-            return rank_batches(remaining, rank, ranks, schedule.per_group)
+            return rank_batches(map(schedule.batch, steps), rank, ranks, schedule.per_group)
 
         return load(images, shares, self._spec.workers, accelerator.device)
 

@@ -96,38 +96,67 @@ class BatchSchedule:
 
     def batches(self, epoch: int) -> list[list[SampledImage]]:
         """Return the images of each step of an epoch."""
-        size = self._spec.batch_size
-        if not self._all_full:
-            samples = self._pass(epoch)
-            return [samples[start : start + size] for start in range(0, len(samples), size)]
         steps = range(self.steps_before(epoch), self.steps_before(epoch + 1))
-        return [[self._at(place) for place in range(s * size, (s + 1) * size)] for s in steps]
+        return [self.batch(step) for step in steps]
 
-    def _at(self, place: int) -> SampledImage:
-        pass_index, index = divmod(place, self.images_per_pass)
-        return self._pass(pass_index + 1)[index]
+    def batch(self, step: int) -> list[SampledImage]:
+        """Return the images of a step of the training, counted from 0."""
+        size = self._spec.batch_size
+        if self._all_full:
+            return self._from(step * size, (step + 1) * size)
+        passes, within = divmod(step, self.steps_before(2))
+        start = passes * self.images_per_pass
+        return self._from(
+            start + within * size, start + min((within + 1) * size, self.images_per_pass)
+        )
 
-    def _sample_pass(self, pass_index: int) -> list[SampledImage]:
+    def _from(self, start: int, stop: int) -> list[SampledImage]:
+        """Return what stands between two places in all passes, one after the other."""
+        samples: list[SampledImage] = []
+        while start < stop:
+            passes, first = divmod(start, self.images_per_pass)
+            last = min(first + stop - start, self.images_per_pass)
+            sampled = self._pass(passes + 1)
+            pairs = zip(
+                sampled.rows[first:last].tolist(), sampled.copies[first:last].tolist(), strict=True
+            )
+            samples += [SampledImage(passes + 1, row, copy) for row, copy in pairs]
+            start += last - first
+        return samples
+
+    def _sample_pass(self, pass_index: int) -> "_Pass":
         if self.per_group > 1:
             return self._sample_tuples(pass_index)
         if self._spec.sampling == "balanced":
-            return balanced_pass(self._seed, pass_index, self._labels)
-        return [
-            SampledImage(pass_index, row)
-            for row in epoch_order(self._seed, pass_index, len(self._labels))
-        ]
+            return _Pass.of(balanced_pass(self._seed, pass_index, self._labels))
+        return _Pass.once(epoch_order(self._seed, pass_index, len(self._labels)))
 
-    def _sample_tuples(self, pass_index: int) -> list[SampledImage]:
+    def _sample_tuples(self, pass_index: int) -> "_Pass":
         tuples = tuples_of_pass(self._seed, pass_index, self._groups, self.per_group)
         if self._spec.sampling == "uniform":
-            return [SampledImage(pass_index, row) for row in tuples.ravel().tolist()]
+            return _Pass.once(tuples.ravel())
         # A group's images are of one class, so classes can take turns tuple by tuple.
-        labels, rows = np.asarray(self._labels)[tuples[:, 0]].tolist(), tuples.tolist()
-        return [
-            SampledImage(pass_index, row, turn.copy)
-            for turn in balanced_pass(self._seed, pass_index, labels)
-            for row in rows[turn.row]
-        ]
+        labels = np.asarray(self._labels)[tuples[:, 0]].tolist()
+        turns = _Pass.of(balanced_pass(self._seed, pass_index, labels))
+        return _Pass(tuples[turns.rows].ravel(), np.repeat(turns.copies, self.per_group))
+
+
+class _Pass(NamedTuple):
+    """What a pass takes, in order; arrays, as it may be tens of millions of images."""
+
+    rows: IntArray
+    copies: IntArray
+
+    @classmethod
+    def once(cls, rows: IntArray) -> "_Pass":
+        """Return a pass that takes each image once."""
+        return cls(rows, np.zeros(len(rows), np.int64))
+
+    @classmethod
+    def of(cls, samples: Sequence[SampledImage]) -> "_Pass":
+        """Return a pass that takes these images."""
+        pairs = np.array([(sample.row, sample.copy) for sample in samples], np.int64)
+        return cls(*pairs.reshape(-1, 2).T)
 
 
 def check_batches(spec: TrainSpec, needs: Needs, processes: int, images: int | None = None) -> None:
@@ -195,11 +224,9 @@ def tuples_of_pass(seed: int, pass_index: int, groups: IntArray, per_group: int)
     return generator.permutation(rows[whole].reshape(-1, per_group))
 
 
-def epoch_order(seed: int, epoch: int, n: int) -> list[int]:
-    """Return the order of n images in an epoch; seed and epoch alone decide it."""
-    generator = np.random.default_rng(stable_seed(seed, epoch, "order"))
-    rows: list[int] = generator.permutation(n).tolist()
-    return rows
+def epoch_order(seed: int, epoch: int, n: int) -> IntArray:
+    """Return the order of n images in an epoch, int64 ``[n]``; seed and epoch alone decide it."""
+    return np.random.default_rng(stable_seed(seed, epoch, "order")).permutation(n)
 
 
 def balanced_pass(seed: int, pass_index: int, labels: Sequence[int]) -> list[SampledImage]:

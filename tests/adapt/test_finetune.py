@@ -67,7 +67,7 @@ def plain_loop(
 def test_three_steps_equal_a_plain_loop(tmp_path: Path) -> None:
     adapted = adapt(tmp_path, msgspec.structs.replace(SPEC, epochs=1))
     model, images = world(tmp_path)
-    order = [SampledImage(1, row) for row in epoch_order(0, 1, N)]
+    order = [SampledImage(1, row) for row in epoch_order(0, 1, N).tolist()]
     batches = [order[:16], order[16:32], order[32:]]
     expected = plain_loop(model, images, batches, [0.5e-3, 1e-3, 1e-3])
     assert_same(adapted.classifier.state(), model.state(), 1e-6)
@@ -92,7 +92,7 @@ def test_each_step_has_its_weight_decay(tmp_path: Path) -> None:
     values = {"epochs": 1, "weight_decay": 4.0, "weight_decay_end": 20.0, "warmup_steps": 0}
     adapted = adapt(tmp_path, msgspec.structs.replace(SPEC, **values))
     model, images = world(tmp_path)
-    order = [SampledImage(1, row) for row in epoch_order(0, 1, N)]
+    order = [SampledImage(1, row) for row in epoch_order(0, 1, N).tolist()]
     batches = [order[:16], order[16:32], order[32:]]
     # Half a cosine over three steps.
     plain_loop(model, images, batches, [1e-3, 0.75e-3, 0.25e-3], [4.0, 8.0, 16.0])
