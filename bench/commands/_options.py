@@ -96,6 +96,7 @@ def run_spec(  # noqa: PLR0913 (the command line's options)
     plugin: Path | None,
 ) -> Any:  # noqa: ANN401 (a RunSpec; naming its type would import it)
     """Return the complete spec of the run that the options describe."""
+    from bench.core.errors import RequestError
     from bench.core.size import parse_size
     from bench.planning.preset import resolve
     from bench.plugins.registry import load_plugin
@@ -103,7 +104,11 @@ def run_spec(  # noqa: PLR0913 (the command line's options)
     if plugin is not None:
         load_plugin(plugin)
     assignments = list(settings)
-    if objective:
+    if objective is not None:
+        if any(setting.startswith("objective=") for setting in settings):
+            raise RequestError(
+                "--objective and --set objective=… both name the objective", "leave out one of them"
+            )
         assignments.append(f"objective={objective}")
     if allow_incomplete:
         assignments.append("source.allow_incomplete=true")

@@ -26,6 +26,8 @@ WRONG = [
     (f"{RUN} --preset minni", "preset 'minni'; did you mean mini"),
     (f"{RUN} --preset no.yaml", "unknown preset 'no.yaml'"),
     (f"{RUN} --objective cee", "objective 'cee'; did you mean ce"),
+    (f"{RUN} --objective ''", "unknown objective ''"),
+    (f"{RUN} --objective ce --set objective=clip", "both name the objective; leave out one"),
     (f"{RUN} --n many", "'many'"),
     (f"{RUN} --n 0", "'0'"),
     (f"{RUN} --n=", "''"),
