@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 
 from adapt.batches.order import BatchSchedule, check_batches
 from adapt.checkpoint import Epoch, State, best_of, trained_of
@@ -19,6 +18,7 @@ from bench.core.progress import Progress, Work
 from bench.core.records import AtEpoch
 from bench.core.specs import TrainSpec
 from bench.plugins.objective import ConfiguredObjective, Needs, Start
+from bench.runtime import distributed
 
 
 @dataclass(frozen=True)
@@ -159,5 +159,5 @@ def _schedule(images: TrainingImages, needs: Needs, spec: TrainSpec) -> BatchSch
         per_group=needs.per_group,
         seamless=needs.coupled,
     )
-    check_batches(spec, needs, PartialState().num_processes, schedule.images_per_pass)
+    check_batches(spec, needs, distributed.count(), schedule.images_per_pass)
     return schedule

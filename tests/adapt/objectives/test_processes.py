@@ -1,5 +1,6 @@
 """Contrastive objectives in two processes: the loss and the gradient of one."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,16 +8,19 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from adapt.batches.ranks import RankBatch
 from adapt.gradient import Encoder, Gradient
-from adapt.models import Clip, load_clip
+from adapt.layers.batch_norm import SyncedBatchNorm
+from adapt.models import Classifier, Clip, load_clip
+from bench.core.specs import TrainSpec
 from bench.plugins import Batch
 from tests.support.gloo import together
-from tests.support.objectives import SMALL, batch, started
-from tests.support.tiny_clip import write_tiny_clip
+from tests.support.objectives import SMALL, batch, started, training
+from tests.support.tiny_clip import colour_task, write_tiny_clip
+from tests.support.tiny_training import losses
 
 GROUPS = [5, 5, 5, 9, 9, 9, 2, 2, 2, 5, 5, 5]
 """Four tuples of three images; the last is of the first one's group, in another process."""
@@ -112,3 +116,54 @@ def test_parts_of_two_processes_add_up_to_the_whole_batch(tmp_path: Path) -> Non
             assert theirs.keys() == slopes.keys()
             for name, slope in slopes.items():
                 torch.testing.assert_close(theirs[name], slope, rtol=0, atol=1e-9)
+
+
+TRAINED = ["stablerep", "language, layer norm"]
+SPEC = TrainSpec(epochs=2, batch_size=12, lr=2e-3, warmup_steps=2)
+
+
+def train_together(folder: Path) -> dict[str, list[float | None]]:
+    """Return the losses of trainings, in one process or in all of a group."""
+    rank, run = 0, folder / "alone"
+    if distributed.is_initialized():
+        rank, run = distributed.get_rank(), folder / "together"
+        count = distributed.get_world_size()
+        # As torchrun tells them.
+        ours = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+        os.environ |= {name: str(value) for name, value in ours.items()}
+    found = {}
+    for label in TRAINED:
+        name, options, _ = OBJECTIVES[label]
+        place = f"{run}-{label}"  # One folder of checkpoints for all processes.
+        adapted = training(folder / f"{run.name}-{rank}-{label}", name, options, SPEC, run=place)
+        found[label] = losses(adapted)
+    return found
+
+
+@pytest.mark.slow
+def test_two_processes_that_train_tuples_have_the_losses_of_one(tmp_path: Path) -> None:
+    """Every process takes whole tuples, which batch norm in the head relies on."""
+    expected = train_together(tmp_path)
+    for ours in together(train_together, 2, tmp_path / "gloo", tmp_path):
+        for label in TRAINED:
+            assert ours[label] == pytest.approx(expected[label], rel=1e-4)
+
+
+def synchronised_norms(folder: Path) -> dict[bool, set[bool]]:
+    """Return which kinds of batch norm towers have, by whether they were trained before."""
+    clip = load_clip(folder)
+    found = {}
+    for trained in (True, False):
+        start = replace(clip, trained=trained)
+        modules = Classifier.from_clip(start, colour_task()).modules()
+        norms = [one for one in modules if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        found[trained] = {isinstance(one, SyncedBatchNorm) for one in norms}
+    return found
+
+
+@pytest.mark.slow
+def test_the_norms_of_an_untrained_tower_are_synchronised(tmp_path: Path) -> None:
+    folder = write_tiny_clip(tmp_path / "clip", batch_norm=True)
+    assert synchronised_norms(folder) == {True: {False}, False: {False}}
+    for found in together(synchronised_norms, 2, tmp_path / "gloo", folder):
+        assert found == {True: {False}, False: {True}}
