@@ -110,3 +110,8 @@ def test_a_published_head_has_three_layers_and_its_last_is_linear() -> None:
     assert shapes == [(4096, 768), (4096, 4096), (256, 4096)]
     assert isinstance(head[-1], nn.Linear)
     assert sum(isinstance(one, nn.ReLU) for one in head) == 2
+
+
+def test_a_head_with_layer_norm_has_gelu() -> None:
+    kinds = [type(one) for one in mlp_head(6, 16, 4, norm="ln")]
+    assert kinds == [*[nn.Linear, nn.LayerNorm, nn.GELU] * 2, nn.Linear]
