@@ -106,8 +106,7 @@ class Gradient:
                     for name, one in joined.items()
                     if one.grad is not None and encoded[name].requires_grad and (one.dim() or last)
                 ]
-                outputs, gradients = zip(*pairs, strict=True)
-                torch.autograd.backward(outputs, gradients)
+                torch.autograd.backward([one for one, _ in pairs], [one for _, one in pairs])
             done += len(part)
         return shares
 
