@@ -32,7 +32,12 @@ def tempered_preset(preset: Path, tmp_path: Path) -> Path:
 
 def test_defaults_are_written_out_and_given_defaults_are_the_same_run(preset: Path) -> None:
     usual = spec(preset, "objective=tempered")
-    assert usual.objective_options == {"temperature": 0.1, "texts": False, "masks": False}
+    assert usual.objective_options == {
+        "temperature": 0.1,
+        "per_group": 1,
+        "texts": False,
+        "masks": False,
+    }
     given = spec(preset, "objective.temperature=0.1", "objective=tempered")
     assert given.run_id == usual.run_id
     other = spec(preset, "objective.temperature=0.3", "objective=tempered")
