@@ -94,7 +94,8 @@ def test_run_shows_its_heartbeat_through_a_kill_to_its_end(
     assert left.eta_seconds == pytest.approx((92 - left.done) / left.rate)
     trained = [beat.done for beat in seen if beat.label == "fine-tune"]
     assert trained == sorted(trained)
-    assert "source" in {beat.label for beat in seen}
+    # Images are collected before, of which some step lasts long enough to be seen.
+    assert seen[0].label not in {"load", "adapt", "fine-tune"}
 
     # With another number of workers it is still the same run, and continues.
     words_with_worker = request(preset, colours, "train.workers=1")
