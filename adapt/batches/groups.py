@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from adapt.batches.order import images_per_pass
 from bench.core.errors import RequestError
 from bench.plugins.objective import Grouping, Needs
 
@@ -22,14 +21,12 @@ class Grouped:
     Attributes:
         rows: Their rows, in the order they were given in.
         groups: Which group each belongs to.
-        per_pass: Images that a pass takes.
         images_left_out: Images whose group has fewer than a batch takes of it.
         groups_left_out: How many such groups there are.
     """
 
     rows: pl.DataFrame
     groups: list[int]
-    per_pass: int
     images_left_out: int
     groups_left_out: int
 
@@ -56,7 +53,6 @@ def grouped(rows: pl.DataFrame, needs: Needs) -> Grouped:
     return Grouped(
         rows=rows.filter(kept),
         groups=groups.to_list(),
-        per_pass=images_per_pass(groups.to_numpy(), needs.per_group),
         images_left_out=rows.height - groups.len(),
         groups_left_out=sizes.height - large.height,
     )

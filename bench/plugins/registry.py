@@ -69,15 +69,6 @@ class Registry(Generic[T]):
             raise unknown_name(self.kind, name, self.names())
         return self._loaded[name]
 
-    def check(self, name: str) -> None:
-        """Make sure that a plug-in exists; a built-in one is not imported for that.
-
-        Raises:
-            RequestError: If there is none, or it is of an installed package and does not import.
-        """
-        if name not in self._built_in():
-            self.get(name)
-
     def _import(self, name: str) -> None:
         module = name.replace("-", "_")
         if not self.declared or importlib.util.find_spec(f"{self.package}.{module}"):

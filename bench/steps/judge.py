@@ -81,7 +81,7 @@ class Judge:
         selector = candidate.evaluators[self._spec.train.select_by]
         score = value(selector.validate(candidate.features), self._task)
         self._scores[epoch], self._kept[epoch] = score, candidate
-        return Validation(score, round(effective_rank(candidate.features.features("val")), 3))
+        return Validation(score, round(effective_rank(candidate.features.seen("val")), 3))
 
     def evaluate(self, adapted: "Adapted") -> list[Verdict]:
         """Evaluate the chosen epoch, the best trained one and the last, equal ones once.

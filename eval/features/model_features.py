@@ -86,6 +86,12 @@ class ModelFeatures:
         """Return the features before the projection, float32 ``[n, width]``."""
         return self._features(split, "penultimate", partial(penultimate, self._model.visual))
 
+    def seen(self, split: str) -> FloatArray:
+        """Return features of a split that were computed already; if none were, the usual ones."""
+        computed = (one for (of, _), one in self._computed.items() if of == split)
+        found = next(computed, None)
+        return self.features(split) if found is None else found
+
     def labels(self, split: str) -> LabelArray:
         """Return the labels, int64 ``[n]``."""
         return self._images.split(split).labels

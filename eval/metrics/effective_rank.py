@@ -11,7 +11,7 @@ def effective_rank(features: FloatArray) -> float:
     It falls as a training collapses (Garrido 2023, RankMe).
 
     Args:
-        features: float ``[n, dim]``, rows L2-normalised; they are not centred.
+        features: float ``[n, dim]``, as evaluators see them; they are not centred.
     """
     rows = features.astype(np.float64)
     gram = rows.T @ rows if rows.shape[0] > rows.shape[1] else rows @ rows.T

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from adapt.batches.groups import group_ids, grouped
+from adapt.batches.order import images_per_pass
 from bench.core.errors import RequestError
 from bench.plugins.objective import Grouping, Needs
 from tests.support.tiny_generation import World
@@ -47,7 +48,7 @@ def test_images_of_small_groups_are_left_out_and_counted(
     assert found.rows.columns == ROWS.columns
     ids = group_ids(ROWS, grouping)
     assert found.groups == [ids[int(key)] for key in keys]
-    assert found.per_pass == per_pass
+    assert images_per_pass(found.groups, per_group) == per_pass
     assert (found.images_left_out, found.groups_left_out) == left_out
 
 
@@ -98,4 +99,4 @@ def test_missing_captions_are_refused_where_they_are_needed(needs: Needs) -> Non
 def test_no_images_at_all_are_no_mistake(needs: Needs) -> None:
     """The unadapted model is evaluated without any."""
     found = grouped(rows_of(), needs)
-    assert (found.rows.height, found.groups, found.per_pass, found.images_left_out) == (0, [], 0, 0)
+    assert (found.rows.height, found.groups, found.images_left_out) == (0, [], 0)

@@ -65,6 +65,17 @@ def test_features_are_clips_embeddings(clip: Clip, model: Counting, images: Task
     assert view.labels("val").tolist() == [0, 1, 2] * 4
 
 
+def test_features_that_an_evaluator_saw_cost_no_other_pass(
+    model: Counting, images: TaskImages
+) -> None:
+    view = view_of(model, images)
+    before_projection = view.penultimate("val")
+    assert view.seen("val") is before_projection
+    assert model.calls == 0
+    assert view.seen("test").shape == (15, 16)
+    assert model.calls == 1
+
+
 def test_features_are_extracted_once_per_model(model: Counting, images: TaskImages) -> None:
     view = view_of(model, images)
     for _ in range(2):
