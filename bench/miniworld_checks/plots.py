@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bench.core.files import write_atomic
 from bench.miniworld.render import CLASSES
 from bench.miniworld_checks.gates import Measurements
-from results.figures import LOOK
+from results.figures.scaling import LOOK
 
 # Okabe and Ito's, as in the scaling plots; the dashes serve black-and-white print.
 COLOURS = {"aircraft": "#0072B2", "cars": "#D55E00", "flowers": "#009E73"}

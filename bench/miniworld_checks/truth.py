@@ -19,7 +19,7 @@ from bench.miniworld_checks.processes import map_in_processes
 from bench.planning import preset
 from bench.steps.collect import collect_images
 from bench.storage.image_set import ImageSet
-from results.figures import LOOK
+from results.figures.scaling import LOOK
 from sources.pool.matcher import Matcher
 from sources.pool.pool import MINIWORLD, Pool
 from sources.screening.dedup import REMOVED

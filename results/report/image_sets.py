@@ -71,7 +71,7 @@ def histogram(scores: pl.DataFrame, tau: float | None, title: str) -> Figure:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from results.figures import LOOK, STYLES
+    from results.figures.scaling import LOOK, STYLES
 
     passed, dropped = (
         scores.filter(pl.col("passed") == passes)["clip_score"].to_numpy()
@@ -184,7 +184,7 @@ def _original(pair: dict[str, Any]) -> str:
 
 
 def _svg(figure: Figure) -> str:
-    from results.figures import save
+    from results.figures.scaling import save
 
     with tempfile.TemporaryDirectory() as folder:
         return _embedded(save(figure, Path(folder) / "histogram")[1])

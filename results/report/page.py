@@ -139,9 +139,9 @@ def _settings(connection: Connection, experiment: Experiment) -> list[dict[str, 
 
 def _write_plots(table: Table, stem: Path) -> list[Path]:
     # Matplotlib takes a second to import; whoever only exports tables need not wait for it.
-    from results import figures
+    from results.figures import scaling
 
-    return figures.save(figures.scaling_figure(table.means, table.title, table.caution), stem)
+    return scaling.save(scaling.scaling_figure(table.means, table.title, table.caution), stem)
 
 
 def _write_tables(table: Table, stem: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from bench.core.paths import Home
 from results.database import queries
-from results.figures import save, scaling_figure
+from results.figures.scaling import save, scaling_figure
 from tests.support.records import STUDY, collected, score, write_run
 
 

@@ -12,7 +12,7 @@ from bench.core.records import RunRecord
 from results import tables
 from results.conclusions.conclusion import conclusions
 from results.database import queries
-from results.figures import scaling_figure
+from results.figures.scaling import scaling_figure
 from results.labels import evaluator_labels, labels
 from results.pairs import paired_difference
 from results.report.page import write_report

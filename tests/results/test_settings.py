@@ -17,7 +17,7 @@ from results.conclusions.choices import choices, named
 from results.conclusions.conclusion import conclusions
 from results.database import queries, store
 from results.database.store import Choice
-from results.figures import scaling_figure
+from results.figures.scaling import scaling_figure
 from results.report.page import write_report
 from results.settings import CAPACITY, settings, source_seeds
 from results.summary import summary

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 
 from bench.core.files import write_atomic
 from bench.core.size import format_size
-from results.fonts import NOTE, add_fonts, numbered
+from results.drawing.fonts import NOTE, add_fonts, numbered
 from results.labels import UNADAPTED, in_order
 from results.wording import listed
 

@@ -1,0 +1,1 @@
+"""Figures; a name of ``bench figure`` is a file here."""
