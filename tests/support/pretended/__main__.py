@@ -19,9 +19,7 @@ def main() -> None:
         from tests.support.pretended import card
 
         card.install()
-        sys.argv = sys.argv[1:]
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-        return
+        _end_at_once(_run(sys.argv[1:]))
     source = Path(__file__).with_name("runtime.c")
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "libcuda.so.1"
@@ -31,6 +29,27 @@ def main() -> None:
         environment = {"LD_PRELOAD": str(library), "LD_LIBRARY_PATH": folder, READY: "1"}
         ended = subprocess.run(command, env={**os.environ, **environment}, check=False)
     sys.exit(ended.returncode)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a module and return its exit code."""
+    sys.argv = arguments
+    try:
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
+
+
+def _end_at_once(code: int) -> None:
+    """End this process without Python's clearing up.
+
+    Autograd's threads for the card hold Python objects; one that lets go of them while Python ends
+    aborts the process.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
