@@ -26,8 +26,8 @@ from results.database.rows import parse_json
 from results.experiment import Experiment
 from results.fidelity import describe
 from results.labels import in_order
+from results.published import published
 from results.report.image_sets import audits, without_images
-from results.report.published import published
 from results.report.unfinished import unfinished
 from results.tables import Table
 from results.wording import unbroken

@@ -12,8 +12,8 @@ from results.conclusions.conclusion import conclusions
 from results.database import queries
 from results.experiment import Experiment
 from results.pairs import paired_difference
+from results.published import published
 from results.report.page import write_report
-from results.report.published import published
 from tests.support.records import IMAGES, STUDY, collected, write_run
 
 UNTRAINED = Experiment("mini", "mini-aircraft", "mini-clip from scratch", "ce")
