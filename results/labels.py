@@ -2,17 +2,38 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import PurePath
+from typing import Protocol
 
 from bench.core.json_values import Json, canonical_json, value_at
-from bench.core.records import RunRecord
 from bench.core.specs import RunSpec
 from bench.planning.differences import differing, leaves
 from results.experiment import Experiment
 
 UNADAPTED = "none"
 """The label of the unadapted model."""
+
+
+class Run(Protocol):
+    """What names are made of: a run's record, or what stands for all that differ in n and seed."""
+
+    @property
+    def run_id(self) -> str:
+        """Its id."""
+
+    @property
+    def spec(self) -> RunSpec:
+        """Its spec."""
+
+    @property
+    def started(self) -> str:
+        """When it was started."""
+
+    @property
+    def scored_by(self) -> Set[str]:
+        """Names that its scores have."""
+
 
 ScoredAs = tuple[str, str]
 """A run and a name that it has scores under."""
@@ -35,7 +56,7 @@ def variant(spec: RunSpec) -> Json:
     return {} if spec.source == UNADAPTED else {**_image_options(spec.options), "order": spec.order}
 
 
-def labels(records: Iterable[RunRecord]) -> dict[str, str]:
+def labels(records: Iterable[Run]) -> dict[str, str]:
     """Return each run's label: its source, and what tells variants apart where there are several.
 
     Where the runs of an experiment were selected by several evaluators, the label says by which:
@@ -44,7 +65,7 @@ def labels(records: Iterable[RunRecord]) -> dict[str, str]:
     Returns:
         Run id to label.
     """
-    groups: dict[tuple[_Shared, str], list[RunRecord]] = defaultdict(list)
+    groups: dict[tuple[_Shared, str], list[Run]] = defaultdict(list)
     selectors: dict[_Shared, set[str]] = defaultdict(set)
     for record in records:
         spec = record.spec
@@ -64,7 +85,7 @@ def labels(records: Iterable[RunRecord]) -> dict[str, str]:
     return by_run
 
 
-def objective_labels(records: Iterable[RunRecord]) -> dict[str, str]:
+def objective_labels(records: Iterable[Run]) -> dict[str, str]:
     """Return each run's objective: its name, and the options in which runs of it differ.
 
     Options of an objective make experiments of their own: validation data never chooses between
@@ -73,7 +94,7 @@ def objective_labels(records: Iterable[RunRecord]) -> dict[str, str]:
     Returns:
         Run id to label, such as ``simclr temperature=0.2``.
     """
-    groups: dict[Experiment, list[RunRecord]] = defaultdict(list)
+    groups: dict[Experiment, list[Run]] = defaultdict(list)
     for record in records:
         groups[Experiment.of(record.spec)].append(record)
     by_run: dict[str, str] = {}
@@ -91,7 +112,7 @@ def objective_labels(records: Iterable[RunRecord]) -> dict[str, str]:
     return by_run
 
 
-def evaluator_labels(records: Iterable[RunRecord]) -> dict[ScoredAs, str]:
+def evaluator_labels(records: Iterable[Run]) -> dict[ScoredAs, str]:
     """Return evaluators' labels: their name, and what tells options apart where there are several.
 
     Validation data must not choose between ways of evaluating: one would flatter one arm, another
@@ -101,10 +122,10 @@ def evaluator_labels(records: Iterable[RunRecord]) -> dict[ScoredAs, str]:
         Run id and evaluator, as it is scored (``few-shot-1``), to label; those that keep their name
         are left out.
     """
-    groups: dict[tuple[str, ...], list[tuple[RunRecord, Json]]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[tuple[Run, Json]]] = defaultdict(list)
     for record in records:
         preset, task, model, _ = Experiment.of(record.spec)
-        for name, options in record.spec.evaluators.items() if record.scores else ():
+        for name, options in record.spec.evaluators.items() if record.scored_by else ():
             groups[preset, task, model, name].append((record, options))
     by_evaluator: dict[ScoredAs, str] = {}
     for (*_, name), group in groups.items():
@@ -116,10 +137,10 @@ def evaluator_labels(records: Iterable[RunRecord]) -> dict[ScoredAs, str]:
     return by_evaluator
 
 
-def scored_as(record: RunRecord, evaluator: str) -> set[str]:
+def scored_as(record: Run, evaluator: str) -> set[str]:
     """Return the names that an evaluator's scores have: its own, or its parts'."""
     others = set(record.spec.evaluators) - {evaluator}
-    names = {score.evaluator for score in record.scores} - others
+    names = record.scored_by - others
     return {name for name in names if name == evaluator or name.startswith(f"{evaluator}-")}
 
 

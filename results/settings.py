@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from bench.core.json_values import Json, canonical_json
-from bench.core.records import RunRecord
 from bench.core.specs import EXECUTION_FIELDS, RunSpec
 from bench.planning.differences import differing, leaves
 from results.experiment import Experiment
-from results.labels import UNADAPTED, VARIANT_OPTIONS, variant
+from results.labels import UNADAPTED, VARIANT_OPTIONS, Run, variant
 
 SOURCE_SEED = "seed"
 """The option of a source that makes another sample of captions and images."""
@@ -32,7 +31,7 @@ CAPACITY = (
 _TRAIN_FIELDS = (*EXECUTION_FIELDS, "select_by")
 
 
-def settings(records: Iterable[RunRecord]) -> dict[str, Json]:
+def settings(records: Iterable[Run]) -> dict[str, Json]:
     """Return each run's setting: what is tuned, as far as it differs within the run's arm.
 
     Tuned is everything of `train` and of the source's options but the source's seeds, what makes
@@ -42,7 +41,7 @@ def settings(records: Iterable[RunRecord]) -> dict[str, Json]:
     Returns:
         Run id to setting; names are those of ``--set``.
     """
-    arms: dict[tuple[object, ...], list[RunRecord]] = defaultdict(list)
+    arms: dict[tuple[object, ...], list[Run]] = defaultdict(list)
     for record in records:
         spec = record.spec
         prints = tuple(spec.fingerprints.get(name) for name in ("task", "model"))

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
-from bench.core.records import RunRecord
 from bench.plugins import tasks
+from results.labels import Run
 
 
-def task_names(records: Iterable[RunRecord]) -> dict[str, str]:
+def task_names(records: Iterable[Run]) -> dict[str, str]:
     """Return what records call tasks (name, or a folder's path) to a name of that task alone.
 
     Folders of one content and name are one task, wherever they were. Of several that are called

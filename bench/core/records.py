@@ -94,6 +94,11 @@ class RunRecord(Config, frozen=True, kw_only=True):
         """Its status, or `TOO_FEW_IMAGES`."""
         return TOO_FEW_IMAGES if self.too_few_images else self.status
 
+    @property
+    def scored_by(self) -> frozenset[str]:
+        """Names that its scores have: evaluators, or parts of them."""
+        return frozenset(score.evaluator for score in self.scores)
+
     def scores_at(self, at_epoch: AtEpoch) -> list[Score]:
         """Return the scores of one of the scored epochs."""
         return [score for score in self.scores if score.at_epoch == at_epoch]

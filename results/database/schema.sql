@@ -1,50 +1,95 @@
--- The database file: the tables that records are put into, and then, of their rows, the selection
--- and the means that the report shows. Whoever opens the file gets them too.
+-- The database file. What is read from records and predictions is kept in the schema `kept`, row by
+-- row as each file has it. Names depend on all runs together and are made anew at every change, as
+-- are the selection and the means that the report shows. Whoever opens the file gets them too.
 
 -- name: tables
+
+CREATE SCHEMA kept;
+
+-- The program that made the file: a hash of what decides its content.
+CREATE TABLE kept.made_by (program VARCHAR);
+
+-- Each file that was read, below the folder of runs; `problem` says why it was left out.
+CREATE TABLE kept.files (path VARCHAR, modified BIGINT, bytes BIGINT, problem VARCHAR);
+
+CREATE TABLE kept.runs (
+    run_id VARCHAR, spec_id VARCHAR, counts_id VARCHAR, status VARCHAR, error VARCHAR,
+    too_few_images BOOLEAN, n_asked BIGINT, seed BIGINT,
+    n_matched BIGINT, n_fetched BIGINT, n_kept BIGINT, n_used BIGINT, image_set VARCHAR,
+    empty_classes JSON, selected_in VARCHAR, epoch DOUBLE, trained_epoch DOUBLE, last_epoch DOUBLE,
+    selection JSON, fidelity JSON, timings JSON, images_per_second DOUBLE, peak_memory_mb DOUBLE,
+    device VARCHAR, weights VARCHAR, git_commit VARCHAR, git_dirty BOOLEAN, versions JSON,
+    started VARCHAR, finished VARCHAR);
+
+-- What runs share that differ in n and seed alone, and by what they were scored.
+CREATE TABLE kept.specs (
+    spec_id VARCHAR, spec JSON, scored_by VARCHAR[], preset VARCHAR, source VARCHAR, options JSON,
+    source_seeds VARCHAR, select_by VARCHAR, selector VARCHAR, image_order VARCHAR, variant JSON,
+    model VARCHAR, init VARCHAR, fingerprints VARCHAR, objective_options VARCHAR,
+    lr DOUBLE, epochs BIGINT, batch_size BIGINT, train JSON, evaluators JSON);
+
+CREATE TABLE kept.scores (
+    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, metric VARCHAR,
+    value DOUBLE, n BIGINT, ci_low DOUBLE, ci_high DOUBLE, chosen JSON, trials JSON);
+
+-- What runs share that used one source: how many images each of its stages left.
+CREATE TABLE kept.counts (counts_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBLE);
+
+-- Predictions of the selected runs alone.
+CREATE TABLE kept.predictions (
+    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, key VARCHAR, label BIGINT,
+    predicted BIGINT, correct DOUBLE);
+
+-- What specs and their evaluators are called.
+CREATE TABLE kept.names (
+    spec_id VARCHAR, task VARCHAR, label VARCHAR, objective VARCHAR, setting VARCHAR);
+CREATE TABLE kept.evaluator_names (
+    spec_id VARCHAR, evaluator VARCHAR, label VARCHAR, selects BOOLEAN);
 
 -- What `bench collect` was asked: whether a setting is chosen `once` for an arm, or `per-n`.
 CREATE TABLE asked_for (settings VARCHAR);
 
 -- The name of each task in the other tables, and the name or folder by which it was last found.
-CREATE TABLE tasks (name VARCHAR PRIMARY KEY, place VARCHAR);
+CREATE TABLE tasks (name VARCHAR, place VARCHAR);
 
-CREATE TABLE runs (
-    run_id VARCHAR PRIMARY KEY, status VARCHAR, error VARCHAR, too_few_images BOOLEAN,
-    preset VARCHAR, task VARCHAR, source VARCHAR, label VARCHAR, options JSON, n_asked BIGINT,
-    seed BIGINT, source_seeds VARCHAR, setting VARCHAR, select_by VARCHAR, selector VARCHAR,
-    image_order VARCHAR, variant JSON, model VARCHAR, init VARCHAR, fingerprints VARCHAR,
-    objective VARCHAR, objective_options VARCHAR,
-    lr DOUBLE, epochs BIGINT, batch_size BIGINT, train JSON, evaluators JSON,
-    n_matched BIGINT, n_fetched BIGINT, n_kept BIGINT, n_used BIGINT, image_set VARCHAR,
-    empty_classes JSON,
-    selection JSON, fidelity JSON, timings JSON, images_per_second DOUBLE, peak_memory_mb DOUBLE,
-    device VARCHAR, weights VARCHAR, git_commit VARCHAR, git_dirty BOOLEAN, versions JSON,
-    started VARCHAR, finished VARCHAR);
+CREATE VIEW runs AS
+SELECT run_id, status, error, too_few_images, preset, task, source, label, options, n_asked, seed,
+       source_seeds, setting, select_by, selector, image_order, variant, model, init, fingerprints,
+       objective, objective_options, lr, epochs, batch_size, train, evaluators,
+       n_matched, n_fetched, n_kept, n_used, image_set, empty_classes,
+       epoch, trained_epoch, last_epoch, selected_in, selection, fidelity, timings,
+       images_per_second, peak_memory_mb, device, weights, git_commit, git_dirty, versions,
+       started, finished
+FROM kept.runs JOIN kept.specs USING (spec_id) JOIN kept.names USING (spec_id);
 
-CREATE TABLE scores (
-    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, metric VARCHAR,
-    value DOUBLE, n BIGINT, ci_low DOUBLE, ci_high DOUBLE, chosen JSON, trials JSON,
-    selects BOOLEAN);
+CREATE VIEW scores AS
+SELECT run_id, coalesce(names.label, scores.evaluator) AS evaluator, split, at_epoch, metric, value,
+       n, ci_low, ci_high, chosen, trials, coalesce(selects, false) AS selects
+FROM kept.scores AS scores JOIN kept.runs USING (run_id)
+LEFT JOIN kept.evaluator_names AS names
+    ON names.spec_id = runs.spec_id AND names.evaluator = scores.evaluator;
 
-CREATE TABLE stage_counts (run_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBLE);
+CREATE VIEW stage_counts AS
+SELECT run_id, stage, counter, value FROM kept.runs JOIN kept.counts USING (counts_id);
 
-CREATE TABLE predictions (
-    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, key VARCHAR, label BIGINT,
-    predicted BIGINT, correct DOUBLE);
+CREATE VIEW predictions AS
+SELECT run_id, coalesce(names.label, answered.evaluator) AS evaluator, split, at_epoch, key,
+       answered.label, predicted, correct
+FROM kept.predictions AS answered JOIN kept.runs USING (run_id)
+LEFT JOIN kept.evaluator_names AS names
+    ON names.spec_id = runs.spec_id AND names.evaluator = answered.evaluator;
 
 -- name: selection
 
 -- The metric that an experiment's latest run was selected by, and its fingerprints of the task and
 -- of the adapted model, which a name alone does not fix.
-CREATE VIEW latest AS
-SELECT preset, task, model,
-       arg_max(coalesce((selection ->> 'metric'), 'accuracy'), (started, run_id)) AS metric,
+CREATE OR REPLACE TABLE latest AS
+SELECT preset, task, model, arg_max(selected_in, (started, run_id)) AS metric,
        arg_max(fingerprints, (started, run_id)) AS fingerprints
 FROM runs WHERE status = 'done' GROUP BY ALL;
 
 -- The finished runs with the latest fingerprints; no others are compared.
-CREATE VIEW current AS
+CREATE OR REPLACE VIEW current AS
 SELECT runs.*, metric
 FROM runs JOIN latest USING (preset, task, model, fingerprints) WHERE status = 'done';
 
@@ -52,7 +97,7 @@ FROM runs JOIN latest USING (preset, task, model, fingerprints) WHERE status = '
 -- differs within an arm) are compared in cells: an n asked for and a replicate. `validation` is the
 -- score of the evaluator that selects. The unadapted baseline (source `none`) had no objective,
 -- whatever its spec says; it is that of runs whose network began alike, as `model` says.
-CREATE VIEW asked AS
+CREATE OR REPLACE VIEW asked AS
 SELECT runs.* REPLACE (if(source = 'none', '', objective) AS objective,
                        if(source = 'none', '{}', objective_options) AS objective_options),
        metric, validation,
@@ -72,7 +117,7 @@ LEFT JOIN (
 -- mean validation score over the cells that all of them finished is chosen; equal ones (to 9
 -- digits, which adding up in another order leaves alone) by name. Test scores play no part, nor
 -- does a single seed. An arm without a finished run is left out.
-CREATE TABLE settings AS
+CREATE OR REPLACE TABLE settings AS
 WITH cells AS (
     SELECT arm, setting, cell, any_value(select_by) AS select_by,
            arg_max(validation, (n_kept, started, run_id)) FILTER (status = 'done') AS validation,
@@ -112,14 +157,11 @@ QUALIFY bool_or(finished) OVER (PARTITION BY arm);
 -- curve shows those of the options that selected most. `--n all` is dropped where it is the same
 -- number of images as another run's n, or its mean is another point's. `n_point` is the mean number
 -- of images used; a replicate is a seed and a rank among those that an arm's source had with it.
-CREATE TABLE selected AS
+CREATE OR REPLACE TABLE selected AS
 WITH scored AS (
-    SELECT asked.* EXCLUDE (validation),
-           TRY_CAST(asked.selection ->> 'epoch' AS DOUBLE) AS epoch, candidates,
-           test.evaluator, validation.value AS validation,
+    SELECT asked.* EXCLUDE (validation, selected_in),
+           candidates, test.evaluator, validation.value AS validation,
            test.value AS test, test.n AS test_images, test.ci_low, test.ci_high, test.chosen,
-           TRY_CAST(asked.selection ->> 'trained_epoch' AS DOUBLE) AS trained_epoch,
-           TRY_CAST(asked.selection ->> 'last_epoch' AS DOUBLE) AS last_epoch,
            trained.value AS trained_test, last.value AS last_test,
            count(*) OVER (
                PARTITION BY preset, task, model, objective, label, test.evaluator, selector
@@ -165,7 +207,7 @@ QUALIFY n_asked IS NOT NULL OR count(n_asked) OVER (
     PARTITION BY preset, task, model, objective, label, n_point) = 0;
 
 -- The means of what was selected; `per-class` scores are left out where they repeat `zero-shot`.
-CREATE VIEW scaling AS
+CREATE OR REPLACE VIEW scaling AS
 SELECT preset, task, model, init, objective, objective_options, source, variant, label, evaluator,
        metric, n_asked,
        n_point AS n_used, min(selected.n_used) AS n_used_min, max(selected.n_used) AS n_used_max,
@@ -182,7 +224,7 @@ GROUP BY ALL;
 -- What the selected runs answered to the test images, at the chosen and at the best trained epoch.
 -- Where these are one, a run keeps its predictions once. Images of several labels have no class
 -- (-1); what is `correct` of one is what it adds to the mean average precision.
-CREATE VIEW answers AS
+CREATE OR REPLACE VIEW answers AS
 SELECT preset, task, model, objective, source, selected.label, evaluator, metric,
        n_point AS n_used, replicate AS seed, selected.seed AS run_seed, source_seeds,
        wanted.at_epoch, key,

@@ -1,37 +1,96 @@
 -- Every statement that is put to the database, by name.
 
+-- name: insert_made_by
+INSERT INTO kept.made_by VALUES ($program)
+
+-- name: kept_tables
+SELECT table_name FROM duckdb_tables() WHERE schema_name = 'kept'
+
+-- name: made_by
+FROM kept.made_by
+
+-- name: files
+FROM kept.files
+
+-- name: insert_files
+INSERT INTO kept.files BY NAME FROM incoming
+
+-- name: delete_files
+DELETE FROM kept.files WHERE path IN (SELECT path FROM outgoing)
+
+-- name: delete_runs
+DELETE FROM kept.runs WHERE run_id IN (SELECT run_id FROM outgoing)
+
+-- name: delete_scores
+DELETE FROM kept.scores WHERE run_id IN (SELECT run_id FROM outgoing)
+
+-- name: delete_predictions
+DELETE FROM kept.predictions WHERE run_id IN (SELECT run_id FROM outgoing)
+
+-- name: delete_specs
+DELETE FROM kept.specs WHERE spec_id NOT IN (SELECT spec_id FROM kept.runs)
+
+-- name: delete_counts
+DELETE FROM kept.counts WHERE counts_id NOT IN (SELECT counts_id FROM kept.runs)
+
+-- name: insert_runs
+INSERT INTO kept.runs BY NAME FROM incoming
+
+-- name: insert_scores
+INSERT INTO kept.scores BY NAME FROM incoming
+
+-- name: insert_specs
+INSERT INTO kept.specs BY NAME FROM incoming ANTI JOIN kept.specs USING (spec_id)
+
+-- name: insert_counts
+INSERT INTO kept.counts BY NAME FROM incoming ANTI JOIN kept.counts USING (counts_id)
+
+-- name: insert_predictions
+INSERT INTO kept.predictions
+SELECT run_id, evaluator, split, coalesce(at_epoch, 'chosen'), key, label, predicted, correct
+FROM (
+    SELECT *, parse_path(filename)[-2] AS run_id
+    FROM read_parquet($paths, filename = true, union_by_name = true)
+    -- Files of earlier versions have no epoch, those of tasks with one label no such share.
+    UNION ALL BY NAME SELECT NULL::VARCHAR AS at_epoch, NULL::DOUBLE AS correct WHERE false
+)
+
+-- name: specs
+SELECT spec_id, spec, scored_by, max(started) AS started
+FROM kept.specs JOIN kept.runs USING (spec_id) GROUP BY ALL ORDER BY spec_id
+
+-- name: clear_names
+DELETE FROM kept.names
+
+-- name: insert_names
+INSERT INTO kept.names BY NAME FROM incoming
+
+-- name: clear_evaluator_names
+DELETE FROM kept.evaluator_names
+
+-- name: insert_evaluator_names
+INSERT INTO kept.evaluator_names BY NAME FROM incoming
+
+-- name: clear_tasks
+DELETE FROM tasks
+
+-- name: insert_tasks
+INSERT INTO tasks BY NAME FROM incoming
+
+-- name: clear_asked_for
+DELETE FROM asked_for
+
 -- name: insert_asked_for
 INSERT INTO asked_for VALUES ($settings)
 
--- name: insert_tasks
-INSERT INTO tasks VALUES (?, ?)
+-- name: selected_ids
+SELECT DISTINCT run_id FROM selected
 
 -- name: task_place
 SELECT place FROM tasks WHERE name = $task
 
 -- name: task_name
 SELECT name FROM tasks WHERE place = $place
-
--- name: insert_runs
-INSERT INTO runs BY NAME SELECT * FROM incoming
-
--- name: insert_scores
-INSERT INTO scores BY NAME SELECT * FROM incoming
-
--- name: insert_stage_counts
-INSERT INTO stage_counts BY NAME SELECT * FROM incoming
-
--- name: insert_predictions
-INSERT INTO predictions
-SELECT run_id, coalesce(evaluator_labels.label, evaluator), split, coalesce(at_epoch, 'chosen'),
-       key, files.label, predicted, correct
-FROM (
-    SELECT *, parse_path(filename)[-2] AS run_id
-    FROM read_parquet($paths, filename = true, union_by_name = true)
-    -- Files of earlier versions have no epoch, those of tasks with one label no such share.
-    UNION ALL BY NAME SELECT NULL::VARCHAR AS at_epoch, NULL::DOUBLE AS correct WHERE false
-) AS files
-LEFT JOIN evaluator_labels USING (run_id, evaluator)
 
 -- name: experiments
 SELECT DISTINCT preset, task, model, objective FROM current AS run
