@@ -1,7 +1,8 @@
 """The command line: ``bench COMMAND``; a command is a file in ``bench/commands``.
 
-Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted. An error is one
-line on standard error: what went wrong, and how to mend it.
+Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 done, but not with every record
+there is, 130 interrupted. An error is one line on standard error: what went wrong, and how to mend
+it. A record that is left out is a line there, too.
 """
 
 import errno

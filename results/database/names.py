@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import duckdb
 import msgspec
 import polars as pl
 
@@ -14,9 +15,6 @@ from results.database.statements import statement
 from results.labels import evaluator_labels, labels, objective_labels, scored_as
 from results.settings import settings
 from results.tasks import task_names
-
-if TYPE_CHECKING:
-    from results.database.store import Connection
 
 
 class _Spec(NamedTuple):
@@ -28,7 +26,7 @@ class _Spec(NamedTuple):
     started: str
 
 
-def rename(connection: Connection) -> None:
+def rename(connection: duckdb.DuckDBPyConnection) -> None:
     """Name all specs and tasks anew."""
     specs, places = _with_task_names(_read(connection))
     of_run, of_objective, of_setting = labels(specs), objective_labels(specs), settings(specs)
@@ -54,7 +52,7 @@ def rename(connection: Connection) -> None:
             connection.execute(statement(f"insert_{table}"))
 
 
-def _read(connection: Connection) -> list[_Spec]:
+def _read(connection: duckdb.DuckDBPyConnection) -> list[_Spec]:
     decoder = msgspec.json.Decoder(RunSpec)
     rows = connection.execute(statement("specs")).fetchall()
     return [

@@ -7,7 +7,7 @@ import glob
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import duckdb
 import polars as pl
@@ -20,10 +20,8 @@ from results.database.program import program
 from results.database.rows import frames
 from results.database.statements import schema, statement
 
-if TYPE_CHECKING:
-    from results.database.store import Choice, Connection
-
 T = TypeVar("T")
+Connection = duckdb.DuckDBPyConnection
 
 _BATCH = 1000
 """Records that are in memory at once."""
@@ -67,7 +65,7 @@ class State(NamedTuple):
         """Return a line per file that was left out, with the reason."""
         return [f"{runs / path}: {self.problems[path]}" for path in sorted(self.problems)]
 
-    def is_current(self, runs: Path, records: dict[str, Stamp], settings: Choice) -> bool:
+    def is_current(self, runs: Path, records: dict[str, Stamp], settings: str) -> bool:
         """Return whether nothing changed since."""
         there = records | files.predictions(runs, self.selected)
         return self.settings == settings and self.stamps == there
@@ -80,7 +78,7 @@ def is_ours(connection: Connection) -> bool:
     return "made_by" in tables and connection.execute(made_by).fetchall() == [(program(),)]
 
 
-def update(connection: Connection, runs: Path, records: dict[str, Stamp], settings: Choice) -> None:
+def update(connection: Connection, runs: Path, records: dict[str, Stamp], settings: str) -> None:
     """Bring a database up to date.
 
     Args:
