@@ -46,12 +46,12 @@ def exchange(
     no_gain: list[_Measured] = []
     for evaluator in evaluators:
         answers = _answers(connection, experiment, evaluator, arms)
-        worth = equivalence(answers, a, b) if answers else None
-        if answers and worth is not None:
-            measured = _Measured(measure(evaluator, answers.metric), worth)
-            if worth.low is None or worth.high is None:
+        found = equivalence(answers, a, b) if answers else None
+        if answers and found is not None:
+            measured = _Measured(measure(evaluator, answers.metric), found)
+            if found.low is None or found.high is None:
                 no_gain.append(measured)
-            elif (worth.low.sign, worth.high.sign) == ("<", ">="):
+            elif (found.low.sign, found.high.sign) == ("<", ">="):
                 open_ended.append(measured)
             else:
                 ratios.append(measured)
@@ -60,6 +60,14 @@ def exchange(
         *([_open_ended(open_ended, a, b)] if open_ended else []),
         *([_no_ratio(no_gain, b)] if no_gain else []),
     ]
+
+
+def worth(
+    connection: Connection, experiment: Experiment, evaluator: str, arms: tuple[str, str]
+) -> Equivalence | None:
+    """Return what the second arm's images are worth in the first's; None where no curves are."""
+    answers = _answers(connection, experiment, evaluator, arms)
+    return equivalence(answers, *arms) if answers else None
 
 
 def _answers(

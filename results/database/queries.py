@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pandas as pd
 
 from bench.core.json_values import Json
 from bench.core.records import AtEpoch
+from bench.core.specs import RunSpec
 from results.database.rows import parse_json
 from results.database.statements import statement
 from results.experiment import Experiment
@@ -143,6 +145,16 @@ def count_outdated(connection: Connection, experiment: Experiment) -> int:
     """Return how many finished runs are left out, for their task's or model's fingerprint."""
     row = connection.execute(statement("count_outdated"), _any_objective(experiment)).fetchone()
     return int(row[0]) if row else 0
+
+
+def specs(connection: Connection, experiment: Experiment) -> dict[str, RunSpec]:
+    """Return the specs of the selected runs by their ids, the unadapted model's too."""
+    rows = connection.execute(statement("run_specs"), experiment._asdict()).fetchall()
+    shared = {text: msgspec.json.decode(text, type=RunSpec) for *_, text in rows}
+    return {
+        str(run_id): msgspec.structs.replace(shared[text], n=n, seed=seed)
+        for run_id, n, seed, text in rows
+    }
 
 
 def failures(connection: Connection) -> pd.DataFrame:

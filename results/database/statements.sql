@@ -203,3 +203,9 @@ SELECT run_id FROM runs WHERE status = 'done' OR too_few_images
 SELECT git_commit, git_dirty, device, weights, versions, count(*) AS runs,
        min(started) AS first, max(finished) AS last
 FROM runs WHERE status = 'done' GROUP BY ALL ORDER BY last DESC
+
+-- name: run_specs
+SELECT DISTINCT selected.run_id, selected.n_asked, selected.seed, kept.specs.spec
+FROM selected JOIN kept.runs AS run ON run.run_id = selected.run_id JOIN kept.specs USING (spec_id)
+WHERE (selected.preset, selected.task, selected.model) = ($preset, $task, $model)
+AND selected.objective IN ($objective, '')

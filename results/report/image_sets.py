@@ -7,7 +7,6 @@ the image set's folder. Where that folder is elsewhere, the report says nothing 
 from __future__ import annotations
 
 import base64
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +16,14 @@ import polars as pl
 
 from bench.core.errors import BenchError
 from bench.core.files import read_parquet
-from bench.core.json_values import value_at
+from bench.core.json_values import Json, value_at
 from bench.core.paths import Home
 from bench.core.progress import first_few
 from bench.core.size import format_size
 from bench.storage.image_set import ImageSet
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from results.drawing.drawn import Drawn
 
 _BINS = 80
 
@@ -60,38 +59,43 @@ def without_images(empty: pd.DataFrame) -> list[str]:
     return lines
 
 
-def histogram(scores: pl.DataFrame, tau: float | None, title: str) -> Figure:
+def histogram(scores: pl.DataFrame, tau: float | None) -> Drawn:
     """Plot the scores of all matches: those that passed the filter and the others, and tau.
 
     Args:
         scores: Columns ``clip_score`` and ``passed``.
         tau: The threshold; None for a rule that has none.
-        title: What the images are.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from results.figures.scaling import LOOK, STYLES
+    from results.drawing.drawn import Drawn
+    from results.drawing.look import INK, LOOKS, MUTED, STYLES
 
     passed, dropped = (
         scores.filter(pl.col("passed") == passes)["clip_score"].to_numpy()
         for passes in (True, False)
     )
-    with mpl.rc_context(LOOK):
-        figure = Figure(figsize=(7, 2.6), layout="constrained")
+    look = LOOKS["report"]
+    with mpl.rc_context(look.settings()):
+        figure = Figure(figsize=(look.column, 2.4), layout="constrained")
         axes = figure.subplots()
         axes.hist(
             [passed, dropped],
             bins=_BINS,
             stacked=True,
-            color=[STYLES["retrieved"].colour, "#BBBBBB"],
+            color=[STYLES["retrieved"].colour, MUTED],
             label=[f"passed: {len(passed):,}", f"dropped: {len(dropped):,}"],
         )
         if tau is not None:
-            axes.axvline(tau, color="#222222", linestyle=(0, (5, 3)), label=f"tau = {tau:g}")
-        axes.set(xlabel="cosine with the filter's text", ylabel="matched images", title=title)
+            axes.axvline(tau, color=INK, linestyle=(0, (5, 3)), label=f"tau = {tau:g}")
+        axes.set(xlabel="cosine with the filter's text", ylabel="matched images")
         axes.legend()
-    return figure
+    caption = (
+        f"Similarity of every match with its text. {len(passed):,} passed the filter, "
+        f"{len(dropped):,} did not."
+    )
+    return Drawn(figure, caption, look)
 
 
 def _audited(home: Home) -> dict[tuple[str, str], ImageSet]:
@@ -119,6 +123,7 @@ def _rule(images: ImageSet) -> str:
 def _steps(images: ImageSet) -> list[list[str]]:
     """Return the manifest's stage counts in their order, the kinds of failure included."""
     steps = []
+    dropped = value_at(images.manifest.options, "filter.drop_train_copies") is True
     for step, value in images.manifest.stage_counts.items():
         if isinstance(value, int):
             steps.append([step, f"{value:,}"])
@@ -126,7 +131,19 @@ def _steps(images: ImageSet) -> list[list[str]]:
             steps.append(["files of the pool that could not be scanned", f"{len(value):,}"])
         elif step == "failed":
             steps += [[f"failed: {kind}", f"{count:,}"] for kind, count in value.items()]
+        elif step == "duplicates":
+            steps += _copies_removed(value, dropped=dropped)
     return steps
+
+
+def _copies_removed(duplicates: Json, *, dropped: bool) -> list[list[str]]:
+    """Return how many copies of each kind were removed; those of train images may stay."""
+    counts = {kind: count for kind, count in duplicates.items() if isinstance(count, int)}
+    stay = set() if dropped else {"copies of train images"}
+    return [
+        [f"{'kept' if kind in stay else 'removed'}: {kind}", f"{count:,}"]
+        for kind, count in counts.items()
+    ]
 
 
 def _classes(images: ImageSet) -> list[list[Any]]:
@@ -149,13 +166,14 @@ def _filtering(images: ImageSet) -> dict[str, Any]:
     path = images.folder / "scores.parquet"
     if not path.is_file():
         return {"histogram": ""}
+    from results.drawing.inline import inline_svg
+
     scores = read_parquet(path, columns=["clip_score", "passed"])
     passed = int(scores["passed"].sum())
-    figure = histogram(
-        scores, value_at(images.manifest.options, "filter.tau"), "Similarity of every match"
-    )
+    drawn = histogram(scores, value_at(images.manifest.options, "filter.tau"))
     return {
-        "histogram": _svg(figure),
+        "histogram": inline_svg(drawn),
+        "histogram_caption": drawn.caption,
         "passed": f"{passed:,}",
         "dropped": f"{scores.height - passed:,}",
         "filtered": _embedded(images.folder / "filtered.png"),
@@ -181,13 +199,6 @@ def _original(pair: dict[str, Any]) -> str:
         return str(pair["kept"])
     framing = f" ({pair['framing']})" if pair["framing"] else ""
     return f"{pair['split']} image {pair['image']}{framing}"
-
-
-def _svg(figure: Figure) -> str:
-    from results.figures.scaling import save
-
-    with tempfile.TemporaryDirectory() as folder:
-        return _embedded(save(figure, Path(folder) / "histogram")[1])
 
 
 def _embedded(path: Path) -> str:

@@ -2,63 +2,71 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+import msgspec
 import pandas as pd
 
 from bench.core.errors import BenchError
 from bench.core.files import write_atomic
+from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.size import format_size
 from results import pairs, tables
-from results.conclusions import classes
 from results.conclusions.choices import named
-from results.conclusions.conclusion import conclusions, left_out
-from results.conclusions.seeds import what_seeds_varied
 from results.database import queries, store
 from results.database.rows import parse_json
 from results.experiment import Experiment
-from results.fidelity import describe
-from results.labels import in_order
-from results.published import published
-from results.report.image_sets import audits, without_images
+from results.report import evidence
+from results.report.assets import assets
+from results.report.section import Section, records, section
 from results.report.unfinished import unfinished
 from results.tables import Table
 from results.wording import unbroken
 
 if TYPE_CHECKING:
-    from results.database.store import Choice, Connection
+    from results.database.store import Choice, Collected, Connection
 
 _TABLE_ENDINGS = {"md": "md", "csv": "csv", "latex": "tex", "parquet": "parquet"}
 
 _NAME_BYTES = 180
 """Of a file's name, which may have 255 with its ending and while it is written."""
 
+RUNS_FILE = "runs.parquet"
+
 
 @dataclass(frozen=True)
 class ReportPaths:
     """The files of a report; an experiment without scores has no plot."""
 
-    database: Path
+    collected: Collected
     html: Path
     plots: dict[Experiment, list[Path]]
     tables: list[Path]
 
+    @property
+    def database(self) -> Path:
+        """The database that it was made from."""
+        return self.collected.database
 
-def write_report(home: Home, out: Path, settings: Choice = "once") -> ReportPaths:
-    """Rebuild the database and write the report of everything in it.
+
+def write_report(
+    home: Home, out: Path, settings: Choice = "once", refresh: int | None = None
+) -> ReportPaths:
+    """Bring the database up to date and write the report of everything in it.
 
     Args:
         home: Where the records are.
         out: The folder to write to. If it is not the home's, it takes the database too where the
             home cannot be written to.
         settings: How often the setting of an arm is chosen.
+        refresh: Seconds after which an open page loads itself again; None for never.
 
     Raises:
         BenchError: If there is no record that can be read.
@@ -71,22 +79,29 @@ def write_report(home: Home, out: Path, settings: Choice = "once") -> ReportPath
             f"none of the {len(collected.skipped)} records can be read: {collected.skipped[0]}",
             "run `bench demo` for a first study, or set BENCH_HOME",
         )
-    paths = ReportPaths(collected.database, out / "report.html", {}, [])
+    paths = ReportPaths(collected, out / "report.html", {}, [])
     with collected.reading() as connection:
         names = _file_names(queries.experiments(connection))
         sections = [
-            _section(connection, experiment, out / name, paths)
-            | {"image_sets": audits(home, queries.image_sets(connection, experiment))}
-            for experiment, name in names.items()
+            section(home, connection, experiment, f"e{place}")
+            for place, experiment in enumerate(names, start=1)
         ]
+        for experiment, name in names.items():
+            _write_files(home, connection, experiment, out / name, paths)
+        runs_file = _write_runs(sections, out)
         page = _template().render(
-            sections=sections,
-            failures=_records(queries.failures(connection)),
-            pool_ends=_records(queries.pool_ends(connection)),
+            sections=[each.shown for each in sections],
+            rows=[(each.shown, row) for each in sections for row in each.shown.get("overview", [])],
+            data=_data(connection, list(names), sections, details=not runs_file),
+            runs_file=runs_file,
+            assets=assets(),
+            refresh=refresh,
+            failures=records(queries.failures(connection)),
+            pool_ends=records(queries.pool_ends(connection)),
             studies=unfinished(home, queries.settled(connection)),
             provenance=[
                 row | {"versions": parse_json(row["versions"])}
-                for row in _records(queries.provenance(connection))
+                for row in records(queries.provenance(connection))
             ],
             collected=collected,
             legend=tables.LEGEND,
@@ -95,53 +110,30 @@ def write_report(home: Home, out: Path, settings: Choice = "once") -> ReportPath
     return paths
 
 
-def _section(
-    connection: Connection, experiment: Experiment, stem: Path, paths: ReportPaths
-) -> dict[str, Any]:
-    """Write an experiment's plots and tables, and return what the template shows of it."""
-    fidelity = queries.fidelity(connection, experiment)
+def _write_files(
+    home: Home, connection: Connection, experiment: Experiment, stem: Path, paths: ReportPaths
+) -> None:
+    """Write an experiment's plot and tables as files."""
     table = Table.of(connection, experiment)
-    head = {"title": table.title, "left_out": left_out(connection, experiment)}
     if table.means.empty:
-        return head
-    plots = paths.plots[experiment] = _write_plots(table, stem)
-    differences = pairs.pair_table(connection, experiment)
-    runs = queries.selected_runs(connection, experiment)
+        return
+    paths.plots[experiment] = _write_plots(home, connection, experiment, stem)
     paths.tables.extend(_write_tables(table, stem))
     paths.tables.append(stem.with_name(f"{stem.name}-differences.csv"))
+    differences = pairs.pair_table(connection, experiment)
     write_atomic(paths.tables[-1], differences.to_csv(index=False).encode())
-    return head | {
-        "conclusions": conclusions(connection, experiment),
-        "plot": base64.b64encode(plots[1].read_bytes()).decode(),
-        "table": tables.readable(table.means, other_epochs=True),
-        "seeds": what_seeds_varied(runs),
-        "choices": table.choices,
-        "settings": _settings(connection, experiment),
-        "differences": pairs.readable(differences),
-        "classes": classes.sentences(connection, experiment, in_order(runs["evaluator"])),
-        "caution": table.caution,
-        "fidelity": describe(fidelity, experiment.task),
-        "published": published(experiment),
-        "image_counts": _records(queries.image_counts(connection, experiment)),
-        "empty_classes": without_images(queries.empty_classes(connection, experiment)),
-        "small_groups": _records(queries.small_groups(connection, experiment)),
-        "missing_runs": _records(queries.missing_runs(connection, experiment)),
-        "runs": _records(runs),
-    }
 
 
-def _settings(connection: Connection, experiment: Experiment) -> list[dict[str, Any]]:
-    """Return every setting of the arms that had several."""
-    settings = queries.settings(connection, experiment)
-    several = settings.groupby("label")["setting"].transform("nunique") > 1
-    return _records(settings.assign(setting=settings["setting"].map(named))[several])
-
-
-def _write_plots(table: Table, stem: Path) -> list[Path]:
+def _write_plots(
+    home: Home, connection: Connection, experiment: Experiment, stem: Path
+) -> list[Path]:
     # Matplotlib takes a second to import; whoever only exports tables need not wait for it.
+    from results.drawing.look import LOOKS
+    from results.drawing.wanted import Wanted
     from results.figures import scaling
 
-    return scaling.save(scaling.scaling_figure(table.means, table.title, table.caution), stem)
+    wanted = Wanted(home, connection, experiment, LOOKS["paper"], wide=True)
+    return scaling.draw(wanted).save(stem, ("png", "svg"))
 
 
 def _write_tables(table: Table, stem: Path) -> list[Path]:
@@ -150,6 +142,37 @@ def _write_tables(table: Table, stem: Path) -> list[Path]:
         paths.append(stem.with_name(f"{stem.name}.{ending}"))
         write_atomic(paths[-1], tables.render([table], format_))
     return paths
+
+
+def _write_runs(sections: Sequence[Section], out: Path) -> str:
+    """Write the runs' scores to a file if they are too many for the page, and return its name."""
+    path = out / RUNS_FILE
+    if sum(len(each.runs) for each in sections) <= evidence.MOST_ROWS:
+        path.unlink(missing_ok=True)
+        return ""
+    with_scores = [each.runs for each in sections if len(each.runs)]
+    write_atomic(path, evidence.as_parquet(pd.concat(with_scores)))
+    return RUNS_FILE
+
+
+def _data(
+    connection: Connection,
+    experiments: Sequence[Experiment],
+    sections: Sequence[Section],
+    *,
+    details: bool,
+) -> str:
+    """Return what the scripts read, as JSON in which no tag can begin or end."""
+    known: Json = {}
+    for experiment, each in zip(experiments, sections, strict=True):
+        if each.curves:
+            runs = evidence.runs(connection, experiment, each.runs) if details else []
+            ids = {} if details else evidence.run_ids(each.runs)
+            known[each.shown["name"]] = {
+                "title": experiment.title, "curves": each.curves, "runs": runs, "ids": ids,
+            }  # fmt: skip
+    text = msgspec.json.encode({"sections": known, "file": "" if details else RUNS_FILE}).decode()
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _file_names(experiments: list[Experiment]) -> dict[Experiment, str]:
@@ -170,7 +193,7 @@ def _file_names(experiments: list[Experiment]) -> dict[Experiment, str]:
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         # Captions, paths and error texts come from the web.
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -180,14 +203,13 @@ def _template() -> jinja2.Template:
     environment.filters |= {
         "size": _size,
         "percent": _percent,
+        "points": _points,
         "count": _count,
+        "thousands": _thousands,
+        "named": _named,
         "unbroken": unbroken,
     }
-    return environment.get_template("report.html")
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+    return environment.get_template("page.html")
 
 
 def _size(count: float | None) -> str:
@@ -198,5 +220,17 @@ def _percent(value: float) -> str:
     return "none" if math.isnan(value) else f"{100 * value:.1f}"
 
 
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "\u2212")
+
+
 def _count(number: float) -> str:
     return "" if math.isnan(number) else f"{number:.0f}"
+
+
+def _thousands(number: float) -> str:
+    return f"{number:,.0f}"
+
+
+def _named(text: Any) -> str:  # noqa: ANN401 (a JSON column, or nothing)
+    return named(text) if isinstance(text, str) else ""

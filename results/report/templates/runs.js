@@ -1,0 +1,89 @@
+// A number opens the runs behind it.
+(() => {
+  "use strict";
+  const { sections, file } = JSON.parse(document.getElementById("data").textContent);
+  const dialog = document.createElement("dialog");
+  document.body.append(dialog);
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+
+  for (const cell of document.querySelectorAll("td[data-runs]")) {
+    const [section, point] = cell.dataset.runs.split(" ");
+    if (!(section in sections)) continue;
+    const button = element("button", cell.textContent);
+    button.type = "button";
+    button.addEventListener("click", () => open(sections[section], +point));
+    cell.replaceChildren(button);
+  }
+
+  function open(section, point) {
+    const { curves } = section;
+    const label = curves.label[point], n = curves.n[point], evaluator = curves.evaluator[point];
+    const close = element("button", "Close"), head = element("header");
+    const title = element("h2", `${label === "none" ? "unadapted" : label}, n = ${n}, ${evaluator}`);
+    close.type = "button";
+    close.addEventListener("click", () => dialog.close());
+    title.id = "runs-title";
+    dialog.setAttribute("aria-labelledby", "runs-title");
+    head.append(title, close);
+    const runs = section.runs.filter((run) => run.label === label && run.n === n && evaluator in run.scores);
+    const ids = section.ids[`${label}\n${n}`] || [];
+    const body = file ? [elsewhere(ids)] : runs.map((run) => described(run, evaluator));
+    const note = element("p", `${section.title}: mean ${curves.mean[point]} %, of the ${curves.seeds[point]} run(s) below.`);
+    dialog.replaceChildren(head, note, ...body);
+    dialog.showModal();
+  }
+
+  function elsewhere(ids) {
+    const part = element("article");
+    part.append(element("p", `Runs ${ids.join(", ")}; all that is known of them is in ${file}, and bench show RUN prints it.`));
+    return part;
+  }
+
+  function described(run, evaluator) {
+    const part = element("article"), facts = element("dl");
+    const [validation, test] = run.scores[evaluator];
+    const seconds = Object.entries(run.seconds).map(([step, value]) => `${step} ${time(value)}`);
+    const known = [
+      ["test", `${test} %`], ["validation", validation === null ? "" : `${validation} %`],
+      ["images used", String(run.used)], ["seed", String(run.seed)], ["setting", run.setting],
+      ["epoch", run.epoch === null ? "" : `${run.epoch} of ${Math.max(0, run.curve.length - 1)}, chosen by ${run.by}`],
+      ["took", seconds.join(", ")], ["on", run.device], ["image set", run.images],
+    ];
+    for (const [name, value] of known) if (value) facts.append(element("dt", name), element("dd", value));
+    part.append(element("h3", `Run ${run.id}`), facts);
+    if (run.curve.length > 1) part.append(curve(run));
+    part.append(element("p", run.command ? "The command that repeats it:" : "No command can be given here: its preset, task or plug-in is not to be found, or is another than it was."));
+    if (run.command) part.append(element("pre", run.command));
+    return part;
+  }
+
+  function curve(run) {
+    const points = run.curve.map((score, epoch) => ({ epoch, score })).filter(({ score }) => score !== null);
+    const chart = Plot.plot({
+      width: Math.min(460, innerWidth - 60), height: 150, marginLeft: 44,
+      style: { background: "none", color: "var(--ink)", fontSize: "11px", overflow: "visible" },
+      x: { label: "epoch", ticks: Math.min(10, points.length), tickFormat: "d" },
+      y: { label: `${run.by} on validation data, %`, grid: true, nice: true },
+      marks: [
+        Plot.lineY(points, { x: "epoch", y: "score", stroke: "var(--retrieved, #0072B2)" }),
+        Plot.dot(points, { x: "epoch", y: "score", r: 2.5, fill: "var(--retrieved, #0072B2)" }),
+        Plot.dot(points.filter(({ epoch }) => epoch === run.epoch), { x: "epoch", y: "score", r: 6, stroke: "var(--ink)" }),
+      ],
+    });
+    for (const part of chart.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
+    chart.setAttribute("role", "img");
+    chart.setAttribute("aria-label", `Validation scores of run ${run.id} by epoch; the chosen epoch is ringed`);
+    return chart;
+  }
+
+  function time(seconds) {
+    if (seconds >= 3600) return `${(seconds / 3600).toFixed(1)} h`;
+    return seconds >= 100 ? `${Math.round(seconds / 60)} min` : `${seconds} s`;
+  }
+
+  function element(name, text = "") {
+    const made = document.createElement(name);
+    made.textContent = text;
+    return made;
+  }
+})();
