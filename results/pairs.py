@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bench.core.records import AtEpoch
 from bench.core.size import format_size
 from results.database import queries
+from results.database.answered import Answered, answered
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.statistics.paired import Estimate, Seeds, compare, holm, mcnemar, metric_value
@@ -31,6 +32,8 @@ COLUMNS = [
 ]  # fmt: skip
 
 _KINDS = ("run_seed", "source_seeds")
+_EXPERIMENTS = 64
+"""How many are remembered: a report asks for the differences of each several times."""
 
 
 class Pair(NamedTuple):
@@ -77,38 +80,8 @@ def paired_difference(  # noqa: PLR0913 (which runs of which two arms)
     The unadapted model (`UNADAPTED`), which has no n, may be compared with an arm at any. Runs are
     compared as the chosen epoch left them, or the best trained one.
     """
-    answers, metric = queries.answers(connection, experiment, evaluator, [a, b], n, at_epoch)
-    if answers.empty or set(answers.columns.get_level_values("arm")) != {a, b}:
-        return None
-    answers = answers.droplevel("n_used", axis="columns")
-    classes = answers.index.get_level_values("class").to_numpy(np.int64)
-    left, right = (answers.loc[:, [arm]].droplevel("arm", axis="columns") for arm in (a, b))
-    kinds = (_kinds(left), _kinds(right))
-    left, right = (runs.droplevel([*_KINDS], axis="columns") for runs in (left, right))
-    seeds = left.columns.intersection(right.columns)
-    if UNADAPTED in (a, b):
-        seeds = right.columns if a == UNADAPTED else left.columns
-    runs = [(_of_seed(left, seed), _of_seed(right, seed)) for seed in seeds]
-    exact = [mcnemar(*pair) for pair in runs]
-    estimate = compare(
-        left.to_numpy(np.float64),
-        right.to_numpy(np.float64),
-        classes,
-        metric,
-        # Another seed is another untrained network.
-        seeded=(
-            a != UNADAPTED or experiment.from_scratch,
-            b != UNADAPTED or experiment.from_scratch,
-        ),
-        seeds=kinds,
-    )
-    return Difference(
-        estimate=estimate,
-        p_holm=estimate.p,
-        by_seed=[metric_value(one - other, classes, metric) for one, other in runs],
-        seeds=(len(left.columns), len(right.columns)),
-        mcnemar=[p for p in exact if p is not None],
-    )
+    answers = answered(connection, experiment, evaluator, at_epoch)
+    return _difference(answers, Pair(evaluator, n, a, b), from_scratch=experiment.from_scratch)
 
 
 def differences(
@@ -118,15 +91,7 @@ def differences(
 
     A family for Holm's correction is all pairs by one evaluator, at every n.
     """
-    means = queries.scaling(connection, experiment)
-    baseline = UNADAPTED in set(means["label"])
-    adapted = means[means["label"] != UNADAPTED]
-    known: dict[Pair, Difference] = {}
-    for evaluator in in_order(adapted["evaluator"]):
-        pairs = _pairs(adapted[adapted["evaluator"] == evaluator], evaluator, baseline)
-        found = {pair: _between(connection, experiment, pair, at_epoch) for pair in pairs}
-        known |= _corrected({pair: one for pair, one in found.items() if one is not None})
-    return known
+    return dict(_differences(connection, experiment, at_epoch))
 
 
 def pair_table(connection: Connection, experiment: Experiment) -> pd.DataFrame:
@@ -150,14 +115,66 @@ def readable(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([_text(row) for row in pairs.to_dict("records")])
 
 
+@lru_cache(maxsize=_EXPERIMENTS)
+def _differences(
+    connection: Connection, experiment: Experiment, at_epoch: AtEpoch
+) -> dict[Pair, Difference]:
+    means = queries.scaling(connection, experiment)
+    baseline = UNADAPTED in set(means["label"])
+    adapted = means[means["label"] != UNADAPTED]
+    known: dict[Pair, Difference] = {}
+    for evaluator in in_order(adapted["evaluator"]):
+        answers = answered(connection, experiment, evaluator, at_epoch)
+        pairs = _pairs(adapted[adapted["evaluator"] == evaluator], evaluator, baseline)
+        found = {
+            pair: _difference(answers, pair, from_scratch=experiment.from_scratch) for pair in pairs
+        }
+        known |= _corrected({pair: one for pair, one in found.items() if one is not None})
+    return known
+
+
+def _difference(answers: Answered, pair: Pair, *, from_scratch: bool) -> Difference | None:
+    """Compare two arms at one n; None where one of them left no predictions there."""
+    _, n, a, b = pair
+    arms, at_n = answers.runs["arm"], answers.runs["n_used"] == n
+    of = answers.of((arms.isin([a, b]) & (at_n | (arms == UNADAPTED))).to_numpy())
+    sides = [(of.runs["arm"] == arm).to_numpy() for arm in (a, b)]
+    if not of.correct.size or not all(side.any() for side in sides):
+        return None
+    left, right = (of.correct[:, side] for side in sides)
+    kinds = _kinds(of.runs[sides[0]]), _kinds(of.runs[sides[1]])
+    runs = [(left[:, i], right[:, j]) for i, j in _in_step(of, a, b)]
+    exact = [mcnemar(*two) for two in runs]
+    # Another seed is another untrained network.
+    seeded = a != UNADAPTED or from_scratch, b != UNADAPTED or from_scratch
+    estimate = compare(left, right, of.classes, of.metric, seeded=seeded, seeds=kinds)
+    return Difference(
+        estimate=estimate,
+        p_holm=estimate.p,
+        by_seed=[metric_value(one - other, of.classes, of.metric) for one, other in runs],
+        seeds=(left.shape[1], right.shape[1]),
+        mcnemar=[p for p in exact if p is not None],
+    )
+
+
+def _in_step(of: Answered, a: str, b: str) -> list[tuple[int, int]]:
+    """Return which runs of two arms, by their places in each, have one seed.
+
+    One run of the unadapted model serves every seed of the adapted one's.
+    """
+    places = [
+        {seed: place for place, seed in enumerate(of.runs.loc[of.runs["arm"] == arm, "seed"])}
+        for arm in (a, b)
+    ]
+    adapted = [of_arm for of_arm, arm in zip(places, (a, b), strict=True) if arm != UNADAPTED]
+    seeds = set.intersection(*(set(of_arm) for of_arm in adapted))
+    left, right = places
+    return [(left.get(seed, 0), right.get(seed, 0)) for seed in sorted(seeds)]
+
+
 def _kinds(runs: pd.DataFrame) -> Seeds:
     """Return which seed of each kind, its own and its source's, each run had."""
-    return np.column_stack([runs.columns.get_level_values(kind).factorize()[0] for kind in _KINDS])
-
-
-def _of_seed(answers: pd.DataFrame, seed: str) -> NDArray[np.float64]:
-    """Return the answers of a seed's run; one run of the unadapted model serves every seed."""
-    return answers.get(seed, answers.iloc[:, 0]).to_numpy(np.float64)
+    return np.column_stack([runs[kind].factorize()[0] for kind in _KINDS])
 
 
 def _text(row: dict[Hashable, Any]) -> dict[str, str]:
@@ -185,13 +202,6 @@ def _pairs(means: pd.DataFrame, evaluator: str, baseline: bool) -> Iterator[Pair
         others = [(arm, UNADAPTED) for arm in arms] if baseline else []
         for a, b in [*combinations(arms, 2), *others]:
             yield Pair(evaluator, int(str(n)), a, b)
-
-
-def _between(
-    connection: Connection, experiment: Experiment, pair: Pair, at_epoch: AtEpoch
-) -> Difference | None:
-    evaluator, n, a, b = pair
-    return paired_difference(connection, experiment, evaluator, n, a=a, b=b, at_epoch=at_epoch)
 
 
 def _corrected(family: dict[Pair, Difference]) -> dict[Pair, Difference]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bench.core.size import format_size
-from results.database import queries
+from results.database.answered import answered
 from results.experiment import Experiment
 from results.labels import UNADAPTED
 from results.statistics.equivalence import Answers, Equivalence, Ratio, equivalence
@@ -77,17 +77,18 @@ def _answers(
 
     None where an arm left no predictions, or no image was put to all runs.
     """
-    answers, metric = queries.answers(connection, experiment, evaluator, [*arms, UNADAPTED])
-    labels, sizes, seeds = (answers.columns.get_level_values(level) for level in range(3))
-    if answers.empty or not set(arms) <= set(labels):
+    answers = answered(connection, experiment, evaluator)
+    labels = answers.runs["arm"]
+    of = answers.of(labels.isin([*arms, UNADAPTED]).to_numpy())
+    if not of.correct.size or not set(arms) <= set(labels):
         return None
     return Answers(
-        correct=answers.to_numpy(np.float64),
-        labels=answers.index.get_level_values("class").to_numpy(np.int64),
-        arm=labels.to_numpy(np.str_),
-        n=sizes.to_numpy(np.int64),
-        seed=seeds.to_numpy(np.int64),
-        metric=metric,
+        correct=of.correct,
+        labels=of.classes,
+        arm=of.runs["arm"].to_numpy(np.str_),
+        n=of.runs["n_used"].to_numpy(np.int64),
+        seed=of.runs["seed"].to_numpy(np.int64),
+        metric=of.metric,
     )
 
 

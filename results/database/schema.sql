@@ -225,7 +225,7 @@ GROUP BY ALL;
 -- Where these are one, a run keeps its predictions once. Images of several labels have no class
 -- (-1); what is `correct` of one is what it adds to the mean average precision.
 CREATE OR REPLACE VIEW answers AS
-SELECT preset, task, model, objective, source, selected.label, evaluator, metric,
+SELECT run_id, preset, task, model, objective, source, selected.label, evaluator, metric,
        n_point AS n_used, replicate AS seed, selected.seed AS run_seed, source_seeds,
        wanted.at_epoch, key,
        coalesce(predictions.label, -1) AS class,

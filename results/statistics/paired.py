@@ -1,7 +1,10 @@
 """How sure a difference on the same test images is: over images and seeds, or between two runs."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +42,7 @@ class Estimate:
 
 def metric_value(values: _Array, labels: LabelArray, metric: str) -> float:
     """Return the mean over classes (``mean-per-class``), or over images (every other metric)."""
-    return float(_scores(values[:, None], labels, metric)[0])
+    return float(_scores(values[:, None], _Classes.of(labels, metric))[0])
 
 
 def compare(
@@ -79,16 +82,18 @@ def compare(
     """
     # Equal means may differ in the last bit, by the order in which runs are added up.
     images = (left.mean(axis=1) - right.mean(axis=1)).round(12)
+    classes = _Classes.of(labels, metric)
     by_kind = [
-        _between_seeds(_scores(runs, labels, metric), own)
+        _between_seeds(_scores(runs, classes), own)
         for runs, own, has_seeds in zip((left, right), seeds or (None, None), seeded, strict=True)
         if has_seeds
     ]
     fewest = min((count for kinds in by_kind for _, count in kinds), default=0)
     over_seeds = fewest >= ENOUGH_SEEDS
     of_seeds = [(variance, count - 1) for kinds in by_kind for variance, count in kinds]
-    of_images = _variance_of_images(images, labels, metric)
-    return _student(metric_value(images, labels, metric), of_images, of_seeds if over_seeds else [])
+    of_images = _variance_of_images(images, classes)
+    value = float(_scores(images[:, None], classes)[0])
+    return _student(value, of_images, of_seeds if over_seeds else [])
 
 
 def strata(values: _Array, labels: LabelArray, metric: str) -> Iterator[tuple[float, _Array]]:
@@ -112,12 +117,12 @@ def mcnemar(left: _Array, right: _Array) -> float | None:
     Returns:
         The p-value, or None where answers are averages of several trials.
     """
-    from scipy.stats import binomtest
+    from scipy.special import bdtr
 
-    if not (np.isin(left, (0, 1)).all() and np.isin(right, (0, 1)).all()):
+    if not all(((answers == 0) | (answers == 1)).all() for answers in (left, right)):
         return None
     ahead, behind = int((left > right).sum()), int((left < right).sum())
-    return float(binomtest(ahead, ahead + behind).pvalue) if ahead + behind else 1.0
+    return min(1.0, 2 * float(bdtr(min(ahead, behind), ahead + behind, 0.5)))
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -134,11 +139,29 @@ def holm(values: Sequence[float]) -> list[float]:
     return [float(each) for each in corrected]
 
 
-def _scores(correct: _Array, labels: LabelArray, metric: str) -> _Array:
+class _Classes(NamedTuple):
+    """The images' classes: which of them each image has, their sizes and shares in the metric."""
+
+    which: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    shares: _Array
+
+    @classmethod
+    def of(cls, labels: LabelArray, metric: str) -> _Classes:
+        _, which, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+        alike = np.full(len(sizes), 1 / max(len(sizes), 1))
+        return cls(which, sizes, alike if metric == "mean-per-class" else sizes / len(labels))
+
+    def sums(self, values: _Array) -> _Array:
+        """Return each class's sum of values ``[images]``."""
+        sums: _Array = np.bincount(self.which, values, len(self.sizes)).astype(np.float64)
+        return sums
+
+
+def _scores(correct: _Array, classes: _Classes) -> _Array:
     """Return the metric of each column of ``[images, runs]``."""
-    by_class = [share * rows.mean(axis=0) for share, rows in strata(correct, labels, metric)]
-    scores: _Array = np.sum(by_class, axis=0)
-    return scores
+    means = [classes.sums(column) / classes.sizes for column in correct.T]
+    return np.array([classes.shares @ of_run for of_run in means])
 
 
 def _between_seeds(scores: _Array, seeds: Seeds | None) -> list[tuple[float, int]]:
@@ -160,17 +183,15 @@ def _between_seeds(scores: _Array, seeds: Seeds | None) -> list[tuple[float, int
     return parts or [(0.0, 1)]
 
 
-def _variance_of_images(differences: _Array, labels: LabelArray, metric: str) -> float:
+def _variance_of_images(differences: _Array, classes: _Classes) -> float:
     """Return the variance of a mean of differences ``[images]``, sampled within classes.
 
     For the variance alone, each class gets one more image, on which the arms are equal: five better
     out of five is not certainty. The factor undoes what that image takes from equal arms' variance.
     """
-    total = 0.0
-    for share, stratum in strata(differences, labels, metric):
-        n = len(stratum)
-        total += share**2 * float(np.append(stratum, 0.0).var(ddof=1)) * (n + 1) / n**2
-    return total
+    n, sums = classes.sizes, classes.sums(differences)
+    variances = (classes.sums(differences**2) - sums**2 / (n + 1)) / n
+    return float(classes.shares**2 @ (variances * (n + 1) / n**2))
 
 
 def _student(value: float, of_images: float, of_seeds: list[tuple[float, int]]) -> Estimate:
