@@ -3,56 +3,55 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import msgspec
-import pandas as pd
 
 from bench.core.errors import BenchError
 from bench.core.files import write_atomic
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.size import format_size
-from results import pairs, tables
+from results import tables
 from results.conclusions.choices import named
 from results.database import queries, store
 from results.database.rows import parse_json
 from results.experiment import Experiment
-from results.report import evidence
+from results.report import evidence, files
 from results.report.assets import assets
 from results.report.section import Section, records, section
-from results.report.unfinished import unfinished
-from results.tables import Table
+from results.report.unfinished import Unfinished, unfinished
 from results.wording import unbroken
 
 if TYPE_CHECKING:
     from results.database.store import Choice, Collected, Connection
 
-_TABLE_ENDINGS = {"md": "md", "csv": "csv", "latex": "tex", "parquet": "parquet"}
-
-_NAME_BYTES = 180
-"""Of a file's name, which may have 255 with its ending and while it is written."""
-
-RUNS_FILE = "runs.parquet"
-
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """The files of a report; an experiment without scores has no plot."""
+    """The files of a report, and what they were made from.
+
+    Attributes:
+        collected: The database.
+        html: The page.
+        plots: Each experiment's plot; one without scores has none.
+        tables: The tables.
+        waiting: How many runs of the home's studies may still come.
+    """
 
     collected: Collected
     html: Path
     plots: dict[Experiment, list[Path]]
     tables: list[Path]
+    waiting: int
 
     @property
     def database(self) -> Path:
-        """The database that it was made from."""
+        """The database that the report was made from."""
         return self.collected.database
 
 
@@ -79,116 +78,70 @@ def write_report(
             f"none of the {len(collected.skipped)} records can be read: {collected.skipped[0]}",
             "run `bench demo` for a first study, or set BENCH_HOME",
         )
-    paths = ReportPaths(collected, out / "report.html", {}, [])
+    html = out / "report.html"
     with collected.reading() as connection:
-        names = _file_names(queries.experiments(connection))
-        sections = [
-            section(home, connection, experiment, f"e{place}")
+        names = files.file_names(queries.experiments(connection))
+        sections = {
+            experiment: section(home, connection, experiment, f"e{place}")
             for place, experiment in enumerate(names, start=1)
-        ]
-        for experiment, name in names.items():
-            _write_files(home, connection, experiment, out / name, paths)
-        runs_file = _write_runs(sections, out)
+        }
+        stems = {one: out / name for one, name in names.items() if sections[one].curves}
+        plots = {one: files.write_plots(home, connection, one, stems[one]) for one in stems}
+        written = {one: files.write_tables(connection, one, stems[one]) for one in stems}
+        runs_file = files.write_runs((each.runs for each in sections.values()), out)
+        lacking = _lacking(home, connection)
         page = _template().render(
-            sections=[each.shown for each in sections],
-            rows=[(each.shown, row) for each in sections for row in each.shown.get("overview", [])],
-            data=_data(connection, list(names), sections, details=not runs_file),
-            runs_file=runs_file,
-            assets=assets(),
-            refresh=refresh,
-            failures=records(queries.failures(connection)),
-            pool_ends=records(queries.pool_ends(connection)),
-            studies=unfinished(home, queries.settled(connection)),
-            provenance=[
-                row | {"versions": parse_json(row["versions"])}
-                for row in records(queries.provenance(connection))
-            ],
             collected=collected,
-            legend=tables.LEGEND,
+            refresh=refresh,
+            runs_file=runs_file,
+            data=_data(connection, sections, runs_file),
+            **_content(connection, sections, lacking),
         )
-    write_atomic(paths.html, page.encode())
-    return paths
+    write_atomic(html, page.encode())
+    waiting = sum(study.waiting for study in lacking)
+    written_tables = [path for paths in written.values() for path in paths]
+    return ReportPaths(collected, html, plots, written_tables, waiting)
 
 
-def _write_files(
-    home: Home, connection: Connection, experiment: Experiment, stem: Path, paths: ReportPaths
-) -> None:
-    """Write an experiment's plot and tables as files."""
-    table = Table.of(connection, experiment)
-    if table.means.empty:
-        return
-    paths.plots[experiment] = _write_plots(home, connection, experiment, stem)
-    paths.tables.extend(_write_tables(table, stem))
-    paths.tables.append(stem.with_name(f"{stem.name}-differences.csv"))
-    differences = pairs.pair_table(connection, experiment)
-    write_atomic(paths.tables[-1], differences.to_csv(index=False).encode())
+def _lacking(home: Home, connection: Connection) -> list[Unfinished]:
+    """Return the studies that lack runs."""
+    failed = set(queries.failures(connection)["run_id"])
+    return unfinished(home, queries.settled(connection), failed)
 
 
-def _write_plots(
-    home: Home, connection: Connection, experiment: Experiment, stem: Path
-) -> list[Path]:
-    # Matplotlib takes a second to import; whoever only exports tables need not wait for it.
-    from results.drawing.look import LOOKS
-    from results.drawing.wanted import Wanted
-    from results.figures import scaling
-
-    wanted = Wanted(home, connection, experiment, LOOKS["paper"], wide=True)
-    return scaling.draw(wanted).save(stem, ("png", "svg"))
-
-
-def _write_tables(table: Table, stem: Path) -> list[Path]:
-    paths = []
-    for format_, ending in _TABLE_ENDINGS.items():
-        paths.append(stem.with_name(f"{stem.name}.{ending}"))
-        write_atomic(paths[-1], tables.render([table], format_))
-    return paths
-
-
-def _write_runs(sections: Sequence[Section], out: Path) -> str:
-    """Write the runs' scores to a file if they are too many for the page, and return its name."""
-    path = out / RUNS_FILE
-    if sum(len(each.runs) for each in sections) <= evidence.MOST_ROWS:
-        path.unlink(missing_ok=True)
-        return ""
-    with_scores = [each.runs for each in sections if len(each.runs)]
-    write_atomic(path, evidence.as_parquet(pd.concat(with_scores)))
-    return RUNS_FILE
+def _content(
+    connection: Connection, sections: Mapping[Experiment, Section], lacking: list[Unfinished]
+) -> dict[str, Any]:
+    """Return what the template shows."""
+    shown = [each.shown for each in sections.values()]
+    return {
+        "sections": shown,
+        "rows": [(each, row) for each in shown for row in each.get("overview", [])],
+        "studies": lacking,
+        "failures": records(queries.failures(connection)),
+        "pool_ends": records(queries.pool_ends(connection)),
+        "provenance": [
+            row | {"versions": parse_json(row["versions"])}
+            for row in records(queries.provenance(connection))
+        ],
+        "assets": assets(),
+        "legend": tables.LEGEND,
+    }
 
 
-def _data(
-    connection: Connection,
-    experiments: Sequence[Experiment],
-    sections: Sequence[Section],
-    *,
-    details: bool,
-) -> str:
+def _data(connection: Connection, sections: Mapping[Experiment, Section], runs_file: str) -> str:
     """Return what the scripts read, as JSON in which no tag can begin or end."""
     known: Json = {}
-    for experiment, each in zip(experiments, sections, strict=True):
+    for experiment, each in sections.items():
         if each.curves:
-            runs = evidence.runs(connection, experiment, each.runs) if details else []
-            ids = {} if details else evidence.run_ids(each.runs)
             known[each.shown["name"]] = {
-                "title": experiment.title, "curves": each.curves, "runs": runs, "ids": ids,
-            }  # fmt: skip
-    text = msgspec.json.encode({"sections": known, "file": "" if details else RUNS_FILE}).decode()
+                "title": experiment.title,
+                "curves": each.curves,
+                "runs": [] if runs_file else evidence.runs(connection, experiment, each.runs),
+                "ids": evidence.run_ids(each.runs) if runs_file else {},
+            }
+    text = msgspec.json.encode({"sections": known, "file": runs_file}).decode()
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _file_names(experiments: list[Experiment]) -> dict[Experiment, str]:
-    """Name each experiment's files by its task, and by whatever else they differ in."""
-    varying = [
-        field
-        for field in ("preset", "model", "objective")
-        if len({getattr(experiment, field) for experiment in experiments}) > 1
-    ]
-    names: dict[Experiment, str] = {}
-    for experiment in experiments:
-        parts = [experiment.task, *(Path(getattr(experiment, field)).name for field in varying)]
-        name = re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip(".-") or "experiment"
-        name = name.encode()[:_NAME_BYTES].decode(errors="ignore")
-        names[experiment] = name if name not in names.values() else f"{name}-{len(names)}"
-    return names
 
 
 def _template() -> jinja2.Template:

@@ -16,28 +16,34 @@ class Unfinished:
         name: The study.
         total: Its runs.
         missing: The titles of those that are missing, or why the study cannot be read.
+        waiting: How many of the missing ones may still come: those that have not failed, none of a
+            study on hold.
     """
 
     name: str
     total: int
     missing: list[str]
+    waiting: int
 
 
-def unfinished(home: Home, settled: Set[str]) -> list[Unfinished]:
+def unfinished(home: Home, settled: Set[str], failed: Set[str]) -> list[Unfinished]:
     """Return the studies that lack runs.
 
     Args:
         home: Where they were started.
         settled: The ids of all runs that need not be executed any more.
+        failed: The ids of those that failed.
     """
     studies = []
     for name in names(home):
         try:
-            runs = StudyFolder(home, name).submitted().runs
+            study = StudyFolder(home, name)
+            runs, held = study.submitted().runs, study.hold() is not None
         except BenchError as error:
-            studies.append(Unfinished(name, 0, [str(error)]))
+            studies.append(Unfinished(name, 0, [str(error)], 0))
             continue
-        missing = [title for run_id, title in runs.items() if run_id not in settled]
+        missing = {run_id: title for run_id, title in runs.items() if run_id not in settled}
         if missing:
-            studies.append(Unfinished(name, len(runs), missing))
+            waiting = 0 if held else len(missing.keys() - failed)
+            studies.append(Unfinished(name, len(runs), list(missing.values()), waiting))
     return studies

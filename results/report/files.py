@@ -1,0 +1,82 @@
+"""The files beside the page: an experiment's plot and tables, and the runs of large homes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bench.core.files import write_atomic
+from bench.core.paths import Home
+from results import pairs, tables
+from results.experiment import Experiment
+from results.report import evidence
+from results.tables import Table
+
+if TYPE_CHECKING:
+    from results.database.store import Connection
+
+RUNS_FILE = "runs.parquet"
+
+_TABLE_ENDINGS = {"md": "md", "csv": "csv", "latex": "tex", "parquet": "parquet"}
+
+_NAME_BYTES = 180
+"""Of a file's name, which may have 255 with its ending and while it is written."""
+
+
+def file_names(experiments: Sequence[Experiment]) -> dict[Experiment, str]:
+    """Name each experiment's files by its task, and by whatever else they differ in."""
+    varying = [
+        field
+        for field in ("preset", "model", "objective")
+        if len({getattr(experiment, field) for experiment in experiments}) > 1
+    ]
+    names: dict[Experiment, str] = {}
+    for experiment in experiments:
+        parts = [experiment.task, *(Path(getattr(experiment, field)).name for field in varying)]
+        name = re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip(".-") or "experiment"
+        name = name.encode()[:_NAME_BYTES].decode(errors="ignore")
+        names[experiment] = name if name not in names.values() else f"{name}-{len(names)}"
+    return names
+
+
+def write_plots(
+    home: Home, connection: Connection, experiment: Experiment, stem: Path
+) -> list[Path]:
+    """Write an experiment's scaling plot, with its caption, and return the paths."""
+    # Matplotlib takes a second to import; whoever only exports tables need not wait for it.
+    from results.drawing.look import LOOKS
+    from results.drawing.wanted import Wanted
+    from results.figures import scaling
+
+    wanted = Wanted(home, connection, experiment, LOOKS["paper"], wide=True)
+    return scaling.draw(wanted).save(stem, ("png", "svg"))
+
+
+def write_tables(connection: Connection, experiment: Experiment, stem: Path) -> list[Path]:
+    """Write an experiment's scores in every format, and its differences; return the paths."""
+    table, paths = Table.of(connection, experiment), []
+    for format_, ending in _TABLE_ENDINGS.items():
+        paths.append(stem.with_name(f"{stem.name}.{ending}"))
+        write_atomic(paths[-1], tables.render([table], format_))
+    paths.append(stem.with_name(f"{stem.name}-differences.csv"))
+    differences = pairs.pair_table(connection, experiment)
+    write_atomic(paths[-1], differences.to_csv(index=False).encode())
+    return paths
+
+
+def write_runs(runs: Iterable[pd.DataFrame], out: Path) -> str:
+    """Write runs' scores to `RUNS_FILE` if they are too many for the page.
+
+    Returns:
+        The file's name; empty where the page holds them.
+    """
+    path, frames = out / RUNS_FILE, [frame for frame in runs if len(frame)]
+    if sum(map(len, frames)) <= evidence.MOST_ROWS:
+        path.unlink(missing_ok=True)
+        return ""
+    write_atomic(path, evidence.as_parquet(pd.concat(frames)))
+    return RUNS_FILE
