@@ -37,6 +37,20 @@ class Shown(NamedTuple):
     svg: str
     caption: str
 
+    @property
+    def head(self) -> str:
+        """The caption's first sentence: what is shown."""
+        return self.caption[: self._end]
+
+    @property
+    def more(self) -> str:
+        """The rest of the caption: how to read the figure."""
+        return self.caption[self._end :].strip()
+
+    @property
+    def _end(self) -> int:
+        return self.caption.find(". ") + 1 or len(self.caption)
+
 
 def shown(
     home: Home, connection: Connection, experiment: Experiment, evaluators: list[str]

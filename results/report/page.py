@@ -160,6 +160,7 @@ def _template() -> jinja2.Template:
         "count": _count,
         "thousands": _thousands,
         "named": _named,
+        "chosen": _chosen,
         "unbroken": unbroken,
     }
     return environment.get_template("page.html")
@@ -187,3 +188,11 @@ def _thousands(number: float) -> str:
 
 def _named(text: Any) -> str:  # noqa: ANN401 (a JSON column, or nothing)
     return named(text) if isinstance(text, str) else ""
+
+
+def _chosen(text: Any) -> str:  # noqa: ANN401 (a JSON column, or nothing)
+    rounded = {
+        name: float(f"{value:.4g}") if isinstance(value, float) else value
+        for name, value in parse_json(text).items()
+    }
+    return _named(msgspec.json.encode(rounded).decode())

@@ -28,7 +28,7 @@
     const runs = section.runs.filter((run) => run.label === label && run.n === n && evaluator in run.scores);
     const ids = section.ids[`${label}\n${n}`] || [];
     const body = file ? [elsewhere(ids)] : runs.map((run) => described(run, evaluator));
-    const note = element("p", `${section.title}: mean ${curves.mean[point]} %, of the ${curves.seeds[point]} run(s) below.`);
+    const note = element("p", `${section.title}: ${curves.seeds[point] === 1 ? "one run" : `mean of ${curves.seeds[point]} runs`}, ${curves.mean[point]} %.`);
     dialog.replaceChildren(head, note, ...body);
     dialog.showModal();
   }
