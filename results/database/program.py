@@ -12,11 +12,15 @@ from results import experiment, fidelity, labels, settings, tasks
 _MODULES = (records, specs, differences, experiment, fidelity, labels, settings, tasks)
 
 
+def sources() -> list[Path]:
+    """Return the files of code that decide what a database has."""
+    room = Path(__file__).parent
+    files = [*sorted(room.glob("*.py")), *sorted(room.glob("*.sql"))]
+    return [*files, *(Path(str(module.__file__)) for module in _MODULES)]
+
+
 @cache
 def program() -> str:
     """Return a hash of the code from records to rows, and of the tasks that have names."""
-    room = Path(__file__).parent
-    paths = [*sorted(room.glob("*.py")), *sorted(room.glob("*.sql"))]
-    paths += [Path(str(module.__file__)) for module in _MODULES]
-    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources()]
     return hashlib.sha256("\n".join([*sums, *sorted(plugins.names())]).encode()).hexdigest()
