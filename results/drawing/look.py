@@ -62,6 +62,9 @@ LOOKS: dict[Place, Look] = {
 INK, MUTED, GRID, ENDED = "#222222", "#555555", "#E6E6E6", "#EBEBEB"
 """Text and axes; notes; grid lines; the range beyond the last retrieved image."""
 
+HARM, GROUND = "#F8E4E1", "#FFFFFF"
+"""Scores below the unadapted model's; what a figure is on, which edges of markers show."""
+
 # As in Geng 2024, figure 2: gold squares, red triangles, blue circles. The hues are of Okabe and
 # Ito's palette, told apart by the colour-blind; the markers serve black-and-white print.
 STYLES = {
