@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import NamedTuple
 
 from bench.core.specs import RunSpec
 
 _SCRATCH = " from scratch"
+
+_NAME_BYTES = 180
+"""Of a file's name, which may have 255 with what is before it, its ending and while written."""
 
 
 class Experiment(NamedTuple):
@@ -42,3 +47,19 @@ class Experiment(NamedTuple):
     def title(self) -> str:
         """One line that tells experiments apart."""
         return f"{self.task} (preset {self.preset}, {PurePath(self.model).name}, {self.objective})"
+
+
+def file_names(experiments: Sequence[Experiment]) -> dict[Experiment, str]:
+    """Name each experiment's files by its task, and by whatever else they differ in."""
+    varying = [
+        field
+        for field in ("preset", "model", "objective")
+        if len({getattr(experiment, field) for experiment in experiments}) > 1
+    ]
+    names: dict[Experiment, str] = {}
+    for experiment in experiments:
+        parts = [experiment.task, *(PurePath(getattr(experiment, field)).name for field in varying)]
+        name = re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip(".-") or "experiment"
+        name = name.encode()[:_NAME_BYTES].decode(errors="ignore")
+        names[experiment] = name if name not in names.values() else f"{name}-{len(names)}"
+    return names

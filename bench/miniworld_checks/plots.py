@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bench.core.files import write_atomic
 from bench.miniworld.render import CLASSES
 from bench.miniworld_checks.gates import Measurements
-from results.figures.scaling import LOOK
+from results.drawing.look import LOOKS
 
 # Okabe and Ito's, as in the scaling plots; the dashes serve black-and-white print.
 COLOURS = {"aircraft": "#0072B2", "cars": "#D55E00", "flowers": "#009E73"}
@@ -70,7 +70,7 @@ def write_plots(figures: Measurements, folder: Path) -> list[Path]:
         figures: As `bench.miniworld_checks.measure.measure` returns them.
         folder: Where `learning-curve.png`, `tau.png` and `confusion.png` go.
     """
-    with mpl.rc_context(LOOK):
+    with mpl.rc_context(LOOKS["report"].settings()):
         plots = {
             "learning-curve": learning_curves(figures["world"]),
             "tau": tau_curves(figures["domains"]),

@@ -19,7 +19,7 @@ from bench.miniworld_checks.processes import map_in_processes
 from bench.planning import preset
 from bench.steps.collect import collect_images
 from bench.storage.image_set import ImageSet
-from results.figures.scaling import LOOK
+from results.drawing.look import LOOKS
 from sources.pool.matcher import Matcher
 from sources.pool.pool import MINIWORLD, Pool
 from sources.screening.dedup import REMOVED
@@ -79,7 +79,7 @@ def truth_page(rows: pl.DataFrame) -> str:
 def truth_figure(rows: pl.DataFrame, folder: Path) -> Path:
     """Plot the share of right labels over recall, and write ``retrieval.png``."""
     domains = rows["domain"].unique(maintain_order=True)
-    with mpl.rc_context(LOOK):
+    with mpl.rc_context(LOOKS["report"].settings()):
         figure = Figure(figsize=(3.5 * len(domains), 3.4), layout="constrained")
         figure.suptitle("Retrieval by matcher, at every threshold τ", fontsize=12, weight="bold")
         panels = figure.subplots(1, len(domains), sharey=True, squeeze=False)[0]

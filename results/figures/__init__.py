@@ -1,1 +1,35 @@
 """Figures; a name of ``bench figure`` is a file here."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+from bench.core.errors import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from results.drawing.drawn import Drawn
+    from results.drawing.wanted import Wanted
+
+
+def names() -> list[str]:
+    """Return the names of all figures."""
+    files = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in files if not name.startswith("_"))
+
+
+def figure(name: str) -> Callable[[Wanted], Drawn]:
+    """Return the function that draws a figure.
+
+    It raises RequestError where there is nothing to draw.
+
+    Raises:
+        RequestError: If there is no such figure.
+    """
+    if name not in (known := names()):
+        raise unknown_name("figure", name, known)
+    draw: Callable[[Wanted], Drawn] = importlib.import_module(f"{__name__}.{name}").draw
+    return draw

@@ -1,254 +1,313 @@
-"""The scaling plot: accuracy against the number of images used, one line per label."""
+"""Scores against the number of images used: a panel an evaluator, a line an arm."""
 
-import io
-import math
-import textwrap
-from itertools import cycle
-from pathlib import Path
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from bench.core.files import write_atomic
-from bench.core.size import format_size
-from results.drawing.fonts import NOTE, add_fonts, numbered
+from bench.core.errors import RequestError
+from results.database import queries
+from results.drawing import axes as axis
+from results.drawing import ends as labels
+from results.drawing.drawn import Drawn
+from results.drawing.fonts import add_fonts
+from results.drawing.grid import PLOT_SHARE, Grid
+from results.drawing.look import ENDED, GROUND, HARM, MUTED, STYLES, Look, Style, styles
+from results.drawing.text import LEADING, POINT, Names, fit_names, height, width
+from results.drawing.wanted import Wanted
+from results.fidelity import caution
+from results.figures._scaling_caption import caption, exhausted_at, hides_epochs, is_harmed
 from results.labels import UNADAPTED, in_order
-from results.wording import listed
+
+HARMED = "worse than unadapted"
+
+_DOTTED, _DASHED = (0, (1, 1.4)), (0, (4, 2))
+_NAMES_SHARE = 0.3
+"""Of a panel's width, at most, for the names of its lines."""
+
+Marks = Sequence[tuple[str, str, int, float]]
+"""Published values: evaluator, source, n and value in per cent."""
 
 
-class Style(NamedTuple):
-    """The look of a source's line."""
+def draw(wanted: Wanted) -> Drawn:
+    """Plot the scores of an experiment over n.
 
-    colour: str
-    marker: str
-
-
-# Okabe and Ito's colours, told apart by the colour-blind; the markers serve black-and-white print.
-STYLES = {
-    "retrieved": Style("#0072B2", "o"),
-    "synthetic": Style("#D55E00", "^"),
-    "real": Style("#6B6B6B", "s"),
-    "mixed": Style("#8A4FA3", "D"),
-    "folder": Style("#009E73", "v"),
-}
-_GREY = "#EBEBEB"
-_DOTTED = (0, (1.5, 1.5))
-# Panels in a row.
-_MAX_ACROSS = 3
-# Columns of the legend, by panels in a row: its longest entry fills a single panel's width.
-_LEGEND_COLUMNS = {1: 1, 2: 3, 3: 5}
-# Characters of a label in a line of the legend, in the narrowest of its columns.
-_LEGEND_CHARACTERS = 40
-# Characters of tick labels from a panel's smallest size to its largest.
-_TICK_CHARACTERS = 46
-# Intervals at one n are this factor apart.
-_INTERVAL_SHIFT = 1.04
-_SPARE_STYLES = [Style("#B8860B", "P"), Style("#56B4E9", "X"), Style("#CC79A7", "*")]
-# Matplotlib's type for this is the list of all its settings.
-LOOK: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#444444",
-    "axes.titlesize": 10,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "figure.constrained_layout.h_pad": 0.08,
-    # Names come from users: a dollar sign is a dollar sign.
-    "text.parse_math": False,
-    # The same records give the same file.
-    "svg.hashsalt": "scaling",
-}
+    Raises:
+        RequestError: If no run has test scores by the evaluators wanted.
+    """
+    means = shown_means(wanted)
+    marks = _published(wanted)
+    names, figure = scaling_figure(
+        means, [mark for mark, _ in marks], wanted.look, wide=wanted.wide
+    )
+    fidelity = queries.fidelity(wanted.connection, wanted.experiment)
+    text = caption(
+        wanted.experiment,
+        means,
+        names.key,
+        published=sorted({where for _, where in marks}),
+        caution=caution(fidelity, wanted.experiment.preset, wanted.experiment.task),
+    )
+    return Drawn(figure, text, wanted.look)
 
 
-def scaling_figure(means: pd.DataFrame, title: str, footer: str = "") -> Figure:
-    """Plot one panel per evaluator, without those that judged the unadapted model alone.
+def shown_means(wanted: Wanted) -> pd.DataFrame:
+    """Return the means by the evaluators wanted, none of the unadapted model alone beside others.
+
+    Raises:
+        RequestError: If there are none.
+    """
+    means = queries.scaling(wanted.connection, wanted.experiment)
+    adapted = means[means["source"] != UNADAPTED]
+    there = in_order((means if adapted.empty else adapted)["evaluator"])
+    evaluators = [name for name in wanted.evaluators or there if name in there]
+    if not evaluators:
+        raise RequestError(
+            f"{wanted.experiment.title}: no finished run has test scores"
+            + (f" by {', '.join(wanted.evaluators)}" if wanted.evaluators else ""),
+            "look at `bench report` for failures",
+        )
+    order = pd.Categorical(means["evaluator"], evaluators)
+    return means.assign(panel=order.codes)[order.codes >= 0].sort_values("panel", kind="stable")
+
+
+def scaling_figure(
+    means: pd.DataFrame, marks: Marks, look: Look, *, wide: bool
+) -> tuple[Names, Figure]:
+    """Plot means.
 
     Args:
-        means: Rows of `results.database.queries.scaling`, of one experiment and one metric.
-        title: What the figure is about.
-        footer: A caution printed below; none if empty.
+        means: Rows of `results.database.queries.scaling` of one metric, by evaluator.
+        marks: Published values.
+        look: What for.
+        wide: Whether it may be as wide as a page.
+
+    Returns:
+        What the lines are called, and the figure.
     """
-    adapted = means[means["source"] != UNADAPTED]
-    evaluators = in_order((means if adapted.empty else adapted)["evaluator"])
-    across = min(len(evaluators), _MAX_ACROSS)
-    down = -(-len(evaluators) // across)
-    handles, columns = _legend(means), _LEGEND_COLUMNS[across]
-    names = " ".join([title, footer, *means["label"]])
-    notes = [_selectors(means), numbered(footer), NOTE if numbered(names) != names else ""]
-    wrapped = textwrap.fill("; ".join(filter(None, notes)), width=70 * across)
-    lines = sum(1 + str(handle.get_label()).count("\n") for handle in handles)
-    # Inches: a legend row, a footer row and what surrounds them.
-    height = 0.2 * -(-lines // columns) + 0.14 * (wrapped.count("\n") + 1) + 0.25
-    with mpl.rc_context(LOOK):
-        figure = Figure(figsize=(4.6 * across + 0.4, 4 * down + height), layout="constrained")
-        figure.suptitle(textwrap.fill(numbered(title), 46 * across), fontsize=12, fontweight="bold")
-        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(4 * down, height)).flat
-        for place, evaluator in enumerate(evaluators):
-            axes = above.add_subplot(down, across, place + 1)
-            _plot_panel(axes, means[means["evaluator"] == evaluator])
-            axes.set_title(evaluator)
-            if place % across == 0:
-                axes.set_ylabel(f"test {means['metric'].iloc[0]} (%)")
-        below.legend(handles=handles, loc="upper center", ncols=columns)
-        below.text(0.5, 0.02, wrapped, ha="center", va="bottom", fontsize=7.5, color="#555555")
+    with mpl.rc_context(look.settings()):
+        plan = _Plan.of(means, marks, look, wide=wide)
+        figure, panels = plan.grid.panels()
+        for panel, contents in zip(panels, plan.panels, strict=True):
+            _Plot(panel, contents, plan).draw()
         add_fonts(figure)
-    return figure
+    return plan.names, figure
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as PNG and SVG, and return the two paths."""
-    paths = []
-    for kind in ("png", "svg"):
-        content = io.BytesIO()
-        undated = {"Date": None} if kind == "svg" else {}
-        with mpl.rc_context(LOOK):
-            figure.savefig(content, format=kind, dpi=160, metadata=undated)
-        paths.append(stem.with_name(f"{stem.name}.{kind}"))
-        write_atomic(paths[-1], content.getvalue())
-    return paths
+@dataclass(frozen=True)
+class _Contents:
+    """What a panel shows: scores in per cent."""
+
+    unadapted: pd.DataFrame
+    adapted: pd.DataFrame
+    marks: Marks
+    limits: axis.Limits
+    values: list[float]
+    harmed: bool
+
+    @classmethod
+    def of(cls, means: pd.DataFrame, marks: Marks, look: Look, plot: float) -> _Contents:
+        is_adapted = means["source"] != UNADAPTED
+        unadapted, adapted = means[~is_adapted], means[is_adapted]
+        pad = (look.marker / 2 + 2) * POINT
+        harmed = is_harmed(means)
+        harm = height(HARMED, look.small) if harmed else 0.0
+        limits = axis.vertical(
+            [*_values(means), *(value for *_, value in marks)], plot, below=pad + harm, above=pad
+        )
+        values = axis.round_values(limits, plot, look)
+        return cls(unadapted, adapted, marks, limits, values, harmed)
+
+    @property
+    def sizes(self) -> list[int]:
+        """All n, those of published values too."""
+        published = {n for _, source, n, _ in self.marks if source != UNADAPTED}
+        return sorted(set(self.adapted["n_used"]) | published)
+
+    @property
+    def has_zero(self) -> bool:
+        """Whether the unadapted model is shown."""
+        return not self.unadapted.empty or any(mark[1] == UNADAPTED for mark in self.marks)
 
 
-def _plot_panel(axes: Axes, means: pd.DataFrame) -> None:
-    adapted = means[means["source"] != UNADAPTED]
-    for value in means.loc[means["source"] == UNADAPTED, "mean"]:
-        axes.axhline(100 * value, color="#222222", linestyle=(0, (5, 3)), linewidth=1.2)
-    styles = _styles(adapted)
-    for place, (label, style) in enumerate(styles.items()):
-        rows = adapted[adapted["label"] == label].sort_values("n_used")
-        _plot_line(axes, rows, style, _INTERVAL_SHIFT ** (place - (len(styles) - 1) / 2))
-    axes.set_xscale("log")
-    axes.set_xlabel("images used (log scale)")
-    sizes = sorted(set(adapted["n_used"]))
-    _label_sizes(axes, sizes)
-    if len(sizes) == 1:
-        axes.set_xlim(sizes[0] / 2, sizes[0] * 2)
-    if (exhausted := _exhausted_at(adapted)) is not None:
-        right = adapted["n_used"].max() * 1.35
-        axes.axvspan(exhausted, right, color=_GREY, linewidth=0, zorder=0)
-        axes.set_xlim(right=right)
+@dataclass(frozen=True)
+class _Plan:
+    """What all panels share."""
+
+    look: Look
+    grid: Grid
+    names: Names
+    styles: dict[str, Style]
+    panels: list[_Contents]
+
+    @classmethod
+    def of(cls, means: pd.DataFrame, marks: Marks, look: Look, *, wide: bool) -> _Plan:
+        arms = list(dict.fromkeys(zip(means["label"], means["source"], strict=True)))
+        evaluators = list(dict.fromkeys(means["evaluator"]))
+        named = {label: "unadapted" if label == UNADAPTED else label for label, _ in arms}
+        grid = Grid(
+            look, evaluators, f"test {means['metric'].iloc[0]} (%)", "images used (log scale)",
+            wide, plot=0, ticks=0, right=0,
+        )  # fmt: skip
+        fit = fit_names(list(named.values()), look.small, _NAMES_SHARE * grid.width / grid.across)
+        names = Names({label: fit.shown[name] for label, name in named.items()}, fit.key)
+        # Labels are stacked without overlap where the plot is as high as all of them.
+        stacked = sum(height(text, look.small) + 2 * POINT for text in names.shown.values())
+        plot = max(PLOT_SHARE * look.column, stacked)
+        panels = []
+        for name in evaluators:
+            own = [mark for mark in marks if mark[0] == name]
+            panels.append(_Contents.of(means[means["evaluator"] == name], own, look, plot))
+        ticks = max(width(f"{v:g}", look.small) for panel in panels for v in panel.values)
+        ended = any(exhausted_at(panel.adapted) is not None for panel in panels)
+        grid = Grid(
+            look, grid.titles, grid.ylabel, grid.xlabel, wide, plot, ticks,
+            right=labels.room(look, names.width(look.small)),
+            above=look.small * LEADING * POINT if ended else 0.0,
+        )  # fmt: skip
+        return cls(look, grid, names, styles(arms), panels)
 
 
-def _plot_line(axes: Axes, rows: pd.DataFrame, style: Style, shift: float) -> None:
-    """Plot a label's means and seeds at their n, and its intervals a factor beside them."""
-    used = rows["n_used"].to_numpy()
-    columns = ["mean", "seed_min", "seed_max", "test_low", "test_high"]
-    mean, seed_min, seed_max, test_low, test_high = 100 * rows[columns].to_numpy().T
-    axes.fill_between(used, seed_min, seed_max, color=style.colour, alpha=0.2, linewidth=0)
-    axes.errorbar(
-        used * shift,
-        mean,
+@dataclass(frozen=True)
+class _Plot:
+    """One panel as it is drawn."""
+
+    axes: Axes
+    contents: _Contents
+    plan: _Plan
+
+    def draw(self) -> None:
+        """Draw everything."""
+        contents, look, grid = self.contents, self.plan.look, self.plan.grid
+        arms = list(dict.fromkeys(contents.adapted["label"]))
+        shifts = axis.dodges(len(arms), contents.sizes, look, grid.axes_width)
+        sizes = axis.horizontal(
+            contents.sizes, look, grid.axes_width, dodge=max(shifts, default=0.0),
+            zero=contents.has_zero,
+        )  # fmt: skip
+        texts = [f"{value:g}" for value in contents.values]
+        axis.label_values(self.axes, contents.limits, contents.values, texts)
+        axis.label_sizes(self.axes, sizes, contents.sizes, look, zero=contents.has_zero)
+        self._shade(sizes)
+        ends = [*self._unadapted(sizes)]
+        for label, shift in zip(arms, shifts, strict=True):
+            rows = contents.adapted[contents.adapted["label"] == label].sort_values("n_used")
+            ends.append(self._arm(label, rows, sizes, shift))
+        self._published(sizes)
+        labels.label_ends(self.axes, look, ends, grid.axes_width, grid.plot)
+
+    def _shade(self, sizes: axis.Sizes) -> None:
+        """Shade where there are no more retrieved images, and where adapting does harm."""
+        contents, look, grid = self.contents, self.plan.look, self.plan.grid
+        if (end := exhausted_at(contents.adapted)) is not None:
+            self.axes.axvspan(end, sizes.limits.high, color=ENDED, lw=0, zorder=0)
+            text = f"pool ends at {axis.short(end)}"
+            half = width(text, look.small) / 2
+            middle = (sizes.share(end) + 1) / 2 * grid.axes_width
+            most = grid.axes_width + grid.right - half - 2 * POINT
+            x = max(half, min(middle, most)) / grid.axes_width
+            self.axes.text(
+                x, 1 + POINT / grid.plot, text, fontsize=look.small, color=MUTED, ha="center",
+                va="bottom", transform=self.axes.transAxes,
+            )  # fmt: skip
+        if contents.harmed:
+            level = 100 * contents.unadapted["mean"].max()
+            low = contents.limits.low
+            self.axes.axhspan(low, level, color=HARM, lw=0, zorder=0.1, alpha=0.8)
+            self.axes.text(
+                3 * POINT / grid.axes_width, 2 * POINT / grid.plot, HARMED, fontsize=look.small,
+                color=MUTED, va="bottom", transform=self.axes.transAxes,
+            )  # fmt: skip
+
+    def _unadapted(self, sizes: axis.Sizes) -> Iterator[labels.End]:
+        for row in self.contents.unadapted.to_dict("records"):
+            style, level = self.plan.styles[row["label"]], 100 * row["mean"]
+            self.axes.axhline(level, color=style.colour, linestyle=_DASHED, zorder=1.8)
+            self._intervals(np.array([sizes.zero]), _percent(pd.DataFrame([row])), style)
+            self.axes.plot([sizes.zero], [level], **self._mark(style))
+            yield labels.End(self.plan.names.shown[row["label"]], style, 1.0, self._share(level))
+
+    def _arm(self, label: str, rows: pd.DataFrame, sizes: axis.Sizes, shift: float) -> labels.End:
+        """Draw an arm's means, the range of its seeds, and its intervals."""
+        style, numbers = self.plan.styles[label], _percent(rows)
+        x = np.array([sizes.shifted(n, shift) for n in rows["n_used"]])
+        self.axes.fill_between(
+            x, numbers["seed_min"], numbers["seed_max"], color=style.colour, alpha=0.16, lw=0
+        )
+        self._intervals(x, numbers, style)
+        least, most = (
+            [sizes.shifted(n, shift) for n in rows[name]] for name in ("n_used_min", "n_used_max")
+        )
+        self.axes.hlines(numbers["mean"], least, most, color=style.colour)
+        self.axes.plot(x, numbers["mean"], linestyle="-", **self._mark(style))
+        if hides_epochs(rows).any():
+            trained = numbers["trained_mean"]
+            self.axes.plot(x, trained, color=style.colour, linestyle=_DOTTED, zorder=1.9)
+        last = float(numbers["mean"].iloc[-1])
+        return labels.End(
+            self.plan.names.shown[label], style, sizes.share(x[-1]), self._share(last)
+        )
+
+    def _intervals(self, x: Any, numbers: pd.DataFrame, style: Style) -> None:  # noqa: ANN401
+        """Draw the intervals for the choice of test images."""
+        mean = numbers["mean"]
         # A score of 100 % may be above its own limit, by rounding.
-        yerr=np.maximum(0, [mean - test_low, test_high - mean]),
-        fmt="none",
-        ecolor=style.colour,
-        elinewidth=0.7,
-        capsize=2,
-        capthick=0.7,
-    )
-    axes.hlines(mean, rows["n_used_min"], rows["n_used_max"], color=style.colour, linewidth=1.8)
-    axes.plot(
-        used,
-        mean,
-        color=style.colour,
-        marker=style.marker,
-        markersize=6,
-        markeredgecolor="white",
-        markeredgewidth=0.6,
-        linewidth=1.8,
-    )
-    if _hides_epochs(rows).any():
-        trained = 100 * rows["trained_mean"]
-        axes.plot(used, trained, color=style.colour, linestyle=_DOTTED, linewidth=1.2)
+        around = [mean - numbers["test_low"], numbers["test_high"] - mean]
+        self.axes.errorbar(
+            x, mean, yerr=np.maximum(0, np.array(around)), fmt="none", ecolor=style.colour,
+            elinewidth=self.plan.look.line * 0.6, capsize=self.plan.look.marker * 0.4,
+            capthick=self.plan.look.line * 0.6,
+        )  # fmt: skip
+
+    def _published(self, sizes: axis.Sizes) -> None:
+        """Draw published values as hollow marks of the source's shape."""
+        look = self.plan.look
+        for _, source, n, value in self.contents.marks:
+            style = STYLES[source]
+            hollow = self._mark(style) | {
+                "markerfacecolor": GROUND, "markeredgecolor": style.colour,
+                "markersize": look.marker * 1.2, "markeredgewidth": look.line * 0.8,
+            }  # fmt: skip
+            x = sizes.zero if source == UNADAPTED else n
+            self.axes.plot([x], [value], zorder=3, **hollow)
+
+    def _mark(self, style: Style) -> dict[str, Any]:
+        return {
+            "color": style.colour, "marker": style.marker, "markeredgecolor": GROUND,
+            "markeredgewidth": 0.5, "clip_on": False,
+        }  # fmt: skip
+
+    def _share(self, value: float) -> float:
+        low, high = self.contents.limits
+        return (value - low) / (high - low)
 
 
-def _hides_epochs(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Return which means are not those of the best trained epochs."""
-    return (rows["trained_mean"] - rows["mean"]).abs() > 1e-9
+def _percent(rows: pd.DataFrame) -> pd.DataFrame:
+    names = ["mean", "seed_min", "seed_max", "test_low", "test_high", "trained_mean"]
+    return 100 * rows[names].astype(float)
 
 
-def _selectors(means: pd.DataFrame) -> str:
-    """Return who selected the models, in words; nothing where there are none."""
-    by = sorted(set(means.loc[means["source"] != UNADAPTED, "select_by"]))
-    return f"models selected by {listed(by)} on validation data" if by else ""
+def _values(means: pd.DataFrame) -> list[float]:
+    """Return all that is drawn, in per cent."""
+    values = _percent(means).to_numpy().ravel()
+    return [float(value) for value in values[~np.isnan(values)]]
 
 
-def _exhausted_at(adapted: pd.DataFrame) -> int | None:
-    """Return how many retrieved images there are, if another source goes beyond; else None."""
-    kept = adapted.loc[adapted["source"] == "retrieved", "n_kept"].max()
-    return int(kept) if kept < adapted["n_used"].max() else None
+def _published(wanted: Wanted) -> list[tuple[tuple[str, str, int, float], str]]:
+    """Return published values and where each is from: of models that were adapted there too."""
+    from results.published import published
 
-
-def _label_sizes(axes: Axes, sizes: list[int]) -> None:
-    """Put a tick at every size tried, leaving out labels that would overlap."""
-    span = math.log(sizes[-1] / sizes[0]) if len(sizes) > 1 else 1.0
-    shown: list[int] = []
-    for size in reversed(sizes):
-        # From centre to centre, with a gap of less than half a character.
-        room = (len(format_size(size)) + len(format_size(shown[-1]))) / 2 + 0.4 if shown else 0.0
-        if not shown or math.log(shown[-1] / size) / span >= room / _TICK_CHARACTERS:
-            shown.append(size)
-    axes.set_xticks(shown, [format_size(size) for size in shown])
-    axes.set_xticks(sizes, minor=True)
-    axes.tick_params(axis="x", which="minor", labelbottom=False)
-
-
-def _legend(means: pd.DataFrame) -> list[Artist]:
-    adapted = means[means["source"] != UNADAPTED]
-    handles: list[Artist] = [
-        Line2D(
-            [],
-            [],
-            color=style.colour,
-            marker=style.marker,
-            label=textwrap.fill(numbered(label), _LEGEND_CHARACTERS),
-        )
-        for label, style in _styles(adapted).items()
+    known = published(wanted.experiment)
+    adapted = {group.model for group, value in known if value.source != UNADAPTED}
+    return [
+        ((value.evaluator, value.source, value.n, value.value), group.where)
+        for group, value in known
+        if group.model in adapted and value.source in STYLES
     ]
-    if len(adapted) < len(means):
-        handles.append(
-            Line2D([], [], color="#222222", linestyle=(0, (5, 3)), lw=1.2, label="unadapted model")
-        )
-    if (exhausted := _exhausted_at(adapted)) is not None:
-        label = f"no more retrieved images than {format_size(exhausted)}"
-        handles.append(Patch(color=_GREY, linewidth=0, label=label))
-    if _hides_epochs(adapted).any():
-        label = "dotted: best trained epoch"
-        handles.append(Line2D([], [], color="#777777", linestyle=_DOTTED, lw=1.2, label=label))
-    if adapted["seeds"].max() > 1:
-        label = f"band: lowest to highest of {_range(adapted['seeds'])} seeds"
-        handles.append(Patch(color="#777777", alpha=0.3, linewidth=0, label=label))
-    if (adapted["n_used_min"] < adapted["n_used_max"]).any():
-        handles.append(
-            Line2D([], [], color="#777777", lw=1.8, label="flat bar: images used, least to most")
-        )
-    if len(adapted):
-        label = f"thin bar: 95 % interval over {_range(adapted['test_images'])} test images"
-        handles.append(
-            Line2D([], [], color="#777777", marker="|", lw=0, markersize=11, label=label)
-        )
-    return handles
-
-
-def _range(counts: "pd.Series[int]") -> str:
-    low, high = int(counts.min()), int(counts.max())
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _styles(adapted: pd.DataFrame) -> dict[str, Style]:
-    """Return each label's style: its source's for the first of a source, spare ones for others."""
-    unused, spare = dict(STYLES), cycle(_SPARE_STYLES)
-    pairs = sorted(set(zip(adapted["label"], adapted["source"], strict=True)))
-    return {
-        label: unused.pop(source) if source in unused else next(spare) for label, source in pairs
-    }

@@ -12,7 +12,9 @@ from bench.core.records import RunRecord
 from results import tables
 from results.conclusions.conclusion import conclusions
 from results.database import queries
-from results.figures.scaling import scaling_figure
+from results.drawing.look import LOOKS
+from results.drawing.wanted import Wanted
+from results.figures.scaling import draw
 from results.labels import evaluator_labels, labels
 from results.pairs import paired_difference
 from results.report.page import write_report
@@ -161,9 +163,11 @@ def test_evaluators_are_shown_the_papers_first_and_then_by_number(home: Home) ->
     assert " of linear-probe accuracy " in headline
     places = [others.index(f" {name} accuracy (") for name in ALL[1:]]
     assert places == sorted(places)
-    panels = scaling_figure(scaling, "title").subfigs[0].axes
-    assert tuple(axes.get_title() for axes in panels) == ALL
-    boxes = [axes.get_position() for axes in panels]
+    with collected(home) as connection:
+        figure = draw(Wanted(home, connection, STUDY, LOOKS["paper"], wide=True)).figure
+    titles = [text.get_text() for text in figure.texts if text.get_text() in ALL]
+    assert tuple(titles) == ALL
+    boxes = [axes.get_position() for axes in figure.axes]
     assert len({round(box.x0, 3) for box in boxes}) == len({round(b.y0, 3) for b in boxes}) == 3
 
 

@@ -17,7 +17,7 @@ from results.conclusions.choices import choices, named
 from results.conclusions.conclusion import conclusions
 from results.database import queries, store
 from results.database.store import Choice
-from results.figures.scaling import scaling_figure
+from results.figures._scaling_caption import caption
 from results.report.page import write_report
 from results.settings import CAPACITY, settings, source_seeds
 from results.summary import summary
@@ -264,10 +264,8 @@ def test_seeds_of_the_source_are_replicates(home: Home) -> None:
         answers, _ = queries.answers(connection, STUDY, "linear-probe", ["synthetic"], 1_050)
     assert answers.shape == (IMAGES, 4)
     assert tables.readable(scaling)["n used"].tolist() == ["1k to 1.1k"]
-    (legend,) = (each for below in scaling_figure(scaling, "t").subfigs for each in below.legends)
-    assert "flat bar: images used, least to most" in {
-        text.get_text() for text in legend.get_texts()
-    }
+    text = caption(STUDY, scaling, {}, published=[], caution="")
+    assert "Flat bars reach from the least to the most images" in text
 
 
 def test_size_and_speed_are_no_settings_and_the_larger_set_is_shown(home: Home) -> None:

@@ -99,7 +99,7 @@ def test_names_in_any_script_and_of_any_length_are_shown_as_they_are(
     report = write_report(home, tmp_path / "out")
     page = report.html.read_text()
     assert all(html.escape(name) in page for name in names)
-    assert len({path for paths in report.plots.values() for path in paths}) == 2 * len(names)
+    assert len({path for paths in report.plots.values() for path in paths}) == 3 * len(names)
 
 
 def test_arms_of_one_setting_have_no_table_of_settings(home: Home, tmp_path: Path) -> None:
