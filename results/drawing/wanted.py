@@ -23,6 +23,8 @@ class Wanted:
         experiment: What it is about.
         look: What it is for.
         evaluators: Labels of the evaluators to show, in order; none for all.
+        arms: Labels of the two arms to compare, the first minus the second; none for the figure's
+            choice.
         wide: Whether it may be as wide as a page, or as a column.
         class_name: A class of the task; none for the first one that has images.
         images: How many images of each arm.
@@ -34,6 +36,7 @@ class Wanted:
     experiment: Experiment
     look: Look
     evaluators: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
     wide: bool = False
     class_name: str = ""
     images: int = 4
