@@ -25,7 +25,7 @@ def summary(
     Args:
         home: Where they were collected.
         experiments: What to show; None for everything there is.
-        width: Columns to wrap sentences at; a table is as wide as it is.
+        width: Columns that there are.
         brief: Whether to show only an experiment's headline.
 
     Raises:
@@ -44,7 +44,7 @@ def summary(
             ]
             parts += [
                 experiment.title,
-                tables.text(queries.scaling(connection, experiment)),
+                tables.text(queries.scaling(connection, experiment), width),
                 *(wrapped(text, width, bullet="- ") for text in sentences),
                 "",
             ]

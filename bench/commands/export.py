@@ -11,16 +11,24 @@ from bench.commands._options import choice_option
 @click.command()
 @click.option("--format", "format_", default="csv", help="csv (default), parquet, md or latex.")
 @click.option(
+    "--table",
+    default="main",
+    help="main (default): scores and differences; selection: what validation data chose of; "
+    "provenance: what made the runs.",
+)
+@click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="File; default: results.FORMAT."
 )
 @choice_option
-def command(format_: str, out: Path | None, settings: Literal["once", "per-n"]) -> None:
-    """Write the results table of everything that has run."""
+def command(format_: str, table: str, out: Path | None, settings: Literal["once", "per-n"]) -> int:
+    """Write a table of everything that has run."""
     from bench.core.paths import Home
     from results.tables import export
 
     home, target = Home.from_environment(), out or Path(f"results.{format_}")
-    if not export(home, format_, target, settings):
+    collected = export(home, format_, target, settings, table)
+    if collected.database != home.database:
         note = f"{home.root} cannot be written to, so its database was built in a temporary folder"
         click.echo(note, err=True)
     click.echo(f"{target}")
+    return 0

@@ -1,0 +1,126 @@
+"""Tables as files: for reading, or as plain numbers."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pandas as pd
+
+from bench.core.errors import BenchError, unknown_name
+from bench.core.files import write_atomic
+from bench.core.paths import Home
+from results import pairs
+from results.database import queries, store
+from results.tables import evidence
+from results.tables.formats import as_latex_file, as_markdown_file
+from results.tables.scores import Table, readable
+from results.tables.sheet import Kind, Sheet, one_line
+
+if TYPE_CHECKING:
+    from results.database.store import Choice, Connection
+
+FORMATS = ("csv", "latex", "md", "parquet")
+TABLES = ("main", "selection", "provenance")
+
+
+class _Content(NamedTuple):
+    """What a file may hold: plain numbers, or one of two ways of reading them."""
+
+    numbers: list[pd.DataFrame]
+    wide: list[Sheet]
+    """For Markdown, whose lines may be long."""
+    narrow: list[Sheet]
+    """For paper."""
+
+
+def export(
+    home: Home, format_: str, out: Path, settings: Choice = "once", table: str = "main"
+) -> store.Collected:
+    """Write every experiment's table to one file.
+
+    Where the home cannot be written to, its database is built in a temporary folder.
+
+    Args:
+        home: Where the records are.
+        format_: ``csv`` and ``parquet`` hold plain numbers, one row per score; ``md`` and ``latex``
+            are for reading.
+        out: The file.
+        settings: How often the setting of an arm is chosen.
+        table: ``main`` has scores and differences, ``selection`` what validation data chose of,
+            ``provenance`` what made the runs.
+
+    Returns:
+        What was collected.
+
+    Raises:
+        BenchError: If there is nothing to export.
+        RequestError: If the format or the table is unknown.
+    """
+    for kind, name, names in (("format", format_, FORMATS), ("table", table, TABLES)):
+        if name not in names:
+            raise unknown_name(kind, name, names)
+    with tempfile.TemporaryDirectory() as spare:
+        collected = store.collect(home, settings, Path(spare))
+        with collected.reading() as connection:
+            content = _content(connection, table)
+    if all(numbers.empty for numbers in content.numbers):
+        raise BenchError("no finished run has test scores", "look at `bench report` for failures")
+    write_atomic(out, _written(content, format_))
+    return collected
+
+
+def render(tables: Sequence[Table], format_: str) -> bytes:
+    """Return the main tables of experiments as the bytes of one file."""
+    return _written(_main(tables), format_)
+
+
+def _content(connection: Connection, table: str) -> _Content:
+    if table == "provenance":
+        numbers, sheet = evidence.provenance(connection)
+        return _Content([numbers], [sheet], [sheet])
+    experiments = queries.experiments(connection)
+    if table == "selection":
+        both = [evidence.selection(connection, experiment) for experiment in experiments]
+        frames, sheets = [one for one, _ in both], [one for _, one in both]
+        return _Content(frames, sheets, sheets)
+    return _main([Table.of(connection, experiment) for experiment in experiments])
+
+
+def _main(tables: Sequence[Table]) -> _Content:
+    tables = [table for table in tables if not table.means.empty] or tables
+    return _Content(
+        [table.numbers for table in tables],
+        [sheet for table in tables for sheet in _wide(table)],
+        [sheet for table in tables for sheet in table.sheets()],
+    )
+
+
+def _wide(table: Table) -> list[Sheet]:
+    """Return an experiment's scores, a column an evaluator, and the differences between arms."""
+    scores = _as_is(readable(table.means, other_epochs=True))
+    shown = [scores._replace(title=one_line(table.title), note=table.legend)]
+    if not table.differences.empty:
+        shown.append(_as_is(pairs.readable(table.differences)))
+    return shown
+
+
+def _as_is(frame: pd.DataFrame) -> Sheet:
+    columns: list[tuple[str, Kind]] = [(str(name), "text") for name in frame.columns]
+    return Sheet.of("", columns, frame.to_numpy(object).tolist())
+
+
+def _written(content: _Content, format_: str) -> bytes:
+    if format_ == "md":
+        return as_markdown_file(content.wide).encode()
+    if format_ == "latex":
+        return as_latex_file(content.narrow).encode()
+    numbers = pd.concat(content.numbers)
+    if format_ == "csv":
+        return numbers.to_csv(index=False).encode()
+    file = io.BytesIO()
+    numbers.to_parquet(file, index=False)
+    return file.getvalue()

@@ -1,0 +1,140 @@
+"""Tables as LaTeX, of the packages booktabs, longtable, siunitx and array."""
+
+import re
+
+from results.tables.sheet import Kind, Sheet
+
+HEAD = (
+    "% \\usepackage{booktabs,longtable,siunitx,array}\n"
+    "% A character that pdfTeX has no letter for is its code there, and itself by other engines.\n"
+    "\\providecommand\\bychar[2]{\\ifdefined\\Umathcode#2\\else U+#1\\fi}\n"
+)
+"""What a file of tables begins with."""
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+
+_LOOK = r"\setlength{\belowcaptionskip}{4pt}"
+_SIZES = {
+    12: r"\footnotesize\setlength{\tabcolsep}{4pt}",
+    99: r"\scriptsize\setlength{\tabcolsep}{2pt}",
+}
+"""Up to how many columns, which size: so a table fits a page."""
+
+_PAGE = 35
+"""Rows that a page has room for, with a caption, in the sizes that journals print."""
+
+_LONG = 24
+"""Characters from which on a column of text is wrapped."""
+
+_SIGNS = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "\N{MINUS SIGN}": r"$-$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "Δ": r"$\Delta$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "†": r"\textdagger{}",
+    "§": r"\S{}",
+    "\N{EN DASH}": r"\textendash{}",
+    # At the beginning of a row these would belong to the end of the row above.
+    "[": "{[}",
+    "*": "{*}",
+    # Else it would turn a question mark before it.
+    "`": "{`}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+_ACCENTED = "".join(map(chr, [*range(0xC0, 0xD7), *range(0xD8, 0xF7), *range(0xF8, 0x100)]))
+_KNOWN = frozenset(_ACCENTED) - frozenset("ÐÞðþ")
+"""Letters that LaTeX knows in its first encoding, OT1."""
+
+
+def as_latex(sheet: Sheet) -> str:
+    """Return a table with its caption, its label and rules; a short caption for the list.
+
+    Numbers stand in columns of siunitx, whatever else is in them beside it. What names of users
+    mean to TeX is taken from them. It goes into a document after `HEAD`; one that may be longer
+    than a page is no float, and continues on the next.
+    """
+    columns = list(zip(*sheet.rows, strict=True)) or [()] * len(sheet.head)
+    formats = "@{}" + "".join(map(_column, columns, sheet.kinds)) + "@{}"
+    head = _line(sheet.head, ["number" if kind == "number" else "text" for kind in sheet.kinds])
+    head = f"\\toprule\n{head}\n\\midrule\n"
+    rows = "".join(
+        ("\\midrule\n" if at in sheet.breaks else "") + _line(row, sheet.kinds) + "\n"
+        for at, row in enumerate(sheet.rows)
+    )
+    title = escape(sheet.title)
+    caption = f"\\caption[{title}]{{{title}. {escape(sheet.note)}}}"
+    if sheet.label:
+        caption += f"\n\\label{{tab:{sheet.label}}}"
+    look = _LOOK + next(size for most, size in _SIZES.items() if len(sheet.head) <= most)
+    if len(sheet.rows) > _PAGE:
+        return (
+            f"{{{look}\\setlength{{\\LTcapwidth}}{{\\linewidth}}\n"
+            f"\\begin{{longtable}}{{{formats}}}\n{caption} \\\\\n{head}\\endfirsthead\n"
+            f"{head}\\endhead\n\\bottomrule\n\\endfoot\n{rows}\\end{{longtable}}}}\n"
+        )
+    return (
+        f"\\begin{{table}}\n\\centering{look}\n{caption}\n\\begin{{tabular}}{{{formats}}}\n"
+        f"{head}{rows}\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
+    )
+
+
+def escape(text: str) -> str:
+    """Return a text that TeX prints as it is; `HEAD` has what other alphabets need."""
+    # Two of a kind would be a dash, or a quotation mark.
+    return re.sub(r"([-'])(?=\1)", r"\1{}", "".join(map(_sign, text)))
+
+
+def _sign(sign: str) -> str:
+    if sign in _SIGNS:
+        return _SIGNS[sign]
+    if sign.isascii() or sign in _KNOWN:
+        return sign
+    return f"\\bychar{{{ord(sign):04X}}}{{{sign}}}"
+
+
+def _line(cells: list[str], kinds: list[Kind]) -> str:
+    return " & ".join(map(_cell, cells, kinds)) + " \\\\"
+
+
+def _cell(cell: str, kind: Kind) -> str:
+    if kind == "number":
+        return cell if _NUMBER.fullmatch(cell) else f"{{{escape(cell)}}}" if cell else ""
+    return _breakable(cell)
+
+
+def _breakable(text: str) -> str:
+    """Return a text whose long words may be broken: behind a sign, or after some letters."""
+    if len(text) <= _LONG:
+        return escape(text)
+    pieces = re.findall(r"\s+|\d+\.\d+(?:e[+-]?\d+)?|[^\s/_.:,=-]{1,12}[/_.:,=-]?|[/_.:,=-]", text)
+    return "".join(
+        escape(piece) + ("" if piece.isspace() else "\\allowbreak{}") for piece in pieces
+    )
+
+
+def _column(cells: tuple[str, ...], kind: Kind) -> str:
+    if kind == "number":
+        return f"S[{_format([cell for cell in cells if _NUMBER.fullmatch(cell)])}]"
+    if kind == "right":
+        return "r"
+    if max(map(len, cells), default=0) <= _LONG:
+        return "l"
+    share = "0.3" if kind == "prose" else "0.2"
+    return f">{{\\raggedright\\arraybackslash}}p{{{share}\\linewidth}}"
+
+
+def _format(numbers: list[str]) -> str:
+    """Return the format of a column of siunitx: digits before and behind the point, and a sign."""
+    signed = any(number[0] in "+-" for number in numbers)
+    parts = [number.lstrip("+-").partition(".") for number in numbers]
+    before = max((len(whole) for whole, _, _ in parts), default=1)
+    behind = max((len(rest) for _, _, rest in parts), default=0)
+    plus = ",retain-explicit-plus" if signed else ""
+    return f"table-format={'+' if signed else ''}{before}.{behind}{plus}"

@@ -1,0 +1,133 @@
+"""Every result as one file."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from bench.core.errors import RequestError
+from bench.core.paths import Home
+from results.tables import export
+from tests.support.records import write_run
+
+
+def test_exports_show_the_best_trained_epoch_and_the_last(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 1_000, right=150)  # Of an earlier version.
+    write_run(home, "synthetic", 1_000, right=100, trained=70)
+    for format_ in ("csv", "md", "latex"):
+        export(home, format_, tmp_path / format_)
+    synthetic = pl.read_csv(tmp_path / "csv").row(1, named=True)
+    means = [synthetic[name] for name in ("mean", "trained_mean", "last_mean")]
+    assert means == [0.5, 0.35, 0.35]
+    table = (tmp_path / "md").read_text()
+    assert "accuracy, best trained epoch | linear-probe accuracy, last epoch |" in table
+    assert "| 50.0 [43.0, 57.0] | 35.0 | 35.0 |" in table
+    assert "| 75.0 [68.0, 82.0] |  |  |" in table
+    text = (tmp_path / "latex").read_text()
+    assert "synthetic & 1k & 1 & 50.0 & {[}43.0, 57.0] & 35.0 & 35.0 & " in text
+
+
+def test_exports_read_back(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 1_000, right=150)
+    for format_ in ("csv", "parquet", "md", "latex"):
+        export(home, format_, tmp_path / format_)
+    for format_ in ("md", "latex"):
+        assert "generator fidelity: not measured" in (tmp_path / format_).read_text()
+    for numbers in (pl.read_csv(tmp_path / "csv"), pl.read_parquet(tmp_path / "parquet")):
+        assert numbers["mean"].to_list() == [0.75]
+    assert "| retrieved | 1k | 1 | 75.0 [68.0, 82.0] |" in (tmp_path / "md").read_text()
+    assert "retrieved & 1k & 1 & 75.0 & {[}68.0, 82.0] \\\\" in (tmp_path / "latex").read_text()
+
+
+@pytest.mark.parametrize(("format_", "table"), [("cvs", "main"), ("csv", "selektion")])
+def test_an_unknown_format_or_table_is_refused(
+    home: Home, tmp_path: Path, format_: str, table: str
+) -> None:
+    write_run(home, "retrieved", 1_000)
+    with pytest.raises(RequestError, match=r"did you mean (csv|selection)"):
+        export(home, format_, tmp_path / "out", table=table)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_differences_stand_beside_the_means(home: Home, tmp_path: Path) -> None:
+    write_run(home, "none", 0, right=80)
+    for seed in range(3):
+        write_run(home, "retrieved", 1_000, right=120 + 2 * seed, seed=seed)
+        write_run(home, "synthetic", 1_000, right=90, seed=seed)
+    for format_ in ("csv", "md", "latex"):
+        export(home, format_, tmp_path / format_)
+    rows = {row["label"]: row for row in pl.read_csv(tmp_path / "csv").to_dicts()}
+    assert rows["none"]["less_unadapted"] is None
+    for arm, right in (("retrieved", 122), ("synthetic", 90)):
+        assert rows[arm]["less_unadapted"] == pytest.approx((right - 80) / 200)
+        assert rows[arm]["less_unadapted_low"] < rows[arm]["less_unadapted"]
+        assert rows[arm]["less_unadapted_p"] <= rows[arm]["less_unadapted_p_holm"]
+    text = (tmp_path / "latex").read_text()
+    above, below = text.split("\\midrule")[1:]
+    assert "retrieved & 1k & 3 & 61.0 & 1.0 & {[}54.0, 68.0] & +21.0 & {[}+" in above
+    assert "retrieved less synthetic & 1k & 3 &  &  &  & +16.0 & {[}+" in below
+    assert "\\label{tab:mini-mini-aircraft-mini-clip-ce-linear-probe}" in text
+    assert "interval and p are over test images and seeds; p is Holm-corrected" in text
+    assert "| linear-probe accuracy | 1k | retrieved less synthetic |" in (
+        (tmp_path / "md").read_text()
+    )
+
+
+def test_intervals_over_images_alone_are_marked(home: Home, tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(home, "retrieved", 1_000, right=120 + 2 * seed, seed=seed)
+        write_run(home, "synthetic", 1_000, right=90, seed=seed)
+    export(home, "latex", tmp_path / "latex")
+    assert "textdagger" not in (tmp_path / "latex").read_text()
+    write_run(home, "retrieved", 2_000, right=130)
+    write_run(home, "synthetic", 2_000, right=100)
+    export(home, "latex", tmp_path / "latex")
+    text = (tmp_path / "latex").read_text()
+    (row,) = (line for line in text.splitlines() if "textdagger" in line and "&" in line)
+    assert "retrieved less synthetic & 2k & 1 &" in row
+
+
+def test_what_validation_data_chose_of_is_exported(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 1_000, val=0.5, lr=1e-5)
+    write_run(home, "retrieved", 1_000, val=0.6, lr=1e-4)
+    for format_ in ("csv", "md", "latex"):
+        export(home, format_, tmp_path / format_, table="selection")
+    rows = pl.read_csv(tmp_path / "csv").to_dicts()
+    assert [(row["setting"], row["is_chosen"]) for row in rows] == [
+        ('{"train.lr":0.0001}', True), ('{"train.lr":0.00001}', False),
+    ]  # fmt: skip
+    assert "| retrieved | all | train.lr=0.0001 | yes | linear-probe | 60.0 | 1 | 1 of 1 |" in (
+        (tmp_path / "md").read_text()
+    )
+    assert "train.lr=1e-05 &  & linear-probe & 50.0 & 1 & 1 of 1" in (
+        (tmp_path / "latex").read_text()
+    )
+
+
+def test_what_made_the_runs_is_exported(home: Home, tmp_path: Path) -> None:
+    made: dict[str, Any] = {
+        "git": {"commit": "a" * 40, "dirty": True}, "device": "GPU_1 & more", "weights": "b" * 64,
+        "versions": {"torch": "2.14.1", "numpy": "2.4.6"}, "started": "2026-11-01T10:00:00",
+        "finished": "2026-11-02T11:00:00",
+    }  # fmt: skip
+    write_run(home, "retrieved", 1_000, **made)
+    for format_ in ("md", "latex"):
+        export(home, format_, tmp_path / format_, table="provenance")
+    shown = "numpy 2.4.6, torch 2.14.1 | 2026-11-01 | 2026-11-02 |"
+    row = f"| 1 | aaaaaaaaaa+ | GPU_1 & more | bbbbbbbbbbbb | {shown}"
+    assert row in (tmp_path / "md").read_text()
+    assert r"GPU\_1 \& more" in (tmp_path / "latex").read_text()
+
+
+def test_any_name_is_one_cell(home: Home, tmp_path: Path) -> None:
+    for path in ("/a/50 % <b>|$x_1$ \\&", "/b/two\nlines\x1b[31m"):
+        write_run(home, "folder", 1_000, options={"path": path})
+    export(home, "md", tmp_path / "md")
+    export(home, "latex", tmp_path / "latex")
+    rows = (tmp_path / "md").read_text().splitlines()
+    assert r"50 % &lt;b>\|$x_1$ \\&" in rows[4]
+    assert r"two lines\\x1b[31m |" in rows[5]
+    text = (tmp_path / "latex").read_text()
+    assert r"50 \% \textless{}b\textgreater{}\textbar{}\$x\_1\$ \textbackslash{}\&" in text
+    assert r"two lines\textbackslash{}x1b{[}31m" in text
