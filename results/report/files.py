@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,25 +21,6 @@ if TYPE_CHECKING:
 RUNS_FILE = "runs.parquet"
 
 _TABLE_ENDINGS = {"md": "md", "csv": "csv", "latex": "tex", "parquet": "parquet"}
-
-_NAME_BYTES = 180
-"""Of a file's name, which may have 255 with its ending and while it is written."""
-
-
-def file_names(experiments: Sequence[Experiment]) -> dict[Experiment, str]:
-    """Name each experiment's files by its task, and by whatever else they differ in."""
-    varying = [
-        field
-        for field in ("preset", "model", "objective")
-        if len({getattr(experiment, field) for experiment in experiments}) > 1
-    ]
-    names: dict[Experiment, str] = {}
-    for experiment in experiments:
-        parts = [experiment.task, *(Path(getattr(experiment, field)).name for field in varying)]
-        name = re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip(".-") or "experiment"
-        name = name.encode()[:_NAME_BYTES].decode(errors="ignore")
-        names[experiment] = name if name not in names.values() else f"{name}-{len(names)}"
-    return names
 
 
 def write_plots(

@@ -20,7 +20,7 @@ from results import tables
 from results.conclusions.choices import named
 from results.database import queries, store
 from results.database.rows import parse_json
-from results.experiment import Experiment
+from results.experiment import Experiment, file_names
 from results.report import evidence, files
 from results.report.assets import assets
 from results.report.section import Section, records, section
@@ -80,7 +80,7 @@ def write_report(
         )
     html = out / "report.html"
     with collected.reading() as connection:
-        names = files.file_names(queries.experiments(connection))
+        names = file_names(queries.experiments(connection))
         sections = {
             experiment: section(home, connection, experiment, f"e{place}")
             for place, experiment in enumerate(names, start=1)
