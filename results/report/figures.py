@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.core.errors import RequestError
 from bench.core.paths import Home
 from results.experiment import Experiment
+from results.figures import figure, names
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -19,7 +19,7 @@ _OF_EACH = ("scaling", "gap")
 _OF_FIRST = ("classes", "equivalence", "fit", "mixing", "cost")
 """Drawn of the first evaluator; the others are one command away."""
 
-_OF_ALL = ("yields",)
+_OF_ALL = ("yields", "samples")
 
 
 class Shown(NamedTuple):
@@ -71,11 +71,11 @@ def shown(
     wanted = [(name, one) for name in _OF_EACH for one in evaluators]
     wanted += [(name, one) for name in _OF_FIRST for one in evaluators[:1]]
     wanted += [(name, "") for name in _OF_ALL]
-    for name, evaluator in wanted:
+    for name, evaluator in (each for each in wanted if each[0] in names()):
         of = (evaluator,) if evaluator else ()
         asked = Wanted(home, connection, experiment, LOOKS["report"], of)
         try:
-            drawn = import_module(f"results.figures.{name}").draw(asked)
+            drawn = figure(name)(asked)
         except RequestError:
             continue  # There is nothing of that kind to draw.
         yield Shown(name, evaluator, inline_svg(drawn), drawn.caption)

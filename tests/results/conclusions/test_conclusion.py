@@ -239,7 +239,7 @@ def test_arms_that_stayed_the_unadapted_model_are_not_compared(home: Home, tmp_p
     assert "In these runs, retrieved images at n = 200 raise it to 75.0 %" in against
     assert "Synthetic images leave it unchanged" in against
     page = write_report(home, tmp_path).html.read_text()
-    assert all(cell in page for cell in ("<th>epoch</th>", "<td>7</td>"))
+    assert all(cell in page for cell in ('<th scope="col">epoch</th>', "<td>7</td>"))
 
 
 def test_curves_say_how_many_images_are_worth_how_many(home: Home, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.paths import Home
+from results.report.assets import assets
 from results.report.page import write_report
+from tests.support.pages import content_of
 from tests.support.records import write_curves, write_run
 
 
@@ -37,16 +39,18 @@ def test_report_escapes_hostile_text(home: Home, tmp_path: Path) -> None:
     report = write_report(home, tmp_path / "out")
     page = report.html.read_text()
     assert "&lt;script&gt;" in page
-    assert not {"script", "onerror"} & Tags(page).seen
+    assert not {"script", "onerror"} & Tags(content_of(page)).seen
+    ours = len(assets().scripts) + 1
+    assert page.count("<script") == page.count("</script>") == ours
     plots = [path for pair in report.plots.values() for path in pair]
     assert {path.parent for path in [*plots, *report.tables]} == {tmp_path / "out"}
 
 
 def test_report_shows_published_numbers_beside_paper_runs_only(home: Home, tmp_path: Path) -> None:
     write_run(home, "retrieved", 100, task="aircraft")
-    assert "83.5" not in write_report(home, tmp_path / "mini").html.read_text()
+    assert "83.5" not in content_of(write_report(home, tmp_path / "mini").html.read_text())
     write_run(home, "retrieved", 100, preset="paper", task="aircraft")
-    assert "83.5" in write_report(home, tmp_path / "paper").html.read_text()
+    assert "83.5" in content_of(write_report(home, tmp_path / "paper").html.read_text())
 
 
 def test_the_report_names_classes_without_an_image_to_train_on(home: Home, tmp_path: Path) -> None:
@@ -105,10 +109,10 @@ def test_names_in_any_script_and_of_any_length_are_shown_as_they_are(
 def test_arms_of_one_setting_have_no_table_of_settings(home: Home, tmp_path: Path) -> None:
     for source in ("retrieved", "synthetic"):
         write_run(home, source, 100)
-    one = write_report(home, tmp_path / "one").html.read_text()
+    one = content_of(write_report(home, tmp_path / "one").html.read_text())
     assert "compared on validation data" not in one
     assert not re.search(r"\bnan\b", one)
     write_run(home, "retrieved", 100, lr=1e-3)
-    several = write_report(home, tmp_path / "several").html.read_text()
+    several = content_of(write_report(home, tmp_path / "several").html.read_text())
     assert "2 settings, compared on validation data" in several
     assert not re.search(r"\bnan\b", several)
