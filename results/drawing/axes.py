@@ -138,17 +138,21 @@ def label_sizes(axes: Axes, axis: Sizes, sizes: Sequence[int], look: Look, *, ze
     axes.grid(visible=True, axis="x", which="minor")
 
 
-def round_values(limits: Limits, plot: float, look: Look) -> list[float]:
+def round_values(
+    limits: Limits, plot: float, look: Look, within: tuple[float, float] = (-100, 100)
+) -> list[float]:
     """Return what a vertical axis has ticks at: round numbers within its limits.
 
     Args:
         limits: Its ends.
         plot: Its height, in inches.
         look: What the figure is for.
+        within: What values there can be; an axis may end beyond.
     """
+    low, high = max(limits.low, within[0]), min(limits.high, within[1])
     most = max(2, min(6, int(plot / (3 * look.small * POINT))))
     values = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(*limits)
-    return [round(float(value), 6) for value in values if limits.low <= value <= limits.high]
+    return [round(float(value), 6) for value in values if low <= value <= high]
 
 
 def label_values(axes: Axes, limits: Limits, values: Sequence[float], texts: Sequence[str]) -> None:

@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from results.drawing.look import GROUND, INK, Look, Style
 from results.drawing.text import LEADING, POINT, height
 
-_LEADER, _AFTER = 7 * POINT, 3 * POINT
-"""From the axes to a label's marker; from the marker to the name."""
+_LEADER, _AFTER = 1.1 * POINT, 0.45 * POINT
+"""From the axes to a label's marker, and from the marker to the name; by the size of its font."""
 
 _SPARE = 2 * POINT
 """A label this far from its line's end needs no leader."""
@@ -36,7 +36,7 @@ class End(NamedTuple):
 
 def room(look: Look, names: float) -> float:
     """Return the inches that labels take on the right of the axes, given the widest name's."""
-    return _LEADER + look.marker * POINT + _AFTER + names + 4 * POINT
+    return (_LEADER + _AFTER) * look.small + look.marker * POINT + names + 4 * POINT
 
 
 def label_ends(axes: Axes, look: Look, ends: Sequence[End], width: float, plot: float) -> None:
@@ -51,14 +51,14 @@ def label_ends(axes: Axes, look: Look, ends: Sequence[End], width: float, plot: 
     """
     heights = [height(end.text, look.small) + 1.5 * POINT for end in ends]
     middles = spread([end.y * plot for end in ends], heights, plot)
+    marker = 1 + (_LEADER * look.small + look.marker * POINT / 2) / width
+    name = marker + (look.marker * POINT / 2 + _AFTER * look.small) / width
+    corners = [1 + 1.5 * POINT / width, 1 + (_LEADER * look.small - POINT) / width]
     for end, middle in zip(ends, middles, strict=True):
         y = middle / plot
-        marker = 1 + (_LEADER + look.marker * POINT / 2) / width
         if end.x < 1 - 20 * POINT / width or abs(middle - end.y * plot) > _SPARE:
-            corner = 1 + 1.5 * POINT / width
-            start = 1 + (_LEADER - POINT) / width
             leader = Line2D(
-                [end.x, corner, start], [end.y, end.y, y], color=end.style.colour, lw=0.6,
+                [end.x, *corners], [end.y, end.y, y], color=end.style.colour, lw=look.line / 2,
                 linestyle=(0, (1, 1)), transform=axes.transAxes, clip_on=False, zorder=1.5,
             )  # fmt: skip
             axes.add_artist(leader)
@@ -69,8 +69,7 @@ def label_ends(axes: Axes, look: Look, ends: Sequence[End], width: float, plot: 
         )  # fmt: skip
         axes.add_artist(mark)
         axes.text(
-            marker + (look.marker * POINT / 2 + _AFTER) / width, y, end.text, fontsize=look.small,
-            color=INK, va="center",
+            name, y, end.text, fontsize=look.small, color=INK, va="center",
             linespacing=LEADING * 0.94, transform=axes.transAxes,
         )  # fmt: skip
 

@@ -122,7 +122,7 @@ class _Contents:
         limits = axis.vertical(
             [*_values(means), *(value for *_, value in marks)], plot, below=pad + harm, above=pad
         )
-        values = axis.round_values(limits, plot, look)
+        values = axis.round_values(limits, plot, look, within=(0, 100))
         return cls(unadapted, adapted, marks, limits, values, harmed)
 
     @property

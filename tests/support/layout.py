@@ -7,6 +7,19 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from results.drawing.look import Place
+
+PAPER = (7_812, 15_625, 31_250, 62_500, 125_000, 250_000, 500_000, 1_000_000, 2_500_000)
+"""Numbers of images as in Geng 2024."""
+
+EVALUATORS = ("linear-probe", "zero-shot", *(f"few-shot-{n}" for n in (1, 2, 4, 8, 16)), "knn")
+"""The paper's evaluators, and more than a page has room for."""
+
+LAYOUTS: tuple[tuple[Place, bool], ...] = (
+    ("paper", False), ("paper", True), ("slides", True), ("report", False),
+)  # fmt: skip
+"""Places, and whether a figure is as wide as the page."""
+
 PIXEL = 1.0
 """By how much things may touch: what rounding to pixels makes of them."""
 

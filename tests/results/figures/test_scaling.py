@@ -22,11 +22,9 @@ from results.drawing.drawn import Drawn
 from results.drawing.look import LOOKS, STYLES, Place
 from results.drawing.wanted import Wanted
 from results.figures.scaling import draw, scaling_figure
-from tests.support.layout import problems, texts, words
+from tests.support.layout import EVALUATORS, LAYOUTS, PAPER, problems, texts, words
 from tests.support.records import collected, score, write_run
 
-PAPER = (7_812, 15_625, 31_250, 62_500, 125_000, 250_000, 500_000, 1_000_000, 2_500_000)
-EVALUATORS = ("linear-probe", "zero-shot", *(f"few-shot-{n}" for n in (1, 2, 4, 8, 16)), "knn")
 ARMS = (
     ("retrieved", "retrieved"),
     ("synthetic", "synthetic"),
@@ -35,9 +33,6 @@ ARMS = (
     ("folder " + "photographs-of-my-own_" * 3 + "b", "folder"),
     ("retrieved \u7532\u4e59\u4e19\u4e01" * 6, "retrieved"),
 )
-LAYOUTS: tuple[tuple[Place, bool], ...] = (
-    ("paper", False), ("paper", True), ("slides", True), ("report", False),
-)  # fmt: skip
 
 
 def means(sizes: int, arms: int, evaluators: int, **changes: Any) -> pd.DataFrame:
