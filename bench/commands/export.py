@@ -1,11 +1,13 @@
 """``bench export``: every result as one file."""
 
+import sys
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from bench.commands._options import choice_option
+from bench.commands._skipped import tell_skipped
 
 
 @click.command()
@@ -20,8 +22,11 @@ from bench.commands._options import choice_option
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="File; default: results.FORMAT."
 )
 @choice_option
-def command(format_: str, table: str, out: Path | None, settings: Literal["once", "per-n"]) -> int:
-    """Write a table of everything that has run."""
+def command(format_: str, table: str, out: Path | None, settings: Literal["once", "per-n"]) -> None:
+    """Write a table of everything that has run.
+
+    A record that cannot be read is named and left out; the exit code is then 3.
+    """
     from bench.core.paths import Home
     from results.tables import export
 
@@ -31,4 +36,4 @@ def command(format_: str, table: str, out: Path | None, settings: Literal["once"
         note = f"{home.root} cannot be written to, so its database was built in a temporary folder"
         click.echo(note, err=True)
     click.echo(f"{target}")
-    return 0
+    sys.exit(tell_skipped(collected.skipped))

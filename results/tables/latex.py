@@ -69,7 +69,7 @@ def as_latex(sheet: Sheet) -> str:
         for at, row in enumerate(sheet.rows)
     )
     title = escape(sheet.title)
-    caption = f"\\caption[{title}]{{{title}. {escape(sheet.note)}}}"
+    caption = f"\\caption[{{{title}}}]{{{title}. {escape(sheet.note)}}}"
     if sheet.label:
         caption += f"\n\\label{{tab:{sheet.label}}}"
     look = _LOOK + next(size for most, size in _SIZES.items() if len(sheet.head) <= most)

@@ -19,9 +19,11 @@ class _Column(NamedTuple):
 
     @property
     def least(self) -> int:
-        """How narrow it may be: as its longest word, or as it is if it is not text."""
+        """How narrow it may be: as its longest word, numbers as they are."""
+        head, *cells = self.cells
         if self.kind in ("right", "number"):
-            return max(map(columns_of, self.cells))
+            word = min(_LONGEST_WORD, max(map(columns_of, head.split()), default=0))
+            return max([word, *map(columns_of, cells)])
         words = (columns_of(word) for cell in self.cells for word in cell.split())
         return max(_NARROWEST, min(_LONGEST_WORD, max(words, default=0)))
 

@@ -40,7 +40,7 @@ def test_exports_read_back(home: Home, tmp_path: Path) -> None:
     assert "retrieved & 1k & 1 & 75.0 & {[}68.0, 82.0] \\\\" in (tmp_path / "latex").read_text()
 
 
-@pytest.mark.parametrize(("format_", "table"), [("cvs", "main"), ("csv", "selektion")])
+@pytest.mark.parametrize(("format_", "table"), [("cvs", "main"), ("csv", "selections")])
 def test_an_unknown_format_or_table_is_refused(
     home: Home, tmp_path: Path, format_: str, table: str
 ) -> None:
