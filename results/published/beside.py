@@ -1,5 +1,6 @@
-"""Published numbers, each with its source; they never stand beside a miniature result."""
+"""Published numbers that stand beside curves of the preset `paper`, each with its source."""
 
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -37,10 +38,19 @@ def published(experiment: Experiment) -> list[tuple[Published, Value]]:
     """
     if experiment.preset != "paper" or experiment.from_scratch:
         return []
-    groups = msgspec.convert(yaml.safe_load(_FILE.read_text("utf-8")), list[Published])
     return [
         (group, value)
-        for group in groups
+        for group in _groups()
         for value in group.values
         if value.task == experiment.task
     ]
+
+
+def every_value() -> list[Value]:
+    """Return all numbers that may stand beside a curve of their task."""
+    return [value for group in _groups() for value in group.values]
+
+
+@cache
+def _groups() -> list[Published]:
+    return msgspec.convert(yaml.safe_load(_FILE.read_text("utf-8")), list[Published])
