@@ -14,6 +14,7 @@ import sys
 import click
 
 from bench import commands
+from bench.core.command_groups import Group
 from bench.core.errors import BenchError, unknown_name
 from bench.core.names import check_utf8
 from bench.core.terminal import escaped, keep_bars_out_of_logs
@@ -24,7 +25,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The commands; each is imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -41,6 +41,7 @@ class FewShot:
         trials: Positive = 5
         """How often images are sampled."""
         seed: Natural = 0
+        """Seed of which images each trial takes; the same in every run."""
 
     def __init__(self, options: Options) -> None:
         self._options = options

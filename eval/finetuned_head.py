@@ -30,7 +30,9 @@ class FinetunedHead:
         """How long to train."""
 
         epochs: Positive = 50
+        """Most passes over the train split; how many is chosen on val."""
         seed: Natural = 0
+        """Seed of the order of images; the same in every run."""
 
     def __init__(self, options: Options) -> None:
         self._options = options

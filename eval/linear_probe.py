@@ -39,6 +39,7 @@ class LinearProbe:
         """Which features, how they are normalised, and how the classifier is fitted."""
 
         features: Literal["projection", "penultimate"] = "projection"
+        """Those after the projection into the space shared with texts, or those before it."""
         normalise: Literal["l2", "standardise"] = "l2"
         """``standardise`` gives each dimension mean 0 and deviation 1 over the fitted images."""
         solver: Literal["lbfgs", "adamw"] = "lbfgs"

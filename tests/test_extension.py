@@ -46,11 +46,12 @@ def test_an_installed_package_adds_a_source(
 ) -> None:
     path = f"{ROOT}:{installed}"
     listed = bench_process("list", "sources", PYTHONPATH=path)
-    assert "brightest" in listed.out.split()
+    (line,) = (line for line in listed.out.splitlines() if line.startswith("brightest "))
+    assert line.endswith("  Training images whose mean brightness is above a threshold.")
     words = arguments(preset, colours, "--set", "source.above=90")
     check(bench_process(*words, PYTHONPATH=path))
     shown = bench_process("show", "brightest", PYTHONPATH=path)
-    assert "above = 0.0" in shown.out
+    assert "  above = 0.0  (number)\n      Mean brightness, 0 to 255.\n" in shown.out
     assert "rotation" in bench_process("list", "objectives", PYTHONPATH=path).out.split()
 
 

@@ -6,7 +6,10 @@ import click
 @click.command()
 @click.argument("study")
 def command(study: str) -> None:
-    """Cancel a study's jobs and put it on hold. Keeps records and checkpoints."""
+    """Cancel a study's jobs and put it on hold. Keeps records and checkpoints.
+
+    STUDY is the name of a study or its file.
+    """
     from bench.commands._study import study_named
     from bench.core.paths import Home
     from bench.storage.study_folder import Hold

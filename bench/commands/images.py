@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.core.command_groups import Group
+
 if TYPE_CHECKING:
     from bench.exports.formats import Format
 
 FORMATS = ("webdataset", "imagefolder", "parquet")
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Hand image sets to other programs."""
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.core.command_groups import Group
+
 if TYPE_CHECKING:
     from bench.storage.image_set import ImageSet
 
@@ -12,7 +14,7 @@ DOMAINS = ("aircraft", "cars", "flowers")
 DEVICES = ("cpu", "cuda")
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Train, check and inspect the miniature world."""
 
@@ -20,7 +22,13 @@ def command() -> None:
 @command.command()
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Working folder.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Output folder.")
-@click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    default="cpu",
+    show_default=True,
+    help="Where to compute.",
+)
 def train(work: Path, out: Path, device: str) -> None:
     """Train its networks on its pool (about 90 minutes). Continues if it was interrupted."""
     from bench.miniworld.training.resumable import device_named
@@ -61,7 +69,13 @@ def truth(domains: tuple[str, ...], out: Path | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Output folder for gates.json, gates.md and the figures.",
 )
-@click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    default="cpu",
+    show_default=True,
+    help="Where to compute.",
+)
 def check(weights: Path | None, out: Path | None, device: str) -> None:
     """Measure what must hold of the world (minutes). Exits with 1 if a gate is missed."""
     from bench.core.errors import BenchError

@@ -20,6 +20,8 @@ def command(study: str, failed: bool, wait: bool, **options: Any) -> None:  # no
     Options that are not given are as before. A study that is on hold goes on. Runs that ask for
     more images than there are are skipped, unless downloads are tried again. Jobs that can never
     start, and those that wait for them, are cancelled and submitted anew.
+
+    STUDY is the name of a study or its file.
     """
     from bench.commands._launch import launch_options, launch_study, say_skipped
     from bench.commands._study import study_named

@@ -1,32 +1,46 @@
 """``bench show``: show everything about one name."""
 
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from bench.commands._options import plugin_option
+
+if TYPE_CHECKING:
+    from bench.core.config import Config
+
+_NARROWEST, _WIDEST = 30, 100
+"""Characters of a line, whatever the terminal's width."""
+
+_HOW = {
+    "sources": "source",
+    "writers": "source.captions.options",
+    "objectives": "objective",
+    "evaluators": "evaluators.{}",
+}
+"""What the names of each kind's options begin with."""
 
 
 @click.command()
 @click.argument("name")
-def command(name: str) -> None:
-    """Show a task, preset, plug-in or record by its name.
+@plugin_option
+def command(name: str, plugin: Path | None) -> None:
+    """Show a task, preset, plug-in, figure or record by its name, and what its options mean.
 
-    NAME is that of a task, preset, source, writer, objective or evaluator, a run's id, or a
-    task's place (a folder of images, hf:ORG/NAME@REVISION, wds:PATH), of which it is said what a
-    run would assume.
+    NAME is one of `bench list`, a run's id, or a task's place (a folder of images,
+    hf:ORG/NAME@REVISION, wds:PATH), of which it is said what a run would assume.
     """
-    import inspect
-
-    import msgspec
-
-    from bench import plugins
-    from bench.core.config import described
-    from bench.core.errors import RequestError, unknown_name
+    from bench.core.errors import RequestError
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
-    from bench.planning import preset
+    from bench.core.terminal import escaped
+    from bench.plugins.registry import load_plugin
     from bench.storage.run_folder import read_record
-    from bench.tasks import is_place
 
+    if plugin is not None:
+        load_plugin(plugin)
     home = Home.from_environment()
     record = read_record(home, name)
     if record is not None:
@@ -36,39 +50,112 @@ def command(name: str) -> None:
         raise RequestError(
             f"the record of run {name} is damaged or of another schema", "see `bench collect`"
         )
-    if name in preset.names():
-        click.echo(msgspec.yaml.encode(preset.load(name)).decode().rstrip())
-        return
-    if name in plugins.tasks.names() or is_place(name):
-        _show_task(name)
-        return
-    known = {*preset.names(), *plugins.tasks.names()}
-    for registry in (plugins.sources, plugins.writers, plugins.objectives, plugins.evaluators):
-        known |= set(registry.names())
-        if name in registry.names():
-            plugin: Any = registry.get(name)
-            click.echo(f"{registry.kind} {name}: {inspect.getdoc(plugin)}")
-            for line in list(described(plugin.Options)) or ["no options"]:
-                click.echo(f"  {line}")
-            return
-    raise unknown_name("name", name, known)
+    click.echo(escaped("\n".join(_shown(name))))
 
 
-def _show_task(name: str) -> None:
+def _shown(name: str) -> Iterator[str]:
+    """Yield the lines about a name of any kind."""
+    from bench.commands._kinds import KINDS, kind_of
+    from bench.core.errors import unknown_name
+    from bench.tasks import is_place
+
+    kinds = [kind for kind in KINDS if name in kind_of(kind).names()]
+    if not kinds and is_place(name):
+        kinds = ["tasks"]
+    if not kinds:
+        raise unknown_name("name", name, {each for kind in KINDS for each in kind_of(kind).names()})
+    for kind in kinds:
+        yield from _BY_KIND.get(kind, _plugin)(kind, name)
+
+
+def _preset(_: str, name: str) -> Iterator[str]:
+    from bench.planning import preset
+
+    yield preset.text(name).rstrip()
+    yield "# What it does not set has its default: `bench show train`, and of a source by its name."
+
+
+def _figure(kind: str, name: str) -> Iterator[str]:
+    from bench.commands._kinds import kind_of
+
+    yield f"figure {name}: {kind_of(kind).summary(name)}"
+    yield f"  bench figure {name}"
+
+
+def _settings(_: str, name: str) -> Iterator[str]:
+    import inspect
+
+    from bench.core.specs import TrainSpec
+
+    yield from _paragraphs(f"settings {name}: {inspect.getdoc(TrainSpec)}")
+    yield from ["", f"options: --set {name}.NAME=VALUE", *_options(TrainSpec)]
+
+
+def _plugin(kind: str, name: str) -> Iterator[str]:
+    """Yield what a plug-in is, and each of its options."""
+    from bench import plugins
+    from bench.plugins.registries import options_type
+
+    registry = getattr(plugins, kind)
+    yield from _paragraphs(f"{registry.kind} {name}: {registry.documentation(name)}")
+    options = list(_options(options_type(registry, name)))
+    how = f"options: --set {_HOW[kind].format(name)}.NAME=VALUE"
+    yield from ["", how, *options] if options else ["", "no options"]
+
+
+def _options(kind: "type[Config]") -> Iterator[str]:
+    """Yield the lines about each setting: its default, what it may be, and what it means."""
+    from bench.core.described import described
+
+    for setting in described(kind):
+        given = "required" if setting.default is None else setting.default
+        of = f"; of {', '.join(setting.within)}" if setting.within else ""
+        yield from _wrapped(f"{setting.name} = {given}  ({setting.values}{of})", 2, 6)
+        yield from _wrapped(setting.meaning, 6, 6)
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Yield a text's lines, those of plain paragraphs as long as they may be."""
+    for place, paragraph in enumerate(text.split("\n\n")):
+        yield from [""] if place else []
+        is_plain = not any(line.startswith((" ", "-")) for line in paragraph.splitlines())
+        yield from _wrapped(paragraph) if is_plain else paragraph.splitlines()
+
+
+def _wrapped(text: str, first: int = 0, others: int = 0) -> list[str]:
+    import textwrap
+
+    from bench.core.terminal import columns
+
+    return textwrap.wrap(
+        text,
+        min(max(columns(), _NARROWEST), _WIDEST),
+        initial_indent=" " * first,
+        subsequent_indent=" " * others,
+        break_on_hyphens=False,
+    )
+
+
+def _task(_: str, name: str) -> Iterator[str]:
+    """Yield a task as YAML, and as comments what it is and what is assumed of it."""
     import msgspec
 
-    from bench import plugins
     from bench.core.missing import MissingError
-    from bench.core.terminal import escaped
+    from bench.plugins import tasks
     from bench.tasks import find_task
 
+    declared = name in tasks.names()
     try:
         task = find_task(name)
         notes = task.notes()
     except MissingError as error:
-        if name not in plugins.tasks.names():
+        if not declared:
             raise
         # It is declared without its class names, which its data have.
-        task, notes = plugins.tasks.get(name), [str(error)]
-    click.echo(msgspec.yaml.encode(task).decode().rstrip())
-    click.echo("".join(f"# {escaped(note)}\n" for note in notes), nl=False)
+        task, notes = tasks.get(name), [str(error)]
+    yield from [f"# {tasks.summary(name)}"] if declared else []
+    yield msgspec.yaml.encode(task).decode().rstrip()
+    yield from (f"# {note}" for note in notes)
+
+
+_BY_KIND = {"presets": _preset, "tasks": _task, "settings": _settings, "figures": _figure}

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.core.command_groups import Group
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -21,7 +23,7 @@ _ROWS, _EACH, _TILE, _NAME = 24, 4, 96, 28
 characters of a name."""
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Look at a task before it is used."""
 

@@ -166,32 +166,6 @@ def _place(types: Any) -> Place | None:  # noqa: ANN401 (an annotation)
     return next((extra["place"] for extra in extras if "place" in extra), None)
 
 
-def described(kind: type[Config], within: str = "") -> Iterator[str]:
-    """Yield a line for each setting, nested ones by their dotted names: its name and default."""
-    for field in msgspec.structs.fields(kind):
-        configs = _configs(field.type)
-        place = f"{within}{field.encode_name}"
-        if field.default is None or not configs:
-            yield f"{place} = {_default(field)}"
-        if not configs:
-            continue
-        lines = {config: list(described(config, f"{place}.")) for config in configs}
-        tags = {config: str(config.__struct_config__.tag) for config in configs}
-        if tag := configs[0].__struct_config__.tag_field:
-            usual, *others = tags.values()
-            yield f"{place}.{tag} = {usual!r}" + (f" (or {', '.join(others)})" if others else "")
-        for line in dict.fromkeys(line for each in lines.values() for line in each):
-            of = [tags[config] for config in configs if line in lines[config]]
-            yield line if len(of) == len(configs) else f"{line} ({', '.join(of)})"
-
-
-def _default(field: msgspec.structs.FieldInfo) -> str:
-    if field.required:
-        return "required"
-    made = field.default is msgspec.NODEFAULT
-    return repr(field.default_factory() if made else field.default)
-
-
 def _fields(kind: type[Config]) -> dict[str, Any]:
     """Return the names of a type's settings, the tag's first, and their types."""
     tag = kind.__struct_config__.tag_field

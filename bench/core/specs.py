@@ -39,14 +39,18 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     sampling: Literal["uniform", "balanced"] = "uniform"
     """Whether an epoch takes each image once, or as many images from each class."""
     lr: AboveZero = 1e-5
+    """Learning rate after the warm-up; it falls along half a cosine."""
     betas: tuple[Momentum, Momentum] = (0.9, 0.95)
+    """AdamW's averages of the gradient and of its square."""
     weight_decay: NotNegative = 0.1
+    """AdamW's, or the first where `weight_decay_end` is given."""
     weight_decay_end: NotNegative | None = None
     """Weight decay at the end, reached along half a cosine (SynCLR: 0.04 to 0.2); None for the
     same throughout."""
     decay_norm_and_bias: bool = True
     """Geng 2024, code, finetune.py:108-110, decays every parameter; the paper does not say."""
     warmup_steps: Natural = 500
+    """Optimiser steps in which the learning rate rises to `lr`."""
     warmup_fraction: Fraction | None = None
     """Warm-up as a fraction of all steps; replaces `warmup_steps`, which never ends at small n."""
     clip_norm: AboveZero = 1.0
@@ -63,6 +67,7 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     head_init: Literal["text", "random"] = "text"
     """Whether the head starts as the prompts' embeddings, or at random, as it does from scratch."""
     freeze_tower: bool = False
+    """Whether the head alone is trained."""
     select_by: str = "linear-probe"
     """The evaluator whose validation score picks the epoch, epoch 0 (no change) included."""
 

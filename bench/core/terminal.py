@@ -1,6 +1,7 @@
 """What may be written to a terminal, and what to a log file."""
 
 import os
+import shutil
 import sys
 from typing import TextIO
 
@@ -13,6 +14,15 @@ _NO_BARS = ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS")
 def is_terminal(stream: TextIO) -> bool:
     """Return whether a stream is a terminal whose cursor moves; a dumb one's does not."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def columns(elsewhere: int = 80) -> int:
+    """Return how many characters a line may have.
+
+    Args:
+        elsewhere: Where standard output is no terminal, such as a pipe; ``COLUMNS`` goes before.
+    """
+    return shutil.get_terminal_size((elsewhere, 24)).columns
 
 
 def keep_bars_out_of_logs() -> None:

@@ -50,6 +50,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
+def text(name: str) -> str:
+    """Return the file of a built-in preset, its comments included."""
+    return (_FOLDER / f"{name}.yaml").read_text("utf-8")
+
+
 @memo
 def load(name: str) -> Preset:
     """Return a preset by name or by path.

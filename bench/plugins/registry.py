@@ -7,6 +7,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -16,6 +17,7 @@ from typing import Generic, TypeVar
 
 from bench.core.errors import RequestError, unknown_name
 from bench.core.memo import memo
+from bench.core.summaries import documentation, first_line, plain
 
 T = TypeVar("T")
 
@@ -68,6 +70,27 @@ class Registry(Generic[T]):
         if name not in self._loaded:
             raise unknown_name(self.kind, name, self.names())
         return self._loaded[name]
+
+    def documentation(self, name: str) -> str:
+        """Return what a plug-in says of itself; a built-in one is not imported for it.
+
+        Raises:
+            RequestError: If there is none, or an installed package's does not import.
+        """
+        if name in self._built_in():
+            return documentation(self._file(name))
+        return plain(inspect.getdoc(self.get(name)) or "")
+
+    def summary(self, name: str) -> str:
+        """Return what a plug-in is, in a line; raises as `documentation` does."""
+        return first_line(self.documentation(name))
+
+    def _file(self, name: str) -> Path:
+        """Return the file of a built-in plug-in; of a task with two, the one that declares it."""
+        folder = Path(next(iter(importlib.import_module(self.package).__path__)))
+        stem = folder / name.replace("-", "_")
+        declared = stem.with_suffix(".yaml")
+        return declared if declared.exists() else stem.with_suffix(".py")
 
     def _import(self, name: str) -> None:
         module = name.replace("-", "_")

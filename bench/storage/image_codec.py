@@ -88,6 +88,7 @@ class ImageFormat(Config, frozen=True, kw_only=True):
     """Side in pixels: the longest shortest side with fit=keep, of the square with fit=border
     (Geng 2024, code, download_urls_img2dataset.py: 256)."""
     suffix: Suffix = ".jpg"
+    """File format: PNG, without loss, or JPEG."""
     quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 95
     """Of a JPEG, whose colours have half the resolution: img2dataset's, which the authors used."""
     fit: Literal["keep", "border"] = "keep"

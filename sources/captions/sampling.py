@@ -14,6 +14,8 @@ class Sampling(Config, frozen=True, kw_only=True):
     """Temperature and nucleus sampling, and an end."""
 
     temperature: AboveZero = 0.8
+    """What the logits are divided by; below 1, likely words become likelier."""
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
+    """Share of the probability that the words to sample from have; the likeliest are taken."""
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     """Tokens of one caption at most; it ends with its line."""

@@ -8,9 +8,11 @@ class DownloadOptions(Config, frozen=True, kw_only=True):
     """How images are fetched."""
 
     shard_size: Positive = 10_000
+    """Images that a kill may cost."""
     processes: Positive = 1
     """Parts of one shard that are fetched at the same time, with `threads` each."""
     threads: Positive = 32
+    """Connections of each part at the same time."""
     timeout_s: Positive = 10
     """Seconds a server may be silent."""
     deadline_s: Positive = 60

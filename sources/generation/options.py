@@ -23,7 +23,9 @@ class GeneratorOptions(Config, frozen=True, kw_only=True):
     """DDIM with eta 0; DPM-Solver++ of second order, which does with fewer steps, for
     new images at Karras et al.'s noise levels; or the pipeline's own, the default with auto."""
     steps: Positive = 50
+    """Steps of the sampler for each image."""
     guidance: Annotated[float, msgspec.Meta(ge=0)] = 2.5
+    """Scale of the classifier-free guidance; above 1, images follow their captions more."""
     height: Positive = 512
     """Side of the square that is generated, in pixels."""
     safety: Literal["off", "flag", "drop"] = "off"
@@ -41,6 +43,7 @@ class GeneratorOptions(Config, frozen=True, kw_only=True):
     batch_size: Positive = 16
     """Images generated at once (not measured on CUDA); halved when memory runs out."""
     shard_size: Positive = 1000
+    """Images that a kill may cost."""
 
     @classmethod
     def complete(cls, values: Json) -> Json:

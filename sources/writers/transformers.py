@@ -38,6 +38,7 @@ class Transformers:
         download: bool = False
         """Whether a missing model may be downloaded from the Hub."""
         dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
+        """Precision of the weights and of what is computed."""
         batch_size: Positive = 16
         """Captions written at once; changes speed, not seeds."""
 

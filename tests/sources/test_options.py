@@ -83,9 +83,9 @@ def test_contradicting_options_are_refused(source: str, given: Json, why: str) -
 
 
 def test_showing_a_source_tells_what_is_required_and_what_is_the_default(bench: Bench) -> None:
-    lines = bench("show", "mixed").out.splitlines()
-    assert "  parts = required" in lines
-    assert "  options = {}" in lines
-    lines = bench("show", "retrieved").out.splitlines()
-    assert "  filter.rule = 'threshold' (or class-threshold, top-fraction)" in lines
-    assert "  filter.cap = 10000 (top-fraction)" in lines
+    shown = bench("show", "mixed").out
+    assert "\n  parts = required  (mapping)\n" in shown
+    assert "\n  options = {}  (mapping)\n" in shown
+    shown = bench("show", "retrieved").out
+    assert "\n  filter.rule = threshold  (threshold | class-threshold | top-fraction)\n" in shown
+    assert "\n  filter.cap = 10000  (whole number at least 1; of top-fraction)\n" in shown

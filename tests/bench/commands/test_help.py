@@ -3,16 +3,19 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from bench import commands
+from bench import cli, commands
 from tests.conftest import Bench, command, environment
 
 HEAVY = ("torch", "open_clip", "diffusers", "transformers", "duckdb", "matplotlib", "polars",
          "pandas", "submitit", "PIL", "numpy", "msgspec", "yaml")  # fmt: skip
 FILES = Path(commands.__path__[0]).glob("[!_]*.py")
+Named = tuple[tuple[str, ...], click.Command]
 COMMANDS = [path.stem.removesuffix("_").replace("_", "-") for path in FILES]
 
 
@@ -46,17 +49,44 @@ def test_every_command_is_there_and_has_help(bench: Bench) -> None:
         assert f"Usage: bench {name}" in done.out
 
 
-KINDS = ("tasks", "sources", "writers", "objectives", "evaluators", "presets")
+def test_no_summary_is_cut(bench: Bench) -> None:
+    """A summary is the whole first sentence of what the command says of itself."""
+    for group in ((), ("images",), ("miniworld",), ("task",)):
+        listed = " ".join(bench(*group, "--help").out.partition("Commands:")[2].split())
+        assert listed
+        assert "…" not in listed
+        assert "..." not in listed
+    whole = (
+        "Download a model's weights, a task's images, which are then checked, or a pool's files."
+    )
+    assert whole in " ".join(bench("--help").out.split())
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_listed_can_be_shown(bench: Bench, kind: str) -> None:
-    names = bench("list", kind).out.split()
-    assert names
-    for name in names:
-        done = bench("show", name)
-        assert (done.code, done.err) == (0, "")
-        assert done.out.strip()
+def every_command(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[Named]:
+    """Yield every command with the words that call it, those of groups too."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None
+        yield (*path, name), found
+        if isinstance(found, click.Group):
+            yield from every_command(found, (*path, name))
+
+
+ALL = dict(every_command(cli.bench))
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_option_and_argument_is_explained(words: tuple[str, ...]) -> None:
+    text = " ".join((ALL[words].help or "").split())
+    assert text
+    for parameter in ALL[words].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{parameter.opts} of {words}"
+        else:
+            name = parameter.make_metavar(click.Context(ALL[words])).strip("[]. ")
+            explained = name.partition("|")[0] in text or isinstance(parameter.type, click.Choice)
+            assert explained, f"{name} of {words}"
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:

@@ -179,5 +179,5 @@ def test_a_study_whose_runs_differ_in_options_alone_refuses_the_one_that_is_wron
 
 
 def test_show_says_what_may_be_set(bench: Bench) -> None:
-    assert "  no options" in bench("show", "ce").out.splitlines()
-    assert "  temperature = 0.1" in bench("show", "tempered").out.splitlines()
+    assert "no options" in bench("show", "ce").out.splitlines()
+    assert "\n  temperature = 0.1  (" in bench("show", "tempered").out
