@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.core.duration import format_duration
+
 REPORT = Path(__file__).with_name("gpu.json")
 """The last report of `make gpu` on a card; absent if there is none."""
 
@@ -91,8 +93,8 @@ def embedding(report: dict[str, Any] | None) -> str:
         )
     seconds = [count * ALIVE / (rate or PUBLIC_EMBED) for count in ADDRESSES.values()]
     rows = {
-        "embed, one GPU": [_span(one) for one in seconds],
-        "embed, 64 GPUs": [_span(one / 64) for one in seconds],
+        "embed, one GPU": [format_duration(one) for one in seconds],
+        "embed, 64 GPUs": [format_duration(one / 64) for one in seconds],
         "GPU-hours": [f"{one / 3600:.2f}" for one in seconds],
     }
     table = [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
@@ -119,12 +121,6 @@ def generation(report: dict[str, Any] | None) -> str:
             for seconds in per_image.values()
         )
         lines += ["", f"In dollars, {slow}, and {fast}.", "", _PUBLIC_SOURCES]
-    lost = _span(SHARD * min(per_image.values()))
+    lost = format_duration(SHARD * min(per_image.values()))
     lines += ["", f"A kill loses a shard: {SHARD:,} images, {lost} of such a GPU."]
     return "\n".join(lines)
-
-
-def _span(seconds: float) -> str:
-    if seconds >= 5400:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bench.core.duration import format_duration
 from docs.costs import median
 from tests.gpu.table import heading, number, rows
 
@@ -50,7 +51,13 @@ def figures(report: dict[str, Any] | None) -> str:
     lines = [heading(report) + "."]
     for name, part in report["parts"].items():
         state = part["failure"] or ("passed" if part["passed"] else "not passed")
-        lines += ["", f"`{name}`: {state}, {part['seconds']:.0f} s", "", "| | | |", "|---|---|---|"]
+        lines += [
+            "",
+            f"`{name}`: {state}, {format_duration(part['seconds'])}",
+            "",
+            "| | | |",
+            "|---|---|---|",
+        ]
         lines += [f"| {' | '.join(row)} |" for row in rows(part)]
     return "\n".join(lines)
 

@@ -22,11 +22,8 @@ _PLACES = {
 }
 
 _WORDS: dict[Any, str] = {
-    bool: "true or false",
-    int: "whole number",
-    float: "number",
-    str: "text",
-    dict: "mapping",
+    **{bool: "true or false", int: "whole number", float: "number", str: "text"},
+    **{dict: "mapping", Any: "anything"},
 }
 
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
