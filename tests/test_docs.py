@@ -9,6 +9,7 @@ import pytest
 
 from bench.miniworld_checks.gates import judge_gates
 from bench.miniworld_checks.page import page as gates_page
+from docs import readme
 from docs.generate import PAGES as GENERATED
 from docs.generate import rendered
 from tests.conftest import ROOT, command
@@ -69,3 +70,15 @@ def test_every_command_in_the_docs_is_understood(line: str) -> None:
     assert known.returncode == 0, known.stderr
     unknown = [word for word in words if word.startswith("--") and word not in known.stdout]
     assert not unknown, line
+
+
+def test_the_readme_shows_what_the_last_demo_came_to() -> None:
+    told = readme.read()
+    shown = (ROOT / "README.md").read_text()
+    assert readme.demo(told) in shown
+    for row in told["scores"]:
+        row["mean"] += 0.05
+        assert readme.demo(told) not in shown
+        row["mean"] -= 0.05
+    told["fidelity"]["domains"]["aircraft"]["generated"]["accuracy"] = 0.5
+    assert readme.demo(told) not in shown
