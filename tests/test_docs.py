@@ -82,3 +82,15 @@ def test_the_readme_shows_what_the_last_demo_came_to() -> None:
         row["mean"] -= 0.05
     told["fidelity"]["domains"]["aircraft"]["generated"]["accuracy"] = 0.5
     assert readme.demo(told) not in shown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_lines_of_prose_have_at_most_100_characters(page: Path) -> None:
+    """Tables, code, generated parts and what has no space to break at may be longer."""
+    if page.name == "gates.md":  # Generated as a whole.
+        return
+    text = re.sub(
+        r"^ *```.*?^ *```|<!-- generated.*?<!-- end", "", page.read_text(), flags=re.M | re.S
+    )
+    long = [line for line in text.splitlines() if len(line) > 100]
+    assert not [line for line in long if not re.match(r" *\||\S+$| *- \S+$", line)]
