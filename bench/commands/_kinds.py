@@ -1,7 +1,6 @@
 """The kinds of things that have names: what `bench list` lists and `bench show` shows."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 
@@ -15,14 +14,15 @@ class Kind(NamedTuple):
 PLUGINS = ("tasks", "sources", "writers", "objectives", "evaluators")
 """The kinds that have a registry."""
 
-KINDS = (*PLUGINS, "presets", "settings", "figures")
+KINDS = (*PLUGINS, "presets", "settings", "figures", "published")
 
 
 def kind_of(name: str) -> Kind:
     """Return one of `KINDS`."""
     from bench import plugins
-    from bench.core.summaries import documentation, first_line
     from bench.planning import preset
+    from results import figures
+    from results.published.tables import every_table, tables
 
     if name in PLUGINS:
         registry = getattr(plugins, name)
@@ -30,21 +30,8 @@ def kind_of(name: str) -> Kind:
     return {
         "presets": Kind(preset.names, lambda each: preset.load(each).description),
         "settings": Kind(lambda: ["train"], lambda _: "How a model is trained: --set train.NAME."),
-        "figures": Kind(_figures, lambda each: first_line(documentation(_figure(each)))),
+        "figures": Kind(figures.names, figures.what),
+        "published": Kind(
+            lambda: [table.name for table in every_table()], lambda each: tables(each)[0].title
+        ),
     }[name]
-
-
-def _figures() -> list[str]:
-    from pkgutil import iter_modules
-
-    from results import figures
-
-    names = (module.name for module in iter_modules(figures.__path__))
-    return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
-
-
-def _figure(name: str) -> Path:
-    """Return the file of a figure."""
-    from results import figures
-
-    return Path(figures.__path__[0]) / f"{name.replace('-', '_')}.py"

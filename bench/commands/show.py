@@ -64,7 +64,8 @@ def _shown(name: str) -> Iterator[str]:
         kinds = ["tasks"]
     if not kinds:
         raise unknown_name("name", name, {each for kind in KINDS for each in kind_of(kind).names()})
-    for kind in kinds:
+    for place, kind in enumerate(kinds):
+        yield from [""] if place else []
         yield from _BY_KIND.get(kind, _plugin)(kind, name)
 
 
@@ -80,6 +81,15 @@ def _figure(kind: str, name: str) -> Iterator[str]:
 
     yield f"figure {name}: {kind_of(kind).summary(name)}"
     yield f"  bench figure {name}"
+
+
+def _published(_: str, name: str) -> Iterator[str]:
+    from bench.core.terminal import columns
+    from results.published.tables import tables
+    from results.tables.formats import written
+    from results.tables.literature import published_sheet
+
+    yield written([published_sheet(table) for table in tables(name)], "text", columns()).rstrip()
 
 
 def _settings(_: str, name: str) -> Iterator[str]:
@@ -158,4 +168,7 @@ def _task(_: str, name: str) -> Iterator[str]:
     yield from (f"# {note}" for note in notes)
 
 
-_BY_KIND = {"presets": _preset, "tasks": _task, "settings": _settings, "figures": _figure}
+_BY_KIND = {
+    **{"presets": _preset, "tasks": _task, "settings": _settings, "figures": _figure},
+    "published": _published,
+}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import unknown_name
+from bench.core.summaries import documentation, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +21,11 @@ def names() -> list[str]:
     """Return the names of all figures."""
     files = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name for name in files if not name.startswith("_"))
+
+
+def what(name: str) -> str:
+    """Return what a figure shows: the first line of its file."""
+    return first_line(documentation(Path(__path__[0]) / f"{name}.py"))
 
 
 def figure(name: str) -> Callable[[Wanted], Drawn]:
