@@ -119,10 +119,10 @@ def _ratios(measured: list[_Measured], a: str, b: str) -> str:
     (what, worth), *others = measured
     first = (
         f"{b} images do best at n = {format_size(worth.n_b)}, with {percent(worth.score)} of "
-        f"{what}, which {_reached(worth, a)}: a data-equivalence ratio of {_ratio(worth.ratio)} "
+        f"{what}, which {_reached(worth, a)}: a data-equivalence ratio of {in_words(worth.ratio)} "
         f"{b} images to 1 {a} one ({_interval(worth)}; {_covers(worth)})"
     )
-    more = [f"{_ratio(worth.ratio)} by {what} ({_interval(worth)})" for what, worth in others]
+    more = [f"{in_words(worth.ratio)} by {what} ({_interval(worth)})" for what, worth in others]
     return " ".join(map(sentence, [first, *([f"it is {listed(more)}"] if more else [])]))
 
 
@@ -151,10 +151,11 @@ def _covers(worth: Equivalence) -> str:
 
 
 def _ends(worth: Equivalence) -> str:
-    return " to ".join(dict.fromkeys([_ratio(worth.low), _ratio(worth.high)]))
+    return " to ".join(dict.fromkeys([in_words(worth.low), in_words(worth.high)]))
 
 
-def _ratio(ratio: Ratio | None) -> str:
+def in_words(ratio: Ratio | None) -> str:
+    """Return a ratio to three digits, or the bound on it; ``none`` for no ratio."""
     if ratio is None:
         return "none"
     words = {"": "", ">=": "at least ", "<": "less than "}[ratio.sign]

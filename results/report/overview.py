@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from results.conclusions.certainty import sign
-from results.conclusions.exchange import worth
+from results.conclusions.exchange import in_words, worth
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.pairs import Difference, Pair
-from results.statistics.equivalence import Ratio
 from results.wording import p_values
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def _row(
     ratio = ""
     if pair.b != UNADAPTED:
         found = worth(connection, experiment, pair.evaluator, (pair.a, pair.b))
-        ratio = _in_words(found.ratio) if found else ""
+        ratio = in_words(found.ratio) if found else ""
     metric = next(iter(rows["metric"]))
     evaluator = f"{pair.evaluator} {metric}"
     return Row(evaluator, pair.n, pair.a, pair.b, scores, difference, ratio)
@@ -112,13 +111,6 @@ def _row(
 def _score(rows: pd.DataFrame, label: str, n: int) -> float:
     at = rows["label"].eq(label) & (rows["n_used"].eq(n) | (label == UNADAPTED))
     return float(rows.loc[at, "mean"].iloc[0])
-
-
-def _in_words(ratio: Ratio | None) -> str:
-    if ratio is None:
-        return "none"
-    words = {"": "", ">=": "at least ", "<": "less than "}[ratio.sign]
-    return f"{words}{float(f'{ratio.value:.3g}'):.12g}"
 
 
 def _shown(label: str) -> str:
