@@ -207,7 +207,7 @@ QUALIFY n_asked IS NOT NULL OR count(n_asked) OVER (
     PARTITION BY preset, task, model, objective, label, n_point) = 0;
 
 -- The means of what was selected; `per-class` scores are left out where they repeat `zero-shot`.
-CREATE OR REPLACE VIEW scaling AS
+CREATE OR REPLACE TABLE scaling AS
 SELECT preset, task, model, init, objective, objective_options, source, variant, label, evaluator,
        metric, n_asked,
        n_point AS n_used, min(selected.n_used) AS n_used_min, max(selected.n_used) AS n_used_max,
