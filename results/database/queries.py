@@ -178,6 +178,11 @@ def provenance(connection: Connection) -> pd.DataFrame:
     return connection.execute(statement("provenance")).df()
 
 
+def tidy(connection: Connection, run_ids: list[str] | None = None) -> pd.DataFrame:
+    """Return a row per run and score, of some runs or all; a run without scores has one row."""
+    return connection.execute(statement("tidy"), {"run_ids": run_ids}).df()
+
+
 def _frame(
     connection: Connection, name: str, experiment: Experiment, **parameters: object
 ) -> pd.DataFrame:

@@ -3,6 +3,20 @@
 -- name: insert_made_by
 INSERT INTO kept.made_by VALUES ($program)
 
+-- name: tidy
+SELECT run_id, status, preset, task, model, objective, source, label, setting, n_asked, n_used,
+       n_kept, seed, source_seeds, lr, epochs, batch_size, run_id IN (SELECT run_id FROM selected)
+       AS is_selected, evaluator, split, at_epoch, metric, value, ci_low, ci_high, n AS images,
+       device, started, finished, error
+FROM runs LEFT JOIN scores USING (run_id)
+WHERE $run_ids IS NULL OR list_contains($run_ids, run_id)
+ORDER BY task, label, n_used, seed, setting, run_id, split DESC, at_epoch, evaluator, metric
+
+-- name: columns
+SELECT table_name, column_name, if(data_type LIKE 'STRUCT%', 'STRUCT', data_type)
+FROM duckdb_columns() WHERE schema_name = 'main' AND NOT internal
+ORDER BY table_name, column_index
+
 -- name: kept_tables
 SELECT table_name FROM duckdb_tables() WHERE schema_name = 'kept'
 
