@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -45,17 +46,26 @@ def command(sql: str | None, form: str, tables: bool, settings: Literal["once", 
     if tables == (sql is not None):
         raise RequestError("ask one thing", 'write `bench query "SELECT …"` or --tables')
     collected = collect(Home.from_environment(), settings)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    columns = shutil.get_terminal_size().columns
     if sql is None:
         with collected.reading() as connection:
             described = ask.tables(connection)
-        click.echo("\n\n".join(_described(each, width) for each in described))
+        click.echo("\n\n".join(_described(each, columns) for each in described))
     else:
         answer = ask.ask(collected.database, sql)
+        width = columns if sys.stdout.isatty() else None
         click.echo(table(*answer, width) if form == "table" else formatted(form, *answer))
     sys.exit(tell_skipped(collected.skipped))
 
 
-def _described(described: Described, width: int | None) -> str:
-    names = ("column", "type", "meaning")
-    return f"{described.name}: {described.meaning}\n\n{table(names, described.columns, width)}"
+def _described(described: Described, width: int) -> str:
+    """Return what a table and its columns mean, wrapped to the width."""
+    names = max(len(column.name) for column in described.columns)
+    types = max(len(column.type) for column in described.columns)
+    lines = textwrap.wrap(f"{described.name}: {described.meaning}", width)
+    for name, kind, meaning in described.columns:
+        start = f"  {name:<{names}}  {kind:<{types}}  "
+        lines += textwrap.wrap(
+            start + meaning, max(width, len(start) + 20), subsequent_indent=" " * len(start)
+        )
+    return "\n".join(lines)
