@@ -11,6 +11,8 @@ from results.tables.digits import decimals
 from results.tables.sheet import Kind, Sheet
 from results.wording import covered, p_values
 
+_IMAGES_ALONE = "†"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -84,7 +86,8 @@ def sheets(comparison: Comparison) -> Iterator[Sheet]:
         (f"{b} %", "number"), ("points", "number"), ("95 % interval", "right"), ("p", "number"),
         ("Holm's p", "number"), ("McNemar's p", "number"),
     ]  # fmt: skip
-    rows = [list(_cells(row, digits)) for row in comparison.rows]
+    mixed = len({one.over_seeds for one in known}) > 1
+    rows = [list(_cells(row, digits, mixed=mixed)) for row in comparison.rows]
     sheet = Sheet.of(f"{comparison.title}: {a} less {b}", columns, rows)
     yield sheet._replace(note="\n".join([*_notes(known, comparison.family), *comparison.sentences]))
     heads: list[tuple[str, Kind]] = [("option", "prose"), (a, "prose"), (b, "prose")]
@@ -103,7 +106,7 @@ def _values(settings: Sequence[Mapping[str, object]]) -> dict[str, list[str]]:
     return values
 
 
-def _cells(row: Row, digits: int) -> Iterator[str]:
+def _cells(row: Row, digits: int, *, mixed: bool) -> Iterator[str]:
     yield f"{row.evaluator} {row.metric}"
     yield " and ".join(map(format_size, dict.fromkeys(row.n)))
     yield " and ".join(map(str, dict.fromkeys(row.seeds)))
@@ -115,7 +118,7 @@ def _cells(row: Row, digits: int) -> Iterator[str]:
         return
     low, high = (f"{100 * end + 0.0:+.{digits}f}" for end in (difference.low, difference.high))
     yield f"{100 * difference.value + 0.0:+.{digits}f}"
-    yield f"{low} to {high}"
+    yield f"{low} to {high}{'' if difference.over_seeds or not mixed else _IMAGES_ALONE}"
     yield p_values([difference.p])
     yield p_values([row.p_holm])
     yield p_values(row.mcnemar) if row.mcnemar else ""
@@ -126,7 +129,9 @@ def _notes(known: Sequence[Estimate], family: str) -> Iterator[str]:
     if not known:
         yield "No predictions on the same test images, so differences have no interval."
         return
-    over = " or ".join(dict.fromkeys(covered(over_seeds=one.over_seeds) for one in known))
+    over = covered(over_seeds=any(one.over_seeds for one in known))
+    if len({one.over_seeds for one in known}) > 1:
+        over += f"; those with {_IMAGES_ALONE} over test images alone"
     yield (
         f"Intervals and p are over {over}. Holm's p is corrected for {family}. McNemar's exact "
         "test compares single runs, and is not corrected."

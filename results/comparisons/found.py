@@ -1,4 +1,4 @@
-"""What two names on a command line mean: arms, or runs."""
+"""The experiments in which two arms meet."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.core.errors import RequestError, unknown_name
 from bench.core.paths import Home
-from bench.storage.run_folder import find_run
 from results.comparisons.arms import compare_arms, label_of
 from results.comparisons.comparison import Comparison
-from results.comparisons.runs import compare_runs
 from results.database import queries, store
 
 if TYPE_CHECKING:
@@ -20,27 +18,34 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """Comparisons, and a line for each file that was left out of them."""
+    """What there is of two names.
+
+    Attributes:
+        comparisons: One an experiment that has both arms; none where neither name is an arm's.
+        labels: The arms that there are.
+        skipped: A line for each file that was left out.
+    """
 
     comparisons: list[Comparison]
+    labels: list[str]
     skipped: list[str]
 
 
 def compared(
     home: Home, a: str, b: str, wanted: dict[str, str], settings: Choice = "once"
 ) -> Found:
-    """Return the comparisons of two arms, one an experiment that has both, or of two runs.
+    """Return the comparisons of two arms.
 
     Args:
         home: Where the records are.
-        a: A label such as ``retrieved``, or the beginning of a run's id.
-        b: Another of the same kind.
+        a: A label such as ``retrieved``.
+        b: Another.
         wanted: Which experiments to look at: fields of `results.experiment.Experiment` to values;
             an objective is meant with all its options.
         settings: How often the setting of an arm is chosen.
 
     Raises:
-        RequestError: If a name or a value is unknown, or nothing has both.
+        RequestError: If one name or a value is unknown, or no experiment has both arms.
     """
     with tempfile.TemporaryDirectory() as spare:
         collected = store.collect(home, settings, Path(spare))
@@ -49,11 +54,10 @@ def compared(
             arms = [label_of(name) for name in (a, b)]
             known = sorted(set().union(*labels.values()))
             strangers = [name for name, arm in zip((a, b), arms, strict=True) if arm not in known]
-            if not strangers:
-                return Found(_of_arms(connection, labels, arms, wanted), collected.skipped)
+            found = [] if strangers else _of_arms(connection, labels, arms, wanted)
     if len(strangers) == 1:
         raise unknown_name("arm", strangers[0], known)
-    return Found([_of_runs(home, a, b, known)], [])
+    return Found(found, known, collected.skipped)
 
 
 def _labels(connection: Connection) -> dict[Experiment, set[str]]:
@@ -88,17 +92,3 @@ def _of_arms(
         )
         raise RequestError(f"no experiment has both {a} and {b}", there)
     return [compare_arms(connection, experiment, a, b) for experiment in both]
-
-
-def _of_runs(home: Home, a: str, b: str, labels: list[str]) -> Comparison:
-    ids = [_run(home, name, labels) for name in (a, b)]
-    if ids[0] == ids[1]:
-        raise RequestError(f"{a} and {b} are one run", "name two")
-    return compare_runs(home, *ids)
-
-
-def _run(home: Home, name: str, labels: list[str]) -> str:
-    """Return the id of a run that begins so; an unknown name is most likely an arm's."""
-    if not any(path.name.startswith(name) for path in home.runs.iterdir()):
-        raise unknown_name("arm or run", name, labels)
-    return find_run(home, name)

@@ -14,7 +14,6 @@ from bench.core.files import read_parquet
 from bench.core.paths import Home
 from bench.core.records import RunRecord, Score
 from bench.planning.differences import all_settings
-from bench.storage.run_folder import read_record
 from results.comparisons.comparison import Comparison, Row, options
 from results.labels import in_order
 from results.statistics.paired import Estimate, compare, holm, mcnemar
@@ -25,42 +24,42 @@ if TYPE_CHECKING:
 _IMAGE = ["key", "label"]
 
 
-def compare_runs(home: Home, a: str, b: str) -> Comparison:
+def compare_runs(home: Home, records: tuple[RunRecord, RunRecord]) -> Comparison:
     """Return two runs side by side, by every score that both have.
 
     Differences are on the test images that both answered, at the epochs that validation chose; of
     two runs there is no variance over seeds.
 
+    Args:
+        home: Where their predictions are.
+        records: Of both.
+
     Raises:
-        RequestError: If they are of different tasks, or a run is not finished.
+        RequestError: If they are of different tasks, or one is not finished.
+        BenchError: If predictions cannot be read.
     """
-    records = (_finished(home, a), _finished(home, b))
+    for record in records:
+        if record.status != "done":
+            raise RequestError(
+                f"run {record.run_id} is not finished: {record.error}", "compare runs that are done"
+            )
+    a, b = records
     tasks = [record.spec.fingerprints.get("task", record.spec.task) for record in records]
     if tasks[0] != tasks[1]:
         raise RequestError(
-            f"{a} is of {records[0].spec.task}, {b} of {records[1].spec.task}",
+            f"{a.run_id} is of {a.spec.task}, {b.run_id} of {b.spec.task}",
             "compare runs of one task",
         )
-    answers = (_answers(home, a), _answers(home, b))
-    rows = list(_rows(records, answers))
+    rows = list(_rows(records, (_answers(home, a.run_id), _answers(home, b.run_id))))
     corrected = iter(holm([row.difference.p for row in rows if row.difference]))
-    rows = [replace(row, p_holm=next(corrected)) if row.difference else row for row in rows]
     return Comparison(
-        title=records[0].spec.task,
-        names=(a, b),
-        rows=rows,
+        title=a.spec.task,
+        names=(a.run_id, b.run_id),
+        rows=[replace(row, p_holm=next(corrected)) if row.difference else row for row in rows],
         family="the rows of this table",
         sentences=[],
-        options=options(*([_settings(record)] for record in records)),
+        options=options([_settings(a)], [_settings(b)]),
     )
-
-
-def _finished(home: Home, run_id: str) -> RunRecord:
-    record = read_record(home, run_id)
-    if record is None or record.status != "done":
-        state = record.error if record else "it has no record that can be read"
-        raise RequestError(f"run {run_id} is not finished: {state}", "see `bench status`")
-    return record
 
 
 def _settings(record: RunRecord) -> dict[str, object]:

@@ -9,23 +9,25 @@ from results.wording import WIDTH, wrapped
 
 _GAP = "  "
 _NARROWEST = 8
-_LONGEST_WORD = 16
-"""Where a word of text is longer, it is cut."""
+_WORDS = (32, 16, _NARROWEST)
+"""From how many letters on words may be cut: the first that leaves every column room."""
 
 
 class _Column(NamedTuple):
     cells: list[str]
     kind: Kind
 
-    @property
-    def least(self) -> int:
-        """How narrow it may be: as its longest word, numbers as they are."""
+    def least(self, word: int) -> int:
+        """Return how narrow it may be: as its longest word, or a part of one; never a number's."""
         head, *cells = self.cells
         if self.kind in ("right", "number"):
-            word = min(_LONGEST_WORD, max(map(columns_of, head.split()), default=0))
-            return max([word, *map(columns_of, cells)])
-        words = (columns_of(word) for cell in self.cells for word in cell.split())
-        return max(_NARROWEST, min(_LONGEST_WORD, max(words, default=0)))
+            return max([_longest([head], word), *map(columns_of, cells)])
+        return max(_NARROWEST, _longest(self.cells, word))
+
+
+def _longest(cells: list[str], most: int) -> int:
+    words = (columns_of(word) for cell in cells for word in cell.split())
+    return min(most, max(words, default=0))
 
 
 def as_text(sheet: Sheet, width: int = WIDTH) -> str:
@@ -48,26 +50,26 @@ def aligned(sheet: Sheet, width: int = WIDTH) -> str:
         _Column(_pointed(list(column), kind), kind)
         for column, kind in zip(cells, sheet.kinds, strict=True)
     ]
-    bands = _bands(columns, width)
-    if not bands:
+    bands = next(filter(None, (_bands(columns, width, word) for word in _WORDS)), None)
+    if bands is None:
         return _as_lists(sheet, width)
     return "\n\n".join(_band(some, widths) for some, widths in bands)
 
 
-def _bands(columns: list[_Column], width: int) -> list[tuple[list[_Column], list[int]]]:
+def _bands(columns: list[_Column], width: int, word: int) -> list[tuple[list[_Column], list[int]]]:
     """Return columns side by side, with their widths; none if there is no room.
 
     Where not all have room, those that lead, before the first number, come again with the others.
     """
-    widths = _fitted(columns, width)
+    widths = _fitted(columns, width, word)
     if widths is not None:
         return [(columns, widths)]
     numbers = [at for at, column in enumerate(columns) if column.kind == "number"]
     lead = numbers[0] if numbers else len(columns)
     for fits in range(len(columns) - 1, lead, -1):
-        widths = _fitted(columns[:fits], width)
+        widths = _fitted(columns[:fits], width, word)
         if widths is not None:
-            others = _bands([*columns[:lead], *columns[fits:]], width)
+            others = _bands([*columns[:lead], *columns[fits:]], width, word)
             return [(columns[:fits], widths), *others] if others else []
     return []
 
@@ -93,11 +95,11 @@ def _pointed(column: list[str], kind: Kind) -> list[str]:
     ]
 
 
-def _fitted(columns: list[_Column], width: int) -> list[int] | None:
+def _fitted(columns: list[_Column], width: int, word: int) -> list[int] | None:
     """Return the columns' widths, text as narrow as it must be; None if there is no room."""
     room = width - len(_GAP) * (len(columns) - 1)
     widths = [max(map(columns_of, column.cells)) for column in columns]
-    least = [min(own, column.least) for own, column in zip(widths, columns, strict=True)]
+    least = [min(own, column.least(word)) for own, column in zip(widths, columns, strict=True)]
     if sum(least) > room:
         return None
     while sum(widths) > room:
