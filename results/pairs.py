@@ -16,6 +16,7 @@ from bench.core.records import AtEpoch
 from bench.core.size import format_size
 from results.database import queries
 from results.database.answered import Answered, answered
+from results.digits import decimals
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.statistics.paired import Estimate, Seeds, compare, holm, mcnemar, metric_value
@@ -111,8 +112,11 @@ def pair_table(connection: Connection, experiment: Experiment) -> pd.DataFrame:
 
 
 def readable(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `pair_table` as text."""
-    return pd.DataFrame([_text(row) for row in pairs.to_dict("records")])
+    """Return the rows of `pair_table` as text, with as many digits as an evaluator's intervals."""
+    half_widths = 50 * (pairs["ci_high"] - pairs["ci_low"])
+    digits = half_widths.groupby(pairs["evaluator"]).transform(decimals).astype(int)
+    rows = zip(pairs.to_dict("records"), digits, strict=True)
+    return pd.DataFrame([_text(row, own) for row, own in rows])
 
 
 @lru_cache(maxsize=_EXPERIMENTS)
@@ -177,9 +181,10 @@ def _kinds(runs: pd.DataFrame) -> Seeds:
     return np.column_stack([runs[kind].factorize()[0] for kind in _KINDS])
 
 
-def _text(row: dict[Hashable, Any]) -> dict[str, str]:
+def _text(row: dict[Hashable, Any], digits: int) -> dict[str, str]:
     other = "unadapted" if row["b"] == UNADAPTED else row["b"]
-    value, low, high = (f"{100 * row[name]:+.1f}" for name in ("difference", "ci_low", "ci_high"))
+    columns = ("difference", "ci_low", "ci_high")
+    value, low, high = (f"{100 * row[name] + 0.0:+.{digits}f}" for name in columns)
     exact = [row[name] for name in ("p_mcnemar_min", "p_mcnemar_max") if not pd.isna(row[name])]
     return {
         "evaluator": f"{row['evaluator']} {row['metric']}",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from bench.core.json_values import canonical_json
 from bench.core.size import format_size
 from bench.planning.differences import differing
+from results.digits import decimals
 from results.statistics.paired import Estimate
-from results.tables.digits import decimals
 from results.tables.sheet import Kind, Sheet
 from results.wording import covered, p_values
 

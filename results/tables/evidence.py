@@ -10,7 +10,7 @@ import pandas as pd
 from results.conclusions.choices import named
 from results.database import queries
 from results.database.rows import parse_json
-from results.tables.sheet import Kind, Sheet
+from results.tables.sheet import Kind, Sheet, label
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -52,7 +52,7 @@ def selection(connection: Connection, experiment: Experiment) -> tuple[pd.DataFr
         for row in settings.to_dict("records")
     ]
     sheet = Sheet.of(f"{experiment.title}: settings, compared on validation data", _SETTINGS, rows)
-    return numbers, sheet._replace(note=_SELECTION_NOTE)
+    return numbers, sheet._replace(note=_SELECTION_NOTE, label=label(*experiment, "settings"))
 
 
 def provenance(connection: Connection) -> tuple[pd.DataFrame, Sheet]:

@@ -1,5 +1,6 @@
 """Sheets as the bytes of whatever reads them."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from bench.core.errors import RequestError
@@ -19,8 +20,14 @@ def written(sheets: Sequence[Sheet], format_: str, width: int) -> str:
 
 
 def as_latex_file(sheets: Sequence[Sheet]) -> str:
-    """Return sheets as one file for TeX."""
-    return "\n".join([HEAD, *map(as_latex, sheets)])
+    """Return sheets as one file for TeX, in which no two have one label."""
+    seen: Counter[str] = Counter()
+    tables = []
+    for sheet in sheets:
+        seen[sheet.label] += 1
+        again = f"-{seen[sheet.label]}" if seen[sheet.label] > 1 and sheet.label else ""
+        tables.append(as_latex(sheet._replace(label=f"{sheet.label}{again}")))
+    return "\n".join([HEAD, *tables])
 
 
 def as_markdown_file(sheets: Sequence[Sheet]) -> str:

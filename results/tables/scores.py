@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,11 +12,11 @@ from bench.core.size import format_size
 from results import pairs
 from results.conclusions.choices import choices
 from results.database import queries
+from results.digits import decimals
 from results.experiment import Experiment
 from results.fidelity import caution
 from results.labels import UNADAPTED, in_order
-from results.tables.digits import decimals
-from results.tables.sheet import Kind, Sheet
+from results.tables.sheet import Kind, Sheet, label
 from results.tables.terminal import aligned, columns_of
 from results.wording import WIDTH, p_values, wrapped
 
@@ -104,7 +103,7 @@ class Table(NamedTuple):
             sheet = Sheet.of(f"{self.title}, {evaluator} {metric}", _COLUMNS, [*scores, *between])
             yield sheet._replace(
                 note=self._with_choices(_note(differences), self.choices[:1]),
-                label=_label(*self.experiment, evaluator),
+                label=label(*self.experiment, evaluator),
                 breaks=(len(scores),) if between else (),
             )
 
@@ -246,13 +245,6 @@ def _note(differences: pd.DataFrame) -> str:
     return (
         f"{scores}. Δ in points, against the unadapted model and, below, between arms on the same "
         f"test images; its interval and p are over {over}; p is Holm-corrected for all Δ here"
-    )
-
-
-def _label(*names: str) -> str:
-    """Return what a reference to a table is called."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(name.rpartition("/")[2] for name in names)).strip(
-        "-"
     )
 
 

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Literal, NamedTuple
 
 from bench.core.terminal import escaped
@@ -62,3 +64,9 @@ def as_csv(sheet: Sheet) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([sheet.head, *sheet.rows])
     return text.getvalue()
+
+
+def label(*names: str) -> str:
+    """Return what a reference to a table is called, given the names of what it shows."""
+    last = (PurePath(name).name for name in names)
+    return re.sub("[^A-Za-z0-9]+", "-", "-".join(last)).strip("-")

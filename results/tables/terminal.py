@@ -37,8 +37,9 @@ def as_text(sheet: Sheet, width: int = WIDTH) -> str:
     its columns of numbers are split; where even one has no room, each row becomes a list of its
     cells.
     """
-    notes = (wrapped(line, width) for line in sheet.note.splitlines())
-    parts = [wrapped(sheet.title, width), aligned(sheet, width), *notes]
+    readable = min(width, WIDTH)
+    notes = (wrapped(line, readable) for line in sheet.note.splitlines())
+    parts = [wrapped(sheet.title, readable), aligned(sheet, width), *notes]
     return "\n".join(filter(None, parts))
 
 

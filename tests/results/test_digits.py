@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from bench.core.paths import Home
 from results.database import queries
+from results.digits import MOST, decimals
 from results.tables import readable
-from results.tables.digits import MOST, decimals
 from tests.support.records import STUDY, collected, score, write_run
 
 
