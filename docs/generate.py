@@ -16,7 +16,7 @@ from docs.task_tables import numbers, rights
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "data", "gpu", "scale")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "data", "gpu", "results", "scale")),
 ]
 """The pages that have generated parts."""
 

@@ -6,19 +6,18 @@ Without HOME, which is that of a finished `bench demo`, one is executed in a tem
 numbers go to ``readme.json``, of which the pages are rendered; a test fails when they differ.
 """
 
-import importlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
-from pkgutil import iter_modules
-from typing import Any
 
 import msgspec
 import pandas as pd
+from PIL import Image
 
 from bench.core.errors import BenchError, RequestError
 from bench.core.json_values import Json, readable_json
@@ -37,6 +36,8 @@ NUMBERS = Path(__file__).with_name("readme.json")
 
 PICTURES = Path(__file__).with_name("figures")
 """Where the figures of the last demo are."""
+
+_COLOURS = 128
 
 COLUMNS = (
     *("label", "source", "evaluator", "metric", "n_asked", "n_used", "n_used_min", "n_used_max"),
@@ -58,11 +59,16 @@ def demo(told: Json) -> str:
 
 
 def pictures(told: Json) -> str:
-    """Return the figures with what they show, as Markdown."""
+    """Return the figures with their captions, as Markdown."""
     return "\n\n".join(
-        f"**`{name}`**: {shown}\n\n![{name}: {shown}](figures/{name}.png)"
+        f"### {name}\n\n![{shown['what']}](figures/{name}.png)\n\n{_short(shown['caption'])}"
         for name, shown in told["figures"].items()
     )
+
+
+def _short(caption: str) -> str:
+    """Return a caption without what the page says of all."""
+    return wrapped(caption.partition(" Miniature world")[0], 100)
 
 
 def _printed(told: Json) -> str:
@@ -116,16 +122,22 @@ def _accuracies(measured: Json) -> Json:
     return {part: {key: measured[part][key] for key in ("accuracy", "n")} for part in parts}
 
 
-def _draw(home: Home, connection: store.Connection, experiment: Experiment) -> dict[str, str]:
+def _draw(home: Home, connection: store.Connection, experiment: Experiment) -> Json:
     """Draw every figure that there is something to draw of; return what each shows."""
-    drawn = {}
-    for module in iter_modules(figures.__path__):
-        figure: Any = importlib.import_module(f"results.figures.{module.name}")
-        wanted = Wanted(home, connection, experiment, LOOKS["paper"], wide=True)
+    wanted = Wanted(home, connection, experiment, LOOKS["paper"], wide=True)
+    shown = {}
+    for name in figures.names():
         with suppress(RequestError):  # A demo has no mixtures, for one.
-            figure.draw(wanted).save(PICTURES / module.name, ["png"])
-            drawn[module.name] = figure.__doc__.partition("\n")[0].rstrip(".")
-    return drawn
+            drawn = figures.figure(name)(wanted)
+            _save(drawn.bytes_as("png"), PICTURES / f"{name}.png")
+            shown[name] = {"what": figures.what(name), "caption": drawn.caption}
+    return shown
+
+
+def _save(png: bytes, path: Path) -> None:
+    """Save a picture with as few colours as are not missed: a third of the bytes."""
+    with Image.open(BytesIO(png)) as image:
+        image.convert("RGB").quantize(_COLOURS).save(path, optimize=True)
 
 
 def main(arguments: list[str]) -> None:
