@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import msgspec
 
+from bench.core.config import parse_assignment
 from bench.core.errors import RequestError
 from bench.core.json_values import canonical_json
 from bench.core.specs import RunSpec
@@ -68,6 +69,11 @@ def _resolved(spec: RunSpec, settings: _Settings) -> RunSpec:
 
 
 def _written(value: object) -> str:
-    """Return a value as ``--set`` reads it."""
-    plain = isinstance(value, str) and value not in ("", "null", "true", "false")
-    return str(value) if plain else msgspec.json.encode(value).decode()
+    """Return a value as ``--set`` reads it; a text is quoted where YAML would read it otherwise."""
+    if isinstance(value, str):
+        try:
+            if parse_assignment(f"name={value}")[1] == value:
+                return value
+        except RequestError:
+            pass
+    return msgspec.json.encode(value).decode()
