@@ -15,11 +15,14 @@ def study_named(home: "Home", name_or_path: str) -> "StudyFolder":
         RequestError: If it was never started.
     """
     from bench.core.errors import unknown_name
-    from bench.planning.study import load_study
     from bench.storage.study_folder import StudyFolder, names
 
-    path = Path(name_or_path)
-    name = load_study(path).name if path.suffix == ".yaml" else name_or_path
+    name, path = name_or_path, Path(name_or_path)
+    if path.suffix == ".yaml":
+        # It takes all plug-ins, and half a second, to read one.
+        from bench.planning.study import load_study
+
+        name = load_study(path).name
     if name not in names(home):
         raise unknown_name("study", name, names(home))
     return StudyFolder(home, name)

@@ -1,6 +1,11 @@
 """``bench status``: show the state of a study's runs."""
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from slurm.status import Row
 
 
 @click.command()
@@ -39,10 +44,19 @@ def command(study: str | None, everything: bool, as_json: bool) -> None:
     for group in status.waiting:
         click.echo(group.sentence)
     shown = [row for row in status.rows if everything or row.state != "done"]
-    width = max((len(row.title) for row in shown), default=0)
-    state_width = max((len(row.state) for row in shown), default=0)
-    for row in sorted(shown, key=lambda row: STATES.index(row.state)):
+    if shown:
+        click.echo(_table(shown))
+
+
+def _table(rows: "list[Row]") -> str:
+    """Return a line per run, those that need looking after first."""
+    from slurm.status import STATES
+
+    width = max(len(row.title) for row in rows)
+    state_width = max(len(row.state) for row in rows)
+    lines = []
+    for row in sorted(rows, key=lambda row: STATES.index(row.state)):
         note = f"{row.note} (job {row.job})".lstrip() if row.job else row.note
-        click.echo(
-            f"{row.run_id}  {row.state:<{state_width}}  {row.title:<{width}}  {note}".rstrip()
-        )
+        line = f"{row.run_id}  {row.state:<{state_width}}  {row.title:<{width}}  {note}"
+        lines.append(line.rstrip())
+    return "\n".join(lines)
