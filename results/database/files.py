@@ -17,10 +17,14 @@ _DECODER = msgspec.json.Decoder(RunRecord)
 
 
 class Stamp(NamedTuple):
-    """When a file was last written, in nanoseconds, and its size in bytes."""
+    """When a file, or who may read it, last changed, in nanoseconds, and its size in bytes."""
 
     modified: int
     bytes: int
+
+
+NEVER = Stamp(0, 0)
+"""The stamp of a file that could not be opened: it is tried again."""
 
 
 class UnreadableError(ValueError):
@@ -86,5 +90,5 @@ def _stamps(folder: Path, paths: Iterable[str]) -> dict[str, Stamp]:
             found = (folder / path).stat()
         except (FileNotFoundError, NotADirectoryError):
             continue
-        stamps[path] = Stamp(found.st_mtime_ns, found.st_size)
+        stamps[path] = Stamp(max(found.st_mtime_ns, found.st_ctime_ns), found.st_size)
     return stamps

@@ -147,25 +147,29 @@ def _read_records(connection: Connection, runs: Path, paths: dict[str, Stamp]) -
     names = list(paths)
     for start in range(0, len(names), _BATCH):
         some = names[start : start + _BATCH]
-        read, problems = _read(runs, some)
+        read, problems, unopened = _read(runs, some)
 
         def insert(part: list[str], read: dict[str, RunRecord] = read) -> None:
             _insert_records(connection, [read[path] for path in part])
 
         refused = _insert(list(read), insert)
-        _note(connection, {path: paths[path] for path in some}, problems | dict(refused))
+        stamps = {path: files.NEVER if path in unopened else paths[path] for path in some}
+        _note(connection, stamps, problems | dict(refused))
 
 
-def _read(runs: Path, paths: list[str]) -> tuple[dict[str, RunRecord], dict[str, str]]:
-    """Return the records by their paths, and the reasons why others are left out."""
+def _read(runs: Path, paths: list[str]) -> tuple[dict[str, RunRecord], dict[str, str], set[str]]:
+    """Return the records, why others are left out, and which of these could not be opened."""
     read: dict[str, RunRecord] = {}
     problems: dict[str, str] = {}
+    unopened: set[str] = set()
     for path in paths:
         try:
             read[path] = read_record(runs / path)
         except (OSError, UnreadableError) as error:
             problems[path] = str(error)
-    return read, problems
+            if isinstance(error, OSError):
+                unopened.add(path)
+    return read, problems, unopened
 
 
 def _note(connection: Connection, stamps: dict[str, Stamp], problems: dict[str, str]) -> None:
