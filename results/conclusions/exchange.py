@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -45,7 +45,7 @@ def exchange(
     open_ended: list[_Measured] = []
     no_gain: list[_Measured] = []
     for evaluator in evaluators:
-        answers = _answers(connection, experiment, evaluator, arms)
+        answers = answers_of(connection, experiment, evaluator, arms)
         found = equivalence(answers, a, b) if answers else None
         if answers and found is not None:
             measured = _Measured(measure(evaluator, answers.metric), found)
@@ -66,14 +66,14 @@ def worth(
     connection: Connection, experiment: Experiment, evaluator: str, arms: tuple[str, str]
 ) -> Equivalence | None:
     """Return what the second arm's images are worth in the first's; None where no curves are."""
-    answers = _answers(connection, experiment, evaluator, arms)
+    answers = answers_of(connection, experiment, evaluator, arms)
     return equivalence(answers, *arms) if answers else None
 
 
-def _answers(
-    connection: Connection, experiment: Experiment, evaluator: str, arms: tuple[str, str]
+def answers_of(
+    connection: Connection, experiment: Experiment, evaluator: str, arms: Sequence[str]
 ) -> Answers | None:
-    """Return what both arms' runs, and the unadapted model, answered to the test images.
+    """Return what the arms' runs, and the unadapted model, answered to the test images.
 
     None where an arm left no predictions, or no image was put to all runs.
     """

@@ -76,11 +76,27 @@ class Equivalence:
     seeds: tuple[int, int]
 
 
-class _Curve(NamedTuple):
+class Curve(NamedTuple):
     """Mean scores ``[resamples, sizes]`` at an arm's sizes, which ascend."""
 
     sizes: NDArray[np.int64]
     means: _Array
+
+
+class Worth(NamedTuple):
+    """What b's images are worth in images of a at one score.
+
+    Attributes:
+        score: The score that both are to reach.
+        ratio: ``n_b / n_a``.
+        low: Lower end of its 95 % interval.
+        high: Its upper end.
+    """
+
+    score: float
+    ratio: Ratio
+    low: Ratio
+    high: Ratio
 
 
 def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence | None:
@@ -106,8 +122,8 @@ def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence 
         None unless both arms have two sizes, for a point is no curve.
     """
     random = np.random.default_rng(seed)
-    scores, weights = _resampled_scores(answers, random), _resampled_seeds(answers, random)
-    curve_a, curve_b = (_curve(answers, arm, scores, weights) for arm in (a, b))
+    scores, weights = resampled_scores(answers, random), resampled_seeds(answers, random)
+    curve_a, curve_b = (mean_curve(answers, arm, scores, weights) for arm in (a, b))
     if min(len(curve_a.sizes), len(curve_b.sizes)) < 2:
         return None
     (n_b, target), floor = _best(curve_b), _floor(answers, scores, weights)
@@ -133,7 +149,56 @@ def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence 
     )
 
 
-def _resampled_scores(answers: Answers, random: np.random.Generator) -> _Array:
+def exchange_rates(
+    answers: Answers, a: str, b: str, points: int = 40, seed: int = 0
+) -> list[Worth]:
+    """Return the ratio at each score that b's images bought, with curves and resamples as above.
+
+    In a resample the number of b's images stays, and the score to reach is theirs there: other test
+    images raise or lower both arms.
+
+    Args:
+        answers: The runs of both arms, and the unadapted model's.
+        a: The arm to count in.
+        b: The arm to be worth something.
+        points: Number of scores, evenly spaced up to the best of b's curve.
+        seed: Fixes the resamples.
+
+    Returns:
+        Nothing unless both arms have two sizes and b's curve rises, above the unadapted model.
+    """
+    random = np.random.default_rng(seed)
+    scores, weights = resampled_scores(answers, random), resampled_seeds(answers, random)
+    curve_a, curve_b = (mean_curve(answers, arm, scores, weights) for arm in (a, b))
+    if min(len(curve_a.sizes), len(curve_b.sizes)) < 2:
+        return []
+    floor = _floor(answers, scores, weights)
+    lowest, best = max(curve_b.means[0, 0], floor[0]), curve_b.means[0].max()
+    wanted = np.linspace(lowest, best, points + 1)[1:] if best > lowest else np.empty(0)
+    return [_worth(curve_a, curve_b, floor, float(score)) for score in wanted]
+
+
+def _worth(curve_a: Curve, curve_b: Curve, floor: _Array, score: float) -> Worth:
+    log_b = _reach(curve_b, np.full(len(floor), score))[0][0]
+    target = _at(curve_b, log_b)
+    log_a, kind = _reach(curve_a, target)
+    nothing = target <= floor
+    log_ratio = log_b - np.where(nothing, np.log(curve_a.sizes[0]), log_a)
+    kind = np.where(nothing, _AT_LEAST, kind)
+    low, high = _interval(log_ratio[1:], kind[1:])
+    return Worth(score, _ratio(log_ratio[0], kind[0]), low, high)
+
+
+def _at(curve: Curve, log_n: float) -> _Array:
+    """Return, per resample, a curve's height at a size."""
+    best, log_sizes = np.maximum.accumulate(curve.means, axis=1), np.log(curve.sizes)
+    right = int(np.clip(np.searchsorted(log_sizes, log_n), 1, len(log_sizes) - 1))
+    part = (log_n - log_sizes[right - 1]) / (log_sizes[right] - log_sizes[right - 1])
+    height: _Array = best[:, right - 1] * (1 - part) + best[:, right] * part
+    return height.round(12)
+
+
+def resampled_scores(answers: Answers, random: np.random.Generator) -> _Array:
     """Return each run's score, ``[1 + RESAMPLES, runs]``: as it is, then on resampled images."""
     scores = np.zeros((1 + RESAMPLES, answers.correct.shape[1]))
     for share, stratum in strata(answers.correct, answers.labels, answers.metric):
@@ -143,7 +208,7 @@ def _resampled_scores(answers: Answers, random: np.random.Generator) -> _Array:
     return scores
 
 
-def _resampled_seeds(answers: Answers, random: np.random.Generator) -> _Array:
+def resampled_seeds(answers: Answers, random: np.random.Generator) -> _Array:
     """Return how often each run's seed counts, ``[1 + RESAMPLES, runs]``: once, then resampled."""
     seeds = np.unique(answers.seed[answers.arm != UNADAPTED])
     times = random.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=RESAMPLES)
@@ -155,7 +220,15 @@ def _as_it_is_first(times: NDArray[np.int64]) -> _Array:
     return np.vstack([np.ones(times.shape[1]), times])
 
 
-def _curve(answers: Answers, arm: str, scores: _Array, weights: _Array) -> _Curve:
+def mean_curve(answers: Answers, arm: str, scores: _Array, weights: _Array) -> Curve:
+    """Return an arm's mean scores over seeds at each of its sizes.
+
+    Args:
+        answers: The runs.
+        arm: The arm's label.
+        scores: Each run's score, ``[resamples, runs]``.
+        weights: How often each run's seed counts, ``[resamples, runs]``.
+    """
     sizes = np.unique(answers.n[answers.arm == arm])
     means = np.empty((len(scores), len(sizes)))
     for column, n in enumerate(sizes):
@@ -165,21 +238,21 @@ def _curve(answers: Answers, arm: str, scores: _Array, weights: _Array) -> _Curv
         times = np.where(times.any(axis=1, keepdims=True), times, 1.0)
         means[:, column] = np.average(scores[:, runs], axis=1, weights=times)
     # Often no epoch beats the unadapted model: such scores are equal, whatever order adds them up.
-    return _Curve(sizes, means.round(12))
+    return Curve(sizes, means.round(12))
 
 
 def _floor(answers: Answers, scores: _Array, weights: _Array) -> _Array:
     """Return the unadapted model's score ``[resamples]``."""
-    means = _curve(answers, UNADAPTED, scores, weights).means
+    means = mean_curve(answers, UNADAPTED, scores, weights).means
     return means[:, 0] if means.size else np.full(len(scores), -np.inf)
 
 
-def _best(curve: _Curve) -> tuple[NDArray[np.int64], _Array]:
+def _best(curve: Curve) -> tuple[NDArray[np.int64], _Array]:
     """Return, per resample, the smallest size at which a curve is greatest, and its maximum."""
     return curve.sizes[curve.means.argmax(axis=1)], curve.means.max(axis=1)
 
 
-def _reach(curve: _Curve, target: _Array) -> tuple[_Array, NDArray[np.int64]]:
+def _reach(curve: Curve, target: _Array) -> tuple[_Array, NDArray[np.int64]]:
     """Return, per resample, the log n at which a curve reaches a score, and the ratio's kind."""
     best = np.maximum.accumulate(curve.means, axis=1)
     reached = best >= target[:, None]

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from results.statistics.equivalence import Answers, Equivalence, Ratio, equivalence
+from results.statistics.equivalence import (
+    Answers,
+    Equivalence,
+    Ratio,
+    equivalence,
+    exchange_rates,
+)
 
 CLASSES, PER_CLASS = 4, 50
 Runs = dict[tuple[str, int, int], float]
@@ -282,3 +288,47 @@ def test_an_interval_lies_within_the_bounds_and_is_marked_only_there(data: Answe
     for end in (low, high):
         if end.sign:
             assert end.value == pytest.approx({"<": 1, ">=": 8}[end.sign])
+
+
+def test_the_papers_eighty_is_the_rate_at_the_best_synthetic_score() -> None:
+    retrieved = {15_625: 0.6, 31_250: 0.7, 62_500: 0.8}
+    synthetic = {7_800: 0.4, 250_000: 0.6, 2_500_000: 0.7}
+    runs = UNADAPTED | curve("retrieved", retrieved) | curve("synthetic", synthetic)
+    rates = exchange_rates(answers(runs), "retrieved", "synthetic")
+    assert rates[-1].ratio == near(80)
+    assert [rate.score for rate in rates] == sorted(rate.score for rate in rates)
+    assert rates[-1].score == pytest.approx(0.7)
+    # What the fewest retrieved images already do is a bound.
+    assert rates[0].ratio.sign == rates[0].high.sign == ">="
+    of_score = {round(rate.score, 2): rate.ratio for rate in rates}
+    assert of_score[0.6].value == pytest.approx(250_000 / 15_625, rel=0.1)
+
+
+def test_what_a_never_reaches_bounds_the_rate_from_above() -> None:
+    runs = UNADAPTED | curve("a", {100: 0.3, 400: 0.4}) | curve("b", {100: 0.3, 400: 0.8})
+    rates = exchange_rates(answers(runs), "a", "b")
+    assert rates[-1].ratio == near(1, "<")
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        pytest.param({100: 0.5}, {100: 0.4, 400: 0.5}, id="one size of a"),
+        pytest.param({100: 0.5, 200: 0.6}, {400: 0.5}, id="one size of b"),
+        pytest.param({100: 0.5, 200: 0.6}, {100: 0.5, 400: 0.4}, id="b falls"),
+        pytest.param({100: 0.5, 200: 0.6}, {100: 0.1, 400: 0.2}, id="b below the unadapted model"),
+    ],
+)
+def test_there_is_no_rate_where_b_bought_nothing(a: dict[int, float], b: dict[int, float]) -> None:
+    assert not exchange_rates(answers(UNADAPTED | curve("a", a) | curve("b", b)), "a", "b")
+
+
+def test_a_rates_interval_holds_it() -> None:
+    random_ = np.random.default_rng(2)
+    a, b = {100: 0.5, 200: 0.6, 400: 0.7}, {100: 0.4, 400: 0.5, 1_600: 0.6}
+    data = answers(UNADAPTED | curve("a", a, 3) | curve("b", b, 3))
+    flipped = np.where(random_.random(data.correct.shape) < 0.1, 1 - data.correct, data.correct)
+    rates = exchange_rates(dataclasses.replace(data, correct=flipped), "a", "b")
+    assert rates
+    assert all(rate.low.value <= rate.ratio.value * 1.001 for rate in rates)
+    assert all(rate.ratio.value <= rate.high.value * 1.001 for rate in rates)
