@@ -135,6 +135,15 @@ def image_sets(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     return _frame(connection, "image_sets", experiment)
 
 
+def source_seconds(connection: Connection) -> dict[str, float]:
+    """Return, per set of images, the seconds that its longest source step took.
+
+    That is of the run that made the images; others found them there.
+    """
+    rows = connection.execute(statement("source_seconds")).fetchall()
+    return {str(images): float(seconds or 0) for images, seconds in rows}
+
+
 def fidelity(connection: Connection, experiment: Experiment) -> Json:
     """Return the measured fidelity of the generator, as its latest run recorded it."""
     row = connection.execute(statement("fidelity"), _any_objective(experiment)).fetchone()

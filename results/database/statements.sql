@@ -204,6 +204,10 @@ SELECT DISTINCT label, source, image_set FROM selected
 WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
 ORDER BY ALL
 
+-- name: source_seconds
+SELECT image_set, max((timings ->> 'source')::DOUBLE) AS seconds FROM runs
+WHERE status = 'done' GROUP BY image_set
+
 -- name: fidelity
 SELECT fidelity FROM current
 WHERE (preset, task, model) = ($preset, $task, $model) AND fidelity::VARCHAR <> '{}'
