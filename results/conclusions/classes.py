@@ -45,7 +45,7 @@ def sentences(
 
     Evaluators that say the same of an arm, as ``zero-shot`` and ``per-class`` do, share one.
     """
-    names = _class_names(queries.task_place(connection, experiment.task))
+    names = class_names(queries.task_place(connection, experiment.task))
     by_text: dict[tuple[str, str], list[str]] = defaultdict(list)
     for evaluator in evaluators:
         for arm, rows in gains(connection, experiment, evaluator).groupby("arm"):
@@ -69,7 +69,7 @@ def _extremes(gains: pd.DataFrame, names: dict[int, str], *, gained: bool) -> st
     return f"{len(some)} of {len(gains)} classes {verb}, most of all {shown}"
 
 
-def _class_names(task: str) -> dict[int, str]:
+def class_names(task: str) -> dict[int, str]:
     """Return the names by index; none if the task is not to be found here: records travel."""
     try:
         return dict(enumerate(find_task(task).class_names))
