@@ -155,6 +155,11 @@ def round_values(
     return [round(float(value), 6) for value in values if low <= value <= high]
 
 
+def signed(value: float) -> str:
+    """Return a difference as a tick shows it."""
+    return f"{value:+g}".replace("-", "\N{MINUS SIGN}") if value else "0"
+
+
 def label_values(axes: Axes, limits: Limits, values: Sequence[float], texts: Sequence[str]) -> None:
     """Put ticks at some values of a vertical axis."""
     axes.set_ylim(*limits)

@@ -56,7 +56,7 @@ def label_ends(axes: Axes, look: Look, ends: Sequence[End], width: float, plot: 
     corners = [1 + 1.5 * POINT / width, 1 + (_LEADER * look.small - POINT) / width]
     for end, middle in zip(ends, middles, strict=True):
         y = middle / plot
-        if end.x < 1 - 20 * POINT / width or abs(middle - end.y * plot) > _SPARE:
+        if end.x < 1 - 3 * look.small * POINT / width or abs(middle - end.y * plot) > _SPARE:
             leader = Line2D(
                 [end.x, *corners], [end.y, end.y, y], color=end.style.colour, lw=look.line / 2,
                 linestyle=(0, (1, 1)), transform=axes.transAxes, clip_on=False, zorder=1.5,

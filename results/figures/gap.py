@@ -112,7 +112,7 @@ class _Plan:
             seen = [0.0, *map(float, drawn[~np.isnan(drawn)])]
             limits = axis.vertical(seen, plot, below=room, above=room)
             panels.append(_Contents(points, limits, axis.round_values(limits, plot, look)))
-        ticks = max(width(f"{v:+g}", look.small) for panel in panels for v in panel.values)
+        ticks = max(width(axis.signed(v), look.small) for panel in panels for v in panel.values)
         largest = max(width(axis.short(n), look.small) for n in gaps["n_used"])
         grid = Grid(
             look, list(dict.fromkeys(gaps["evaluator"])), f"{gaps['metric'].iloc[0]} gap (points)",
@@ -127,7 +127,7 @@ class _Plan:
 def _draw_panel(panel: Axes, contents: _Contents, plan: _Plan) -> None:
     look, grid, gaps = plan.look, plan.grid, contents.gaps.sort_values("n_used")
     sizes = axis.horizontal(contents.sizes, look, grid.axes_width, dodge=0.0, zero=False)
-    texts = [f"{value:+g}" if value else "0" for value in contents.values]
+    texts = [axis.signed(value) for value in contents.values]
     axis.label_values(panel, contents.limits, contents.values, texts)
     axis.label_sizes(panel, sizes, contents.sizes, look, zero=False)
     panel.axhline(0, color=INK, lw=look.line * 0.8, zorder=1.5)
