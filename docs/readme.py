@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -125,12 +126,19 @@ def _accuracies(measured: Json) -> Json:
 def _draw(home: Home, connection: store.Connection, experiment: Experiment) -> Json:
     """Draw every figure that there is something to draw of; return what each shows."""
     wanted = Wanted(home, connection, experiment, LOOKS["paper"], wide=True)
+    for old in PICTURES.iterdir():
+        old.unlink()
     shown = {}
     for name in figures.names():
         with suppress(RequestError):  # A demo has no mixtures, for one.
             drawn = figures.figure(name)(wanted)
-            _save(drawn.bytes_as("png"), PICTURES / f"{name}.png")
-            shown[name] = {"what": figures.what(name), "caption": drawn.caption}
+            picture = PICTURES / f"{name}.png"
+            _save(drawn.bytes_as("png"), picture)
+            shown[name] = {
+                "what": figures.what(name),
+                "caption": drawn.caption,
+                "sha256": sha256(picture.read_bytes()).hexdigest(),
+            }
     return shown
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,10 @@ def test_lines_of_prose_have_at_most_100_characters(page: Path) -> None:
     )
     long = [line for line in text.splitlines() if len(line) > 100]
     assert not [line for line in long if not re.match(r" *\||\S+$| *- \S+$", line)]
+
+
+def test_the_pictures_are_of_the_last_demo() -> None:
+    kept = {path.stem: path.read_bytes() for path in readme.PICTURES.iterdir()}
+    hashes = {name: sha256(content).hexdigest() for name, content in kept.items()}
+    told = readme.read()["figures"]
+    assert hashes == {name: shown["sha256"] for name, shown in told.items()}, "run `make readme`"
