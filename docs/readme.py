@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -130,15 +129,18 @@ def _draw(home: Home, connection: store.Connection, experiment: Experiment) -> J
         old.unlink()
     shown = {}
     for name in figures.names():
-        with suppress(RequestError):  # A demo has no mixtures, for one.
+        try:
             drawn = figures.figure(name)(wanted)
-            picture = PICTURES / f"{name}.png"
-            _save(drawn.bytes_as("png"), picture)
-            shown[name] = {
-                "what": figures.what(name),
-                "caption": drawn.caption,
-                "sha256": sha256(picture.read_bytes()).hexdigest(),
-            }
+        except RequestError as error:  # A demo has no mixtures, for one.
+            sys.stdout.write(f"no {name}: {error}\n")
+            continue
+        picture = PICTURES / f"{name}.png"
+        _save(drawn.bytes_as("png"), picture)
+        shown[name] = {
+            "what": figures.what(name),
+            "caption": drawn.caption,
+            "sha256": sha256(picture.read_bytes()).hexdigest(),
+        }
     return shown
 
 
