@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.core.errors import RequestError
 from bench.core.paths import Home
 from results.experiment import Experiment
-from results.figures import figure, names
+from results.figures import figure
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -71,7 +71,7 @@ def shown(
     wanted = [(name, one) for name in _OF_EACH for one in evaluators]
     wanted += [(name, one) for name in _OF_FIRST for one in evaluators[:1]]
     wanted += [(name, "") for name in _OF_ALL]
-    for name, evaluator in (each for each in wanted if each[0] in names()):
+    for name, evaluator in wanted:
         of = (evaluator,) if evaluator else ()
         asked = Wanted(home, connection, experiment, LOOKS["report"], of)
         try:
