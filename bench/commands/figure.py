@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from bench.commands._options import choice_option
+from bench.commands._skipped import tell_skipped
 
 ALL = "all"
 
@@ -95,9 +96,7 @@ def command(
             for stem, drawn in drawing:
                 for path in drawn.save(out / stem, kinds):
                     click.echo(escaped(str(path)))
-    for line in collected.skipped:
-        click.echo(f"bench: left out: {escaped(line)}", err=True)
-    return 3 if collected.skipped else 0
+    return tell_skipped(collected.skipped)
 
 
 def _kinds(text: str) -> list[str]:
