@@ -41,7 +41,7 @@ def caption(
         *_of_unadapted(means, adapted),
         *([f"hollow marks: published values ({'; '.join(published)})"] if published else ()),
         *([f"names in full: {full_names(key)}"] if key else ()),
-        *([caution] if caution else ()),
+        caution,
     ]
     return whole(parts, [*means["label"], *means["evaluator"]])
 
@@ -50,12 +50,12 @@ def whole(parts: Iterable[str], names: Iterable[str]) -> str:
     """Return the parts of a caption as sentences, in characters that any file may hold.
 
     Args:
-        parts: Sentences without capital and full stop.
+        parts: Sentences without capital and full stop; empty ones are left out.
         names: What the figure shows that comes from users.
     """
     shown = "".join(names)
     note = [NOTE] if numbered(shown) != shown else []
-    return escaped(" ".join(map(sentence, [*parts, *note])))
+    return escaped(" ".join(map(sentence, filter(None, [*parts, *note]))))
 
 
 def full_names(key: Mapping[str, str]) -> str:

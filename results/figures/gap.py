@@ -153,12 +153,15 @@ def _mark(panel: Axes, n: int, gap: tuple[float, float, float], plan: _Plan) -> 
     style, look = plan.styles[0 if value >= 0 else 1], plan.look
     sure = sign_of(low / 100, high / 100) != 0
     panel.errorbar(
-        [n], [value], yerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
-        fmt=style.marker, color=style.colour, clip_on=False,
+        [n], [value], yerr=[[max(0.0, value - low)], [max(0.0, high - value)]], fmt="none",
+        ecolor=style.colour, elinewidth=look.line * 0.6, capsize=look.marker * 0.4,
+        capthick=look.line * 0.6,
+    )  # fmt: skip
+    panel.plot(
+        [n], [value], marker=style.marker, color=style.colour, clip_on=False,
         markerfacecolor=style.colour if sure else GROUND,
         markeredgecolor=GROUND if sure else style.colour,
         markeredgewidth=0.5 if sure else look.line * 0.8,
-        elinewidth=look.line * 0.6, capsize=look.marker * 0.4, capthick=look.line * 0.6,
     )  # fmt: skip
 
 

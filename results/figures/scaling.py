@@ -272,8 +272,8 @@ class _Plot:
         for _, source, n, value in self.contents.marks:
             style = STYLES[source]
             hollow = self._mark(style) | {
-                "markerfacecolor": GROUND, "markeredgecolor": style.colour,
-                "markersize": look.marker * 1.2, "markeredgewidth": look.line * 0.8,
+                "markerfacecolor": "none", "markeredgecolor": style.colour,
+                "markersize": look.marker * 1.5, "markeredgewidth": look.line * 0.8,
             }  # fmt: skip
             x = sizes.zero if source == UNADAPTED else n
             self.axes.plot([x], [value], zorder=3, **hollow)

@@ -102,6 +102,13 @@ def test_a_mark_is_the_better_arms_and_hollow_where_nothing_is_sure(home: Home) 
     assert "hollow where the interval holds 0" in drawn.caption
 
 
+def test_a_caption_has_no_empty_sentence(home: Home) -> None:
+    for source in ("retrieved", "synthetic"):
+        write_run(home, source, 100, preset="paper", task="aircraft")
+    with drawing(home) as drawn:
+        assert drawn.caption.endswith("on validation data.")
+
+
 def test_any_two_arms_are_compared_the_first_minus_the_second(home: Home) -> None:
     write_curves(home, retrieved={100: 120}, synthetic={100: 100}, real={100: 160})
     write_run(home, "none", None, right=80)

@@ -190,7 +190,7 @@ def test_published_values_are_hollow_marks_beside_the_preset_paper_alone(home: H
         hollow = {
             (line.get_marker(), *points(line)[0].tolist())
             for line in panel.get_lines()
-            if line.get_markerfacecolor() == "#FFFFFF"
+            if line.get_markerfacecolor() == "none"
         }
         assert ("o", 250_000.0, 83.5) in hollow
         assert ("^", 250_000.0, 68.8) in hollow
@@ -203,7 +203,7 @@ def test_no_published_value_stands_beside_a_miniature_result(home: Home) -> None
     with drawing(home) as drawn:
         assert "published values" not in drawn.caption
         lines = drawn.figure.axes[0].get_lines()
-        assert not [line for line in lines if line.get_markerfacecolor() == "#FFFFFF"]
+        assert not [line for line in lines if line.get_markerfacecolor() == "none"]
 
 
 def test_the_caption_says_what_is_shown(home: Home) -> None:
