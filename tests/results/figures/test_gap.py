@@ -67,7 +67,7 @@ def test_everything_is_on_the_canvas_and_no_text_overlaps(
     assert not problems(figure_of(gaps(sizes, evaluators, *names), place, wide=wide))
 
 
-@pytest.mark.slow(minutes=2)
+@pytest.mark.slow(minutes=1)
 @pytest.mark.parametrize(("place", "wide"), LAYOUTS)
 def test_every_number_of_sizes_and_evaluators_has_room(place: Place, *, wide: bool) -> None:
     for sizes, evaluators in product(range(1, 10), range(1, 9)):

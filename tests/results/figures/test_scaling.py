@@ -87,7 +87,7 @@ def test_everything_is_on_the_canvas_and_no_text_overlaps(
     assert not problems(figure_of(means(sizes, arms, evaluators), place, wide=wide))
 
 
-@pytest.mark.slow(minutes=2)
+@pytest.mark.slow(minutes=1)
 @pytest.mark.parametrize(("place", "wide"), LAYOUTS)
 @pytest.mark.parametrize("evaluators", range(1, 9))
 def test_every_number_of_sizes_and_arms_has_room(
