@@ -48,7 +48,13 @@ def draw_all(
             count += 1
             yield f"{name}-{stem}", drawn
     if not count:
-        raise nothing[0] if nothing else RequestError("no results to draw", "")
+        raise (
+            nothing[0]
+            if nothing
+            else RequestError(
+                "no finished run has results to draw", "look at `bench report` for failures"
+            )
+        )
     for each in nothing:
         click.echo(f"bench: note: {escaped(str(each))}", err=True)
 
@@ -84,11 +90,16 @@ def wanted_figures(
         for name in options[option]:
             if name not in known:
                 raise unknown_name(kind, name, known)
-    if len(options["arms"]) not in (0, 2):
+    arms = options["arms"]
+    if arms and (len(arms) != 2 or len(set(arms)) != 2):
         raise RequestError("an arm is compared with one other", "give --arm twice, or not at all")
     for experiment in experiments:
         there = set(means[experiment]["evaluator"])
-        of_it = {"evaluators": tuple(name for name in options["evaluators"] if name in there)}
+        of_it = {
+            "evaluators": tuple(
+                name for name in dict.fromkeys(options["evaluators"]) if name in there
+            )
+        }
         if of_it["evaluators"] or not options["evaluators"]:
             yield (
                 names[experiment],

@@ -34,9 +34,18 @@ def test_a_figure_comes_as_three_files_with_its_caption(bench: Bench, here: Path
 
 
 def test_a_request_chooses_the_figure_its_place_and_files(bench: Bench, here: Path) -> None:
-    asked = ("--for", "slides", "--evaluator", "linear-probe", "--format", "svg", "--out", "new")
-    assert bench("figure", "scaling", *asked).out.split()[0] == "new/scaling-mini-aircraft.svg"
+    asked = ("--for", "slides", "--format", "svg,svg", "--out", "new")
+    twice = ("--evaluator", "linear-probe") * 2
+    outcome = bench("figure", "scaling", *asked, *twice)
+    assert outcome.out.split()[0] == "new/scaling-mini-aircraft.svg", outcome.err
     assert sorted(path.suffix for path in (here / "new").iterdir()) == [".svg", ".txt"]
+
+
+def test_nothing_but_failures_is_nothing_to_draw(bench: Bench, home: Home) -> None:
+    write_run(home, "retrieved", 100, status="failed", error="the disk is full", scores=[])
+    outcome = bench("figure", "all")
+    assert outcome.code == 2
+    assert "no finished run has results to draw" in outcome.complaint
 
 
 def test_an_experiment_has_files_of_its_own(bench: Bench, home: Home, here: Path) -> None:
@@ -61,6 +70,7 @@ def test_an_experiment_has_files_of_its_own(bench: Bench, home: Home, here: Path
             "unknown evaluator 'linear'; did you mean linear-probe?",
         ),
         (["gap", "--arm", "retrieved"], "an arm is compared with one other"),
+        (["gap", "--arm", "none", "--arm", "none"], "an arm is compared with one other"),
         (["gap", "--arm", "real", "--arm", "synthetic"], "unknown arm 'real'"),
         (["scaling", "--format", "jpg"], "unknown format 'jpg'; did you mean png?"),
     ],

@@ -106,6 +106,15 @@ def test_equal_scores_have_room(value: float) -> None:
     assert not problems(figure_of(means(3, 4, 1, **same)))
 
 
+@pytest.mark.parametrize(("place", "wide"), LAYOUTS)
+def test_long_names_of_evaluators_and_metrics_have_room(place: Place, *, wide: bool) -> None:
+    frame = means(3, 2, 3, metric="mean-average-precision")
+    options = " l2=0.0001 features=penultimate-layer-of-the-image-encoder standardise=true"
+    figure = figure_of(frame.assign(evaluator=frame["evaluator"] + options), place, wide=wide)
+    assert not problems(figure)
+    assert "test mean-average-precision (%)" in words(figure).replace("- ", "-")
+
+
 def test_equal_arms_are_both_seen(home: Home) -> None:
     for source, n in product(("retrieved", "synthetic"), (100, 1_000)):
         write_run(home, source, n)
