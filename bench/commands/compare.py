@@ -41,12 +41,13 @@ def command(  # noqa: PLR0913 (one per option)
     95 % intervals and p-values, how many images of the one are worth how many of the other, and
     the options that differ.
     """
-    from bench.commands._width import terminal_width
     from bench.core.json_values import readable_json
     from bench.core.paths import Home
+    from bench.core.terminal import columns
     from results.comparisons.comparison import sheets
     from results.comparisons.found import compared
     from results.tables.formats import written
+    from results.wording import WIDTH
 
     asked = {"task": task, "preset": preset, "objective": objective}
     wanted = {name: value for name, value in asked.items() if value is not None}
@@ -57,7 +58,7 @@ def command(  # noqa: PLR0913 (one per option)
         click.echo(readable_json({"comparisons": comparisons}).decode(), nl=False)
     else:
         shown = [sheet for comparison in comparisons for sheet in sheets(comparison)]
-        click.echo(written(shown, "text", terminal_width()), nl=False)
+        click.echo(written(shown, "text", columns(elsewhere=WIDTH)), nl=False)
     sys.exit(tell_skipped(found.skipped))
 
 

@@ -19,15 +19,16 @@ def command(name: str | None, format_: str) -> None:
     NAME is a table, such as synclr-table6, or a paper, such as geng2024. Without it, list them all.
     Miniature results are never comparable with these.
     """
-    from bench.commands._width import terminal_width
     from bench.core.json_values import readable_json
+    from bench.core.terminal import columns
     from results.published.tables import papers, tables
     from results.tables.formats import written
     from results.tables.literature import listed, published_sheet
+    from results.wording import WIDTH
 
     found = papers() if name is None else tables(name)
     if format_ == "json":
         click.echo(readable_json({"published": found}).decode(), nl=False)
         return
     sheets = [listed(papers())] if name is None else map(published_sheet, tables(name))
-    click.echo(written(list(sheets), format_, terminal_width()), nl=False)
+    click.echo(written(list(sheets), format_, columns(elsewhere=WIDTH)), nl=False)
