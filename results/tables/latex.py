@@ -40,6 +40,8 @@ _SIGNS = {
     "†": r"\textdagger{}",
     "§": r"\S{}",
     "\N{EN DASH}": r"\textendash{}",
+    "—": r"\textemdash{}",
+    "…": r"\ldots{}",
     # At the beginning of a row these would belong to the end of the row above.
     "[": "{[}",
     "*": "{*}",

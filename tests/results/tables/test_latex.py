@@ -70,11 +70,15 @@ def test_hostile_names_are_printed_and_nothing_else(tmp_path: Path) -> None:
     sheet = Sheet.of(r"A \title & [more]", columns, rows)._replace(  # type: ignore[arg-type]
         note=" ".join(map(one_line, HOSTILE)), label="hostile"
     )
-    log = compiled(as_latex_file([sheet]), tmp_path)
+    text = as_latex_file([sheet])
+    # A bracket in the short caption must not end it.
+    assert r"\caption[{A \textbackslash{}title \& {[}more]}]{A " in text
+    log = compiled(text, tmp_path)
     assert "Missing character" not in log
     if shutil.which("pdftotext"):
         subprocess.run(["pdftotext", "-layout", "main.pdf"], cwd=tmp_path, check=True)
         shown = (tmp_path / "main.txt").read_text("utf-8")
+        assert "Table 1: A \\title & [more]. " in " ".join(shown.split())
         for name in (r"\input{/etc/passwd}", r"\end{tabular}", "100% & more", "[12pt]", "U+98DE"):
             assert name in shown
 
@@ -99,6 +103,12 @@ def test_long_names_of_arms_are_wrapped(home: Home, tmp_path: Path) -> None:
 def test_published_tables_compile_within_the_page(tmp_path: Path) -> None:
     text = as_latex_file([published_sheet(table) for table in every_table()])
     check_layout(compiled(text, tmp_path))
+
+
+def test_no_two_tables_of_a_file_have_one_label() -> None:
+    sheet = Sheet.of("One", [("a", "text")], [["b"]])._replace(label="one")
+    text = as_latex_file([sheet, sheet, sheet._replace(label="two"), sheet])
+    assert re.findall(r"\\label\{tab:(.*?)\}", text) == ["one", "one-2", "two", "one-3"]
 
 
 def test_a_table_that_is_longer_than_a_page_continues() -> None:
