@@ -39,7 +39,8 @@ def command(  # noqa: PLR0913 (one per option)
     A and B are arms as the tables call them, such as retrieved, synthetic or unadapted; or two
     runs, by their ids or the beginnings of them. Shown are the scores with their differences,
     95 % intervals and p-values, how many images of the one are worth how many of the other, and
-    the options that differ.
+    the options that differ. A record that cannot be read is named and left out; the exit code is
+    then 3.
     """
     from bench.core.json_values import readable_json
     from bench.core.paths import Home

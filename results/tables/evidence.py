@@ -10,6 +10,7 @@ import pandas as pd
 from results.conclusions.choices import named
 from results.database import queries
 from results.database.rows import parse_json
+from results.labels import UNADAPTED
 from results.tables.sheet import Kind, Sheet, label
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ _SETTINGS: list[tuple[str, Kind]] = [
 ]  # fmt: skip
 
 _SELECTION_NOTE = (
-    "Mean validation score of the evaluator that selects, over so many n and seeds, which all "
-    "settings that were compared finished; no setting without a score there was compared. Run in: "
-    "of the n and seeds that any setting of the arm was asked for. Test data chose nothing."
+    "Validation: the mean score of the evaluator that selects, over so many n and seeds as all "
+    "settings finished that were compared. Run in: how many of the n and seeds that the arm was "
+    "asked for. Test data chose nothing."
 )
 
 _PROVENANCE: list[tuple[str, Kind]] = [
@@ -40,7 +41,7 @@ def selection(connection: Connection, experiment: Experiment) -> tuple[pd.DataFr
     numbers = settings.assign(**fields)[[*fields, *settings.columns]]
     rows = [
         [
-            row["label"],
+            "unadapted" if row["label"] == UNADAPTED else row["label"],
             row["n"] or "all",
             named(str(row["setting"])) or "as the preset",
             "yes" if row["is_chosen"] else "",

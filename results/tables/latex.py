@@ -3,6 +3,7 @@
 import re
 
 from results.tables.sheet import Kind, Sheet
+from results.wording import unbroken
 
 HEAD = (
     "% \\usepackage{booktabs,longtable,siunitx,array}\n"
@@ -26,6 +27,9 @@ _PAGE = 35
 _LONG = 24
 """Characters from which on a column of text is wrapped."""
 
+_WORD = 16
+"""Characters from which on a word in such a column may be broken."""
+
 _SIGNS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -41,6 +45,7 @@ _SIGNS = {
     "§": r"\S{}",
     "\N{EN DASH}": r"\textendash{}",
     "—": r"\textemdash{}",
+    "\N{NO-BREAK SPACE}": "~",
     "…": r"\ldots{}",
     # At the beginning of a row these would belong to the end of the row above.
     "[": "{[}",
@@ -71,7 +76,7 @@ def as_latex(sheet: Sheet) -> str:
         for at, row in enumerate(sheet.rows)
     )
     title = escape(sheet.title)
-    caption = f"\\caption[{{{title}}}]{{{title}. {escape(sheet.note)}}}"
+    caption = f"\\caption[{{{title}}}]{{{title}. {escape(unbroken(sheet.note))}}}"
     if sheet.label:
         caption += f"\n\\label{{tab:{sheet.label}}}"
     look = _LOOK + next(size for most, size in _SIZES.items() if len(sheet.head) <= most)
@@ -115,10 +120,12 @@ def _breakable(text: str) -> str:
     """Return a text whose long words may be broken: behind a sign, or after some letters."""
     if len(text) <= _LONG:
         return escape(text)
-    pieces = re.findall(r"\s+|\d+\.\d+(?:e[+-]?\d+)?|[^\s/_.:,=-]{1,12}[/_.:,=-]?|[/_.:,=-]", text)
-    return "".join(
-        escape(piece) + ("" if piece.isspace() else "\\allowbreak{}") for piece in pieces
-    )
+    return " ".join(_word(word) if len(word) > _WORD else escape(word) for word in text.split(" "))
+
+
+def _word(word: str) -> str:
+    pieces = re.findall(r"\d+(?:\.\d+)+|[^/_.:,=-]{1,12}[/_.:,=-]?|[/_.:,=-]", word)
+    return "\\allowbreak{}".join(map(escape, pieces))
 
 
 def _column(cells: tuple[str, ...], kind: Kind) -> str:

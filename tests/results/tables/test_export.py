@@ -69,6 +69,7 @@ def test_differences_stand_beside_the_means(home: Home, tmp_path: Path) -> None:
     assert "retrieved less synthetic & 1k & 3 &  &  &  & +16.0 & {[}+" in below
     assert "\\label{tab:mini-mini-aircraft-mini-clip-ce-linear-probe}" in text
     assert "interval and p are over test images and seeds; p is Holm-corrected" in text
+    assert "95~\\% interval over test images" in text
     assert "| linear-probe accuracy | 1k | retrieved less synthetic |" in (
         (tmp_path / "md").read_text()
     )
