@@ -70,14 +70,14 @@ def fitted(text: str, size: float, room: float, lines: int) -> str:
         room: Inches.
         lines: How many there may be.
     """
-    text = numbered(" ".join(text.split()))
-    if (whole := _wrapped(text, size, room)).count("\n") < lines:
+    text = " ".join(text.split())
+    if (whole := _wrapped(numbered(text), size, room)).count("\n") < lines:
         return whole
     fewest, most, best = 0, len(text), "…"
     while fewest < most:
         keep = (fewest + most + 1) // 2
-        candidate = f"{text[: keep - keep // 2].rstrip()}…{text[len(text) - keep // 2 :].lstrip()}"
-        shortened = _wrapped(candidate, size, room)
+        start, end = text[: keep - keep // 2].rstrip(), text[len(text) - keep // 2 :].lstrip()
+        shortened = _wrapped(numbered(f"{start}…{end}"), size, room)
         if shortened.count("\n") < lines:
             fewest, best = keep, shortened
         else:
