@@ -37,16 +37,38 @@ def points(means: pd.DataFrame) -> list[Point]:
 
 
 def curves(means: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return an experiment's means, column by column, in per cent."""
-    shares = ("mean", "test_low", "test_high", "seed_min", "seed_max")
-    columns = {name: [_percent(value) for value in means[name]] for name in shares}
+    """Return an experiment's means, column by column; scores in per cent."""
     return {
         "label": means["label"].tolist(),
         "source": means["source"].tolist(),
         "evaluator": means["evaluator"].tolist(),
         "n": means["n_used"].tolist(),
+        "kept": means["n_kept"].tolist(),
         "seeds": means["seeds"].tolist(),
-        **columns,
+        **{name: [_percent(value) for value in means[column]] for name, column in _SHARES.items()},
+    }
+
+
+_SHARES = {
+    "mean": "mean",
+    "low": "test_low",
+    "high": "test_high",
+    "least": "seed_min",
+    "most": "seed_max",
+    "trained": "trained_mean",
+}
+
+
+def looks(means: pd.DataFrame) -> dict[str, list[str]]:
+    """Return each arm's colour, as a CSS value, and marker: those of its figures."""
+    # Matplotlib takes a second to import; whoever only asks for help need not wait for it.
+    from results.drawing.inline import VARIABLES
+    from results.drawing.look import styles
+
+    arms = zip(means["label"], means["source"], strict=True)
+    return {
+        label: [f"var(--{VARIABLES[style.colour]}, {style.colour})", style.marker]
+        for label, style in styles(list(arms)).items()
     }
 
 

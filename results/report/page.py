@@ -137,6 +137,7 @@ def _data(connection: Connection, sections: Mapping[Experiment, Section], runs_f
             known[each.shown["name"]] = {
                 "title": experiment.title,
                 "curves": each.curves,
+                "looks": each.looks,
                 "runs": [] if runs_file else evidence.runs(connection, experiment, each.runs),
                 "ids": evidence.run_ids(each.runs) if runs_file else {},
             }

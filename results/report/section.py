@@ -35,11 +35,13 @@ class Section:
     Attributes:
         shown: What the template shows.
         curves: Its means for the scripts; empty without scores.
+        looks: The arms' colours and markers for the scripts; empty without scores.
         runs: Its selected runs, a row a score; empty without scores.
     """
 
     shown: dict[str, Any]
     curves: Json
+    looks: Json
     runs: pd.DataFrame
 
 
@@ -60,7 +62,7 @@ def section(home: Home, connection: Connection, experiment: Experiment, name: st
         "image_sets": audits(home, queries.image_sets(connection, experiment)),
     }
     if means.empty:
-        return Section(head, {}, pd.DataFrame())
+        return Section(head, {}, {}, pd.DataFrame())
     runs = queries.selected_runs(connection, experiment)
     evaluators = in_order(runs["evaluator"])
     known = pairs.differences(connection, experiment)
@@ -84,7 +86,7 @@ def section(home: Home, connection: Connection, experiment: Experiment, name: st
         "missing_runs": records(queries.missing_runs(connection, experiment)),
         "runs": records(runs),
     }
-    return Section(head | shown, evidence.curves(means), runs)
+    return Section(head | shown, evidence.curves(means), evidence.looks(means), runs)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,36 +2,49 @@
 (() => {
   "use strict";
   const { sections } = JSON.parse(document.getElementById("data").textContent);
-  const HUES = {
-    none: "var(--none, #B8860B)", synthetic: "var(--synthetic, #C8102E)",
-    retrieved: "var(--retrieved, #0072B2)", real: "var(--real, #6B6B6B)",
-    mixed: "var(--mixed, #8A4FA3)", folder: "var(--folder, #009E73)",
+  const UNADAPTED = "none", HARMED = "worse than unadapted";
+  // Around a marker's middle, as far as 1 from it.
+  const POINTING = [[-1, -0.9], [1, -0.9], [0, 1]];
+  const PLUS = [[-0.4, -1], [0.4, -1], [0.4, -0.4], [1, -0.4], [1, 0.4], [0.4, 0.4], [0.4, 1], [-0.4, 1], [-0.4, 0.4], [-1, 0.4], [-1, -0.4], [-0.4, -0.4]];
+  // The markers of the figures that are drawn for papers: what stands in text for each, and its shape.
+  const MARKERS = {
+    s: ["■", "square"], "^": ["▲", "triangle"], o: ["●", "circle"], D: ["◆", "diamond"], "*": ["★", "star"],
+    P: ["✚", polygon(PLUS)], X: ["✖", polygon(PLUS.map(([x, y]) => [0.75 * (x - y), 0.75 * (x + y)]))],
+    v: ["▼", polygon(POINTING)], "<": ["◀", polygon(POINTING.map(([x, y]) => [-y, x]))],
+    ">": ["▶", polygon(POINTING.map(([x, y]) => [y, x]))],
   };
-  const SIGNS = { none: "square", synthetic: "triangle", retrieved: "circle", real: "cross", mixed: "diamond", folder: "star" };
-  const SPARE = ["var(--spare-1, #E69F00)", "var(--spare-2, #56B4E9)", "var(--spare-3, #CC79A7)", "var(--spare-4, #117733)"];
 
   for (const figure of document.querySelectorAll("figure.chart")) {
     const found = sections[figure.dataset.section];
-    if (found) replace(figure, pointsOf(found.curves, figure.dataset.evaluator));
+    if (found) replace(figure, pointsOf(found.curves, figure.dataset.evaluator), found.looks);
   }
 
+  function polygon(corners) {
+    return { draw(context, size) {
+      const radius = Math.sqrt(size / 2.6);
+      corners.forEach(([x, y], place) => context[place ? "lineTo" : "moveTo"](radius * x, radius * y));
+      context.closePath();
+    } };
+  }
+
+  // Rows of the means by one evaluator, the unadapted model's among them.
   function pointsOf(curves, evaluator) {
-    return curves.n.map((n, place) => ({
-      n, label: curves.label[place], source: curves.source[place], seeds: curves.seeds[place],
-      evaluator: curves.evaluator[place], mean: curves.mean[place], low: curves.test_low[place],
-      high: curves.test_high[place], least: curves.seed_min[place], most: curves.seed_max[place],
-    })).filter((point) => point.evaluator === evaluator);
+    const names = Object.keys(curves);
+    return curves.n
+      .map((_, place) => Object.fromEntries(names.map((name) => [name, curves[name][place]])))
+      .filter((point) => point.evaluator === evaluator)
+      .sort((a, b) => a.n - b.n);
   }
 
-  function replace(figure, points) {
-    const adapted = points.filter((point) => point.source !== "none");
+  function replace(figure, points, looks) {
+    const adapted = points.filter((point) => point.source !== UNADAPTED);
     if (!adapted.length) return;
-    const looks = looksOf(adapted), hidden = new Set(), drawn = figure.querySelector(".drawn");
-    const fallback = drawn.innerHTML;
+    const arms = [...new Set(adapted.map((point) => point.label))].sort();
+    const hidden = new Set(), drawn = figure.querySelector(".drawn"), fallback = drawn.innerHTML;
     const choices = document.createElement("fieldset"), legend = document.createElement("legend");
     legend.textContent = "Arms";
-    choices.append(legend);
-    for (const [label, look] of looks) choices.append(choice(label, look));
+    choices.append(legend, ...arms.map(choice));
+    if (adapted.length < points.length) choices.append(...named(UNADAPTED, "unadapted"));
     drawn.before(choices);
     draw();
     addEventListener("resize", draw);
@@ -39,66 +52,82 @@
     addEventListener("beforeprint", () => { drawn.innerHTML = fallback; });
     addEventListener("afterprint", draw);
 
-    function choice(label, look) {
+    function choice(label) {
       const box = document.createElement("label"), input = document.createElement("input");
-      const name = document.createElement("span");
       input.type = "checkbox";
       input.checked = true;
       input.addEventListener("change", () => {
         hidden[input.checked ? "delete" : "add"](label);
         draw();
       });
-      name.textContent = `${look.glyph} ${label}`;
-      box.append(input, " ", name);
+      box.append(input, ...named(label, label));
       return box;
     }
 
+    function named(label, text) {
+      const sign = document.createElement("span"), name = document.createElement("span"), [colour, marker] = looks[label];
+      sign.style.color = colour;
+      sign.ariaHidden = "true";
+      sign.textContent = MARKERS[marker][0];
+      name.append(sign, ` ${text}`);
+      return [" ", name];
+    }
+
     function draw() {
-      const shown = adapted.filter((point) => !hidden.has(point.label));
       const width = Math.min(520, Math.max(260, figure.clientWidth));
-      drawn.replaceChildren(plot(shown, points, looks, width));
+      drawn.replaceChildren(plot(points, arms, hidden, looks, width));
     }
   }
 
-  function looksOf(adapted) {
-    const looks = new Map(), taken = new Set();
-    const glyphs = { circle: "●", triangle: "▲", cross: "✚", diamond: "◆", star: "★", square: "■" };
-    let spare = 0;
-    for (const { label, source } of [...adapted].sort((a, b) => a.label < b.label ? -1 : 1)) {
-      if (looks.has(label)) continue;
-      const own = source in HUES && !taken.has(source);
-      taken.add(source);
-      const symbol = own ? SIGNS[source] : ["wye", "diamond", "star", "cross"][spare % 4];
-      looks.set(label, {
-        hue: own ? HUES[source] : SPARE[spare++ % SPARE.length], symbol, glyph: glyphs[symbol] || "✦",
-      });
-    }
-    return looks;
+  // Scores and sizes of all arms, so that axes stay where they are when arms go.
+  function axes(points, width, arms) {
+    const adapted = points.filter((point) => point.source !== UNADAPTED);
+    const sizes = [...new Set(adapted.map((point) => point.n))];
+    const room = width - 60 - 46, [low, high] = [sizes[0], sizes.at(-1)].map(Math.log);
+    const perPixel = high > low ? (high - low) / (room - 30) : 1 / room;
+    const spare = high > low ? 15 : room / 2;
+    const scores = points.flatMap(({ mean, low, high, least, most, trained }) => [mean, low, high, least, most, trained]).filter((value) => value !== null);
+    const least = Math.min(...scores), most = Math.max(...scores), pad = 0.05 * Math.max(2, most - least);
+    const step = Math.min(7, sizes.length > 1 ? (0.5 * (room - 30)) / (sizes.length - 1) / arms.length : 7);
+    const shift = new Map(arms.map((label, place) => [label, Math.exp((place - (arms.length - 1) / 2) * step * perPixel)]));
+    return {
+      x: [Math.exp(low - (46 + spare) * perPixel), Math.exp(high + spare * perPixel)],
+      y: [least - 2 * pad, most + pad],
+      zero: Math.exp(low - (34 + spare) * perPixel),
+      ticks: spread(sizes, perPixel),
+      // Markers at one n stand side by side, so that equal arms are both seen.
+      at: (point) => point.source === UNADAPTED ? Math.exp(low - (34 + spare) * perPixel) : point.n * shift.get(point.label),
+    };
   }
 
-  function plot(shown, points, looks, width) {
-    const unadapted = points.filter((point) => point.source === "none");
-    const hue = (point) => looks.get(point.label).hue;
-    const sizes = [...new Set(points.filter((point) => point.n > 0).map((point) => point.n))].sort((a, b) => a - b);
+  function plot(points, arms, hidden, looks, width) {
+    const unadapted = points.filter((point) => point.source === UNADAPTED);
+    const adapted = points.filter((point) => point.source !== UNADAPTED);
+    const shown = points.filter((point) => !hidden.has(point.label));
+    const { x, y, zero, ticks, at } = axes(points, width, arms);
+    const hue = (point) => looks[point.label][0];
     const marks = [
-      Plot.ruleY(unadapted, { y: "mean", stroke: HUES.none, strokeDasharray: "5 3" }),
-      Plot.text(unadapted.slice(0, 1), { y: "mean", frameAnchor: "right", dy: -7, text: () => "unadapted", textAnchor: "end" }),
-      Plot.ruleX(shown, { x: "n", y1: "low", y2: "high", stroke: hue, strokeWidth: 1 }),
+      ...grounds(unadapted, adapted, x, y),
+      Plot.ruleY(unadapted, { y: "mean", stroke: hue, strokeDasharray: "5 3" }),
+      Plot.ruleX(shown, { x: at, y1: "low", y2: "high", stroke: hue }),
     ];
-    for (const [label, look] of looks) {
-      const line = shown.filter((point) => point.label === label).sort((a, b) => a.n - b.n);
+    for (const label of new Set(shown.map((point) => point.label))) {
+      const line = shown.filter((point) => point.label === label), [colour, marker] = looks[label];
       marks.push(
-        Plot.areaY(line, { x: "n", y1: "least", y2: "most", fill: look.hue, fillOpacity: 0.18 }),
-        Plot.lineY(line, { x: "n", y: "mean", stroke: look.hue }),
-        Plot.dot(line, { x: "n", y: "mean", fill: look.hue, symbol: look.symbol, r: 4 }),
+        Plot.areaY(line, { x: at, y1: "least", y2: "most", fill: colour, fillOpacity: 0.18 }),
+        Plot.lineY(line, { x: at, y: "mean", stroke: colour }),
+        Plot.dot(line, { x: at, y: "mean", fill: colour, stroke: "var(--ground)", strokeWidth: 0.5, symbol: MARKERS[marker][1], r: 4.5 }),
       );
+      if (line.some((point) => point.trained !== point.mean)) {
+        marks.push(Plot.lineY(line, { x: at, y: "trained", stroke: colour, strokeDasharray: "1.5 2.5" }));
+      }
     }
-    marks.push(Plot.tip(shown, Plot.pointer({ x: "n", y: "mean", title: told, fill: "var(--ground)", stroke: "var(--muted)" })));
+    marks.push(Plot.tip(shown, Plot.pointer({ x: at, y: "mean", title: told, fill: "var(--ground)", stroke: "var(--muted)" })));
     const chart = Plot.plot({
       width, height: Math.round(width * 0.72), marginLeft: 44, marginBottom: 40, marginRight: 16,
       style: { background: "none", color: "var(--ink)", fontSize: "11px", overflow: "visible" },
-      x: { type: "log", label: "images used", domain: domain(sizes), ticks: spread(sizes, width), tickFormat: size, grid: false },
-      y: { label: "test score, %", grid: true, nice: true },
+      x: { type: "log", label: "images used", domain: x, ticks: unadapted.length ? [zero, ...ticks] : ticks, tickFormat: (n) => n === zero ? "0" : size(n) },
+      y: { label: "test score, %", grid: true, domain: y },
       marks,
     });
     for (const part of chart.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
@@ -107,21 +136,30 @@
     return chart;
   }
 
-  function told(point) {
-    const seeds = point.seeds > 1 ? `\n${point.seeds} seeds: ${point.least} to ${point.most}` : "\n1 seed";
-    return `${point.label}, n = ${size(point.n)}\n${point.mean} % [${point.low}, ${point.high}]${seeds}`;
+  // Where there are no more retrieved images, and where adapting did harm.
+  function grounds(unadapted, adapted, [left, right], [low]) {
+    const kept = Math.max(...adapted.filter((point) => point.source === "retrieved").map((point) => point.kept));
+    const ended = kept > 0 && kept < Math.max(...adapted.map((point) => point.n)) ? [kept] : [];
+    const harmed = unadapted.filter((point) => adapted.some(({ mean, trained }) => Math.min(mean, trained ?? mean) < point.mean));
+    return [
+      Plot.rect(ended, { x1: (end) => end, x2: right, fill: "var(--ended)" }),
+      Plot.text(ended, { x: (end) => end, frameAnchor: "top", dy: -12, text: (end) => `pool ends at ${size(end)}`, fill: "var(--muted)" }),
+      Plot.rect(harmed, { x1: left, x2: right, y1: low, y2: "mean", fill: "var(--harm)" }),
+      Plot.text(harmed, { frameAnchor: "bottom-left", dx: 4, dy: -4, text: () => HARMED, fill: "var(--muted)" }),
+    ];
   }
 
-  function domain(sizes) {
-    return sizes.length > 1 ? [sizes[0] / 1.15, sizes.at(-1) * 1.15] : [sizes[0] / 2, sizes[0] * 2];
+  function told(point) {
+    const name = point.source === UNADAPTED ? "unadapted" : `${point.label}, n = ${size(point.n)}`;
+    const seeds = point.seeds > 1 ? `${point.seeds} seeds: ${point.least} to ${point.most}` : "1 seed";
+    return `${name}\n${point.mean} % [${point.low}, ${point.high}]\n${seeds}`;
   }
 
   // Ticks whose labels do not touch: from the largest down, a label's width apart.
-  function spread(sizes, width) {
-    const [low, high] = domain(sizes).map(Math.log), room = (46 * (high - low)) / (width - 60);
+  function spread(sizes, perPixel) {
     const kept = [];
     for (const n of [...sizes].reverse()) {
-      if (!kept.length || Math.log(kept.at(-1)) - Math.log(n) >= room) kept.push(n);
+      if (!kept.length || Math.log(kept.at(-1)) - Math.log(n) >= 44 * perPixel) kept.push(n);
     }
     return kept;
   }

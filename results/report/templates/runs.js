@@ -11,15 +11,16 @@
     if (!(section in sections)) continue;
     const button = element("button", cell.textContent);
     button.type = "button";
-    button.addEventListener("click", () => open(sections[section], +point));
+    const size = cell.parentNode.cells[1].textContent;
+    button.addEventListener("click", () => open(sections[section], +point, size));
     cell.replaceChildren(button);
   }
 
-  function open(section, point) {
+  function open(section, point, size) {
     const { curves } = section;
     const label = curves.label[point], n = curves.n[point], evaluator = curves.evaluator[point];
     const close = element("button", "Close"), head = element("header");
-    const title = element("h2", `${label === "none" ? "unadapted" : label}, n = ${n}, ${evaluator}`);
+    const title = element("h2", `${label === "none" ? "unadapted" : label}, n = ${size}, ${evaluator}`);
     close.type = "button";
     close.addEventListener("click", () => dialog.close());
     title.id = "runs-title";
