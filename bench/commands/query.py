@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from bench.commands._options import choice_option
-from bench.commands._rows import formatted, table
 from bench.commands._skipped import tell_skipped
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ def command(sql: str | None, form: str, tables: bool, settings: Literal["once", 
     Try:  bench query "SELECT task, label, n_used, mean FROM scaling ORDER BY ALL"
           bench query --tables
     """  # noqa: D301
+    from bench.commands._rows import formatted, table
     from bench.core.errors import RequestError
     from bench.core.paths import Home
     from results.database import ask
