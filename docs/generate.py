@@ -9,7 +9,7 @@ from typing import Any
 
 from docs.costs import embedding, generation, read_report
 from docs.gpu_figures import defaults, figures
-from docs.readme import demo, pictures
+from docs.readme import demo, every_figure, pictures
 from docs.readme import read as read_readme
 from docs.task_tables import numbers, rights
 
@@ -66,7 +66,7 @@ def rooms() -> str:
 
 def rendered(text: str) -> str:
     """Return a page with its generated parts made anew."""
-    made = {part.__name__: part for part in (rooms, layers, inside, numbers, rights)}
+    made = {part.__name__: part for part in (rooms, layers, inside, numbers, rights, every_figure)}
     report = read_report()
     made |= {
         part.__name__: partial(part, report) for part in (embedding, generation, figures, defaults)

@@ -58,6 +58,12 @@ def demo(told: Json) -> str:
     return f"```\n{_printed(told)}\n```"
 
 
+def every_figure() -> str:
+    """Return all figures that there are with what they show, as a table of Markdown."""
+    rows = [f"| `{name}` | {figures.what(name).rstrip('.')} |" for name in figures.names()]
+    return "\n".join(["| figure | shows |", "|---|---|", *rows])
+
+
 def pictures(told: Json) -> str:
     """Return the figures with their captions, as Markdown."""
     return "\n\n".join(
