@@ -1,6 +1,5 @@
 """How many images each step of a source left, and what the others were lost to."""
 
-import textwrap
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,10 +13,9 @@ from bench.core.json_values import Json
 from bench.core.records import RunRecord
 from results.database import queries
 from results.drawing.drawn import Drawn
-from results.drawing.fonts import numbered
 from results.drawing.grid import across
 from results.drawing.look import MUTED, Look, Style
-from results.drawing.text import fitted
+from results.drawing.text import POINT, fit_names, fitted
 from results.drawing.wanted import Wanted
 from results.figures._frame import finished, styles_of
 from results.labels import UNADAPTED
@@ -34,8 +32,8 @@ _FILTERS = ("below tau", "outside the top fraction", "filtered")
 _COPIES = ("copies of val or test images", "equal bytes", "near copies")
 _TRAIN_COPIES = "copies of train images"
 
-_CHARACTER, _LINE = 0.56, 1.3
-"""Mean width of a character and height of a line, in font sizes."""
+_LINE = 1.3
+"""Height of a line, in font sizes."""
 
 _BAR, _GAP = 0.8, 0.9
 """Heights of a bar and of what is between steps, in lines."""
@@ -44,7 +42,6 @@ _MOST_LINES = 4
 """Of what a step lost."""
 
 USED = "used"
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 class _Arm(NamedTuple):
@@ -78,20 +75,22 @@ def draw(wanted: Wanted) -> Drawn:
     look = wanted.look
     columns = across(look, len(arms), wide=wanted.wide)
     panel = (look.full if wanted.wide else look.column) / columns
-    width = int(panel * 72 / (_CHARACTER * look.small))
+    room = panel - 10 * POINT
+    names = fit_names([arm.label for arm in arms], look.text, room, 1)
     colours = styles_of(queries.scaling(wanted.connection, wanted.experiment))
     with mpl.rc_context(look.settings()):
         heights = [
-            _height(arm, width) * _LINE * look.small / 72 + 2.5 * look.text / 72 for arm in arms
+            (_height(arm, look, room) * _LINE * look.small + 2.5 * look.text) * POINT
+            for arm in arms
         ]
         rows = [max(heights[first : first + columns]) for first in range(0, len(arms), columns)]
         figure = Figure(figsize=(panel * columns, sum(rows)), layout="constrained")
         grid = figure.add_gridspec(len(rows), columns, height_ratios=rows)
         for place, arm in enumerate(arms):
             axes = figure.add_subplot(grid[divmod(place, columns)])
-            _plot(axes, arm, colours[arm.label], look, width)
-            axes.set_title(fitted(arm.label, look.text, panel * 0.95, 1), loc="left")
-    return finished(wanted, figure, _caption(), [arm.label for arm in arms])
+            _plot(axes, arm, colours[arm.label], look, room)
+            axes.set_title(names.shown[arm.label], loc="left")
+    return finished(wanted, figure, _caption(), list(names.shown), names.key)
 
 
 def steps(record: RunRecord) -> list[Step]:
@@ -113,7 +112,7 @@ def steps(record: RunRecord) -> list[Step]:
     found.append(_step("kept", n.kept, n.fetched, _summed(parts, _dropped)))
     groups = counts.get("too_small_groups", {}).get("images", 0)
     rest = n.kept - n.used - groups
-    lost = {"in groups too small": groups, "more than asked for": rest}
+    lost = {"in groups too small": groups, "more than asked for": max(0, rest)}
     return [*found, _step(USED, n.used, n.kept, lost)]
 
 
@@ -172,31 +171,28 @@ def _step(name: str, left: int, before: int, lost: dict[str, int]) -> Step:
     return Step(name, left, dict(sorted(known.items(), key=lambda each: -each[1])))
 
 
-def _lines(step: Step, asked: str, width: int) -> tuple[str, list[str]]:
-    """Return what a step left, and what it lost in lines of so many characters."""
-    lost = sum(step.lost.values())
-    head = f"{step.name} {step.left:,}{asked if step.name == USED else ''}"
-    reasons = [f"{count:,} {numbered(reason)}" for reason, count in step.lost.items()]
-    total = f"{lost:,}: " if len(reasons) > 1 else ""
-    text = ", ".join(reason.replace(" ", _NO_BREAK) for reason in reasons)
-    lines = textwrap.wrap(f"\N{MINUS SIGN}{total}{text}", width) if lost else []
-    lines = [line.replace(_NO_BREAK, " ") for line in lines]
-    if len(lines) > _MOST_LINES:
-        more = " and more"
-        lines = [*lines[: _MOST_LINES - 1], lines[_MOST_LINES - 1][: width - len(more)] + more]
-    return head, lines
+def _lost(step: Step, look: Look, room: float) -> list[str]:
+    """Return what a step lost, in lines of a width in inches, without the middle of too much."""
+    if not step.lost:
+        return []
+    reasons = [f"{count:,} {reason}" for reason, count in step.lost.items()]
+    total = f"{-sum(step.lost.values()):+,}".replace("-", "\N{MINUS SIGN}")
+    one = f"{total} {next(iter(step.lost))}"
+    text = f"{total}: {', '.join(reasons)}" if len(reasons) > 1 else one
+    return fitted(text, look.small, room, _MOST_LINES).split("\n")
 
 
-def _height(arm: _Arm, width: int) -> float:
+def _height(arm: _Arm, look: Look, room: float) -> float:
     """Return how many lines of text a panel is high."""
-    return sum(_BAR + 1 + _GAP + len(_lines(step, arm.asked, width)[1]) for step in arm.steps)
+    return sum(_BAR + 1 + _GAP + len(_lost(step, look, room)) for step in arm.steps)
 
 
-def _plot(axes: Axes, arm: _Arm, style: Style, look: Look, width: int) -> None:
+def _plot(axes: Axes, arm: _Arm, style: Style, look: Look, room: float) -> None:
     """Plot, from above: what a step left, its bar, and what it lost."""
     y, before = 0.0, arm.steps[0].left
     for step in arm.steps:
-        head, lines = _lines(step, arm.asked, width)
+        head = f"{step.name} {step.left:,}{arm.asked if step.name == USED else ''}"
+        lines = _lost(step, look, room)
         axes.text(0, y + 1, head, fontsize=look.small, va="baseline")
         for number, line in enumerate(lines):
             below = y + 1.2 + _BAR + number + 1
