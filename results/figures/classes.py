@@ -74,7 +74,7 @@ def draw(wanted: Wanted) -> Drawn:
 def _grid(wanted: Wanted, found: dict[str, _Gains], arms: Names) -> tuple[Grid, dict[int, str]]:
     """Return where panels are, and what each class is called there."""
     look = wanted.look
-    titles, xlabel = list(found), "gain over the unadapted model (points)"
+    titles, xlabel = list(found), "gain (points)"
     grid = Grid(look, titles, "", xlabel, wanted.wide, plot=0, ticks=0, right=0)
     room = _NAMES_SHARE * grid.width / grid.across
     known = class_names(queries.task_place(wanted.connection, wanted.experiment.task))

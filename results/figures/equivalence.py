@@ -36,7 +36,7 @@ def draw(wanted: Wanted) -> Drawn:
     a, b = arms_of(wanted, means)
     rates = _rates(wanted, (a, b), shown(wanted, means["evaluator"]))
     metric = next(iter(rates.values()))[1]
-    axes = f"test {metric} to reach (%)", f"{b} per {a} image"
+    axes = f"test {metric} (%)", f"{b} per {a} image"
     with mpl.rc_context(wanted.look.settings()):
         frame = Frame.of(wanted, list(rates), axes, {}, ticks="1000")
         for panel, (worths, _) in zip(frame.panels, rates.values(), strict=True):

@@ -42,7 +42,7 @@ def draw(wanted: Wanted) -> Drawn:
         evaluator: _lines(shares[shares["evaluator"] == evaluator]) for evaluator in evaluators
     }
     axes = (
-        f"{first} images (%), the others {second}",
+        f"{first} images (%)",
         f"test {means['metric'].iloc[0]} (%)",
     )
     with mpl.rc_context(wanted.look.settings()):
@@ -58,7 +58,7 @@ def draw(wanted: Wanted) -> Drawn:
 def _styles(of_all: dict[str, dict[str, pd.DataFrame]], means: pd.DataFrame) -> dict[str, Style]:
     """Return the marks of each line, darker the more images it has."""
     names = list(dict.fromkeys(name for lines in of_all.values() for name in lines))
-    shades = mpl.colormaps["Purples"](np.linspace(0.5, 1, max(len(names), 2))[-len(names) :])
+    shades = mpl.colormaps["Purples"](np.linspace(0.45, 0.85, max(len(names), 2))[-len(names) :])
     marker = STYLES["mixed"].marker
     found = {
         name: Style(mpl.colors.to_hex(shade), marker)
