@@ -108,3 +108,13 @@ def test_the_prediction_interval_covers_one_more_run_nineteen_times_in_twenty() 
         more = random.binomial(400, seeds[0, 3]) / 400
         covered += bool(fit.low[-1] <= more <= fit.high[-1])
     assert covered >= 35
+
+
+def test_many_seeds_tell_the_mean_but_not_one_more_run() -> None:
+    spread = np.linspace(-0.1, 0.1, 10)
+    tried = {n: list(mean + spread) for n, mean in ((100, 0.5), (1_000, 0.6), (10_000, 0.65))}
+    fit = fitted(answers(tried, 2_000), "a", 100_000)
+    assert fit is not None
+    middle = len(fit.n) // 3
+    # Of runs 0.06 apart, the mean of ten would be known to 0.08 in all.
+    assert fit.high[middle] - fit.low[middle] > 0.17
