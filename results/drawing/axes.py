@@ -80,7 +80,11 @@ def horizontal(
     low, high = math.log10(min(sizes, default=1)), math.log10(max(sizes, default=1))
     edge = (look.marker + 3) * POINT
     first = width(short(min(sizes, default=1)), look.small) / 2
-    left = edge + (first + width("0", look.small) / 2 + 2 * _GAP if zero else 0) + dodge
+    if zero:
+        left = edge + first + width("0", look.small) / 2 + 2 * _GAP + dodge
+    else:
+        # Its label ends where those of the vertical axis begin.
+        left = max(edge + dodge, first)
     right = edge + dodge
     room = axes_width - left - right
     per_inch = (high - low) / room if high > low else 1 / axes_width

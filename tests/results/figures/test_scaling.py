@@ -107,6 +107,12 @@ def test_equal_scores_have_room(value: float) -> None:
 
 
 @pytest.mark.parametrize(("place", "wide"), LAYOUTS)
+def test_arms_without_the_unadapted_model_have_room(place: Place, *, wide: bool) -> None:
+    frame = means(9, 2, 3)
+    assert not problems(figure_of(frame[frame["label"] != "none"], place, wide=wide))
+
+
+@pytest.mark.parametrize(("place", "wide"), LAYOUTS)
 def test_long_names_of_evaluators_and_metrics_have_room(place: Place, *, wide: bool) -> None:
     frame = means(3, 2, 3, metric="mean-average-precision")
     options = " l2=0.0001 features=penultimate-layer-of-the-image-encoder standardise=true"
