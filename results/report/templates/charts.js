@@ -142,8 +142,8 @@
     const ended = kept > 0 && kept < Math.max(...adapted.map((point) => point.n)) ? [kept] : [];
     const harmed = unadapted.filter((point) => adapted.some(({ mean, trained }) => Math.min(mean, trained ?? mean) < point.mean));
     return [
-      Plot.rect(ended, { x1: (end) => end, x2: right, fill: "var(--ended)" }),
-      Plot.text(ended, { x: (end) => end, frameAnchor: "top", dy: -12, text: (end) => `pool ends at ${size(end)}`, fill: "var(--muted)" }),
+      Plot.rect(ended, { x1: (end) => Math.max(left, end), x2: right, fill: "var(--ended)" }),
+      Plot.text(ended, { frameAnchor: "top-right", dy: -12, text: (end) => `pool ends at ${size(end)}`, fill: "var(--muted)" }),
       Plot.rect(harmed, { x1: left, x2: right, y1: low, y2: "mean", fill: "var(--harm)" }),
       Plot.text(harmed, { frameAnchor: "bottom-left", dx: 4, dy: -4, text: () => HARMED, fill: "var(--muted)" }),
     ];

@@ -10,7 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
+from bench.core.paths import Home
+from results.report.page import write_report
 from tests.support.browser import Opened, opened
+from tests.support.records import write_run
 
 WIDTHS = (320, 390, 768, 1280)
 
@@ -27,6 +30,21 @@ FIRST_COLUMNS = """(name) => {
 }"""
 
 TASK = "task-0 (preset mini, clip, ce)"
+
+
+# Pairs of texts of a plot that overlap, and texts that stick out of their figure.
+UNTIDY = """() => [...document.querySelectorAll("figure.chart")].flatMap((figure) => {
+    const around = figure.getBoundingClientRect();
+    const texts = [...figure.querySelectorAll("svg text")].filter((text) => text.textContent.trim())
+        .map((text) => [text.textContent, text.getBoundingClientRect()]);
+    const out = texts.filter(([, box]) => box.left < around.left - 1 || box.right > around.right + 1
+        || box.top < around.top || box.bottom > around.bottom);
+    const pairs = texts.flatMap(([name, a], place) => texts.slice(place + 1)
+        .filter(([, b]) => a.left < b.right && b.left < a.right)
+        .filter(([, b]) => a.top < b.bottom && b.top < a.bottom)
+        .map(([other]) => `${name} on ${other}`));
+    return [...out.map(([name]) => name), ...pairs];
+})"""
 
 
 def table(page: Opened, name: str) -> list[list[str]]:
@@ -137,6 +155,27 @@ def test_arms_come_and_go_and_the_pointer_tells_their_scores(
         told = chart.locator("svg").text_content()
         assert told is not None
         assert "n = 100k" in told
+
+
+@pytest.mark.parametrize("sizes", [(100,), (7_800, 15_600, 31_250, 62_500, 125_000, 2_500_000)])
+def test_the_text_of_a_plot_neither_overlaps_nor_sticks_out(
+    browser: Browser, home: Home, tmp_path: Path, sizes: tuple[int, ...]
+) -> None:
+    write_run(home, "none", None, right=60)
+    for place, source in enumerate(("retrieved", "synthetic", "real", "mixed", "x" * 60, "航空機")):
+        for n in sizes:
+            kept = min(n, 150_000) if source == "retrieved" else n
+            write_run(home, source, n, right=40 + 20 * place, used=kept, kept=kept)
+    page_file = write_report(home, tmp_path).html
+    for width in WIDTHS:
+        with opened(browser, page_file, width) as page:
+            assert page("document.querySelectorAll('figure.chart fieldset').length") == 1
+            assert page(UNTIDY) == []
+            assert page("document.documentElement.scrollWidth") == width
+            # A grey ground and a reddish one, where there are sizes beyond the pool's end.
+            told = page.page.locator("figure.chart svg").text_content() or ""
+            assert "worse than unadapted" in told
+            assert ("pool ends at 150k" in told) == (sizes[-1] > 150_000)
 
 
 def test_without_scripts_everything_is_there(browser: Browser, report: Path) -> None:
