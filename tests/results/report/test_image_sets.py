@@ -74,7 +74,9 @@ def page(home: Home, tmp_path: Path, images: ImageSet, source: str = "retrieved"
 
 
 def pictures(text: str, kind: str) -> list[Any]:
-    return list(map(base64.b64decode, re.findall(rf"data:image/{kind};base64,([^\"]+)", text)))
+    """Return the page's pictures besides those of its drawings."""
+    found = re.findall(rf"data:image/{kind};base64,([^\"]+)", content_of(text))
+    return list(map(base64.b64decode, found))
 
 
 def test_the_report_shows_scores_samples_and_pairs(home: Home, tmp_path: Path) -> None:
