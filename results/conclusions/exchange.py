@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +18,10 @@ from results.wording import listed, measure, percent, seed_count, sentence
 
 if TYPE_CHECKING:
     from results.database.store import Connection
+
+
+_REMEMBERED = 256
+"""Results; a report asks for each several times, and each takes a thousand resamples."""
 
 
 class _Measured(NamedTuple):
@@ -46,7 +51,7 @@ def exchange(
     no_gain: list[_Measured] = []
     for evaluator in evaluators:
         answers = answers_of(connection, experiment, evaluator, arms)
-        found = equivalence(answers, a, b) if answers else None
+        found = worth(connection, experiment, evaluator, arms)
         if answers and found is not None:
             measured = _Measured(measure(evaluator, answers.metric), found)
             if found.low is None or found.high is None:
@@ -62,6 +67,7 @@ def exchange(
     ]
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def worth(
     connection: Connection, experiment: Experiment, evaluator: str, arms: tuple[str, str]
 ) -> Equivalence | None:

@@ -121,11 +121,11 @@ def equivalence(answers: Answers, a: str, b: str, seed: int = 0) -> Equivalence 
     Returns:
         None unless both arms have two sizes, for a point is no curve.
     """
+    if min(len(np.unique(answers.n[answers.arm == arm])) for arm in (a, b)) < 2:
+        return None
     random = np.random.default_rng(seed)
     scores, weights = resampled_scores(answers, random), resampled_seeds(answers, random)
     curve_a, curve_b = (mean_curve(answers, arm, scores, weights) for arm in (a, b))
-    if min(len(curve_a.sizes), len(curve_b.sizes)) < 2:
-        return None
     (n_b, target), floor = _best(curve_b), _floor(answers, scores, weights)
     log_n, kind = _reach(curve_a, target)
     nothing = target <= floor
