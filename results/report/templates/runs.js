@@ -12,11 +12,11 @@
     const button = element("button", cell.textContent);
     button.type = "button";
     const size = cell.parentNode.cells[1].textContent;
-    button.addEventListener("click", () => open(sections[section], +point, size));
+    button.addEventListener("click", () => open(sections[section], +point, size, section));
     cell.replaceChildren(button);
   }
 
-  function open(section, point, size) {
+  function open(section, point, size, name) {
     const { curves } = section;
     const label = curves.label[point], n = curves.n[point], evaluator = curves.evaluator[point];
     const close = element("button", "Close"), head = element("header");
@@ -28,7 +28,7 @@
     head.append(title, close);
     const runs = section.runs.filter((run) => run.label === label && run.n === n && evaluator in run.scores);
     const ids = section.ids[`${label}\n${n}`] || [];
-    const body = file ? [elsewhere(ids)] : runs.map((run) => described(run, evaluator));
+    const body = file ? [elsewhere(ids)] : runs.map((run) => described(run, evaluator, name));
     const note = element("p", `${section.title}: ${curves.seeds[point] === 1 ? "one run" : `mean of ${curves.seeds[point]} runs`}, ${curves.mean[point]} %.`);
     dialog.replaceChildren(head, note, ...body);
     dialog.showModal();
@@ -40,7 +40,7 @@
     return part;
   }
 
-  function described(run, evaluator) {
+  function described(run, evaluator, section) {
     const part = element("article"), facts = element("dl");
     const [validation, test] = run.scores[evaluator];
     const seconds = Object.entries(run.seconds).map(([step, value]) => `${step} ${time(value)}`);
@@ -52,10 +52,22 @@
     ];
     for (const [name, value] of known) if (value) facts.append(element("dt", name), element("dd", value));
     part.append(element("h3", `Run ${run.id}`), facts);
+    const shown = document.getElementById(`${section}-${run.images}`);
+    if (shown) part.append(link("Samples of its images, and what was left out", shown));
     if (run.curve.length > 1) part.append(curve(run));
     part.append(element("p", run.command ? "The command that repeats it:" : "No command can be given here: its preset, task or plug-in is not to be found, or is another than it was."));
     if (run.command) part.append(element("pre", run.command));
     return part;
+  }
+
+  function link(text, part) {
+    const made = element("a", text);
+    made.href = `#${encodeURIComponent(part.id)}`;
+    made.addEventListener("click", () => {
+      dialog.close();
+      part.open = true;
+    });
+    return made;
   }
 
   function curve(run) {

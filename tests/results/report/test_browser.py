@@ -135,6 +135,19 @@ def test_a_number_opens_its_runs_by_keyboard(browser: Browser, report: Path) -> 
         assert page.complaints == []
 
 
+def test_a_run_leads_to_samples_of_its_images(browser: Browser, report: Path) -> None:
+    name = "Scores of mini-aircraft (preset mini, mini-clip, ce)"
+    with opened(browser, report) as page:
+        samples = page.page.locator("details", has_text="Random images").first
+        page("document.querySelectorAll('details').forEach((part) => { part.open = false; })")
+        row = page.page.locator(f'[aria-label="{name}"] tr', has_text="retrieved")
+        row.get_by_role("button").first.click()
+        page.page.get_by_role("link", name="Samples of its images").click()
+        assert page.page.get_by_role("dialog").count() == 0
+        assert samples.locator("img").first.is_visible()
+        assert page.requests == page.complaints == []
+
+
 def test_arms_come_and_go_and_the_pointer_tells_their_scores(
     browser: Browser, report: Path
 ) -> None:
