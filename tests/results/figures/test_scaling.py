@@ -93,7 +93,9 @@ def test_everything_is_on_the_canvas_and_no_text_overlaps(
 def test_every_number_of_sizes_and_arms_has_room(
     evaluators: int, place: Place, *, wide: bool
 ) -> None:
-    for sizes, arms in product(range(1, 10), range(1, 7)):
+    every = list(product(range(1, 10), range(1, 7)))
+    # A paper's are all walked; of the others a third, another one for each number of evaluators.
+    for sizes, arms in every if place == "paper" else every[evaluators % 3 :: 3]:
         figure = figure_of(means(sizes, arms, evaluators), place, wide=wide)
         assert not problems(figure), (sizes, arms)
 
