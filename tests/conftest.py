@@ -24,6 +24,9 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+# Processes that run tests side by side are told a terminal's width; the commands tested have none.
+os.environ.pop("COLUMNS", None)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the longest tests first, so that none runs by itself at the end."""

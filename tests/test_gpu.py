@@ -204,9 +204,9 @@ def test_the_docs_take_over_what_was_measured() -> None:
         for (part, name), rate in ((EMBED, 4000.0), (GENERATE, 10.0))
     }
     assert "One NVIDIA X embeds 4,000 images" in embedding(report)
-    assert "| embed, one GPU | 2 min | 66 s | 66 s | 25 min |" in embedding(report)
+    assert "| embed, one GPU | 106 s | 66 s | 66 s | 25 min |" in embedding(report)
     assert "| 0.100 | 69 | 1.1 |" in generation(report)
-    assert "1,000 images, 2 min of such a GPU." in generation(report)
+    assert "1,000 images, 100 s of such a GPU." in generation(report)
     assert "NVIDIA X, 16 cores, torch 2.9, commit abc, 2026-11-28." in figures(report)
     assert "not measured on CUDA" in defaults(report)
     for part in report["parts"].values():
