@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -48,10 +49,12 @@ def command(out: Path | None, watch: int | None, settings: Literal["once", "per-
         click.echo(f"database: {paths.database}, as {home.root} cannot be written to")
     click.echo(f"report: {paths.html}")
     if watch is not None:
-        while paths.waiting:
-            click.echo(f"{_state(paths)}; again in {watch} s, Ctrl-C ends it", err=True)
-            time.sleep(watch)
-            paths = write_report(home, folder, settings, watch)
+        # Ctrl-C is how watching ends before the studies do.
+        with suppress(KeyboardInterrupt):
+            while paths.waiting:
+                click.echo(f"{_state(paths)}; again in {watch} s, Ctrl-C ends it", err=True)
+                time.sleep(watch)
+                paths = write_report(home, folder, settings, watch)
         # An open page need not load itself again.
         paths = write_report(home, folder, settings)
         click.echo(_state(paths), err=True)

@@ -67,7 +67,8 @@ def device() -> str:
 
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {platform.machine()}"
 
 
 def peak_memory_mb() -> float:

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
     from results.database.store import Connection
 
+_OTHER_ARMS = (
+    "There are neither retrieved nor synthetic images to compare; the differences between other "
+    "arms are in the table of differences."
+)
+
+_IN_FULL = 3
+"""Evaluators, but the first, whose intervals a sentence can hold; those of more are in a table."""
+
 _NO_FIDELITY = (
     " The generator shows no class fidelity, so this says nothing about generated images in"
     " general."
@@ -93,7 +101,7 @@ def conclusions(
             comparisons = list(_comparisons(known, means, arms))
             _compare(experiment, comparisons, arms, findings)
             evaluators = [comparison.evaluator for comparison in comparisons]
-            findings.gaps += _without_predictions(evaluators, means, arms)
+            findings.gaps += _without_predictions(comparisons, means, arms)
             findings.ratios += exchange(connection, experiment, evaluators, arms)
     caveat = at_chance(queries.fidelity(connection, experiment), experiment.task)
     if findings.headlines and caveat:
@@ -101,7 +109,7 @@ def conclusions(
     needed = [] if findings.tested else [NEEDED]
     if brief and findings.headlines:
         return [*findings.headlines, *needed]
-    return [
+    found = [
         *findings.headlines,
         *findings.others,
         *against_unadapted(known, means, unchanged),
@@ -110,6 +118,7 @@ def conclusions(
         *dict.fromkeys(findings.gaps),
         *needed,
     ]
+    return found or ([_OTHER_ARMS] if known else [])
 
 
 def left_out(connection: Connection, experiment: Experiment) -> str:
@@ -183,11 +192,12 @@ def _evaluated_both(
 def _comparisons(
     known: dict[Pair, Difference], means: pd.DataFrame, arms: tuple[str, str]
 ) -> Iterator[_Comparison]:
-    """Yield the comparison by each evaluator for which there is one."""
-    for evaluator, rows, n in _evaluated_both(means, arms):
-        difference = known.get(Pair(evaluator, n, *arms)) if n is not None else None
-        if n is not None and difference is not None:
-            yield _Comparison(evaluator, rows["metric"].iloc[0], n, difference)
+    """Yield the comparison by each evaluator, at the largest n at which it can be made."""
+    for evaluator, rows, _ in _evaluated_both(means, arms):
+        sizes = [pair.n for pair in known if pair == Pair(evaluator, pair.n, *arms)]
+        if sizes:
+            difference = known[Pair(evaluator, max(sizes), *arms)]
+            yield _Comparison(evaluator, rows["metric"].iloc[0], max(sizes), difference)
 
 
 def _not_compared(means: pd.DataFrame, arms: tuple[str, str]) -> Iterator[str]:
@@ -210,13 +220,19 @@ def _not_compared(means: pd.DataFrame, arms: tuple[str, str]) -> Iterator[str]:
 
 
 def _without_predictions(
-    compared: list[str], means: pd.DataFrame, arms: tuple[str, str]
+    comparisons: list[_Comparison], means: pd.DataFrame, arms: tuple[str, str]
 ) -> Iterator[str]:
-    names = [name for name, _, n in _evaluated_both(means, arms) if n is not None]
-    if missing := [name for name in names if name not in compared]:
-        images = f"{listed(arms)} images"
+    """Yield a sentence on each n with scores of both arms, but not with the answers of both."""
+    compared = {comparison.evaluator: comparison.n for comparison in comparisons}
+    lacking: dict[str, list[str]] = {}
+    for name, _, n in _evaluated_both(means, arms):
+        if n is not None and n != compared.get(name):
+            where = f" at n = {format_size(n)}" if name in compared else ""
+            lacking.setdefault(where, []).append(name)
+    for where, names in lacking.items():
         yield sentence(
-            f"{images} cannot be compared by {listed(missing)}, as runs left no predictions"
+            f"{listed(arms)} images cannot be compared{where} by {listed(names)}, as runs left no "
+            "predictions that can be read"
         )
 
 
@@ -243,7 +259,7 @@ def _headline(comparison: _Comparison, experiment: Experiment, arms: tuple[str, 
 
 def _by_others(comparisons: list[_Comparison], n: int, arms: tuple[str, str]) -> list[str]:
     """Return the sentences on all evaluators but the first, whose n is given, as one text."""
-    clauses = []
+    clauses, in_full = [], len(comparisons) <= _IN_FULL
     for comparison in comparisons:
         difference, sign = comparison.difference, comparison.sign
         value = difference.estimate.value
@@ -257,6 +273,6 @@ def _by_others(comparisons: list[_Comparison], n: int, arms: tuple[str, str]) ->
         at = "" if comparison.n == n else f"at n = {format_size(comparison.n)}, "
         agreed = not sign or every_seed_agrees(difference, sign)
         doubt = "" if agreed else ", not at every seed"
-        sure = certainty(difference, difference.seeds, sign or 1)
-        clauses.append((lead, f"{comparison.measure} ({at}{whose}{gap}{doubt}, {sure})"))
+        sure = f", {certainty(difference, difference.seeds, sign or 1)}" if in_full else ""
+        clauses.append((lead, f"{comparison.measure} ({at}{whose}{gap}{doubt}{sure})"))
     return [" ".join(map(sentence, grouped(clauses)))] if clauses else []

@@ -54,9 +54,9 @@ def exchange(
         found = worth(connection, experiment, evaluator, arms)
         if answers and found is not None:
             measured = _Measured(measure(evaluator, answers.metric), found)
-            if found.low is None or found.high is None:
+            if _bought_nothing(found):
                 no_gain.append(measured)
-            elif (found.low.sign, found.high.sign) == ("<", ">="):
+            elif _is_open(found):
                 open_ended.append(measured)
             else:
                 ratios.append(measured)
@@ -65,6 +65,27 @@ def exchange(
         *([_open_ended(open_ended, a, b)] if open_ended else []),
         *([_no_ratio(no_gain, b)] if no_gain else []),
     ]
+
+
+def briefly(found: Equivalence | None) -> str:
+    """Return the ratio with its interval, or why there is none, as short as a table wants it."""
+    if found is None:
+        return "takes two sizes of each"
+    if _bought_nothing(found):
+        return "no reliable gain"
+    if _is_open(found):
+        return "not determined"
+    return f"{in_words(found.ratio)} ({_ends(found)})"
+
+
+def _bought_nothing(found: Equivalence) -> bool:
+    return found.low is None or found.high is None
+
+
+def _is_open(found: Equivalence) -> bool:
+    """Return whether the interval ends at neither side within the sizes tried."""
+    ends = (found.low, found.high)
+    return [end.sign for end in ends if end is not None] == ["<", ">="]
 
 
 @lru_cache(maxsize=_REMEMBERED)

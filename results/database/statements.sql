@@ -220,7 +220,8 @@ AND run_id NOT IN (SELECT run_id FROM current)
 
 -- name: failures
 SELECT run_id, preset, task, source, objective, n_asked, seed, error FROM runs
-WHERE status = 'failed' AND NOT too_few_images ORDER BY ALL
+WHERE status = 'failed' AND NOT too_few_images
+ORDER BY task, objective, source, n_asked, seed, run_id
 
 -- name: pool_ends
 SELECT task, source, n_asked, count(*) AS runs, any_value(error) AS error FROM runs

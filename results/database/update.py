@@ -194,7 +194,8 @@ def _insert(items: list[T], insert: Callable[[list[T]], None]) -> list[tuple[T, 
         insert(items)
     except (duckdb.Error, pl.exceptions.PolarsError, OverflowError) as error:
         if len(items) == 1:
-            return [(items[0], str(error))]
+            # What follows the first line is the statement.
+            return [(items[0], str(error).partition("\n")[0])]
         middle = len(items) // 2
         return _insert(items[:middle], insert) + _insert(items[middle:], insert)
     return []

@@ -76,7 +76,10 @@ STYLES = {
     "folder": Style("#009E73", "v"),
 }
 
-SPARE = [Style("#E69F00", "X"), Style("#56B4E9", "<"), Style("#CC79A7", "*"), Style("#117733", ">")]
+SPARE = [
+    *(Style("#E69F00", "X"), Style("#56B4E9", "<"), Style("#CC79A7", "*")),
+    *(Style("#117733", ">"), Style("#882255", "p"), Style("#44AA99", "h")),
+]
 
 # Matplotlib's type for this is the list of all its settings.
 COMMON: dict[Any, Any] = {

@@ -32,7 +32,7 @@ def assets() -> Assets:
     scripts = [(_FOLDER / name).read_text("utf-8") for name in (*_SCRIPTS, *_OWN)]
     hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     rules = ["default-src 'none'", "img-src data:", "style-src 'unsafe-inline'"]
-    # A page that came from the web may not be framed, nor send a form anywhere.
+    # What comes from the web may neither change where links lead nor send a form anywhere.
     rules += [f"script-src {hashes}", "base-uri 'none'", "form-action 'none'"]
     style = (_FOLDER / "templates/style.css").read_text("utf-8")
     return Assets(style, scripts, "; ".join(rules))

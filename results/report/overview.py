@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from results.conclusions.certainty import sign
-from results.conclusions.exchange import in_words, worth
+from results.conclusions.exchange import briefly, worth
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.pairs import Difference, Pair
@@ -40,9 +40,14 @@ class Row(NamedTuple):
 
     @property
     def winner(self) -> str:
-        """The better arm; ``neither`` without significance."""
+        """The better arm, and what it takes back; ``neither`` without significance."""
         which = sign(self.difference)
-        return {1: self.a, -1: _shown(self.b), 0: "neither"}[which]
+        if not which:
+            return "neither"
+        better = self.a if which > 0 else _shown(self.b)
+        if not self.difference.estimate.over_seeds:
+            return f"{better}, in these runs"
+        return better if self.difference.p_holm < 0.05 else f"{better}, before correction"
 
     @property
     def versus(self) -> str:
@@ -67,7 +72,9 @@ def overview(
     means: pd.DataFrame,
     known: dict[Pair, Difference],
 ) -> list[Row]:
-    """Return a row per evaluator: retrieved less synthetic images, or each arm less no adaptation.
+    """Return a row per evaluator: retrieved less synthetic images.
+
+    Where there are not both, each arm less no adaptation; without that, all pairs of arms.
 
     Args:
         connection: The database.
@@ -77,7 +84,7 @@ def overview(
     """
     arms = dict(zip(means["label"], means["source"], strict=True))
     both = [pair for pair in known if _is_the_question(pair, arms)]
-    wanted = both or [pair for pair in known if pair.b == UNADAPTED]
+    wanted = both or [pair for pair in known if pair.b == UNADAPTED] or list(known)
     largest: dict[tuple[str, str, str], Pair] = {}
     for pair in sorted(wanted, key=lambda pair: pair.n):
         largest[pair.evaluator, pair.a, pair.b] = pair
@@ -101,8 +108,7 @@ def _row(
     scores = (_score(rows, pair.a, pair.n), _score(rows, pair.b, pair.n))
     ratio = ""
     if pair.b != UNADAPTED:
-        found = worth(connection, experiment, pair.evaluator, (pair.a, pair.b))
-        ratio = in_words(found.ratio) if found else ""
+        ratio = briefly(worth(connection, experiment, pair.evaluator, (pair.a, pair.b)))
     metric = next(iter(rows["metric"]))
     evaluator = f"{pair.evaluator} {metric}"
     return Row(evaluator, pair.n, pair.a, pair.b, scores, difference, ratio)

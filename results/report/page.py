@@ -76,7 +76,7 @@ def write_report(
     if not collected.read:
         raise BenchError(
             f"none of the {len(collected.skipped)} records can be read: {collected.skipped[0]}",
-            "run `bench demo` for a first study, or set BENCH_HOME",
+            "`bench collect` names each; remove them and run them again",
         )
     html = out / "report.html"
     with collected.reading() as connection:
@@ -176,7 +176,8 @@ def _percent(value: float) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "\u2212")
+    # Zero has no sign of its own once it is added to zero.
+    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "\u2212")
 
 
 def _count(number: float) -> str:

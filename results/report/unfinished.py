@@ -15,15 +15,17 @@ class Unfinished:
     Attributes:
         name: The study.
         total: Its runs.
-        missing: The titles of those that are missing, or why the study cannot be read.
+        missing: The titles of those that are missing.
         waiting: How many of the missing ones may still come: those that have not failed, none of a
             study on hold.
+        problem: Why the study cannot be read; empty if it can.
     """
 
     name: str
     total: int
     missing: list[str]
     waiting: int
+    problem: str = ""
 
 
 def unfinished(home: Home, settled: Set[str], failed: Set[str]) -> list[Unfinished]:
@@ -40,7 +42,7 @@ def unfinished(home: Home, settled: Set[str], failed: Set[str]) -> list[Unfinish
             study = StudyFolder(home, name)
             runs, held = study.submitted().runs, study.hold() is not None
         except BenchError as error:
-            studies.append(Unfinished(name, 0, [str(error)], 0))
+            studies.append(Unfinished(name, 0, [], 0, str(error)))
             continue
         missing = {run_id: title for run_id, title in runs.items() if run_id not in settled}
         if missing:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -132,3 +133,61 @@ def test_nothing_is_waited_for_that_failed_or_is_on_hold(home: Home, tmp_path: P
     assert write_report(home, tmp_path).waiting == 1
     study.pause(Hold(by="user", reason="lunch"))
     assert write_report(home, tmp_path).waiting == 0
+
+
+def test_a_file_of_ones_own_stays(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 100)
+    own = tmp_path / "runs.parquet"
+    own.write_text("mine")
+    for _ in range(2):
+        write_report(home, tmp_path)
+        assert own.read_text() == "mine"
+
+
+def test_ctrl_c_ends_watching_with_a_page_that_stays(home: Home) -> None:
+    first = write_run(home, "retrieved", 100)
+    runs = {first.run_id: "the first", "0123456789ab": "never"}
+    StudyFolder(home, "some").submit(Submitted(name="some", runs=runs, on="local"))
+    watching = subprocess.Popen(
+        command("report", "--watch", "60"), env=environment(home.root), text=True,
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert watching.stderr is not None
+        watching.stderr.readline()
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 0
+    finally:
+        watching.kill()
+    assert 'http-equiv="refresh"' not in (home.report / "report.html").read_text()
+
+
+def test_a_study_that_cannot_be_read_is_named_with_the_reason(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 100)
+    broken = home.root / "studies" / "torn" / "study.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{")
+    page = content_of(write_report(home, tmp_path).html.read_text())
+    assert "Study torn cannot be read</h2>" in page
+    assert "runs are missing" not in page
+
+
+def test_the_summary_says_what_it_takes_back(home: Home, tmp_path: Path) -> None:
+    """Few seeds are no test over seeds, and an exchange rate has its interval or a reason."""
+    write_run(home, "none", None, right=60)
+    write_curves(home, retrieved={100: 80, 400: 160}, synthetic={100: 70, 400: 120})
+    page = content_of(write_report(home, tmp_path).html.read_text())
+    summary = page.partition('id="summary"')[2].partition("</section>")[0]
+    assert "<strong>retrieved, in these runs</strong>" in summary
+    assert re.search(
+        r"<td[^>]*>(not determined|no reliable gain|[\w. ]+ \([\w. ]+\))</td>", summary
+    )
+
+
+def test_other_arms_are_compared_with_each_other(home: Home, tmp_path: Path) -> None:
+    for path, right in (("a", 80), ("b", 160)):
+        for seed in range(3):
+            write_run(home, "folder", 100, right=right, seed=seed, options={"path": path})
+    page = content_of(write_report(home, tmp_path).html.read_text())
+    assert "folder a less folder b" in page.partition("</section>")[0]
+    assert "There are neither retrieved nor synthetic images to compare" in page
