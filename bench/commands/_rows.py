@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from bench.core.terminal import escaped
+from bench.core.terminal import columns_of, escaped
 
 _GAP = "  "
 _NARROWEST = 6
@@ -34,7 +33,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
     """
     cells = [[_shown(value) for value in row] for row in rows]
     names = [_one_line(name) for name in columns]
-    widths = [max(map(shown_width, column)) for column in zip(names, *cells, strict=True)]
+    widths = [max(map(columns_of, column)) for column in zip(names, *cells, strict=True)]
     if width is not None:
         widths = _fitted(widths, width)
         if not widths:
@@ -49,7 +48,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
     padded = []
     for cell, width, is_number in zip(cells, widths, right, strict=True):
         text = _cut(cell, width)
-        space = " " * (width - shown_width(text))
+        space = " " * (width - columns_of(text))
         padded.append(space + text if is_number else text + space)
     return _GAP.join(padded).rstrip()
 
@@ -65,11 +64,11 @@ def _fitted(widths: Sequence[int], width: int) -> list[int]:
 
 
 def _by_row(names: Sequence[str], cells: Iterable[Sequence[str]], width: int) -> str:
-    longest = max(map(shown_width, names))
+    longest = max(map(columns_of, names))
     room = max(width - longest - len(_GAP), _NARROWEST)
     blocks = [
         "\n".join(
-            f"{name}{' ' * (longest - shown_width(name))}{_GAP}{_cut(cell, room)}".rstrip()
+            f"{name}{' ' * (longest - columns_of(name))}{_GAP}{_cut(cell, room)}".rstrip()
             for name, cell in zip(names, row, strict=True)
         )
         for row in cells
@@ -107,20 +106,10 @@ def _plain(value: object) -> object:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
-def shown_width(text: str) -> int:
-    """Return how many columns of a terminal a text takes: wide letters two, marks none."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
-        for sign in text
-    )
-
-
 def _cut(text: str, width: int) -> str:
-    if shown_width(text) <= width:
+    if columns_of(text) <= width:
         return text
-    while text and shown_width(text) > width - 1:
+    while text and columns_of(text) > width - 1:
         text = text[:-1]
     return f"{text}…"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Literal
@@ -40,21 +39,22 @@ def command(sql: str | None, form: str, tables: bool, settings: Literal["once", 
     from bench.commands._rows import formatted, table
     from bench.core.errors import RequestError
     from bench.core.paths import Home
+    from bench.core.terminal import columns
     from results.database import ask
     from results.database.store import collect
 
     if tables == (sql is not None):
         raise RequestError("ask one thing", 'write `bench query "SELECT …"` or --tables')
     collected = collect(Home.from_environment(), settings)
-    columns = shutil.get_terminal_size().columns
+    width = columns()
     if sql is None:
         with collected.reading() as connection:
             described = ask.tables(connection)
-        click.echo("\n\n".join(_described(each, columns) for each in described))
+        click.echo("\n\n".join(_described(each, width) for each in described))
     else:
         answer = ask.ask(collected.database, sql)
-        width = columns if sys.stdout.isatty() else None
-        click.echo(table(*answer, width) if form == "table" else formatted(form, *answer))
+        limit = width if sys.stdout.isatty() else None
+        click.echo(table(*answer, limit) if form == "table" else formatted(form, *answer))
     sys.exit(tell_skipped(collected.skipped))
 
 

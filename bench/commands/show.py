@@ -79,7 +79,7 @@ def _preset(_: str, name: str) -> Iterator[str]:
 def _figure(kind: str, name: str) -> Iterator[str]:
     from bench.commands._kinds import kind_of
 
-    yield f"figure {name}: {kind_of(kind).summary(name)}"
+    yield from _paragraphs(f"figure {name}: {kind_of(kind).summary(name)}")
     yield f"  bench figure {name}"
 
 

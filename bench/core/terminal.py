@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from typing import TextIO
+from unicodedata import combining, east_asian_width
 
 _KEPT = "\n\t\u200c\u200d"
 """Line breaks, and the joiners that Persian, Hindi and emoji need."""
@@ -23,6 +24,15 @@ def columns(elsewhere: int = 80) -> int:
         elsewhere: Where standard output is no terminal, such as a pipe; ``COLUMNS`` goes before.
     """
     return shutil.get_terminal_size((elsewhere, 24)).columns
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: wide letters two, marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text
+    )
 
 
 def keep_bars_out_of_logs() -> None:

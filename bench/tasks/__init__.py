@@ -73,4 +73,5 @@ def check_folder(name: str) -> None:
 
 def is_place(name: str) -> bool:
     """Return whether a name says where a task's images are, rather than what it is called."""
-    return name.startswith((HUB, WEBDATASET)) or Path(name).is_dir()
+    # The empty path is the folder that the program was started in.
+    return name.startswith((HUB, WEBDATASET)) or (bool(name) and Path(name).is_dir())

@@ -59,14 +59,18 @@ def ask(database: Path, sql: str) -> Answer:
     """
     with duckdb.connect(database, read_only=True, config=_LOCKED) as connection:
         try:
-            if not connection.extract_statements(sql):
-                raise RequestError("there is no question", 'write `bench query "SELECT …"`')
+            statements = len(connection.extract_statements(sql))
+            if statements != 1:
+                raise RequestError(
+                    f"there are {statements} questions" if statements else "there is no question",
+                    'ask one: `bench query "SELECT …"`',
+                )
             result = connection.execute(sql)
             return Answer([name for name, *_ in result.description or []], result.fetchall())
         except (duckdb.Error, ValueError, RuntimeError) as error:
             what = str(error).partition("\n\nLINE ")[0]
             raise RequestError(
-                what, "`bench query --tables` names the tables and their columns"
+                what, "a question only reads the tables that `bench query --tables` names"
             ) from error
 
 

@@ -81,6 +81,7 @@ def collect(home: Home, settings: Choice = "once", elsewhere: Path | None = None
     except (OSError, duckdb.IOException) as error:
         if elsewhere is None:
             raise _not_written(home.database, error) from error
+    elsewhere.mkdir(parents=True, exist_ok=True)
     database = elsewhere / home.database.name
     try:
         return _collected(database, home.runs, records, settings)

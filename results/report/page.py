@@ -70,9 +70,9 @@ def write_report(
     Raises:
         BenchError: If there is no record that can be read.
     """
+    collected = store.collect(home, settings, None if out == home.report else out)
     if out != home.report:
         out.mkdir(parents=True, exist_ok=True)
-    collected = store.collect(home, settings, None if out == home.report else out)
     if not collected.read:
         raise BenchError(
             f"none of the {len(collected.skipped)} records can be read: {collected.skipped[0]}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from bench.core.size import format_size
+from bench.core.terminal import columns_of
 from results import pairs
 from results.conclusions.choices import choices
 from results.database import queries
@@ -17,7 +18,7 @@ from results.experiment import Experiment
 from results.fidelity import caution
 from results.labels import UNADAPTED, in_order
 from results.tables.sheet import Kind, Sheet, label
-from results.tables.terminal import aligned, columns_of
+from results.tables.terminal import aligned
 from results.wording import WIDTH, p_values, wrapped
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 import textwrap
 from typing import NamedTuple
-from unicodedata import combining, east_asian_width
 
+from bench.core.terminal import columns_of
 from results.tables.sheet import Kind, Sheet
 from results.wording import WIDTH, wrapped
 
@@ -138,12 +138,3 @@ def _wrapped(cell: str, room: int) -> list[str]:
     # textwrap counts characters; where some are two columns wide, half as many fit.
     narrow = room if columns_of(cell) == len(cell) else room // 2
     return textwrap.wrap(cell, narrow, break_on_hyphens=False)
-
-
-def columns_of(text: str) -> int:
-    """Return how many columns of a terminal a text takes; Chinese characters take two each."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text
-    )

@@ -97,3 +97,10 @@ def test_an_answer_is_escaped(bench: Bench) -> None:
     assert "\x1b" not in out
     assert "\\x1b[31mred" in out
     assert "x y" in out
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1;;DROP TABLE runs", " ; "])
+def test_one_question_has_one_answer(bench: Bench, sql: str) -> None:
+    asked = bench("query", sql)
+    assert (asked.code, asked.out) == (2, "")
+    assert "ask one" in asked.complaint

@@ -9,7 +9,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from bench.commands._rows import formatted, shown_width, table
+from bench.commands._rows import formatted, table
+from bench.core.terminal import columns_of
 
 CELLS = st.one_of(
     st.none(), st.integers(), st.floats(), st.text(max_size=40), st.lists(st.integers(), max_size=3)
@@ -21,7 +22,7 @@ ROWS = st.integers(1, 8).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, 
 def test_a_table_fits(rows: list[list[object]], width: int) -> None:
     columns = [f"c{index}" for index in range(len(rows[0]) if rows else 1)]
     for line in table(columns, rows, width).splitlines():
-        assert shown_width(line) <= width
+        assert columns_of(line) <= width
         assert line.isprintable()
 
 
@@ -34,7 +35,7 @@ def test_a_narrow_terminal_shows_a_value_a_line() -> None:
 
 def test_wide_letters_and_long_cells() -> None:
     lines = table(["名", "n"], [["模型" * 20, 1], ["ab", 22]], 24).splitlines()
-    assert [shown_width(line) for line in lines] == [24, 24, 24, 24]
+    assert [columns_of(line) for line in lines] == [24, 24, 24, 24]
     assert "…" in lines[2]
     assert lines[3].endswith("22")
 

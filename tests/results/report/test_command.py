@@ -191,3 +191,11 @@ def test_other_arms_are_compared_with_each_other(home: Home, tmp_path: Path) -> 
     page = content_of(write_report(home, tmp_path).html.read_text())
     assert "folder a less folder b" in page.partition("</section>")[0]
     assert "There are neither retrieved nor synthetic images to compare" in page
+
+
+def test_an_empty_home_leaves_nothing(home: Home, tmp_path: Path) -> None:
+    home.root.mkdir()
+    ended = report(home, "--out", str(tmp_path / "new"))
+    assert ended.returncode == 1
+    assert "no records" in ended.stderr
+    assert not (tmp_path / "new").exists()

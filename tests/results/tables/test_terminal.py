@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core.paths import Home
+from bench.core.terminal import columns_of
 from results.database import queries
 from results.tables import text
 from results.tables.sheet import Kind, Sheet
-from results.tables.terminal import as_text, columns_of
+from results.tables.terminal import as_text
 from tests.support.records import STUDY, collected, score, write_run
 
 WIDE = Sheet(
