@@ -16,8 +16,15 @@ from results.database import queries, store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from results.database.store import Choice
 
-def load(study: str | Path | None = None, *, home: str | Path | None = None) -> pd.DataFrame:
+
+def load(
+    study: str | Path | None = None,
+    *,
+    home: str | Path | None = None,
+    settings: Choice = "once",
+) -> pd.DataFrame:
     """Return a study's results, a row per run and score.
 
     Columns: the run (``run_id``, ``status``, ``preset``, ``task``, ``model``, ``objective``,
@@ -31,6 +38,7 @@ def load(study: str | Path | None = None, *, home: str | Path | None = None) -> 
     Args:
         study: The study's name or file; None for everything that has run.
         home: The home folder; None for that of the environment (``$BENCH_HOME``).
+        settings: How often the setting of an arm is chosen: ``once`` for all n, or ``per-n``.
 
     Raises:
         RequestError: If the study was never started, or its file cannot be read.
@@ -42,7 +50,7 @@ def load(study: str | Path | None = None, *, home: str | Path | None = None) -> 
     at = Home.from_environment() if home is None else Home(Path(home).absolute())
     run_ids = None if study is None else list(_study(at, study).submitted().runs)
     with tempfile.TemporaryDirectory() as spare:
-        collected = store.collect(at, elsewhere=Path(spare))
+        collected = store.collect(at, settings, Path(spare))
         for reason in collected.skipped:
             warnings.warn(f"skipped {reason}", stacklevel=3)
         with collected.reading() as connection:

@@ -57,6 +57,8 @@ def read_record(path: Path) -> RunRecord:
         OSError: If it cannot be read.
         UnreadableError: If it is none of ours.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UnreadableError("is no file")  # A pipe would be waited for.
     content = path.read_bytes()
     try:
         record = _DECODER.decode(content)

@@ -18,6 +18,14 @@ def statement(name: str) -> str:
 
 
 @cache
+def relations() -> frozenset[str]:
+    """Return the tables and views that a database has, those outside ``main`` as SCHEMA.NAME."""
+    parts = _named("schema.sql").values()
+    made = r"^CREATE (?:OR REPLACE )?(?:TABLE|VIEW) ([\w.]+)"
+    return frozenset(name for part in parts for name in re.findall(made, part, re.MULTILINE))
+
+
+@cache
 def _named(file: str) -> dict[str, str]:
     text = (_FOLDER / file).read_text("utf-8")
     _, *parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)

@@ -17,8 +17,25 @@ SELECT table_name, column_name, if(data_type LIKE 'STRUCT%', 'STRUCT', data_type
 FROM duckdb_columns() WHERE schema_name = 'main' AND NOT internal
 ORDER BY table_name, column_index
 
--- name: kept_tables
-SELECT table_name FROM duckdb_tables() WHERE schema_name = 'kept'
+-- name: relations
+SELECT if(schema_name = 'main', table_name, schema_name || '.' || table_name) FROM duckdb_tables()
+UNION ALL
+SELECT if(schema_name = 'main', view_name, schema_name || '.' || view_name) FROM duckdb_views()
+WHERE NOT internal
+
+-- name: checkpoint
+CHECKPOINT
+
+-- name: short_predictions
+SELECT run_id, min(evaluator), min(images), max(n)
+FROM (SELECT run_id, evaluator, split, at_epoch, count(*) AS images
+      FROM kept.predictions GROUP BY ALL) AS answered
+JOIN (SELECT DISTINCT run_id, evaluator, split, at_epoch, n FROM kept.scores) AS scored
+    USING (run_id, evaluator, split, at_epoch)
+WHERE images < n GROUP BY run_id ORDER BY run_id
+
+-- name: delete_predictions_of
+DELETE FROM kept.predictions WHERE run_id = $run_id
 
 -- name: made_by
 FROM kept.made_by

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
 from results.database import files
 from results.database.files import Stamp
+from results.database.statements import statement
 from results.database.update import State, is_ours, update
 
 Connection = duckdb.DuckDBPyConnection
@@ -30,6 +32,12 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # What does not fit is spilled to disk, beside the file.
     "memory_limit": "400MB",
 }
+
+
+_UNFINISHED = ".collect-"
+"""Begins the names of the folders in which databases are written."""
+
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,20 @@ class Collected:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open it for reading."""
-        with duckdb.connect(self.database, read_only=True) as connection:
-            yield connection
+        """Open it for reading.
+
+        Raises:
+            BenchError: If a part of the file is damaged.
+        """
+        try:
+            with duckdb.connect(self.database, read_only=True) as connection:
+                yield connection
+        except duckdb.Error as error:
+            if "Corrupt database" not in str(error):
+                raise
+            raise BenchError(
+                f"{self.database} is damaged", "delete it: it is made anew from the records"
+            ) from error
 
 
 def collect(home: Home, settings: Choice = "once", elsewhere: Path | None = None) -> Collected:
@@ -95,13 +114,22 @@ def _collected(
     """Return a database that took its final name when it was whole; raises what writing does."""
     state = _state(database)
     if state is None or not state.is_current(runs, records, settings):
-        with tempfile.TemporaryDirectory(dir=database.parent, prefix=".collect-") as folder:
+        _clear_away(database.parent)
+        with tempfile.TemporaryDirectory(dir=database.parent, prefix=_UNFINISHED) as folder:
             new = Path(folder) / database.name
             state = _updated(database, new, runs, records, settings)
             # A write-ahead log that somebody's own session left would be replayed onto our file.
             database.with_name(f"{database.name}.wal").unlink(missing_ok=True)
             new.replace(database)
     return Collected(database, state.read, state.skipped(runs))
+
+
+def _clear_away(folder: Path) -> None:
+    """Delete what was being written when a process was killed, a day ago or more."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        with suppress(FileNotFoundError):  # Another process may clear away too.
+            if time.time() - left.stat().st_mtime > _DAY:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _updated(
@@ -114,6 +142,8 @@ def _updated(
             new.unlink()
     with duckdb.connect(new, config=_CONFIG) as connection:
         update(connection, runs, records, settings)
+        # Closing does it too, but says nothing where it fails, as on a full disk.
+        connection.execute(statement("checkpoint"))
         return State.of(connection)
 
 

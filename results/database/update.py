@@ -18,7 +18,7 @@ from results.database.files import Stamp, UnreadableError, read_record, run_of
 from results.database.names import rename
 from results.database.program import program
 from results.database.rows import frames
-from results.database.statements import schema, statement
+from results.database.statements import relations, schema, statement
 
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
@@ -73,9 +73,9 @@ class State(NamedTuple):
 
 def is_ours(connection: Connection) -> bool:
     """Return whether this program, as it is now, made a database."""
-    tables = {name for (name,) in connection.execute(statement("kept_tables")).fetchall()}
+    there = {name for (name,) in connection.execute(statement("relations")).fetchall()}
     made_by = statement("made_by")
-    return "made_by" in tables and connection.execute(made_by).fetchall() == [(program(),)]
+    return there >= relations() and connection.execute(made_by).fetchall() == [(program(),)]
 
 
 def update(connection: Connection, runs: Path, records: dict[str, Stamp], settings: str) -> None:
@@ -111,8 +111,26 @@ def _update_predictions(connection: Connection, runs: Path, state: State) -> Non
     there = files.predictions(runs, (run_id for (run_id,) in selected))
     _forget(connection, _changed(known, there), ("predictions",))
     wanted = {path: stamp for path, stamp in there.items() if known.get(path) != stamp}
-    problems = _insert(list(wanted), lambda some: _insert_predictions(connection, runs, some))
-    _note(connection, wanted, dict(problems))
+    problems = dict(_insert(list(wanted), lambda some: _insert_predictions(connection, runs, some)))
+    stamps = {
+        path: files.NEVER if problems.get(path, "").startswith("IO Error") else stamp
+        for path, stamp in wanted.items()
+    }
+    _note(connection, stamps, problems | _drop_short(connection))
+
+
+def _drop_short(connection: Connection) -> dict[str, str]:
+    """Delete predictions that are not of every image scored, and return the files with reasons.
+
+    Runs are compared on the images that all answered: one torn file would take the others' too.
+    """
+    short = connection.execute(statement("short_predictions")).fetchall()
+    for run_id, *_ in short:
+        connection.execute(statement("delete_predictions_of"), {"run_id": run_id})
+    return {
+        f"{run_id}/{files.PREDICTIONS}": f"has {images:,} of the {scored:,} images of {evaluator}"
+        for run_id, evaluator, images, scored in short
+    }
 
 
 def _changed(known: dict[str, Stamp], there: dict[str, Stamp]) -> list[str]:
@@ -193,12 +211,21 @@ def _insert(items: list[T], insert: Callable[[list[T]], None]) -> list[tuple[T, 
     try:
         insert(items)
     except (duckdb.Error, pl.exceptions.PolarsError, OverflowError) as error:
+        if _is_of_the_disk(error):
+            raise duckdb.IOException(str(error)) from error
         if len(items) == 1:
             # What follows the first line is the statement.
             return [(items[0], str(error).partition("\n")[0])]
         middle = len(items) // 2
         return _insert(items[:middle], insert) + _insert(items[middle:], insert)
     return []
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Return whether an insertion failed for want of room, not for what was to be inserted."""
+    told = ("No space left", "Failed to commit", "disk quota")
+    of_memory = (duckdb.FatalException, duckdb.OutOfMemoryException)
+    return isinstance(error, of_memory) or any(text in str(error) for text in told)
 
 
 def _insert_records(connection: Connection, records: Collection[RunRecord]) -> None:

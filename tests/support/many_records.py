@@ -49,7 +49,9 @@ def write_many(home: Home, tasks: int = 1, runs: int = 100, images: int = 0) -> 
         for index, spec in enumerate(islice(specs(f"task-{task}"), runs)):
             folder = home.runs / spec.run_id
             folder.mkdir()
-            (folder / "record.json").write_bytes(readable_json(_record(spec, index)))
+            (folder / "record.json").write_bytes(
+                readable_json(_record(spec, index, images or 1600))
+            )
             if images:
                 answers = _predictions(task, spec.source, spec.n, spec.seed, images)
                 (folder / "predictions.parquet").write_bytes(answers)
@@ -101,7 +103,7 @@ def _options(source: str, setting: int) -> Json:
     return retrieved if source == "retrieved" else synthetic
 
 
-def _record(spec: RunSpec, index: int) -> RunRecord:
+def _record(spec: RunSpec, index: int, images: int) -> RunRecord:
     # Later settings are worse; the hash of the index stands for chance.
     worse = 0.002 * (index // (len(SEEDS) * len(SIZES) * len(ARMS)))
     value = score_of(spec.source, spec.n, spec.seed) - worse + 0.001 * (index * 37 % 11 - 5)
@@ -113,7 +115,7 @@ def _record(spec: RunSpec, index: int) -> RunRecord:
         spec=spec,
         n=Counts(asked=spec.n, matched=kept * 2, fetched=kept + 9, kept=kept, used=spec.n or 0),
         image_set="" if spec.source == "none" else f"set-{spec.task}-{spec.source}",
-        scores=list(_scores(value)),
+        scores=list(_scores(value, images)),
         stage_counts=_stage_counts() if spec.n else {},
         selection={
             "split": "val", "by": "linear-probe", "metric": "accuracy", "epoch": epoch,
@@ -122,7 +124,7 @@ def _record(spec: RunSpec, index: int) -> RunRecord:
         timings={"source": 0.9, "adapt": 20.2, "evaluate": 0.4, "train": 14.7, "validate": 4.8},
         images_per_second=866.7,
         peak_memory_mb=1116.7,
-        device="CPU, 1 threads, x86_64",
+        device="CPU, 1 thread, x86_64",
         weights="b984abc9beeb37f83d25f4b2ee25b33437c38fb7db7d08e49e6743710249322f",
         versions={"python": "3.11.7", "torch": "2.14.1", "polars": "2.1.0", "numpy": "2.4.6"},
         git={"commit": "046885a59a90ce991311cd148c11a12f70054743", "dirty": False},
@@ -135,12 +137,12 @@ def _clock(second: int) -> str:
     return f"{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02}"
 
 
-def _scores(value: float) -> Iterator[Score]:
+def _scores(value: float, images: int) -> Iterator[Score]:
     metrics = ("accuracy", "mean-per-class")
     for split, at_epoch, name, metric in product(("val", "test"), EPOCHS, EVALUATORS, metrics):
         its = value - 0.02 * (at_epoch == "last") - 0.03 * (name == "zero-shot")
         yield Score(
-            evaluator=name, split=split, at_epoch=at_epoch, metric=metric, value=its, n=1600,
+            evaluator=name, split=split, at_epoch=at_epoch, metric=metric, value=its, n=images,
             ci_low=its - 0.022, ci_high=its + 0.021,
             chosen={"l2": 3.16, "val_score": its, "rule": "one-se"} if name != "zero-shot" else {},
         )  # fmt: skip

@@ -1,14 +1,20 @@
 """From records on disk to the database; what cannot be read is left out with a reason."""
 
 import json
+import os
+import resource
+import subprocess
 
+import duckdb
 import msgspec
+import polars as pl
 import pytest
 
 from bench.core.errors import BenchError
 from bench.core.paths import Home
 from bench.storage.run_folder import read_record, summaries
 from results.database import store
+from tests.conftest import command, environment
 from tests.support.records import collected, write_run
 
 
@@ -113,3 +119,82 @@ def test_thousands_of_records(home: Home) -> None:
     for seed in range(5_000):
         write_run(home, "retrieved", 100, seed=seed)
     assert store.collect(home).read == 5_000
+
+
+def test_predictions_of_some_images_are_left_out(home: Home) -> None:
+    """Runs are compared on the images that all answered: a torn file would take the others'."""
+    for source in ("retrieved", "synthetic"):
+        write_run(home, source, 100)
+    torn = home.run(write_run(home, "retrieved", 200).run_id) / "predictions.parquet"
+    pl.read_parquet(torn, glob=False).head(10).write_parquet(torn)
+    for _ in range(2):
+        (line,) = store.collect(home).skipped
+        assert line.startswith(str(torn))
+        assert "has 10 of the 200 images" in line
+    with store.reading(home) as connection:
+        ((runs,),) = connection.execute("SELECT count(DISTINCT run_id) FROM answers").fetchall()
+    assert runs == 2
+
+
+def test_a_pipe_is_no_record_and_is_not_waited_for(home: Home) -> None:
+    write_run(home, "retrieved", 100)
+    (home.runs / "pipe").mkdir()
+    os.mkfifo(home.runs / "pipe" / "record.json")
+    assert "is no file" in skipped(home)["pipe"]
+
+
+@pytest.mark.parametrize("what", ["VIEW answers", "TABLE scaling", "TABLE kept.scores"])
+def test_a_database_that_lacks_something_is_made_anew(home: Home, what: str) -> None:
+    write_run(home, "retrieved", 100)
+    store.collect(home)
+    with duckdb.connect(home.database) as connection:
+        connection.execute(f"DROP {what}")
+    with store.collect(home).reading() as connection:
+        name = what.partition(" ")[2]
+        assert connection.execute(f"SELECT count(*) FROM {name}").fetchone() != (0,)
+
+
+def read_all(collected: store.Collected) -> None:
+    with collected.reading() as opened:
+        for table in ("kept.scores", "kept.runs", "kept.predictions", "selected"):
+            opened.execute(f"SELECT * FROM {table}").fetchall()
+
+
+def test_damage_in_the_middle_is_one_line(home: Home) -> None:
+    for n in range(100, 140):
+        write_run(home, "retrieved", n)
+    database = store.collect(home).database
+    content = bytearray(database.read_bytes())
+    content[20_000:-20_000] = os.urandom(len(content) - 40_000)
+    database.write_bytes(content)
+    collected = store.Collected(database, 40, [])
+    with pytest.raises(BenchError, match=r"(?s)damaged.*made anew"):
+        read_all(collected)
+
+
+def test_what_a_killed_process_left_goes_after_a_day(home: Home) -> None:
+    write_run(home, "retrieved", 100)
+    old, new = home.root / ".collect-old", home.root / ".collect-new"
+    for left in (old, new):
+        left.mkdir()
+        (left / "results.duckdb").write_bytes(b"half")
+    os.utime(old, (0, 0))
+    store.collect(home)
+    assert [old.exists(), new.exists()] == [False, True]
+
+
+def test_a_full_disk_is_no_files_fault_and_the_old_database_stays(home: Home) -> None:
+    """A limit on the size of files stands for the disk: what is written fails alike."""
+    write_run(home, "retrieved", 100)
+    before = store.collect(home).database.read_bytes()
+    for n in range(101, 260):
+        write_run(home, "retrieved", n)
+    limit = len(before) + 100_000
+    ended = subprocess.run(
+        command("collect"), env=environment(home.root), capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    assert ended.returncode == 1, ended.stderr
+    assert "skipped" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert home.database.read_bytes() == before
