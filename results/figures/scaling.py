@@ -22,6 +22,7 @@ from results.drawing.grid import PLOT_SHARE, Grid
 from results.drawing.look import ENDED, GROUND, HARM, MUTED, STYLES, Look, Style, styles
 from results.drawing.text import LEADING, POINT, Names, fit_names, height, width
 from results.drawing.wanted import Wanted
+from results.experiment import Experiment
 from results.fidelity import caution
 from results.figures._scaling_caption import caption, exhausted_at, hides_epochs, is_harmed
 from results.labels import UNADAPTED, in_order
@@ -43,7 +44,7 @@ def draw(wanted: Wanted) -> Drawn:
         RequestError: If no run has test scores by the evaluators wanted.
     """
     means = shown_means(wanted)
-    marks = _published(wanted)
+    marks = published_marks(wanted.experiment)
     names, figure = scaling_figure(
         means, [mark for mark, _ in marks], wanted.look, wide=wanted.wide
     )
@@ -300,11 +301,11 @@ def _values(means: pd.DataFrame) -> list[float]:
     return [float(value) for value in values[~np.isnan(values)]]
 
 
-def _published(wanted: Wanted) -> list[tuple[tuple[str, str, int, float], str]]:
+def published_marks(experiment: Experiment) -> list[tuple[tuple[str, str, int, float], str]]:
     """Return published values and where each is from: of models that were adapted there too."""
     from results.published import published
 
-    known = published(wanted.experiment)
+    known = published(experiment)
     adapted = {group.model for group, value in known if value.source != UNADAPTED}
     return [
         ((value.evaluator, value.source, value.n, value.value), group.where)

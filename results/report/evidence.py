@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import pandas as pd
 
 from bench.core.json_values import Json
-from bench.core.specs import RunSpec
+from bench.core.specs import EXECUTION_FIELDS, RunSpec
 from bench.planning.command import command_of
+from bench.planning.differences import all_settings
 from results.conclusions.choices import named
 from results.database import queries
 from results.experiment import Experiment
+from results.settings import CAPACITY
 
 if TYPE_CHECKING:
     from results.database.store import Connection
+    from results.drawing.look import Style
 
 MOST_ROWS = 500
 """Scores of single runs that the page holds itself; with more, they are in a file beside it."""
@@ -36,9 +40,11 @@ def points(means: pd.DataFrame) -> list[Point]:
     return [Point(str(label), int(n), str(evaluator)) for label, n, evaluator in columns]
 
 
-def curves(means: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return an experiment's means, column by column; scores in per cent."""
+def curves(means: pd.DataFrame, experiment: Experiment) -> Json:
+    """Return an experiment's means, column by column, and what was published; all in per cent."""
     return {
+        "metric": str(means["metric"].iloc[0]),
+        "published": list(_published(experiment)),
         "label": means["label"].tolist(),
         "source": means["source"].tolist(),
         "evaluator": means["evaluator"].tolist(),
@@ -47,6 +53,20 @@ def curves(means: pd.DataFrame) -> dict[str, list[Any]]:
         "seeds": means["seeds"].tolist(),
         **{name: [_percent(value) for value in means[column]] for name, column in _SHARES.items()},
     }
+
+
+def _published(experiment: Experiment) -> Iterator[Json]:
+    """Yield the values that the experiment's scaling figure shows as hollow marks."""
+    # Matplotlib takes a second to import; whoever only asks for help need not wait for it.
+    from results.drawing.look import STYLES
+    from results.figures.scaling import published_marks
+
+    for (evaluator, source, n, value), where in published_marks(experiment):
+        look = _look(STYLES[source])
+        yield {
+            "evaluator": evaluator, "source": source, "n": n, "mean": value, "where": where,
+            "look": look,
+        }  # fmt: skip
 
 
 _SHARES = {
@@ -61,15 +81,16 @@ _SHARES = {
 
 def looks(means: pd.DataFrame) -> dict[str, list[str]]:
     """Return each arm's colour, as a CSS value, and marker: those of its figures."""
-    # Matplotlib takes a second to import; whoever only asks for help need not wait for it.
-    from results.drawing.inline import VARIABLES
     from results.drawing.look import styles
 
     arms = zip(means["label"], means["source"], strict=True)
-    return {
-        label: [f"var(--{VARIABLES[style.colour]}, {style.colour})", style.marker]
-        for label, style in styles(list(arms)).items()
-    }
+    return {label: _look(style) for label, style in styles(list(arms)).items()}
+
+
+def _look(style: Style) -> list[str]:
+    from results.drawing.inline import VARIABLES
+
+    return [f"var(--{VARIABLES[style.colour]}, {style.colour})", style.marker]
 
 
 def runs(connection: Connection, experiment: Experiment, selected: pd.DataFrame) -> list[Json]:
@@ -81,10 +102,39 @@ def runs(connection: Connection, experiment: Experiment, selected: pd.DataFrame)
         selected: Its `results.database.queries.selected_runs`.
     """
     specs = queries.specs(connection, experiment)
+    apart = _apart(selected, specs)
     return [
-        _run(str(run_id), scores, specs[str(run_id)])
+        _run(str(run_id), scores, specs[str(run_id)]) | {"apart": apart[str(run_id)]}
         for run_id, scores in selected.groupby("run_id", sort=False)
     ]
+
+
+def _apart(selected: pd.DataFrame, specs: Mapping[str, RunSpec]) -> dict[str, list[str]]:
+    """Return each run's settings that some run of another arm at its n has not, by its id."""
+    runs = selected.drop_duplicates("run_id")
+    apart: dict[str, list[str]] = {}
+    for _, group in runs.groupby("n_point"):
+        labels = dict(zip(group["run_id"], group["label"], strict=True))
+        written = {run_id: _written(specs[run_id]) for run_id in labels}
+        for run_id, label in labels.items():
+            others = [written[other] for other in labels if labels[other] != label]
+            apart[run_id] = [
+                one for one in written[run_id] if any(one not in other for other in others)
+            ]
+    return apart
+
+
+def _written(spec: RunSpec) -> dict[str, None]:
+    """Return the settings of a run that change its result, each as ``--set`` writes it."""
+    settings = {
+        name: value
+        for name, value in all_settings(spec).items()
+        if name.removeprefix("train.") not in EXECUTION_FIELDS
+        and name.removeprefix("source.") not in CAPACITY
+    }
+    return {
+        named(msgspec.json.encode({name: value}).decode()): None for name, value in settings.items()
+    }
 
 
 def _run(run_id: str, scores: pd.DataFrame, spec: RunSpec) -> Json:
@@ -106,10 +156,13 @@ def _run(run_id: str, scores: pd.DataFrame, spec: RunSpec) -> Json:
         "device": first["device"],
         "command": command_of(spec),
         "scores": {
-            row["evaluator"]: [_percent(row["validation"]), _percent(row["test"])]
+            row["evaluator"]: [_percent(row[column]) for column in _OF_RUN]
             for row in scores.to_dict("records")
         },
     }
+
+
+_OF_RUN = ("validation", "test", "trained_test", "last_test")
 
 
 def _parsed(text: object) -> Json:

@@ -57,8 +57,9 @@ def scores(means: pd.DataFrame) -> Scores:
         most = max(row["seeds"] for row in known)
         line = [Cell(_shown(label)), Cell(_used(known), n), Cell(str(most), most)]
         for name, row in found.items():
-            line.append(_cell(row, most, places.get(Point(label, n, name))))
-            line += [_mean(row[column]) if row else _EMPTY for column in others.values()]
+            point = places.get(Point(label, n, name))
+            line.append(_cell(row, most, point))
+            line += [_mean(row[column], point) if row else _EMPTY for column in others.values()]
         lines.append(line)
     return Scores(head, lines)
 
@@ -82,5 +83,5 @@ def _cell(row: dict[Hashable, Any] | None, most: int, point: int | None) -> Cell
     return Cell(f"{mean}{spread} [{low}, {high}]{fewer}", row["mean"], point)
 
 
-def _mean(share: float) -> Cell:
-    return _EMPTY if math.isnan(share) else Cell(f"{100 * share:.1f}", share)
+def _mean(share: float, point: int | None) -> Cell:
+    return _EMPTY if math.isnan(share) else Cell(f"{100 * share:.1f}", share, point)

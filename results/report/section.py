@@ -86,7 +86,7 @@ def section(home: Home, connection: Connection, experiment: Experiment, name: st
         "missing_runs": records(queries.missing_runs(connection, experiment)),
         "runs": records(runs),
     }
-    return Section(head | shown, evidence.curves(means), evidence.looks(means), runs)
+    return Section(head | shown, evidence.curves(means, experiment), evidence.looks(means), runs)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

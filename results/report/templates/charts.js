@@ -16,7 +16,7 @@
 
   for (const figure of document.querySelectorAll("figure.chart")) {
     const found = sections[figure.dataset.section];
-    if (found) replace(figure, pointsOf(found.curves, figure.dataset.evaluator), found.looks);
+    if (found) replace(figure, pointsOf(found.curves, figure.dataset.evaluator), found);
   }
 
   function polygon(corners) {
@@ -28,7 +28,7 @@
   }
 
   // Rows of the means by one evaluator, the unadapted model's among them.
-  function pointsOf(curves, evaluator) {
+  function pointsOf({ metric, published, ...curves }, evaluator) {
     const names = Object.keys(curves);
     return curves.n
       .map((_, place) => Object.fromEntries(names.map((name) => [name, curves[name][place]])))
@@ -36,11 +36,16 @@
       .sort((a, b) => a.n - b.n);
   }
 
-  function replace(figure, points, looks) {
+  function replace(figure, points, { curves: { metric, published }, looks }) {
     const adapted = points.filter((point) => point.source !== UNADAPTED);
     if (!adapted.length) return;
     const arms = [...new Set(adapted.map((point) => point.label))].sort();
+    const { evaluator } = figure.dataset, marks = published.filter((value) => value.evaluator === evaluator);
     const hidden = new Set(), drawn = figure.querySelector(".drawn"), fallback = drawn.innerHTML;
+    const title = document.createElement("p"), name = document.createElement("bdi");
+    title.className = "title";
+    name.textContent = evaluator;
+    title.append(name);
     const choices = document.createElement("fieldset"), legend = document.createElement("legend");
     legend.textContent = "Arms";
     choices.append(legend, ...arms.map(choice));
@@ -65,7 +70,7 @@
     }
 
     function named(label, text) {
-      const sign = document.createElement("span"), name = document.createElement("span"), [colour, marker] = looks[label];
+      const sign = document.createElement("span"), name = document.createElement("bdi"), [colour, marker] = looks[label];
       sign.style.color = colour;
       sign.ariaHidden = "true";
       sign.textContent = MARKERS[marker][0];
@@ -75,18 +80,18 @@
 
     function draw() {
       const width = Math.min(520, Math.max(260, figure.clientWidth));
-      drawn.replaceChildren(plot(points, arms, hidden, looks, width));
+      drawn.replaceChildren(title, plot({ points, marks, arms, hidden, looks, width, evaluator, metric }));
     }
   }
 
   // Scores and sizes of all arms, so that axes stay where they are when arms go.
-  function axes(points, width, arms) {
-    const adapted = points.filter((point) => point.source !== UNADAPTED);
-    const sizes = [...new Set(adapted.map((point) => point.n))];
+  function axes(points, published, width, arms) {
+    const adapted = [...points, ...published].filter((point) => point.source !== UNADAPTED);
+    const sizes = [...new Set(adapted.map((point) => point.n))].sort((a, b) => a - b);
     const room = width - 60 - 46, [low, high] = [sizes[0], sizes.at(-1)].map(Math.log);
     const perPixel = high > low ? (high - low) / (room - 30) : 1 / room;
     const spare = high > low ? 15 : room / 2;
-    const scores = points.flatMap(({ mean, low, high, least, most, trained }) => [mean, low, high, least, most, trained]).filter((value) => value !== null);
+    const scores = [...points, ...published].flatMap(({ mean, low = mean, high = mean, least = mean, most = mean, trained = mean }) => [mean, low, high, least, most, trained]).filter((value) => value !== null);
     const least = Math.min(...scores), most = Math.max(...scores), pad = 0.05 * Math.max(2, most - least);
     const step = Math.min(7, sizes.length > 1 ? (0.5 * (room - 30)) / (sizes.length - 1) / arms.length : 7);
     const shift = new Map(arms.map((label, place) => [label, Math.exp((place - (arms.length - 1) / 2) * step * perPixel)]));
@@ -96,15 +101,15 @@
       zero: Math.exp(low - (34 + spare) * perPixel),
       ticks: spread(sizes, perPixel),
       // Markers at one n stand side by side, so that equal arms are both seen.
-      at: (point) => point.source === UNADAPTED ? Math.exp(low - (34 + spare) * perPixel) : point.n * shift.get(point.label),
+      at: (point) => point.source === UNADAPTED ? Math.exp(low - (34 + spare) * perPixel) : point.n * (shift.get(point.label) ?? 1),
     };
   }
 
-  function plot(points, arms, hidden, looks, width) {
+  function plot({ points, marks: published, arms, hidden, looks, width, evaluator, metric }) {
     const unadapted = points.filter((point) => point.source === UNADAPTED);
     const adapted = points.filter((point) => point.source !== UNADAPTED);
     const shown = points.filter((point) => !hidden.has(point.label));
-    const { x, y, zero, ticks, at } = axes(points, width, arms);
+    const { x, y, zero, ticks, at } = axes(points, published, width, arms);
     const hue = (point) => looks[point.label][0];
     const marks = [
       ...grounds(unadapted, adapted, x, y),
@@ -122,17 +127,23 @@
         marks.push(Plot.lineY(line, { x: at, y: "trained", stroke: colour, strokeDasharray: "1.5 2.5" }));
       }
     }
-    marks.push(Plot.tip(shown, Plot.pointer({ x: at, y: "mean", title: told, fill: "var(--ground)", stroke: "var(--muted)" })));
+    for (const value of published) {
+      const [colour, marker] = value.look;
+      marks.push(Plot.dot([value], { x: at, y: "mean", fill: "none", stroke: colour, strokeWidth: 1.4, symbol: MARKERS[marker][1], r: 6, className: "published" }));
+    }
+    // As a mark with its texts: a log scale's own axis leaves out the labels of 5 to 9.
+    marks.push(Plot.axisX(unadapted.length || published.some(({ source }) => source === UNADAPTED) ? [zero, ...ticks] : ticks, { label: "images used (log scale)", text: (n) => n === zero ? "0" : size(n) }));
+    marks.push(Plot.tip([...shown, ...published], Plot.pointer({ x: at, y: "mean", title: told, fill: "var(--ground)", stroke: "var(--muted)" })));
     const chart = Plot.plot({
       width, height: Math.round(width * 0.72), marginLeft: 44, marginBottom: 40, marginRight: 16,
       style: { background: "none", color: "var(--ink)", fontSize: "11px", overflow: "visible" },
-      x: { type: "log", label: "images used", domain: x, ticks: unadapted.length ? [zero, ...ticks] : ticks, tickFormat: (n) => n === zero ? "0" : size(n) },
-      y: { label: "test score, %", grid: true, domain: y },
+      x: { type: "log", domain: x, axis: null },
+      y: { label: `test ${metric}, %`, grid: true, domain: y },
       marks,
     });
     for (const part of chart.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
     chart.setAttribute("role", "img");
-    chart.setAttribute("aria-label", "Scores over the number of images used; the numbers are in the table of scores");
+    chart.setAttribute("aria-label", `Test ${metric} by ${evaluator} over the number of images used; the numbers are in the table of scores`);
     return chart;
   }
 
@@ -150,6 +161,7 @@
   }
 
   function told(point) {
+    if (point.where) return `published, ${point.source === UNADAPTED ? "unadapted" : `${point.source}, n = ${size(point.n)}`}\n${point.mean} %\n${point.where}`;
     const name = point.source === UNADAPTED ? "unadapted" : `${point.label}, n = ${size(point.n)}`;
     const seeds = point.seeds > 1 ? `${point.seeds} seeds: ${point.least} to ${point.most}` : "1 seed";
     return `${name}\n${point.mean} % [${point.low}, ${point.high}]\n${seeds}`;

@@ -92,13 +92,17 @@ def test_a_heading_sorts_by_numbers_not_by_their_text(browser: Browser, report: 
         heading = page.page.locator(f'[aria-label="{name}"] th', has_text="n used")
         heading.get_by_role("button").focus()
         page.page.keyboard.press("Enter")
+        # Everywhere from the least to the greatest first.
         assert heading.get_attribute("aria-sort") == "ascending"
+        page.page.wait_for_timeout(50)
         sizes = [row[1] for row in table(page, name)]
         assert list(dict.fromkeys(sizes)) == [
             "0", "100", "320", "1k", "3.2k", "10k", "32k", "100k",
         ]  # fmt: skip
         page.page.keyboard.press("Enter")
         assert heading.get_attribute("aria-sort") == "descending"
+        # Rows are sorted a moment after the press.
+        page.page.wait_for_timeout(50)
         assert [row[1] for row in table(page, name)] == sizes[::-1]
 
 
@@ -126,8 +130,13 @@ def test_a_number_opens_its_runs_by_keyboard(browser: Browser, report: Path) -> 
         told = dialog.inner_text()
         assert "retrieved, n = 32k, linear-probe" in told
         assert told.count("bench run --preset mini --source retrieved --task task-0") in (0, 3)
-        for known in ("seed\n2", "validation\n", "7 of 10", "train 14.7 s", "set-task-0-retrieved"):
+        took = "adapt 20.2 s (with train 14.7 s and validate 4.8 s)"
+        for known in ("seed\n2", "validation\n", "7 of 10", took, "set-task-0-retrieved"):
             assert known in told
+        unlike = dialog.locator("details").first
+        unlike.locator("summary").click()
+        assert "source.pool=miniworld" in unlike.inner_text()
+        assert "train.epochs" not in unlike.inner_text()
         assert dialog.locator("svg").count() == 3
         page.page.keyboard.press("Escape")
         assert page.page.get_by_role("dialog").count() == 0
