@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Set
+from fractions import Fraction
 from pathlib import PurePath
 from typing import Protocol
 
@@ -164,11 +165,26 @@ def _image_options(options: Json) -> Json:
     """Return the options that decide which images; those of a mixture's parts as PART.OPTION."""
     values = {name: value_at(options, name) for name in VARIANT_OPTIONS}
     chosen = {name: value for name, value in values.items() if value is not None}
+    if "parts" in chosen:
+        chosen["parts"] = _shares(chosen["parts"])
     parts = options.get("options")
     for part, inner in parts.items() if isinstance(parts, dict) else ():
         if isinstance(inner, dict):
             chosen |= {f"{part}.{name}": value for name, value in _image_options(inner).items()}
     return chosen
+
+
+def _shares(parts: object) -> object:
+    """Return a mixture's shares so that they add up to one: 1:1 is the mixture that 0.5:0.5 is.
+
+    What another source calls its parts is returned as it is.
+    """
+    numbers = parts.values() if isinstance(parts, dict) else ()
+    if not numbers or not all(type(share) in (int, float) and share > 0 for share in numbers):
+        return parts
+    # As they are written: 0.1 is a tenth.
+    exact = {name: Fraction(str(share)) for name, share in parts.items()}
+    return {name: float(share / sum(exact.values())) for name, share in exact.items()}
 
 
 def _texts(variants: dict[bytes, Json]) -> dict[bytes, str]:
@@ -187,5 +203,6 @@ def _texts(variants: dict[bytes, Json]) -> dict[bytes, str]:
 def _short(value: object) -> str:
     """Return a mixture's shares as ``0.3:0.7``, a path as its last part."""
     if isinstance(value, dict):
-        return ":".join(str(value[name]) for name in sorted(value))
+        shares = (value[name] for name in sorted(value))
+        return ":".join(f"{each:.4g}" if isinstance(each, float) else str(each) for each in shares)
     return PurePath(str(value)).name

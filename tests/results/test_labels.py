@@ -45,6 +45,16 @@ ADAMW: Json = {"features": "projection", "solver": "adamw"}
             {"options": {"parts": {"a": 1}, "options": {"a": {"pool": "q", "tau": 2}}}},
             ["s p", "s q"],
         ),
+        # One mixture, written in two ways, and another.
+        (
+            {"options": {"parts": {"a": 0.3, "b": 0.7}}}, {"options": {"parts": {"a": 3, "b": 7}}},
+            ["s", "s"],
+        ),
+        (
+            {"options": {"parts": {"a": 1, "b": 1}}}, {"options": {"parts": {"a": 1, "b": 2}}},
+            ["s 0.5:0.5", "s 0.3333:0.6667"],
+        ),
+        ({"options": {"parts": {"a": "x"}}}, {"options": {"parts": ["y"]}}, ["s x", "s ['y']"]),
     ],
 )  # fmt: skip
 def test_labels_say_what_differs(
