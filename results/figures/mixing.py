@@ -19,6 +19,7 @@ from results.drawing.drawn import Drawn
 from results.drawing.look import GROUND, STYLES, Style
 from results.drawing.wanted import Wanted
 from results.figures._frame import Frame, Line, finished, over_what, percents, shown
+from results.figures._scaling_caption import selected
 from results.labels import UNADAPTED
 from results.wording import listed
 
@@ -50,8 +51,10 @@ def draw(wanted: Wanted) -> Drawn:
         for panel, (evaluator, lines) in zip(frame.panels, of_all.items(), strict=True):
             at_none = means[(means["label"] == UNADAPTED) & (means["evaluator"] == evaluator)]
             _plot(panel, lines, at_none["mean"], frame)
-    parts = _caption(shares, (first, second), evaluators, UNADAPTED in set(means["label"]))
-    names = [*shares["label"], *evaluators]
+    drawn = pd.concat([line for lines in of_all.values() for line in lines.values()])
+    left_out = _left_out(shares, drawn)
+    parts = _caption(drawn, (first, second), left_out, UNADAPTED in set(means["label"]))
+    names = [*drawn["label"], *left_out, *evaluators]
     return finished(wanted, frame.figure, parts, names, frame.names.key)
 
 
@@ -97,7 +100,18 @@ def _kind(row: dict[str, Any]) -> bytes:
     """Return what mixtures of one line share beside n."""
     options = msgspec.json.decode(row["variant"])
     options.pop("parts", None)
-    return canonical_json(options)
+    return canonical_json({**options, "select_by": row["select_by"]})
+
+
+def _is_end(pure: dict[str, Any], kind: bytes) -> bool:
+    """Return whether a pure arm's images are made as those of the mixtures of one kind are."""
+    of_part, prefix = {}, f"{pure['source']}."
+    for name, value in msgspec.json.decode(kind).items():
+        if name.startswith(prefix):
+            of_part[name.removeprefix(prefix)] = value
+        elif name in ("order", "select_by"):
+            of_part[name] = value
+    return canonical_json(of_part) == _kind(pure)
 
 
 def _plot(
@@ -129,24 +143,41 @@ def _lines(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     mixed = rows["source"] == "mixed"
     for n in sorted(set(rows.loc[mixed, "n_used"])):
         at_n = rows[rows["n_used"] == n]
-        pure = at_n[at_n["source"] != "mixed"].drop_duplicates("source")
+        pure = at_n[at_n["source"] != "mixed"].to_dict("records")
         kinds: dict[bytes, list[dict[str, Any]]] = {}
         for row in at_n[at_n["source"] == "mixed"].to_dict("records"):
             kinds.setdefault(_kind(row), []).append(row)
-        for some in kinds.values():
+        for kind, some in kinds.items():
             name = f"n = {format_size(int(n))}"
             name += f", {some[0]['label']}" if len(kinds) > 1 else ""
-            lines[name] = pd.concat([pure, pd.DataFrame(some)]).sort_values("share")
+            ends = [row for row in pure if _is_end(row, kind)]
+            lines[name] = pd.DataFrame([*ends, *some]).sort_values("share")
     return lines
 
 
+def _left_out(shares: pd.DataFrame, drawn: pd.DataFrame) -> list[str]:
+    """Return the pure arms at the mixtures' sizes of which no line has a point."""
+    there = shares[shares["n_used"].isin(drawn["n_used"])]
+    return sorted(set(there["label"]) - set(drawn["label"]))
+
+
 def _caption(
-    shares: pd.DataFrame, pair: tuple[str, str], evaluators: list[str], unadapted: bool
+    drawn: pd.DataFrame, pair: tuple[str, str], left_out: list[str], unadapted: bool
 ) -> list[str]:
     first, second = pair
+    evaluators = list(dict.fromkeys(drawn["evaluator"]))
     return [
         f"test scores of {listed(evaluators)} over the share of {first} images in a mixture with "
         f"{second} ones, at the same number of images in all",
-        f"bars: 95 % intervals over {over_what(shares)}; marks of one share stand side by side",
+        f"bars: 95 % intervals over {over_what(drawn)}; marks of one share stand side by side",
+        selected(drawn),
+        *(
+            [
+                f"at the ends, {listed(left_out)} are left out: no mixture is made and selected as "
+                "they are"
+            ]
+            if left_out
+            else []
+        ),
         *(["dashed: the unadapted model"] if unadapted else []),
     ]

@@ -56,6 +56,24 @@ def test_a_mixture_by_another_recipe_has_a_line_of_its_own(home: Home) -> None:
     assert "two" in text
 
 
+def test_an_end_is_of_the_images_that_the_mixtures_are_made_of(home: Home) -> None:
+    for pool, right in (("one", 180), ("two", 110)):
+        write_run(home, "retrieved", 400, right=right, options={"pool": pool})
+    write_run(home, "synthetic", 400, right=90, options={"generation": {"model": "other"}})
+    for share in (0.25, 0.75):
+        parts = {"retrieved": share, "synthetic": 1 - share}
+        inner = {"retrieved": {"pool": "two"}, "synthetic": {"generation": {"model": "own"}}}
+        write_run(home, "mixed", 400, right=100, options={"parts": parts, "options": inner})
+    shown = drawn(home, "mixing")
+    (panel,) = shown.figure.axes
+    (points,) = (points for _, points in lines(panel) if len(points) == 3)
+    assert np.allclose(points, [[25, 50], [75, 50], [100, 55]])
+    assert (
+        "retrieved one and synthetic are left out: no mixture is made and selected" in shown.caption
+    )
+    assert "Models were selected by linear-probe on validation data." in shown.caption
+
+
 def test_no_mixture_is_nothing_to_draw(home: Home) -> None:
     write_run(home, "retrieved", 100, scores=[score("test", 0.5)])
     with pytest.raises(RequestError, match="no runs with a mixture of two sources"):
