@@ -30,7 +30,7 @@ def caption(
         experiment: What the figure is about.
         means: What it shows.
         key: Letter to the name that it stands for.
-        published: Where published values are from.
+        published: What published values are of, and where they are from.
         caution: What must stand beside the results; none if empty.
     """
     adapted = means[means["source"] != UNADAPTED]

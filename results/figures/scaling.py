@@ -44,7 +44,7 @@ def draw(wanted: Wanted) -> Drawn:
         RequestError: If no run has test scores by the evaluators wanted.
     """
     means = shown_means(wanted)
-    marks = published_marks(wanted.experiment)
+    marks = published_marks(wanted.experiment, means)
     names, figure = scaling_figure(
         means, [mark for mark, _ in marks], wanted.look, wide=wanted.wide
     )
@@ -53,7 +53,7 @@ def draw(wanted: Wanted) -> Drawn:
         wanted.experiment,
         means,
         names.key,
-        published=sorted({where for _, where in marks}),
+        published=list(dict.fromkeys(what for _, what in marks)),
         caution=caution(fidelity, wanted.experiment.preset, wanted.experiment.task),
     )
     return Drawn(figure, text, wanted.look)
@@ -301,14 +301,17 @@ def _values(means: pd.DataFrame) -> list[float]:
     return [float(value) for value in values[~np.isnan(values)]]
 
 
-def published_marks(experiment: Experiment) -> list[tuple[tuple[str, str, int, float], str]]:
-    """Return published values and where each is from: of models that were adapted there too."""
+def published_marks(
+    experiment: Experiment, means: pd.DataFrame
+) -> list[tuple[tuple[str, str, int, float], str]]:
+    """Return published values of models that were adapted there too, and what each is."""
     from results.published import published
 
-    known = published(experiment)
-    adapted = {group.model for group, value in known if value.source != UNADAPTED}
     return [
-        ((value.evaluator, value.source, value.n, value.value), group.where)
-        for group, value in known
-        if group.model in adapted and value.source in STYLES
+        (
+            (value.evaluator, value.source, value.n, value.value),
+            "; ".join(filter(None, [f"of {group.model}", group.where, group.note])),
+        )
+        for group, value in published(experiment, means["metric"].iloc[0])
+        if group.objective and value.source in STYLES and value.evaluator in set(means["evaluator"])
     ]

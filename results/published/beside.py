@@ -23,26 +23,42 @@ class Value(Config, frozen=True, kw_only=True):
 
 
 class Published(Config, frozen=True, kw_only=True):
-    """Numbers of one model from one place."""
+    """Numbers of one model from one place.
+
+    Attributes:
+        model: What was measured, in words.
+        of: What the model is called here.
+        objective: What it was adapted with; empty where nothing was adapted.
+        metric: What the numbers are of.
+        where: The place, as `docs/references.md` cites.
+        note: What a reader should know besides.
+        values: The numbers.
+    """
 
     model: str
+    of: list[str]
+    objective: str = ""
+    metric: str
     where: str
     note: str = ""
     values: list[Value]
 
 
-def published(experiment: Experiment) -> list[tuple[Published, Value]]:
-    """Return the published numbers on an experiment's task, all of adapted CLIPs.
+def published(experiment: Experiment, metric: str) -> list[tuple[Published, Value]]:
+    """Return the published numbers on an experiment's task that were measured as it was.
 
-    None unless its preset is ``paper``; none beside a network from scratch.
+    None unless its preset is ``paper``, and its model, objective and metric are theirs.
     """
-    if experiment.preset != "paper" or experiment.from_scratch:
+    if experiment.preset != "paper":
         return []
     return [
         (group, value)
         for group in _groups()
         for value in group.values
         if value.task == experiment.task
+        and experiment.model in group.of
+        and group.objective in ("", experiment.objective)
+        and group.metric == metric
     ]
 
 

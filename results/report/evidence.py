@@ -44,7 +44,7 @@ def curves(means: pd.DataFrame, experiment: Experiment) -> Json:
     """Return an experiment's means, column by column, and what was published; all in per cent."""
     return {
         "metric": str(means["metric"].iloc[0]),
-        "published": list(_published(experiment)),
+        "published": list(_published(experiment, means)),
         "label": means["label"].tolist(),
         "source": means["source"].tolist(),
         "evaluator": means["evaluator"].tolist(),
@@ -55,13 +55,13 @@ def curves(means: pd.DataFrame, experiment: Experiment) -> Json:
     }
 
 
-def _published(experiment: Experiment) -> Iterator[Json]:
+def _published(experiment: Experiment, means: pd.DataFrame) -> Iterator[Json]:
     """Yield the values that the experiment's scaling figure shows as hollow marks."""
     # Matplotlib takes a second to import; whoever only asks for help need not wait for it.
     from results.drawing.look import STYLES
     from results.figures.scaling import published_marks
 
-    for (evaluator, source, n, value), where in published_marks(experiment):
+    for (evaluator, source, n, value), where in published_marks(experiment, means):
         look = _look(STYLES[source])
         yield {
             "evaluator": evaluator, "source": source, "n": n, "mean": value, "where": where,

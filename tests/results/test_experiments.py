@@ -117,7 +117,17 @@ def test_options_that_no_runs_differ_in_are_not_in_the_name(home: Home) -> None:
     assert labels == ["none", "synthetic"]
 
 
-def test_published_numbers_never_stand_beside_an_untrained_network() -> None:
-    adapted = Experiment("paper", "aircraft", "clip", "ce")
-    assert published(adapted)
-    assert not published(adapted._replace(model="clip from scratch"))
+PAPERS = Experiment("paper", "aircraft", "CLIP-ViT-B-16-laion2B-s34B-b88K", "ce")
+
+
+def test_published_numbers_stand_beside_what_they_were_measured_with() -> None:
+    shown = {group.where for group, _ in published(PAPERS, "accuracy")}
+    assert shown >= {"Geng 2024, section 4.1", "neural-priming, README.md, Zero-shot Results"}
+    for other in ("ViT-B-16-SigLIP2:webli", f"{PAPERS.model} from scratch"):
+        assert not published(PAPERS._replace(model=other), "accuracy")
+    assert not published(PAPERS._replace(preset="mini"), "accuracy")
+    # What was measured of the unadapted model is true whatever objective it meets later.
+    by_clip = published(PAPERS._replace(objective="clip"), "accuracy")
+    assert {(value.evaluator, value.value) for _, value in by_clip} == {("zero-shot", 25.86)}
+    per_class = published(PAPERS, "mean-per-class")
+    assert {(value.evaluator, value.value) for _, value in per_class} == {("zero-shot", 26.95)}

@@ -25,6 +25,7 @@ from results.figures.scaling import draw, scaling_figure
 from tests.support.layout import EVALUATORS, LAYOUTS, PAPER, problems, texts, words
 from tests.support.records import collected, score, write_run
 
+MODEL = "CLIP-ViT-B-16-laion2B-s34B-b88K"
 ARMS = (
     ("retrieved", "retrieved"),
     ("synthetic", "synthetic"),
@@ -201,7 +202,7 @@ def test_the_range_beyond_the_last_retrieved_image_is_named(home: Home) -> None:
 
 def test_published_values_are_hollow_marks_beside_the_preset_paper_alone(home: Home) -> None:
     for n in (31_250, 250_000):
-        write_run(home, "retrieved", n, preset="paper", task="aircraft")
+        write_run(home, "retrieved", n, preset="paper", task="aircraft", model=MODEL)
     with drawing(home) as drawn:
         (panel,) = drawn.figure.axes
         hollow = {
@@ -211,8 +212,29 @@ def test_published_values_are_hollow_marks_beside_the_preset_paper_alone(home: H
         }
         assert ("o", 250_000.0, 83.5) in hollow
         assert ("^", 250_000.0, 68.8) in hollow
-        assert "Geng 2024" in drawn.caption
+        first = "of CLIP ViT-B/16 of LAION-2B, fine-tuned; Geng 2024, section 4.1"
+        assert f"published values ({first}; " in drawn.caption
+        assert 'section 4.2; printed as "about 73"; an 80-fold difference' in drawn.caption
+        # Those of zero-shot are in no panel here.
+        assert drawn.caption.count("section 4.2") == 1
         assert not problems(drawn.figure)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "ViT-B-16-SigLIP2:webli"},
+        {"objective": "clip"},
+        {"scores": [score(split, 0.5, metric="mean-per-class") for split in ("val", "test")]},
+    ],
+)
+def test_no_published_value_stands_beside_what_measured_otherwise(
+    home: Home, changes: dict[str, Any]
+) -> None:
+    of_paper = {"preset": "paper", "task": "aircraft", "model": MODEL}
+    write_run(home, "retrieved", 250_000, **of_paper | changes)
+    with drawing(home) as drawn:
+        assert "published values" not in drawn.caption
 
 
 def test_no_published_value_stands_beside_a_miniature_result(home: Home) -> None:
