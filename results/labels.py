@@ -1,5 +1,6 @@
 """What runs and evaluators are called: their name, and what tells variants of it apart."""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Set
@@ -179,12 +180,15 @@ def _shares(parts: object) -> object:
 
     What another source calls its parts is returned as it is.
     """
-    numbers = parts.values() if isinstance(parts, dict) else ()
-    if not numbers or not all(type(share) in (int, float) and share > 0 for share in numbers):
+    if not isinstance(parts, dict) or not all(map(_is_share, parts.values())):
         return parts
     # As they are written: 0.1 is a tenth.
     exact = {name: Fraction(str(share)) for name, share in parts.items()}
     return {name: float(share / sum(exact.values())) for name, share in exact.items()}
+
+
+def _is_share(value: object) -> bool:
+    return type(value) in (int, float) and isinstance(value, int | float) and 0 < value < math.inf
 
 
 def _texts(variants: dict[bytes, Json]) -> dict[bytes, str]:

@@ -12,11 +12,19 @@
     P: ["✚", polygon(PLUS)], X: ["✖", polygon(PLUS.map(([x, y]) => [0.75 * (x - y), 0.75 * (x + y)]))],
     v: ["▼", polygon(POINTING)], "<": ["◀", polygon(POINTING.map(([x, y]) => [-y, x]))],
     ">": ["▶", polygon(POINTING.map(([x, y]) => [y, x]))],
+    p: ["⬟", polygon(regular(5))], h: ["⬢", polygon(regular(6))],
   };
 
   for (const figure of document.querySelectorAll("figure.chart")) {
     const found = sections[figure.dataset.section];
     if (found) replace(figure, pointsOf(found.curves, figure.dataset.evaluator), found);
+  }
+
+  function regular(corners) {
+    return Array.from({ length: corners }, (_, place) => {
+      const angle = (2 * Math.PI * place) / corners;
+      return [Math.sin(angle), -Math.cos(angle)];
+    });
   }
 
   function polygon(corners) {
