@@ -21,10 +21,7 @@
   }
 
   function regular(corners) {
-    return Array.from({ length: corners }, (_, place) => {
-      const angle = (2 * Math.PI * place) / corners;
-      return [Math.sin(angle), -Math.cos(angle)];
-    });
+    return Array.from({ length: corners }, (_, place) => (2 * Math.PI * place) / corners).map((turn) => [Math.sin(turn), -Math.cos(turn)]);
   }
 
   function polygon(corners) {

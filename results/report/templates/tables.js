@@ -4,7 +4,7 @@
   const MANY = 10, UNITS = { k: 1e3, M: 1e6 };
   // A number, or the lower of two; "< 0.001" is 0.001.
   const NUMBER = "[+\u2212-]?\\d[\\d,]*(?:\\.\\d+)?", P = `(?:< )?${NUMBER}`;
-  const NUMBERS = new RegExp(`^(?:< )?(${NUMBER})([kM]?)(?: (?:to|and) ${P}[kM]?)?$`);
+  const NUMBERS = new RegExp(`^(?:< )?(${NUMBER})([kM]?)(?:(?: to | and |, )${P}[kM]?)?(?: \\(.*\\))?$`);
   for (const table of document.querySelectorAll("table.sortable")) {
     // From the least to the greatest first; what is empty comes last.
     table.classList.add("asc", "n-last");
@@ -18,13 +18,14 @@
     if (table.tBodies[0].rows.length >= MANY) addFilter(table);
   }
 
-  // Columns of numbers alone are sorted by these, not by their text.
+  // Columns of numbers are sorted by these, not by their text; "not tested" comes last, as if empty.
   function byValue(cells) {
     const found = cells.map((cell) => [cell, cell.textContent.trim()]).filter(([cell, text]) => text && !("sort" in cell.dataset))
       .map(([cell, text]) => [cell, NUMBERS.exec(text)]);
-    if (!found.every(([, numbers]) => numbers)) return;
-    for (const [cell, [, number, unit]] of found) {
-      cell.dataset.sort = Number(number.replaceAll(",", "").replace("\u2212", "-")) * (UNITS[unit] || 1);
+    if (!found.some(([, numbers]) => numbers) || found.some(([cell, numbers]) => !numbers && /\d/.test(cell.textContent))) return;
+    for (const [cell, numbers] of found) {
+      const [, number, unit] = numbers || [];
+      cell.dataset.sort = !numbers ? "" : Number(number.replaceAll(",", "").replace("\u2212", "-")) * (UNITS[unit] || 1);
     }
   }
 
