@@ -72,8 +72,8 @@ def test_the_report_says_what_an_objective_left_out(home: Home, tmp_path: Path) 
         write_run(home, "retrieved", 100, seed=seed, used=100 - images, stage_counts=left_out)
     write_run(home, "synthetic", 100)
     page = write_report(home, tmp_path).html.read_text()
-    assert "too small for the objective: 60 of 100 retrieved images.</p>" in page
-    assert "synthetic images." not in page.partition("too small for the objective")[2][:80]
+    assert "too small for the objective: 60 of 100 <bdi>retrieved</bdi> images.</p>" in page
+    assert "<bdi>synthetic</bdi>" not in page.partition("too small for the objective")[2][:80]
 
 
 def test_the_page_closes_what_it_opens(home: Home, tmp_path: Path) -> None:
