@@ -22,6 +22,7 @@ from results.report.page import write_report
 from results.settings import CAPACITY, settings, source_seeds
 from results.summary import summary
 from tests.conftest import Bench
+from tests.support.pages import content_of
 from tests.support.records import IMAGES, STUDY, collected, score, write_run
 
 
@@ -92,7 +93,7 @@ def test_tuning_at_one_n_does_not_break_the_curve(home: Home, tmp_path: Path) ->
     assert set(rows["mean"]) == {0.5}
     write_run(home, "retrieved", 50, val=0.9, lr=1e-3)
     assert len(means(home)) == 3
-    page = write_report(home, tmp_path).html.read_text()
+    page = content_of(write_report(home, tmp_path).html.read_text())
     assert "retrieved, n = 50, seed 0: not run with the chosen setting" in page
     assert ", of 1 setting, 3 left out as not run everywhere (mean " in said(home)
 

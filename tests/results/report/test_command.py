@@ -156,7 +156,7 @@ def test_ctrl_c_ends_watching_with_a_page_that_stays(home: Home) -> None:
         assert watching.stderr is not None
         watching.stderr.readline()
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(60) == 0
+        assert watching.wait(180) == 0
     finally:
         watching.kill()
     assert 'http-equiv="refresh"' not in (home.report / "report.html").read_text()
