@@ -22,9 +22,20 @@ logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 def numbered(text: str) -> str:
-    """Return a text with numbers for the characters that no installed font has."""
+    """Return a text with numbers for the characters that no installed font has.
+
+    Without those that only direct others (category Cf): they would turn a name around, or show as
+    a box.
+    """
+    text = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
     _, missing = _without_font(frozenset(text), FontProperties())
     return "".join(_number(sign) if sign in missing else sign for sign in text)
+
+
+def has_numbers(text: str) -> bool:
+    """Return whether a text has characters that are shown by number."""
+    _, missing = _without_font(frozenset(text), FontProperties())
+    return any(map(_number, missing))
 
 
 def add_fonts(figure: Figure) -> None:

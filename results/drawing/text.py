@@ -85,7 +85,9 @@ def fitted(text: str, size: float, room: float, lines: int) -> str:
     return best
 
 
-def fit_names(names: Sequence[str], size: float, room: float, lines: int = 2) -> Names:
+def fit_names(
+    names: Sequence[str], size: float, room: float, lines: int = 2, *, after: int = 0
+) -> Names:
     """Return names that fit, those that must be shortened with a letter before them.
 
     Args:
@@ -93,8 +95,10 @@ def fit_names(names: Sequence[str], size: float, room: float, lines: int = 2) ->
         size: Of the font, in points.
         room: Inches.
         lines: How many each may have.
+        after: So many letters are taken by other names.
     """
-    letters = iter([*ascii_uppercase, *(a + b for a in ascii_uppercase for b in ascii_uppercase)])
+    every = [*ascii_uppercase, *(a + b for a in ascii_uppercase for b in ascii_uppercase)]
+    letters = iter(every[after:])
     shown, key = {}, {}
     for name in names:
         shown[name] = fitted(name, size, room, lines)

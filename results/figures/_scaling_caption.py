@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from bench.core.terminal import escaped
-from results.drawing.fonts import NOTE, numbered
+from results.drawing.fonts import NOTE, has_numbers
 from results.experiment import Experiment
 from results.labels import UNADAPTED
 from results.wording import listed, sentence
@@ -53,8 +53,7 @@ def whole(parts: Iterable[str], names: Iterable[str]) -> str:
         parts: Sentences without capital and full stop; empty ones are left out.
         names: What the figure shows that comes from users.
     """
-    shown = "".join(names)
-    note = [NOTE] if numbered(shown) != shown else []
+    note = [NOTE] if has_numbers("".join(names)) else []
     return escaped(" ".join(map(sentence, filter(None, [*parts, *note]))))
 
 

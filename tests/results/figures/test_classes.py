@@ -1,9 +1,12 @@
 """The classes figure."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
@@ -11,6 +14,7 @@ from bench.core.errors import RequestError
 from bench.core.paths import Home
 from bench.tasks import find_task
 from results.drawing.look import STYLES
+from results.figures import classes
 from tests.support.drawing import drawn
 from tests.support.layout import problems, words
 from tests.support.records import write_run
@@ -56,6 +60,72 @@ def test_of_many_classes_the_extremes_are_shown_with_a_count_of_the_others(home:
     (panel,) = shown.figure.axes
     assert len(panel.get_yticks()) == 16
     assert not problems(shown.figure)
+
+
+def test_an_interval_neither_collapses_nor_is_of_one_image(home: Home) -> None:
+    """As of any difference: one more image, on which the arms are equal, for the variance."""
+    write_answers(home, "none", [0, 10])
+    write_answers(home, "retrieved", [20, 10])
+    panel = drawn(home, "classes").figure.axes[0]
+    (lines,) = (each for each in panel.collections if isinstance(each, LineCollection))
+    reach = [segment[-1, 0] - segment[0, 0] for segment in lines.get_segments()]
+    deviation = np.sqrt((20 - 20**2 / 21) / 20 * 21 / 20**2)
+    assert np.allclose(reach, [2 * 195.996 * deviation, 0], atol=0.001)
+
+
+def test_a_class_of_one_image_has_no_interval(home: Home) -> None:
+    write_answers(home, "none", [0, 1], each=1)
+    write_answers(home, "retrieved", [1, 1], each=1)
+    shown = drawn(home, "classes")
+    segments = [
+        each.get_segments()
+        for each in shown.figure.axes[0].collections
+        if isinstance(each, LineCollection)
+    ]
+    assert all(np.isnan(segment).any() or not len(segment) for some in segments for segment in some)
+    assert "nor for a class of fewer than 2 images" in shown.caption
+
+
+@pytest.mark.parametrize("place", ["paper", "slides", "report"])
+def test_where_nothing_changed_the_axis_has_a_point_on_either_side(home: Home, place: Any) -> None:
+    for source in ("none", "retrieved", "synthetic"):
+        write_answers(home, source, [10, 7, 3])
+    shown = drawn(home, "classes", place)
+    low, high = shown.figure.axes[0].get_xlim()
+    assert -2 < low <= -1
+    assert 1 <= high < 2
+    assert "\N{MINUS SIGN}1" in words(shown.figure)
+    assert not problems(shown.figure)
+
+
+def test_on_slides_no_label_of_an_axis_is_cut(home: Home) -> None:
+    write_answers(home, "none", [0, 0])
+    write_answers(home, "retrieved", [20, 20])
+    assert not problems(drawn(home, "classes", "slides").figure)
+
+
+def test_bars_of_two_arms_differ_in_grey_print_too(home: Home) -> None:
+    for source in ("none", "retrieved", "synthetic"):
+        write_answers(home, source, [10, 7])
+    panel = drawn(home, "classes").figure.axes[0]
+    hatches = {bar.get_facecolor(): bar.get_hatch() for bar in panel.patches}
+    assert (
+        hatches[to_rgba(STYLES["retrieved"].colour)]
+        != (hatches[to_rgba(STYLES["synthetic"].colour)])
+    )
+
+
+def test_shortened_names_and_characters_without_a_font_are_explained(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {0: f"first {'very ' * 30}long", 1: "sign \U0010fffd"}
+    monkeypatch.setattr(classes, "class_names", lambda _: names)
+    write_answers(home, "none", [10, 7])
+    write_answers(home, "retrieved", [10, 8])
+    shown = drawn(home, "classes")
+    assert f"Names in full: A is {names[0]}." in shown.caption
+    assert "Characters without a font on this machine are shown by number." in shown.caption
+    assert "Models were selected by linear-probe on validation data." in shown.caption
 
 
 def test_without_the_unadapted_model_there_are_no_gains(home: Home) -> None:
