@@ -188,7 +188,8 @@ def _shares(parts: object) -> object:
 
 
 def _is_share(value: object) -> bool:
-    return type(value) in (int, float) and isinstance(value, int | float) and 0 < value < math.inf
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < math.inf
 
 
 def _texts(variants: dict[bytes, Json]) -> dict[bytes, str]:

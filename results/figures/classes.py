@@ -158,13 +158,12 @@ def _margin(change: pd.Series[float]) -> float:
 
     It does not collapse where all of them changed alike; of one image there is none: NaN.
     """
-    changes = change.dropna().to_numpy(np.float64)[:, None]
+    changes = np.asarray(change.dropna(), np.float64)[:, None]
     if len(changes) < _FEWEST_IMAGES:
         return float("nan")
     one_class = np.zeros(len(changes), np.int64)
-    estimate = compare(
-        changes, np.zeros_like(changes), one_class, "accuracy", seeded=(False, False)
-    )
+    unchanged = np.zeros((len(changes), 1), np.float64)
+    estimate = compare(changes, unchanged, one_class, "accuracy", seeded=(False, False))
     return estimate.high - estimate.value
 
 
