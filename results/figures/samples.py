@@ -16,7 +16,7 @@ from bench.storage.image_set import ImageSet, read_image
 from bench.tasks import find_task
 from results.database import queries
 from results.drawing.drawn import Drawn
-from results.drawing.look import MUTED
+from results.drawing.look import MUTED, Look
 from results.drawing.text import POINT, fitted, height
 from results.drawing.wanted import Wanted
 from results.figures._frame import finished
@@ -29,6 +29,9 @@ _REAL = "real"
 _PIXELS = 256
 """The longer side of an image in a figure at most: 0.6 inches at 300 dots an inch."""
 
+
+_SMALLEST = 2.5
+"""A side of an image, in sizes of the font: its row's name stands beside it."""
 
 _PAD = 1.5 * POINT
 
@@ -44,8 +47,10 @@ def draw(wanted: Wanted) -> Drawn:
     """Draw a row per arm, a column per image.
 
     Raises:
-        RequestError: If there is no such class, or nothing has images of it here.
+        RequestError: If there is no such class, nothing has images of it here, or so many would be
+            too small to see.
     """
+    _check_room(wanted)
     sets = _image_sets(wanted)
     if not sets:
         raise RequestError(
@@ -63,6 +68,26 @@ def draw(wanted: Wanted) -> Drawn:
     with mpl.rc_context(wanted.look.settings()):
         figure = _figure(rows, name, wanted)
     return finished(wanted, figure, _caption(rows, name, why), [name, *(row.label for row in rows)])
+
+
+def _check_room(wanted: Wanted) -> None:
+    """Raise RequestError if so many images side by side would be too small to see."""
+    look = wanted.look
+    most = int((_width(wanted) - _left(look)) / (_SMALLEST * look.small * POINT))
+    if wanted.images > most:
+        raise RequestError(
+            f"{wanted.images} images in a row would be too small to see",
+            f"give --images {most} at most" + ("" if wanted.wide else ", or --wide"),
+        )
+
+
+def _width(wanted: Wanted) -> float:
+    return wanted.look.full if wanted.wide else wanted.look.column
+
+
+def _left(look: Look) -> float:
+    """Return the room that names of rows take, in inches."""
+    return height("", look.small) * 2 + _PAD
 
 
 def _image_sets(wanted: Wanted) -> dict[str, ImageSet]:
@@ -133,11 +158,10 @@ def _small(image: Image.Image) -> Image.Image:
 
 
 def _figure(rows: list[_Row], name: str, wanted: Wanted) -> Figure:
-    look = wanted.look
-    width = look.full if wanted.wide else look.column
+    look, width = wanted.look, _width(wanted)
     columns = max(len(row.images) for row in rows)
     title = fitted(name, look.text, width - 4 * _PAD, 2)
-    top, left = height(title, look.text) + 2 * _PAD, height("", look.small) * 2 + _PAD
+    top, left = height(title, look.text) + 2 * _PAD, _left(look)
     side = (width - left) / columns
     total = top + len(rows) * side
     figure = Figure(figsize=(width, total))

@@ -80,6 +80,13 @@ def test_a_class_is_asked_for_by_name(home: Home) -> None:
         drawn(home, "samples", class_name=f"{CLASS}x")
 
 
+def test_more_images_than_can_be_seen_are_refused(home: Home) -> None:
+    write_set(home, "retrieved", 2, (200, 0, 0))
+    with pytest.raises(RequestError, match="would be too small to see; give --images 13 at most"):
+        drawn(home, "samples", images=40)
+    assert not problems(drawn(home, "samples", images=13).figure)
+
+
 def test_without_the_images_there_is_nothing_to_draw(home: Home) -> None:
     write_run(home, "retrieved", 5)
     with pytest.raises(RequestError, match="no image set of its runs is in this home"):
