@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from results.database.store import Connection
     from results.drawing.drawn import Drawn
 
+_PAGE = 9
+"""Inches of text on a page of a paper (NeurIPS's), from above to below."""
+
 _FIELDS = ("task", "preset", "objective")
 
 
@@ -46,6 +49,11 @@ def draw_all(
                 nothing.append(error)
                 continue
             count += 1
+            if drawn.look.place == "paper" and drawn.figure.get_figheight() > _PAGE:
+                _note(
+                    f"{name}-{stem} is taller than a page of {_PAGE} inches: choose with "
+                    "--evaluator, or --wide"
+                )
             yield f"{name}-{stem}", drawn
     if not count:
         raise (
@@ -56,7 +64,11 @@ def draw_all(
             )
         )
     for each in nothing:
-        click.echo(f"bench: note: {escaped(str(each))}", err=True)
+        _note(str(each))
+
+
+def _note(text: str) -> None:
+    click.echo(f"bench: note: {escaped(text)}", err=True)
 
 
 def wanted_figures(

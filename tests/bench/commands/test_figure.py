@@ -6,7 +6,7 @@ import pytest
 
 from bench.core.paths import Home
 from tests.conftest import Bench
-from tests.support.records import write_curves, write_run
+from tests.support.records import score, write_curves, write_run
 
 
 @pytest.fixture
@@ -102,3 +102,13 @@ def test_a_record_that_cannot_be_read_is_named(bench: Bench, here: Path, home: H
     outcome = bench("figure", "scaling", "--format", "png")
     assert outcome.code == 3
     assert "record.json" in outcome.err
+
+
+def test_a_figure_taller_than_a_page_is_told(bench: Bench, home: Home, here: Path) -> None:
+    scores = [score("test", 0.5, evaluator=f"few-shot-{shots}") for shots in range(1, 9)]
+    write_run(home, "retrieved", 5_000, scores=scores)
+    asked = ("figure", "scaling", "--format", "png")
+    told = bench(*asked).err
+    assert "scaling-mini-aircraft is taller than a page of 9 inches: choose with" in told
+    assert "taller" not in bench(*asked, "--evaluator", "linear-probe").err
+    assert "taller" not in bench(*asked, "--wide").err
