@@ -73,7 +73,12 @@ def p_value(p: float) -> str:
 
 def measure(evaluator: str, metric: str) -> str:
     """Return what an evaluator measures."""
-    return f"{evaluator} {_MEASURES.get(metric, metric)}"
+    return f"{evaluator} {metric_name(metric)}"
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric in words."""
+    return _MEASURES.get(metric, metric)
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

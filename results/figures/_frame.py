@@ -99,7 +99,7 @@ class Frame:
         pad = (self.look.marker / 2 + 2) * POINT
         seen = [float(score) for score in scores if not math.isnan(score)]
         limits = axis.vertical(seen, self.grid.plot, below=pad, above=pad)
-        values = axis.round_values(limits, self.grid.plot, self.look)
+        values = axis.round_values(limits, self.grid.plot, self.look, within=(0, 100))
         axis.label_values(axes, limits, values, [f"{value:g}" for value in values])
 
     def show_sizes(self, axes: Axes, sizes: Iterable[float], limits: axis.Limits) -> None:

@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from bench.core.errors import RequestError
 from bench.core.json_values import value_at
 from results.database import queries
+from results.drawing.axes import Limits
 from results.drawing.drawn import Drawn
 from results.drawing.look import GROUND, STYLES, Style
-from results.drawing.text import LEADING, POINT
+from results.drawing.text import LEADING, POINT, width
 from results.drawing.wanted import Wanted
 from results.figures._frame import (
     Frame,
@@ -26,8 +27,9 @@ from results.figures._frame import (
     shown,
     styles_of,
 )
+from results.figures._scaling_caption import selected
 from results.labels import UNADAPTED
-from results.wording import listed
+from results.wording import listed, metric_name
 
 _RUN_STEPS = ("load", "adapt", "evaluate")
 """`adapt` holds the training and its validations."""
@@ -36,6 +38,9 @@ _LEAST_RANGE = 12
 """From the left to the right of an axis: it has a tick at a power of ten."""
 
 _MOST_TICKS = 6
+_GAP = 4 * POINT
+"""Between two tick labels, at least."""
+
 _UNADAPTED = "unadapted"
 _DASHED = (0, (5, 3))
 
@@ -60,17 +65,18 @@ def draw(wanted: Wanted) -> Drawn:
         marks |= {_UNADAPTED: STYLES["none"]}
     look, axes = (
         wanted.look,
-        (f"device-{unit.name} (log scale)", f"test {means['metric'].iloc[0]} (%)"),
+        (f"device-{unit.name} (log scale)", f"test {metric_name(means['metric'].iloc[0])} (%)"),
     )
     with mpl.rc_context(look.settings()):
         above = 1.5 * look.small * LEADING * POINT if wanted.price else 0.0
         frame = Frame.of(wanted, evaluators, axes, marks, above=above)
         for panel, evaluator in zip(frame.panels, evaluators, strict=True):
             at_none = means[(means["label"] == UNADAPTED) & (means["evaluator"] == evaluator)]
-            _show_time(panel, costs, unit, wanted.price)
+            _show_time(panel, costs, unit, wanted.price, frame)
             _plot(panel, costs[costs["evaluator"] == evaluator], at_none["mean"], unit, frame)
     names = [*costs["label"], *evaluators]
-    return finished(wanted, frame.figure, _caption(costs, wanted), names, frame.names.key)
+    caption = [*_caption(costs, wanted), selected(means[means["label"].isin(costs["label"])])]
+    return finished(wanted, frame.figure, caption, names, frame.names.key)
 
 
 def _costs(wanted: Wanted) -> pd.DataFrame:
@@ -122,30 +128,34 @@ def _unit(seconds: float) -> _Unit:
     return _Unit("hours", 3600) if seconds >= 7200 else _Unit("minutes", 60)
 
 
-def _show_time(axes: Axes, costs: pd.DataFrame, unit: _Unit, price: float | None) -> None:
+def _show_time(
+    axes: Axes, costs: pd.DataFrame, unit: _Unit, price: float | None, frame: Frame
+) -> None:
     """Give a panel a horizontal axis of time and, with a price, one of dollars above."""
     spent = costs[["training", "seconds"]].to_numpy() / unit.seconds
     around = max(1.4, (_LEAST_RANGE * spent.min() / spent.max()) ** 0.5)
     low, high = spent.min() / around, spent.max() * around
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    _label(axes, low, high, "{:,.12g}")
+    _label(axes, Limits(low, high), "{:,.12g}", frame)
     if price:
         above = axes.twiny()
         above.set_xscale("log")
         each = price * unit.seconds / 3600
         above.set_xlim(low * each, high * each)
-        _label(above, low * each, high * each, "${:,.12g}")
+        _label(above, Limits(low * each, high * each), "${:,.12g}", frame)
         above.grid(visible=False)
         above.tick_params(length=0)
 
 
-def _label(axes: Axes, low: float, high: float, text: str) -> None:
-    """Put ticks at powers of ten, of which there is one at least."""
-    powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
-    every = 1 + len(powers) // _MOST_TICKS
-    ticks = [10.0**power for power in powers][::every]
-    axes.set_xticks(ticks, [text.format(tick) for tick in ticks])
+def _label(axes: Axes, limits: Limits, text: str, frame: Frame) -> None:
+    """Put ticks at powers of ten, of which there is one at least, as many as have room."""
+    low, high = map(math.log10, limits)
+    ticks = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
+    decade = frame.grid.axes_width / (high - low)
+    widest = max(width(text.format(tick), frame.look.small) for tick in ticks)
+    every = max(1 + len(ticks) // _MOST_TICKS, math.ceil((widest + _GAP) / decade))
+    axes.set_xticks(ticks[::every], [text.format(tick) for tick in ticks[::every]])
     axes.set_xticks([], minor=True)
 
 
@@ -183,6 +193,8 @@ def _plot_arm(axes: Axes, rows: pd.DataFrame, style: Style, unit: _Unit, frame: 
 
 def _caption(costs: pd.DataFrame, wanted: Wanted) -> list[str]:
     others = sorted(set(costs.loc[costs["of_others"], "label"]))
+    # Records of runs elsewhere may not say on what they ran.
+    devices = sorted(set(costs["device"].dropna()) - {""})
     return [
         "test scores over the time that devices took for them",
         "filled marks: making the images, loading, training with its validations, and evaluating, "
@@ -196,7 +208,13 @@ def _caption(costs: pd.DataFrame, wanted: Wanted) -> list[str]:
             if others
             else []
         ),
-        f"bars: 95 % intervals over {over_what(costs)}. Measured on "
-        f"{listed(sorted(set(costs['device'])))}",
-        *([f"dollars: at ${wanted.price:g} per hour of a device"] if wanted.price else []),
+        f"bars: 95 % intervals over {over_what(costs)}",
+        *([f"measured on {listed(devices)}"] if devices else []),
+        *([f"dollars: at {_dollars(wanted.price)} per hour of a device"] if wanted.price else []),
     ]
+
+
+def _dollars(price: float) -> str:
+    """Return a price with its cents, where it has no parts of them."""
+    whole = f"{price:,.2f}".removesuffix(".00")
+    return f"${whole}" if float(whole.replace(",", "")) == price else f"${price:g}"

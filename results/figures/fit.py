@@ -22,9 +22,10 @@ from results.figures._frame import (
     shown,
     styles_of,
 )
+from results.figures._scaling_caption import selected
 from results.labels import UNADAPTED
 from results.statistics.fit import FEWEST_SIZES, Fit, fitted
-from results.wording import listed, number, percent
+from results.wording import listed, metric_name, number, percent
 
 _BEYOND = 10
 """How many times the largest size curves are drawn to."""
@@ -33,7 +34,7 @@ _DODGE = 1.05
 """Marks of arms at one n are this factor apart, so that equal ones are seen."""
 
 _ALL = 0.9995
-"""A limit that is written as 100.0 %."""
+"""A limit that is written as 100.0 %; what is left of one, as 0.0 %."""
 
 _DASHED = (0, (4, 2))
 
@@ -49,7 +50,7 @@ def draw(wanted: Wanted) -> Drawn:
     fits = _fits(wanted, adapted)
     arms = sorted({label for curves in fits.values() for label in curves})
     marks = {label: style for label, style in styles_of(adapted).items() if label in arms}
-    axes = "images used (log scale)", f"test {adapted['metric'].iloc[0]} (%)"
+    axes = "images used (log scale)", f"test {metric_name(adapted['metric'].iloc[0])} (%)"
     with mpl.rc_context(wanted.look.settings()):
         frame = Frame.of(wanted, list(fits), axes, marks)
         for panel, (evaluator, curves) in zip(frame.panels, fits.items(), strict=True):
@@ -134,7 +135,11 @@ def _caption(adapted: pd.DataFrame, fits: dict[str, dict[str, Fit]]) -> list[str
         for evaluator, curves in fits.items()
         for label, fit in curves.items()
     ]
-    bound = any(fit.limit_high > _ALL for fit in every)
+    bounds = {
+        "100.0": any(fit.limit_high > _ALL for fit in every),
+        "0.0": any(fit.limit_low < 1 - _ALL for fit in every),
+    }
+    bound = " and ".join(end for end, reached in bounds.items() if reached)
     without = sorted(set(adapted["label"]) - {label for one in fits.values() for label in one})
     return [
         f"saturating curves through the test scores of {listed(list(fits))}, and what they predict "
@@ -145,6 +150,7 @@ def _caption(adapted: pd.DataFrame, fits: dict[str, dict[str, Fit]]) -> list[str
         "beyond the largest size of an arm, an extrapolation that supposes that the same curve "
         "goes on",
         f"as n grows without end, curves tend to {listed(limits)} (95 % intervals"
-        + ("; 100.0 is where a score must end, not what was measured)" if bound else ")"),
+        + (f"; {bound} is where a score must end, not what was measured)" if bound else ")"),
+        selected(adapted),
         *([f"no curve for {listed(without)}: fewer than {FEWEST_SIZES} sizes"] if without else []),
     ]

@@ -24,9 +24,13 @@ from results.drawing.wanted import Wanted
 from results.fidelity import caution
 from results.figures._scaling_caption import full_names, selected, whole
 from results.labels import UNADAPTED, in_order
-from results.wording import covered, listed, sign_of
+from results.wording import covered, listed, metric_name, sign_of
 
 _BETTER = "\N{UPWARDS ARROW} {} better", "\N{DOWNWARDS ARROW} {} better"
+_ZERO = 1e-7
+"""What adding up in another order may make of no difference, in points."""
+
+_TIE = Style(MUTED, "d")
 _NUMBERS = ["difference", "ci_low", "ci_high", "seed_difference_min", "seed_difference_max"]
 
 
@@ -115,7 +119,8 @@ class _Plan:
         ticks = max(width(axis.signed(v), look.small) for panel in panels for v in panel.values)
         largest = max(width(axis.short(n), look.small) for n in gaps["n_used"])
         grid = Grid(
-            look, list(dict.fromkeys(gaps["evaluator"])), f"{gaps['metric'].iloc[0]} gap (points)",
+            look, list(dict.fromkeys(gaps["evaluator"])),
+            f"{metric_name(gaps['metric'].iloc[0])} gap (points)",
             "images used (log scale)", wide, plot, ticks, right=largest / 2 + 2 * POINT,
         )  # fmt: skip
         words = width(_BETTER[0].format(""), look.small) + 8 * POINT
@@ -150,7 +155,8 @@ def _draw_panel(panel: Axes, contents: _Contents, plan: _Plan) -> None:
 def _mark(panel: Axes, n: int, gap: tuple[float, float, float], plan: _Plan) -> None:
     """Draw a difference in the look of the better arm; hollow where the interval holds 0."""
     value, low, high = gap
-    style, look = plan.styles[0 if value >= 0 else 1], plan.look
+    better = plan.styles[0 if value > 0 else 1]
+    style, look = better if abs(value) > _ZERO else _TIE, plan.look
     sure = sign_of(low / 100, high / 100) != 0
     panel.errorbar(
         [n], [value], yerr=[[max(0.0, value - low)], [max(0.0, high - value)]], fmt="none",
@@ -223,6 +229,8 @@ def _caption(wanted: Wanted, gaps: pd.DataFrame, means: pd.DataFrame) -> Iterato
     over = sorted({covered(over_seeds=each) for each in gaps["over_seeds"]})
     yield f"bars are 95 % intervals over {listed(over, 'or')}, both arms on the same images"
     yield "marks are those of the better arm, hollow where the interval holds 0"
+    if (gaps["difference"].abs() <= _ZERO / 100).any():
+        yield "grey: the arms are equal"
     if gaps["seeds_a"].max() > 1 or gaps["seeds_b"].max() > 1:
         yield "the band reaches from the least to the greatest difference at one seed"
     yield selected(means)

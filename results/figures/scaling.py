@@ -26,6 +26,7 @@ from results.experiment import Experiment
 from results.fidelity import caution
 from results.figures._scaling_caption import caption, exhausted_at, hides_epochs, is_harmed
 from results.labels import UNADAPTED, in_order
+from results.wording import metric_name
 
 HARMED = "worse than unadapted"
 
@@ -154,8 +155,8 @@ class _Plan:
         evaluators = list(dict.fromkeys(means["evaluator"]))
         named = {label: "unadapted" if label == UNADAPTED else label for label, _ in arms}
         grid = Grid(
-            look, evaluators, f"test {means['metric'].iloc[0]} (%)", "images used (log scale)",
-            wide, plot=0, ticks=0, right=0,
+            look, evaluators, f"test {metric_name(means['metric'].iloc[0])} (%)",
+            "images used (log scale)", wide, plot=0, ticks=0, right=0,
         )  # fmt: skip
         fit = fit_names(list(named.values()), look.small, _NAMES_SHARE * grid.width / grid.across)
         names = Names({label: fit.shown[name] for label, name in named.items()}, fit.key)

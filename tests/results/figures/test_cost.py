@@ -55,6 +55,31 @@ def test_a_price_is_a_second_axis(home: Home) -> None:
     assert not problems(shown.figure)
 
 
+def test_labels_of_dollars_leave_room_for_each_other(home: Home) -> None:
+    fast = {"load": 0.001, "adapt": 0.01, "evaluate": 0.001}
+    write_run(home, "retrieved", 100, timings={"source": 0.0, **fast})
+    slow = {"load": 10.0, "adapt": 36_000.0, "evaluate": 50.0}
+    write_run(home, "retrieved", 900, timings={"source": 0.0, **slow})
+    for place in ("paper", "slides", "report"):
+        assert not problems(drawn(home, "cost", place, price=2.5).figure)
+
+
+@pytest.mark.parametrize(
+    ("price", "text"),
+    [(2.5, "$2.50"), (6.0, "$6"), (1_200.0, "$1,200"), (0.005, "$0.005")],
+)
+def test_a_price_is_written_with_its_cents(home: Home, price: float, text: str) -> None:
+    write_run(home, "retrieved", 100, timings={"source": 0.0, **RUN})
+    assert f"at {text} per hour" in drawn(home, "cost", price=price).caption
+
+
+def test_without_a_recorded_device_none_is_named(home: Home) -> None:
+    write_run(home, "retrieved", 100, timings={"source": 0.0, **RUN}, device="")
+    caption = drawn(home, "cost").caption
+    assert "easured on" not in caption
+    assert "Models were selected by linear-probe on validation data." in caption
+
+
 def test_images_made_of_others_are_not_counted_and_that_is_said(home: Home) -> None:
     options = {"parts": {"retrieved": 0.5, "synthetic": 0.5}}
     write_run(home, "mixed", 100, options=options, timings={"source": 9_000.0, **RUN})

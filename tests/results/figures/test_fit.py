@@ -44,3 +44,15 @@ def test_two_sizes_are_too_few(home: Home) -> None:
 def test_a_limit_at_the_top_is_called_a_bound(home: Home) -> None:
     write_curves(home, retrieved={100: 100, 1_000: 140, 10_000: 180})
     assert "100.0 is where a score must end" in drawn(home, "fit").caption
+
+
+@pytest.mark.parametrize(
+    ("right", "end"), [((100, 180, 199), "100.0"), ((100, 30, 4), "0.0")], ids=["up", "down"]
+)
+def test_where_a_limit_is_a_bound_of_scores_the_caption_says_so(
+    home: Home, right: tuple[int, ...], end: str
+) -> None:
+    write_curves(home, retrieved=dict(zip((100, 1_000, 10_000), right, strict=True)))
+    caption = drawn(home, "fit").caption
+    assert f"; {end} is where a score must end, not what was measured)" in caption
+    assert "Models were selected by linear-probe on validation data." in caption

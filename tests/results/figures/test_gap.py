@@ -17,7 +17,7 @@ from bench.core.paths import Home
 from results import pairs
 from results.database import queries
 from results.drawing.drawn import Drawn
-from results.drawing.look import LOOKS, SPARE, STYLES, Place
+from results.drawing.look import LOOKS, MUTED, SPARE, STYLES, Place
 from results.drawing.wanted import Wanted
 from results.figures.gap import draw, gap_figure
 from tests.support.layout import EVALUATORS, LAYOUTS, PAPER, problems, words
@@ -54,7 +54,7 @@ def drawing(home: Home, **more: Any) -> Iterator[Drawn]:
 
 def shown(panel: Axes) -> NDArray[np.float64]:
     """Return the differences that are marked, by n."""
-    marks = [line for line in panel.get_lines() if line.get_marker() in ("o", "^", "P")]
+    marks = [line for line in panel.get_lines() if line.get_marker() in ("o", "^", "P", "d")]
     return np.array([np.asarray(mark.get_xydata(), float)[0] for mark in marks])
 
 
@@ -140,3 +140,23 @@ def test_equal_arms_are_drawn(home: Home) -> None:
     with drawing(home) as drawn:
         assert not problems(drawn.figure)
         assert shown(drawn.figure.axes[0])[:, 1].tolist() == [0, 0]
+
+
+def test_a_tie_has_no_arms_mark() -> None:
+    frame = gaps(3, 1).assign(difference=[0.1, 0.0, -0.1])
+    marks = [
+        line for line in figure_of(frame).axes[0].get_lines() if np.size(line.get_xdata()) == 1
+    ]
+    colours = [line.get_color() for line in marks if line.get_marker() not in ("|", "_", "None")]
+    assert {MUTED, STYLES["retrieved"].colour, SPARE[0].colour} <= set(colours)
+
+
+def test_equal_arms_are_said_to_be_equal(home: Home) -> None:
+    write_curves(home, retrieved={100: 120, 400: 140}, synthetic={100: 100, 400: 140})
+    with drawing(home) as figure:
+        assert "Grey: the arms are equal." in figure.caption
+
+
+def test_a_metric_is_written_in_words() -> None:
+    text = words(figure_of(gaps(3, 1).assign(metric="mean-per-class")))
+    assert "mean-per-class accuracy gap (points)" in " ".join(text.split())

@@ -318,3 +318,8 @@ def test_long_names_are_shortened_and_named_in_full_in_the_caption(home: Home) -
     for letter, name in zip("AB", long, strict=True):
         assert [text for text in shown if text.startswith(f"{letter}: ") and "…" in text]
         assert f"{letter} is folder {name}" in drawn.caption
+
+
+def test_a_metric_is_written_in_words() -> None:
+    text = words(figure_of(means(2, 1, 1, metric="mean-per-class")))
+    assert "test mean-per-class accuracy (%)" in " ".join(text.split())
