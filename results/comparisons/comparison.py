@@ -87,8 +87,14 @@ def sheets(comparison: Comparison) -> Iterator[Sheet]:
         ("Holm's p", "number"), ("McNemar's p", "number"),
     ]  # fmt: skip
     mixed = len({one.over_seeds for one in known}) > 1
-    rows = [list(_cells(row, digits, mixed=mixed)) for row in comparison.rows]
-    sheet = Sheet.of(f"{comparison.title}: {a} less {b}", columns, rows)
+    metrics = {row.metric for row in comparison.rows}
+    rows = [
+        [row.evaluator if len(metrics) == 1 else f"{row.evaluator} {row.metric}", *cells]
+        for row in comparison.rows
+        for cells in [_cells(row, digits, mixed=mixed)]
+    ]
+    of = f", {metrics.pop()}" if len(metrics) == 1 else ""
+    sheet = Sheet.of(f"{comparison.title}{of}: {a} less {b}", columns, rows)
     yield sheet._replace(note="\n".join([*_notes(known, comparison.family), *comparison.sentences]))
     heads: list[tuple[str, Kind]] = [("option", "prose"), (a, "prose"), (b, "prose")]
     if comparison.options:
@@ -107,7 +113,6 @@ def _values(settings: Sequence[Mapping[str, object]]) -> dict[str, list[str]]:
 
 
 def _cells(row: Row, digits: int, *, mixed: bool) -> Iterator[str]:
-    yield f"{row.evaluator} {row.metric}"
     yield " and ".join(map(format_size, dict.fromkeys(row.n)))
     yield " and ".join(map(str, dict.fromkeys(row.seeds)))
     for score in row.scores:

@@ -70,7 +70,7 @@ def test_what_is_shown_fits_eighty_columns(
     assert done.code == 0
     assert all(len(line) <= 80 for line in done.out.splitlines())
     words = " ".join(done.out.split())
-    assert "mini-aircraft (preset mini, mini-clip, ce): retrieved less synthetic" in words
+    assert "mini-aircraft (preset mini, mini-clip, ce), accuracy: retrieved less synthetic" in words
     assert "a data-equivalence ratio of" in words
     assert "source.filter.tau 0.2 -" in words
     assert "train.lr 0.00001 0.0001" in words
@@ -162,3 +162,17 @@ def test_a_record_that_cannot_be_read_is_named(bench: Bench, study: Home) -> Non
         assert done.code == 3
         assert "broken" in done.err
         assert done.out
+
+
+def test_one_metric_is_said_once(bench: Bench, study: Home) -> None:
+    shown = bench("compare", "retrieved", "synthetic").out
+    assert "(preset mini, mini-clip, ce), accuracy: retrieved less synthetic" in shown
+    assert shown.partition("Intervals")[0].count("accuracy") == 1
+
+
+def test_several_metrics_are_said_in_every_row(bench: Bench, home: Home) -> None:
+    scores = [score("val", 0.5), score("test", 0.5), score("test", 0.45, metric="mean-per-class")]
+    a, b = (write_run(home, name, 500, scores=scores).run_id for name in ("real", "synthetic"))
+    shown = bench("compare", a, b).out
+    assert "linear-probe accuracy" in shown
+    assert "linear-probe mean-per-class" in shown
