@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Set
 from fractions import Fraction
 from pathlib import PurePath
+from typing import TypeGuard
 from typing import Protocol
 
 from bench.core.json_values import Json, canonical_json, value_at
@@ -187,9 +188,14 @@ def _shares(parts: object) -> object:
     return {name: float(share / sum(exact.values())) for name, share in exact.items()}
 
 
-def _is_share(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 < value < math.inf
+def _is_share(value: object) -> TypeGuard[float]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value < math.inf
+
+
+def _share(value: object) -> str:
+    return f"{100 * value:.3g} %" if _is_share(value) else str(value)
 
 
 def _texts(variants: dict[bytes, Json]) -> dict[bytes, str]:
@@ -206,8 +212,9 @@ def _texts(variants: dict[bytes, Json]) -> dict[bytes, str]:
 
 
 def _short(value: object) -> str:
-    """Return a mixture's shares as ``0.3:0.7``, a path as its last part."""
+    """Return a mixture's shares as ``30 % retrieved, 70 % synthetic``, a path as its last part."""
     if isinstance(value, dict):
-        shares = (value[name] for name in sorted(value))
-        return ":".join(f"{each:.4g}" if isinstance(each, float) else str(each) for each in shares)
+        # Another source may call anything its parts.
+        written = {name: _share(value[name]) for name in sorted(value)}
+        return ", ".join(f"{share} {name}" for name, share in written.items())
     return PurePath(str(value)).name

@@ -52,9 +52,13 @@ ADAMW: Json = {"features": "projection", "solver": "adamw"}
         ),
         (
             {"options": {"parts": {"a": 1, "b": 1}}}, {"options": {"parts": {"a": 1, "b": 2}}},
-            ["s 0.5:0.5", "s 0.3333:0.6667"],
+            ["s 50 % a, 50 % b", "s 33.3 % a, 66.7 % b"],
         ),
-        ({"options": {"parts": {"a": "x"}}}, {"options": {"parts": ["y"]}}, ["s x", "s ['y']"]),
+        ({"options": {"parts": {"a": "x"}}}, {"options": {"parts": ["y"]}}, ["s x a", "s ['y']"]),
+        (
+            {"options": {"parts": {"b": 1, "a": 3}}}, {"options": {"parts": {"a": 0.5, "b": 0.5}}},
+            ["s 75 % a, 25 % b", "s 50 % a, 50 % b"],
+        ),
     ],
 )  # fmt: skip
 def test_labels_say_what_differs(

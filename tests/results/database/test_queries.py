@@ -89,14 +89,15 @@ def test_other_images_are_another_experiment_and_other_hyper_parameters_are_not(
         runs = queries.selected_runs(connection, STUDY)
         missing = queries.missing_runs(connection, STUDY)
     means = dict(zip(scaling["label"], scaling["mean"], strict=True))
+    mixtures = ["mixed 30 % retrieved, 70 % synthetic", "mixed 50 % retrieved, 50 % synthetic"]
     assert list(means) == [
-        "none", "folder digits", "folder letters", "mixed 0.3:0.7", "mixed 0.5:0.5", "retrieved"
+        "none", "folder digits", "folder letters", *mixtures, "retrieved"
     ]  # fmt: skip
-    assert (means["mixed 0.3:0.7"], means["mixed 0.5:0.5"]) == pytest.approx((0.3, 0.5))
+    assert [means[name] for name in mixtures] == pytest.approx([0.3, 0.5])
     assert set(runs.loc[runs["source"] == "mixed", "candidates"]) == {2}
     # Of the two tau, which no n has in common, one is shown.
     assert set(missing["label"]) == set(means) - {"none"}
-    assert "mixed 0.3:0.7" in write_report(home, tmp_path).html.read_text()
+    assert mixtures[0] in write_report(home, tmp_path).html.read_text()
 
 
 def test_a_tuned_study_keeps_what_validation_prefers(home: Home) -> None:
