@@ -19,7 +19,9 @@ from bench.commands._skipped import tell_skipped
     "provenance: what made the runs.",
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File; default: results.FORMAT."
+    "--out",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="File, or - for standard output; default: results.FORMAT.",
 )
 @choice_option
 def command(format_: str, table: str, out: Path | None, settings: Literal["once", "per-n"]) -> None:
@@ -28,12 +30,17 @@ def command(format_: str, table: str, out: Path | None, settings: Literal["once"
     A record that cannot be read is named and left out; the exit code is then 3.
     """
     from bench.core.paths import Home
-    from results.tables import export
+    from results.tables import export, exported
 
     home, target = Home.from_environment(), out or Path(f"results.{format_}")
-    collected = export(home, format_, target, settings, table)
+    if target == Path("-"):
+        content, collected = exported(home, format_, settings, table)
+        click.echo(content, nl=False)
+    else:
+        collected = export(home, format_, target, settings, table)
     if collected.database != home.database:
         note = f"{home.root} cannot be written to, so its database was built in a temporary folder"
         click.echo(note, err=True)
-    click.echo(f"{target}")
+    if target != Path("-"):
+        click.echo(f"{target}")
     sys.exit(tell_skipped(collected.skipped))

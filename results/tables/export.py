@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from bench.core.errors import BenchError, unknown_name
+from bench.core.errors import BenchError, RequestError, unknown_name
 from bench.core.files import write_atomic
 from bench.core.paths import Home
 from results import pairs
@@ -40,7 +40,26 @@ class _Content(NamedTuple):
 def export(
     home: Home, format_: str, out: Path, settings: Choice = "once", table: str = "main"
 ) -> store.Collected:
-    """Write every experiment's table to one file.
+    """Write every experiment's table to one file; arguments are those of `exported`.
+
+    Returns:
+        What was collected.
+
+    Raises:
+        BenchError: If there is nothing to export.
+        RequestError: If the format or the table is unknown, or there is no folder for the file.
+    """
+    if not out.parent.is_dir():
+        raise RequestError(f"there is no folder {out.parent} for {out.name}", "make it first")
+    content, collected = exported(home, format_, settings, table)
+    write_atomic(out, content)
+    return collected
+
+
+def exported(
+    home: Home, format_: str, settings: Choice, table: str
+) -> tuple[bytes, store.Collected]:
+    """Return every experiment's table as the bytes of one file.
 
     Where the home cannot be written to, its database is built in a temporary folder.
 
@@ -48,13 +67,12 @@ def export(
         home: Where the records are.
         format_: ``csv`` and ``parquet`` hold plain numbers, one row per score; ``md`` and ``latex``
             are for reading.
-        out: The file.
         settings: How often the setting of an arm is chosen.
         table: ``main`` has scores and differences, ``selection`` what validation data chose of,
             ``provenance`` what made the runs.
 
     Returns:
-        What was collected.
+        The bytes, and what was collected.
 
     Raises:
         BenchError: If there is nothing to export.
@@ -69,8 +87,7 @@ def export(
             content = _content(connection, table)
     if all(numbers.empty for numbers in content.numbers):
         raise BenchError("no finished run has test scores", "look at `bench report` for failures")
-    write_atomic(out, _written(content, format_))
-    return collected
+    return _written(content, format_), collected
 
 
 def render(tables: Sequence[Table], format_: str) -> bytes:

@@ -7,8 +7,10 @@ from results.wording import unbroken
 
 HEAD = (
     "% \\usepackage{booktabs,longtable,siunitx,array}\n"
+    "% Scores and settings fit a text of 5.5 inches (NeurIPS); provenance and published tables\n"
+    "% need up to 6.875. In a document of two columns, make each table a table*.\n"
     "% A character that pdfTeX has no letter for is its code there, and itself by other engines.\n"
-    "\\providecommand\\bychar[2]{\\ifdefined\\Umathcode#2\\else U+#1\\fi}\n"
+    "\\providecommand\\bychar[2]{\\ifdefined\\Umathcode#2\\else U+#1\\fi\\allowbreak}\n"
 )
 """What a file of tables begins with."""
 
@@ -22,10 +24,15 @@ _SIZES = {
 """Up to how many columns, which size: so a table fits a page."""
 
 _PAGE = 35
-"""Rows that a page has room for, with a caption, in the sizes that journals print."""
+"""Lines that a page has room for, with a caption, in the sizes that journals print."""
 
 _LONG = 24
 """Characters from which on a column of text is wrapped."""
+
+_LINE = 15
+"""Characters that a line of such a column has room for at least."""
+
+_CODE = len("U+98DE")
 
 _WORD = 16
 """Characters from which on a word in such a column may be broken."""
@@ -80,7 +87,7 @@ def as_latex(sheet: Sheet) -> str:
     if sheet.label:
         caption += f"\n\\label{{tab:{sheet.label}}}"
     look = _LOOK + next(size for most, size in _SIZES.items() if len(sheet.head) <= most)
-    if len(sheet.rows) > _PAGE:
+    if sum(map(_lines, sheet.rows)) > _PAGE:
         return (
             f"{{{look}\\setlength{{\\LTcapwidth}}{{\\linewidth}}\n"
             f"\\begin{{longtable}}{{{formats}}}\n{caption} \\\\\n{head}\\endfirsthead\n"
@@ -118,9 +125,19 @@ def _cell(cell: str, kind: Kind) -> str:
 
 def _breakable(text: str) -> str:
     """Return a text whose long words may be broken: behind a sign, or after some letters."""
-    if len(text) <= _LONG:
+    if _length(text) <= _LONG:
         return escape(text)
     return " ".join(_word(word) if len(word) > _WORD else escape(word) for word in text.split(" "))
+
+
+def _lines(row: list[str]) -> int:
+    """Return about how many lines a row takes."""
+    return max(-(-_length(cell) // _LINE) if _length(cell) > _LONG else 1 for cell in row)
+
+
+def _length(text: str) -> int:
+    """Return how many characters pdfTeX prints; of other alphabets, codes such as U+98DE."""
+    return sum(1 if sign in _SIGNS or sign.isascii() or sign in _KNOWN else _CODE for sign in text)
 
 
 def _word(word: str) -> str:
@@ -133,7 +150,7 @@ def _column(cells: tuple[str, ...], kind: Kind) -> str:
         return f"S[{_format([cell for cell in cells if _NUMBER.fullmatch(cell)])}]"
     if kind == "right":
         return "r"
-    if max(map(len, cells), default=0) <= _LONG:
+    if max(map(_length, cells), default=0) <= _LONG:
         return "l"
     share = "0.3" if kind == "prose" else "0.2"
     return f">{{\\raggedright\\arraybackslash}}p{{{share}\\linewidth}}"

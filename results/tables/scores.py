@@ -31,9 +31,19 @@ OTHER_EPOCHS = {", best trained epoch": "trained_mean", ", last epoch": "last_me
 
 _COLUMNS: list[tuple[str, Kind]] = [
     ("images", "text"), ("n", "right"), ("seeds", "right"), ("%", "number"), ("±", "number"),
-    ("95 % interval", "text"), ("best trained", "number"), ("last epoch", "number"),
-    ("Δ", "number"), ("95 % interval of Δ", "text"), ("p", "number"),
+    ("95 % interval", "text"), ("Δ", "number"), ("95 % interval of Δ", "text"), ("p", "number"),
 ]  # fmt: skip
+
+_EPOCHS: list[tuple[str, Kind]] = [
+    ("images", "text"), ("n", "right"), ("%", "number"), ("best trained", "number"),
+    ("last epoch", "number"),
+]  # fmt: skip
+"""A table of its own: beside the others these columns are wider than a page of 5.5 inches."""
+
+_MOST_PAIRS = 30
+"""Differences between arms that a table for paper lists, over all n; csv and parquet have all."""
+
+_LARGEST = "; between arms, those at the largest n that two of them share are shown"
 
 _AGAINST = {
     "difference": "less_unadapted",
@@ -94,19 +104,28 @@ class Table(NamedTuple):
         return self.means.merge(against, "left", on=keys)
 
     def sheets(self) -> Iterator[Sheet]:
-        """Yield a table of each evaluator: its scores, then its differences between arms."""
+        """Yield an evaluator's scores, then its differences between arms; then other epochs."""
         for evaluator in in_order(self.means["evaluator"]):
             means = self.means[self.means["evaluator"] == evaluator]
             differences = self.differences[self.differences["evaluator"] == evaluator]
             scores = list(_score_rows(means, differences))
-            between = list(_difference_rows(differences))
+            shown = _of_pages(differences)
+            between = list(_difference_rows(shown))
+            left_out = len(shown) < len(differences)
             metric = means["metric"].iloc[0]
             sheet = Sheet.of(f"{self.title}, {evaluator} {metric}", _COLUMNS, [*scores, *between])
             yield sheet._replace(
-                note=self._with_choices(_note(differences), self.choices[:1]),
+                note=self._with_choices(_note(differences) + _LARGEST * left_out, self.choices[:1]),
                 label=label(*self.experiment, evaluator),
                 breaks=(len(scores),) if between else (),
             )
+            if means["last_mean"].notna().any():
+                title = f"{self.title}, {evaluator} {metric} at other epochs"
+                epochs = Sheet.of(title, _EPOCHS, list(_epoch_rows(means)))
+                yield epochs._replace(
+                    note="Means over seeds, in %; %: at the epoch that validation data chose",
+                    label=label(*self.experiment, evaluator, "epochs"),
+                )
 
     def _with_choices(self, legend: str, choices: list[str]) -> str:
         known = f"{legend}; {self.caution}" if self.caution else legend
@@ -146,8 +165,8 @@ def readable(means: pd.DataFrame, *, other_epochs: bool = False) -> pd.DataFrame
     # Records of earlier versions have the chosen epoch alone.
     if other_epochs and means["last_mean"].notna().any():
         by_ending |= {
-            name: [_percent(row[column], own) for row, own in rows]
-            for name, column in OTHER_EPOCHS.items()
+            name: [_at_other_epochs(row, own)[at] for row, own in rows]
+            for at, name in enumerate(OTHER_EPOCHS)
         }
     shown = pd.concat(
         pd.DataFrame({**keys, "column": evaluators + ending, "cell": cells})
@@ -189,6 +208,12 @@ def _cell(row: dict[Hashable, Any], most: int, digits: int) -> str:
     return f"{mean}{spread} {_interval(row['test_low'], row['test_high'], digits)}{fewer}"
 
 
+def _at_other_epochs(row: dict[Hashable, Any], digits: int) -> list[str]:
+    """Return its means at other epochs; the unadapted model had none."""
+    is_adapted = row["label"] != UNADAPTED
+    return [_percent(row[of], digits) if is_adapted else "" for of in OTHER_EPOCHS.values()]
+
+
 def _score_rows(means: pd.DataFrame, differences: pd.DataFrame) -> Iterator[list[str]]:
     """Yield a row of `_COLUMNS` per source and n, with its difference to the unadapted model."""
     digits = _digits(means)
@@ -203,9 +228,27 @@ def _score_rows(means: pd.DataFrame, differences: pd.DataFrame) -> Iterator[list
             _percent(row["mean"], digits),
             _percent(row["seed_std"], digits),
             _interval(row["test_low"], row["test_high"], digits),
-            *(_percent(row[column], digits) for column in OTHER_EPOCHS.values()),
             *(certain(against.loc[at]) if at in against.index else [""] * 3),
         ]
+
+
+def _epoch_rows(means: pd.DataFrame) -> Iterator[list[str]]:
+    """Yield a row of `_EPOCHS` per adapted source and n."""
+    digits = _digits(means)
+    for row, used in zip(means.to_dict("records"), _used(means), strict=True):
+        if row["label"] != UNADAPTED:
+            mean = _percent(row["mean"], digits)
+            yield [str(row["label"]), used, mean, *_at_other_epochs(row, digits)]
+
+
+def _of_pages(differences: pd.DataFrame) -> pd.DataFrame:
+    """Return no more differences between arms than pages have room for: else at the largest n."""
+    between = differences["b"] != UNADAPTED
+    if between.sum() <= _MOST_PAIRS:
+        return differences
+    largest = differences.loc[between, "n_used"].max()
+    shown: pd.DataFrame = differences[~between | (differences["n_used"] == largest)]
+    return shown
 
 
 def _difference_rows(differences: pd.DataFrame) -> Iterator[list[str]]:
@@ -214,7 +257,7 @@ def _difference_rows(differences: pd.DataFrame) -> Iterator[list[str]]:
     for _, row in differences[differences["b"] != UNADAPTED].iterrows():
         seeds = " and ".join(dict.fromkeys([str(row["seeds_a"]), str(row["seeds_b"])]))
         what = f"{row['a']} less {row['b']}"
-        yield [what, format_size(row["n_used"]), seeds, *[""] * 5, *certain(row)]
+        yield [what, format_size(row["n_used"]), seeds, *[""] * 3, *certain(row)]
 
 
 def _certain(differences: pd.DataFrame) -> Any:  # noqa: ANN401 (a function of a row)

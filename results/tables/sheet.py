@@ -67,6 +67,10 @@ def as_csv(sheet: Sheet) -> str:
 
 
 def label(*names: str) -> str:
-    """Return what a reference to a table is called, given the names of what it shows."""
-    last = (PurePath(name).name for name in names)
-    return re.sub("[^A-Za-z0-9]+", "-", "-".join(last)).strip("-")
+    """Return what a reference to a table is called, given the names of what it shows.
+
+    Letters of other alphabets are their codes there, such as ``U98DE``.
+    """
+    last = "-".join(PurePath(name).name for name in names)
+    coded = (f"U{ord(sign):X}" if ord(sign) > 127 and sign.isalnum() else sign for sign in last)
+    return re.sub("[^A-Za-z0-9]+", "-", "".join(coded)).strip("-")

@@ -1,5 +1,7 @@
 """Every result as one file."""
 
+import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 from bench.core.errors import RequestError
 from bench.core.paths import Home
 from results.tables import export
+from results.tables.sheet import label
+from tests.conftest import Bench
 from tests.support.records import write_run
 
 
@@ -25,7 +29,48 @@ def test_exports_show_the_best_trained_epoch_and_the_last(home: Home, tmp_path: 
     assert "| 50.0 [43.0, 57.0] | 35.0 | 35.0 |" in table
     assert "| 75.0 [68.0, 82.0] |  |  |" in table
     text = (tmp_path / "latex").read_text()
-    assert "synthetic & 1k & 1 & 50.0 & {[}43.0, 57.0] & 35.0 & 35.0 & " in text
+    assert "synthetic & 1k & 50.0 & 35.0 & 35.0 \\\\" in text
+
+
+def test_the_unadapted_model_has_no_other_epochs(home: Home, tmp_path: Path) -> None:
+    write_run(home, "none", 0, right=140, trained=140)
+    write_run(home, "synthetic", 1_000, right=100, trained=70)
+    for format_ in ("md", "latex"):
+        export(home, format_, tmp_path / format_)
+    assert "| unadapted | 0 | 1 | 70.0 [63.0, 77.0] |  |  |" in (tmp_path / "md").read_text()
+    assert (tmp_path / "latex").read_text().count("unadapted & 0 ") == 1
+
+
+def test_many_pairs_are_listed_at_the_largest_n_alone(home: Home, tmp_path: Path) -> None:
+    for at, n in product(range(6), (100, 200, 400)):
+        write_run(home, "folder", n, right=90 + at, options={"path": f"/data/arm{at}"})
+    for format_ in ("csv", "latex", "md"):
+        export(home, format_, tmp_path / format_)
+    text = (tmp_path / "latex").read_text()
+    assert re.findall(r"^folder arm0 less folder arm1 & (\S+)", text, re.MULTILINE) == ["400"]
+    assert text.count(" less folder ") == 15
+    assert "between arms, those at the largest n" in text
+    assert (tmp_path / "md").read_text().count("| folder arm0 less folder arm1 |") in (0, 3)
+
+
+def test_results_go_to_standard_output(bench_process: Bench, home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 1_000, right=150)
+    export(home, "csv", tmp_path / "file.csv")
+    shown = bench_process("export", "--out", "-")
+    assert shown.out == (tmp_path / "file.csv").read_text()
+    assert not (home.root.parent / "-").exists()
+
+
+def test_no_folder_is_made_for_an_export(home: Home, tmp_path: Path) -> None:
+    write_run(home, "retrieved", 1_000)
+    with pytest.raises(RequestError, match="there is no folder"):
+        export(home, "csv", tmp_path / "none" / "x.csv")
+    assert not (tmp_path / "none").exists()
+
+
+def test_names_in_another_alphabet_tell_labels_apart() -> None:
+    assert label("\u98de", "zero-shot") != label("\u673a", "zero-shot")
+    assert label("mini", "a/b", "\u98de") == "mini-b-U98DE"
 
 
 def test_exports_read_back(home: Home, tmp_path: Path) -> None:

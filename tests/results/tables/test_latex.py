@@ -22,7 +22,7 @@ from tests.support.records import write_run
 PACKAGES = ("booktabs", "longtable", "siunitx", "array")
 
 DOCUMENT = r"""\documentclass[10pt]{article}
-\usepackage[textwidth=6.875in,textheight=9in]{geometry}
+\usepackage[textwidth=@in,textheight=9in]{geometry}
 \usepackage{%s}
 \begin{document}
 \listoftables
@@ -40,8 +40,8 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def compiled(text: str, folder: Path) -> str:
-    """Return TeX's log of tables in a document of two runs; it must end well."""
+def compiled(text: str, folder: Path, width: float = 5.5) -> str:
+    """Return TeX's log of tables in a text so many inches wide, of two runs; it must end well."""
     if not shutil.which("pdflatex"):
         pytest.skip("pdflatex is not installed")
     for package in PACKAGES:
@@ -49,7 +49,8 @@ def compiled(text: str, folder: Path) -> str:
         if found.returncode:
             pytest.skip(f"the LaTeX package {package} is not installed")
     (folder / "tables.tex").write_text(text, "utf-8")
-    (folder / "main.tex").write_text(DOCUMENT % ",".join(PACKAGES), "utf-8")
+    document = DOCUMENT.replace("@", f"{width}") % ",".join(PACKAGES)
+    (folder / "main.tex").write_text(document, "utf-8")
     tex = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "main"]
     for _ in range(2):
         done = subprocess.run(tex, cwd=folder, capture_output=True, check=False, timeout=100)
@@ -85,16 +86,17 @@ def test_hostile_names_are_printed_and_nothing_else(tmp_path: Path) -> None:
 
 def test_tables_of_results_compile_within_the_page(home: Home, tmp_path: Path) -> None:
     write_many(home, tasks=2, runs=130, images=40)
-    for table in ("main", "selection", "provenance"):
+    for table, width in (("main", 5.5), ("selection", 5.5), ("provenance", 6.875)):
         folder = tmp_path / table
         folder.mkdir()
         export(home, "latex", folder / "out", table=table)
-        check_layout(compiled((folder / "out").read_text(), folder))
+        check_layout(compiled((folder / "out").read_text(), folder, width))
 
 
 def test_long_names_of_arms_are_wrapped(home: Home, tmp_path: Path) -> None:
     write_run(home, "none", 0, right=70)
-    for path in ("/a/a_folder_whose_name_has_sixty_letters_and_no_space_to_break_at", "/b/飞机"):
+    long = "/a/a_folder_whose_name_has_sixty_letters_and_no_space_to_break_at"
+    for path in (long, "/b/飞机", "/c/" + "飞机" * 20):
         write_run(home, "folder", 1_000, options={"path": path})
     export(home, "latex", tmp_path / "out")
     check_layout(compiled((tmp_path / "out").read_text(), tmp_path))
@@ -102,7 +104,7 @@ def test_long_names_of_arms_are_wrapped(home: Home, tmp_path: Path) -> None:
 
 def test_published_tables_compile_within_the_page(tmp_path: Path) -> None:
     text = as_latex_file([published_sheet(table) for table in every_table()])
-    check_layout(compiled(text, tmp_path))
+    check_layout(compiled(text, tmp_path, 6.875))
 
 
 def test_no_two_tables_of_a_file_have_one_label() -> None:
