@@ -43,7 +43,7 @@ _EPOCHS: list[tuple[str, Kind]] = [
 _MOST_PAIRS = 30
 """Differences between arms that a table for paper lists, over all n; csv and parquet have all."""
 
-_LARGEST = "; between arms, those at the largest n that two of them share are shown"
+_LARGEST = "; of two arms, the Δ at the largest n that both have is shown"
 
 _AGAINST = {
     "difference": "less_unadapted",
@@ -242,11 +242,11 @@ def _epoch_rows(means: pd.DataFrame) -> Iterator[list[str]]:
 
 
 def _of_pages(differences: pd.DataFrame) -> pd.DataFrame:
-    """Return no more differences between arms than pages have room for: else at the largest n."""
+    """Return an evaluator's differences; of many between arms, each pair's at its largest n."""
     between = differences["b"] != UNADAPTED
     if between.sum() <= _MOST_PAIRS:
         return differences
-    largest = differences.loc[between, "n_used"].max()
+    largest = differences.groupby(["a", "b"])["n_used"].transform("max")
     shown: pd.DataFrame = differences[~between | (differences["n_used"] == largest)]
     return shown
 

@@ -43,14 +43,15 @@ def test_the_unadapted_model_has_no_other_epochs(home: Home, tmp_path: Path) -> 
 
 def test_many_pairs_are_listed_at_the_largest_n_alone(home: Home, tmp_path: Path) -> None:
     for at, n in product(range(6), (100, 200, 400)):
+        if (at, n) == (5, 400):  # Its images end at 200.
+            continue
         write_run(home, "folder", n, right=90 + at, options={"path": f"/data/arm{at}"})
-    for format_ in ("csv", "latex", "md"):
-        export(home, format_, tmp_path / format_)
+    export(home, "latex", tmp_path / "latex")
     text = (tmp_path / "latex").read_text()
     assert re.findall(r"^folder arm0 less folder arm1 & (\S+)", text, re.MULTILINE) == ["400"]
     assert text.count(" less folder ") == 15
-    assert "between arms, those at the largest n" in text
-    assert (tmp_path / "md").read_text().count("| folder arm0 less folder arm1 |") in (0, 3)
+    assert re.findall(r"^folder arm0 less folder arm5 & (\S+)", text, re.MULTILINE) == ["200"]
+    assert "of two arms, the Δ at the largest n" in text.replace("$\\Delta$", "Δ")
 
 
 def test_results_go_to_standard_output(bench_process: Bench, home: Home, tmp_path: Path) -> None:
