@@ -123,7 +123,7 @@ class Table(NamedTuple):
                 title = f"{self.title}, {evaluator} {metric} at other epochs"
                 epochs = Sheet.of(title, _EPOCHS, list(_epoch_rows(means)))
                 yield epochs._replace(
-                    note="Means over seeds, in %; %: at the epoch that validation data chose",
+                    note="Means over seeds, in %; first at the epoch that validation data chose.",
                     label=label(*self.experiment, evaluator, "epochs"),
                 )
 
