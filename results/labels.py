@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Set
 from fractions import Fraction
 from pathlib import PurePath
-from typing import TypeGuard
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from bench.core.json_values import Json, canonical_json, value_at
 from bench.core.specs import RunSpec

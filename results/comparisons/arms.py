@@ -78,7 +78,8 @@ def _pair(pairs: pd.DataFrame, n: int, a: str, b: str) -> dict[Any, Any] | None:
         found = pairs[(pairs["n_used"] == n) & (pairs["a"] == first) & (pairs["b"] == second)]
         for row in found.to_dict("records"):
             low, high = sorted(sign * row[end] for end in ("ci_low", "ci_high"))
-            return {**row, "difference": sign * row["difference"], "ci_low": low, "ci_high": high}
+            turned = {"difference": sign * row["difference"], "ci_low": low, "ci_high": high}
+            return {**row, **turned, "seeds": (row["seeds_a"], row["seeds_b"])[::sign]}
     return None
 
 
@@ -90,7 +91,8 @@ def _row(evaluator: str, n: int, points: list[dict[Any, Any]], pair: dict[Any, A
         metric=str(a["metric"]),
         n=[n],
         scores=(a["mean"], b["mean"]),
-        seeds=(int(a["seeds"]), int(b["seeds"])),
+        # Of a difference, those that left predictions.
+        seeds=pair["seeds"] if pair else (int(a["seeds"]), int(b["seeds"])),
         difference=_estimate(pair) if pair else None,
         p_holm=pair["p_holm"] if pair else None,
         mcnemar=[p for p in exact if not math.isnan(p)],

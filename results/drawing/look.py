@@ -52,7 +52,7 @@ class Look:
 
 
 LOOKS: dict[Place, Look] = {
-    # Columns of two-column conference papers (NeurIPS's and IEEE's text is 6.875 inches wide).
+    # Columns and page of two-column conference papers such as CVPR's.
     "paper": Look("paper", 3.25, 6.875, 7.5, 6.5, 1.2, 4.5),
     "slides": Look("slides", 6.2, 12.6, 16, 14, 2.6, 10),
     # 355 pixels of a browser, which fit a phone; no text under 9 of them (6.75 points).
