@@ -35,6 +35,9 @@ _FAMILY = re.compile("font-family:[^;]*;?")
 _UNTURNED = "rotate(-0 "
 """Begins the transformation of a text that is level."""
 
+_PAINT = ("fill", "stroke")
+"""Attributes that hold a colour: of the patterns that stripe a bar."""
+
 _REFERENCE = re.compile(r"url\(#([^)]*)\)")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
@@ -93,7 +96,10 @@ def _on_page(
             yield "href", f"#{name}-{value[1:]}" if value.startswith("#") else value
         elif key == "style":
             tight = value.replace("; ", ";").replace(": ", ":")
-            yield key, _COLOUR.sub(_variable, _FAMILY.sub("", tight))
+            linked = _REFERENCE.sub(rf"url(#{name}-\1)", _FAMILY.sub("", tight))
+            yield key, _COLOUR.sub(_variable, linked)
+        elif key in _PAINT:
+            yield key, _COLOUR.sub(_variable, value)
         elif not value.startswith(_UNTURNED):
             linked = _REFERENCE.sub(rf"url(#{name}-\1)", value)
             yield key, _LONG_NUMBER.sub(_rounded, " ".join(linked.split()))

@@ -84,3 +84,16 @@ def test_text_stays_text_whatever_it_says() -> None:
     page = Page(inline_svg(drawn(hostile)))
     assert "script" not in [tag for tag, _ in page.elements]
     assert hostile in page.words
+
+
+def test_stripes_are_found_by_what_they_fill() -> None:
+    with mpl.rc_context(LOOK.settings()):
+        figure = Figure(figsize=(LOOK.column, 2))
+        figure.add_subplot().bar([1], [2], color=STYLES["synthetic"].colour, hatch="////")
+    svg = inline_svg(Drawn(figure, "Stripes.", LOOK))
+    (pattern,) = (attrs for tag, attrs in Page(svg).elements if tag == "pattern")
+    assert f"fill:url(#{pattern['id']})" in svg
+    ids = {attrs["id"] for _, attrs in Page(svg).elements if "id" in attrs}
+    assert set(re.findall(r"url\(#([^)]*)\)", svg)) <= ids
+    # A page chooses a stripe's colours too.
+    assert STYLES["synthetic"].colour.lower() not in re.sub(r"var\([^)]*\)", "", svg.lower())
