@@ -180,8 +180,21 @@ def run_ids(selected: pd.DataFrame) -> dict[str, list[str]]:
     return {f"{label}\n{n}": list(ids) for (label, n), ids in groups}
 
 
+def with_commands(
+    connection: Connection, experiment: Experiment, selected: pd.DataFrame
+) -> pd.DataFrame:
+    """Return runs' scores with the command that repeats each run, empty where there is none.
+
+    Without the history of every epoch, which takes kilobytes a run.
+    """
+    commands = {
+        run_id: command_of(spec) for run_id, spec in queries.specs(connection, experiment).items()
+    }
+    return selected.drop(columns="selection").assign(command=selected["run_id"].map(commands))
+
+
 def as_parquet(selected: pd.DataFrame) -> bytes:
     """Return runs' scores, a row a score, as a Parquet file; the same twice."""
     content = io.BytesIO()
-    selected.drop(columns=["selection"]).to_parquet(content, index=False)
+    selected.to_parquet(content, index=False)
     return content.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,18 +48,23 @@ def write_tables(connection: Connection, experiment: Experiment, stem: Path) -> 
     return paths
 
 
-def write_runs(runs: Iterable[pd.DataFrame], out: Path) -> str:
-    """Write runs' scores to `RUNS_FILE` if they are too many for the page.
+def write_runs(connection: Connection, runs: Mapping[Experiment, pd.DataFrame], out: Path) -> str:
+    """Write runs' scores to `RUNS_FILE`, with their commands, if they are too many for the page.
 
     Returns:
         The file's name; empty where the page holds them.
     """
-    path, frames = out / RUNS_FILE, [frame for frame in runs if len(frame)]
-    if sum(map(len, frames)) <= evidence.MOST_ROWS:
+    path = out / RUNS_FILE
+    if sum(map(len, runs.values())) <= evidence.MOST_ROWS:
         # Somebody's own file of that name stays.
         page = out / "report.html"
         if page.is_file() and f'href="{RUNS_FILE}"' in page.read_text("utf-8", "replace"):
             path.unlink(missing_ok=True)
         return ""
+    frames = [
+        evidence.with_commands(connection, experiment, some)
+        for experiment, some in runs.items()
+        if len(some)
+    ]
     write_atomic(path, evidence.as_parquet(pd.concat(frames)))
     return RUNS_FILE

@@ -88,7 +88,8 @@ def write_report(
         stems = {one: out / name for one, name in names.items() if sections[one].curves}
         plots = {one: files.write_plots(home, connection, one, stems[one]) for one in stems}
         written = {one: files.write_tables(connection, one, stems[one]) for one in stems}
-        runs_file = files.write_runs((each.runs for each in sections.values()), out)
+        runs = {experiment: each.runs for experiment, each in sections.items()}
+        runs_file = files.write_runs(connection, runs, out)
         lacking = _lacking(home, connection)
         page = _template().render(
             collected=collected,

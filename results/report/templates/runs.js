@@ -44,7 +44,7 @@
 
   function elsewhere(ids) {
     const part = element("article");
-    part.append(element("p", `Runs ${ids.join(", ")}; all that is known of them is in ${file}, and bench show RUN prints it.`));
+    part.append(element("p", `Runs ${ids.join(", ")}: their scores, settings, epochs, times and commands are in ${file}; bench show RUN prints all of one.`));
     return part;
   }
 

@@ -74,6 +74,7 @@ def test_too_many_runs_for_a_page_go_to_a_file(
     assert 'href="runs.parquet"' in content_of(many)
     runs = pl.read_parquet(tmp_path / "runs.parquet")
     assert runs.height == 8
+    assert {"command", "epoch", "timings", "setting", "test"} <= set(runs.columns)
     ids = section["ids"]
     assert isinstance(ids, dict)
     assert {run for some in ids.values() for run in some} == set(runs["run_id"])
