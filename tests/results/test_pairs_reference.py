@@ -25,8 +25,12 @@ def study(home: Home) -> Home:
     random = np.random.default_rng(0)
     for index, path in enumerate(sorted(home.runs.glob("*/predictions.parquet"))):
         rows = pl.read_parquet(path, glob=False)
-        if index % 5 == 0:  # Some images were not answered.
-            rows = rows.filter(pl.Series(random.random(rows.height) < 0.95))
+        if index % 5 == 0:  # Some images were neither scored nor answered.
+            keys = rows["key"].unique().sort()
+            left = keys.filter(pl.Series(random.random(len(keys)) < 0.95))
+            rows = rows.filter(pl.col("key").is_in(left.implode()))
+            record = path.with_name("record.json")
+            record.write_text(record.read_text().replace('"n": 80,', f'"n": {len(left)},'))
         if index % 7 == 0:  # Each image was answered twice.
             rows = pl.concat([rows, rows.with_columns(predicted=pl.col("label"))])
         rows.write_parquet(path)

@@ -139,8 +139,8 @@ def test_a_place_that_cannot_be_written_is_a_wrong_request(
     (tmp_path / "file").write_text("not a folder")
     assert run().code == 0
     for words, why in (
-        ("export --out file/x.csv", "no access to file: File exists"),
-        ("export --out file/a/x.csv", "no access to file/a: Not a directory"),
+        ("export --out file/x.csv", "there is no folder file for x.csv"),
+        ("export --out file/a/x.csv", "there is no folder file/a for x.csv"),
         ("export --out .", "'--out': File '.' is a directory"),
         ("report --out file", "'--out': Directory 'file' is a file"),
         ("report --out file/a", "no access to file/a: Not a directory"),

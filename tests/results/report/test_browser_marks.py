@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -13,6 +14,9 @@ from tests.support.records import score, write_run
 
 LONG = "x" * 60
 EVALUATORS = ("linear-probe", "zero-shot", f"evaluator-{LONG}")
+
+MODEL = "CLIP-ViT-B-16-laion2B-s34B-b88K"
+"""The one that the published values are of."""
 
 CHART = 'figure.chart[data-section="e2"][data-evaluator="{}"]'
 
@@ -27,10 +31,11 @@ def of_paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page of a task with published values, whose arms and evaluators have long names."""
     home = Home(tmp_path_factory.mktemp("home"))
     scores = [score(split, 0.5, name) for split in ("val", "test") for name in EVALUATORS]
+    paper: dict[str, Any] = {"preset": "paper", "task": "aircraft", "model": MODEL}
     for source in ("retrieved", "synthetic", LONG):
         for n in (50_000, 60_000, 70_000, 900_000):
-            write_run(home, source, n, preset="paper", task="aircraft", scores=scores)
-    write_run(home, "none", None, preset="paper", task="aircraft", scores=scores)
+            write_run(home, source, n, scores=scores, **paper)
+    write_run(home, "none", None, scores=scores, **paper)
     write_run(home, "retrieved", 100, right=90, trained=60)
     write_run(home, "none", None, right=90)
     return write_report(home, tmp_path_factory.mktemp("out")).html
