@@ -1,5 +1,7 @@
 """A run that Slurm interrupts ends with the result of an undisturbed one."""
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -34,6 +36,20 @@ def trains(lab: Lab) -> bool:
     return row["state"] == "running" and "epoch" in row["note"]
 
 
+def hold(job: str) -> None:
+    """Stop the processes of a job's step, which this machine executes.
+
+    Slurm continues them when it sends them a signal.
+    """
+    asked = ["scontrol", "listpids", job]
+    listed = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    steps = [line.split()[:3] for line in listed.splitlines()[1:]]
+    held = [int(pid) for pid, _, step in steps if step == "0"]
+    assert held
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+
+
 def compare(lab: Lab, undisturbed: Lab, run_id: str) -> None:
     assert result(lab.record(run_id)) == result(undisturbed.record(run_id))
 
@@ -54,6 +70,8 @@ def test_a_run_that_reaches_its_time_limit_continues(lab: Lab, undisturbed: Lab)
     study = long_study(lab)
     assert lab.sweep(study, "--slurm", "run.time=1m", "--slurm", "run.signal=30").code == 0
     [row] = lab.rows("long")
+    until(lambda: trains(lab))
+    hold(lab.rows("long")[0]["job"])  # Or a fast machine would be done before the warning.
     until(lambda: lab.log(row["run_id"]).count("===") > 1)
     until(lambda: lab.states("long") == ["done"])
     compare(lab, undisturbed, row["run_id"])

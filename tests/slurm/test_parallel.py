@@ -160,10 +160,10 @@ def test_sources_that_others_collect_come_last(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("setting", "used"), [(None, 1), ("2", 2)])
+@pytest.mark.parametrize(("setting", "used"), [(None, "1 thread"), ("2", "2 threads")])
 def test_a_study_runs_in_processes_of_one_thread(
     setting: str | None,
-    used: int,
+    used: str,
     bench: Bench,
     home: Home,
     tmp_path: Path,
@@ -178,5 +178,5 @@ def test_a_study_runs_in_processes_of_one_thread(
     study = write_study(tmp_path, preset, axes, name="here", epochs=2)
     assert bench("sweep", str(study), "--parallel", "auto").code == 0
     records = [json.loads(path.read_text()) for path in home.runs.glob("*/record.json")]
-    assert [f"{used} threads" in record["device"] for record in records] == [True, True]
+    assert [f"CPU, {used}, " in record["device"] for record in records] == [True, True]
     assert len(list((home.root / "studies" / "here" / "jobs").glob("*_result.pkl"))) >= 1
