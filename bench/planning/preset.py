@@ -1,7 +1,9 @@
 """Presets: the settings of a run that the command line does not give.
 
-A preset is a YAML file (``bench/presets/NAME.yaml`` or a path). The command line's ``--set``
-assignments override it, every default is filled in, and the result is a `RunSpec`.
+A preset is a YAML file (``bench/presets/NAME.yaml`` or a path). With ``extends: OTHER`` it says
+only what is not as in the other. The command line's ``--set`` assignments override it, every
+default is filled in, and the result is a `RunSpec`.
+is filled in, and the result is a `RunSpec`.
 """
 
 from collections.abc import Iterable
@@ -15,6 +17,7 @@ from bench.core.json_values import Json
 from bench.core.memo import memo
 from bench.core.specs import RunSpec, TrainSpec
 from bench.core.yaml_files import read_yaml
+from bench.planning.extended import extended
 from bench.planning.source_settings import with_common
 from bench.plugins import evaluators, full_options, objectives, sources, tasks
 from bench.plugins.registries import options_type
@@ -62,11 +65,17 @@ def load(name: str) -> Preset:
     Raises:
         RequestError: If there is no such preset, or it is malformed.
     """
+    content = extended(_content(name), _content, f"the preset {name}")
+    return parse_config(Preset, {"name": name, **content}, f"the preset {name}")
+
+
+def _content(name: str) -> Json:
+    """Return what a preset's file says."""
     built_in = _FOLDER / f"{name}.yaml"
     path = built_in if name in names() else Path(name)
     if path.suffix != ".yaml" or not path.is_file():
         raise unknown_name("preset", name, names())
-    return parse_config(Preset, {"name": name, **read_yaml(path)}, f"the preset {name}")
+    return read_yaml(path)
 
 
 def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)

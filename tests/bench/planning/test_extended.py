@@ -1,0 +1,76 @@
+"""A preset says what is not as in the one it extends, and everything else stays."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench.core.errors import RequestError
+from bench.core.json_values import Json
+from bench.core.specs import RunSpec
+from bench.planning import preset as presets
+from bench.planning.preset import resolve
+
+
+def written(folder: Path, name: str, content: Json) -> str:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({"description": "A test's.", **content}))
+    return str(path)
+
+
+def spec_of(preset: str, source: str = "real", *settings: str) -> RunSpec:
+    return resolve(preset, task="aircraft", source=source, n=8, settings=settings)
+
+
+def test_what_is_not_said_is_as_in_the_other(tmp_path: Path) -> None:
+    own = written(
+        tmp_path,
+        "own",
+        {
+            "extends": "mini",
+            "objective": "stablerep",
+            "train": {"lr": 3e-3},
+            "evaluators": {"zero-shot": None},
+            "objectives": {"stablerep": {"per_group": 4}},
+        },
+    )
+    spec, usual = spec_of(own), spec_of("mini", "real", "objective=stablerep")
+    assert spec.train.lr == 3e-3
+    assert spec.train.batch_size == usual.train.batch_size
+    assert set(usual.evaluators) - set(spec.evaluators) == {"zero-shot"}
+    assert spec.objective == "stablerep"
+    assert spec.objective_options == usual.objective_options | {"per_group": 4}
+    assert (spec.model, spec.options, spec.task) == (usual.model, usual.options, usual.task)
+    assert presets.load(own).name == own
+    assert presets.load(own).description == "A test's."
+
+
+def test_a_mixtures_parts_are_one_value(tmp_path: Path) -> None:
+    mixture = {"mixed": {"parts": {"rendered": 0.5, "real": 0.5}}}
+    own = written(tmp_path, "own", {"extends": "mini", "sources": mixture})
+    assert spec_of(own, "mixed").options["parts"] == {"rendered": 0.5, "real": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({"extends": "minni"}, "unknown preset 'minni'; did you mean mini"),
+        ({"extends": 5}, "extends: 5 is not the name of a preset"),
+        ({"extends": "mini", "trian": {}}, "unknown setting of the preset .* 'trian'"),
+        ({"extends": "mini", "sources": {"reel": {}}}, "unknown source 'reel'; did you mean real"),
+        ({"extends": "mini", "train": 5}, "train"),
+    ],
+)
+def test_a_wrong_one_is_refused(tmp_path: Path, content: Json, why: str) -> None:
+    with pytest.raises(RequestError, match=why):
+        presets.load(written(tmp_path, "own", content))
+
+
+def test_presets_extend_one_step(tmp_path: Path) -> None:
+    first = written(tmp_path, "first", {"extends": "mini"})
+    second = written(tmp_path, "second", {"extends": first})
+    with pytest.raises(RequestError, match=r"extends .*first.yaml, which extends mini"):
+        presets.load(second)
+    itself = written(tmp_path, "itself", {"extends": str(tmp_path / "itself.yaml")})
+    with pytest.raises(RequestError, match="which extends"):
+        presets.load(itself)
