@@ -16,32 +16,31 @@ EXTENDS = "extends"
 _OF_PLUGINS: dict[str, Registry[Any]] = {"sources": sources, "objectives": objectives}
 
 
-def extended(content: Json, read: Callable[[str], Json], where: str) -> Json:
+def extended(name: str, read: Callable[[str], Json], within: tuple[str, ...] = ()) -> Json:
     """Return a preset's content with all that it leaves as it is in the one that it extends.
 
     What it sets to null, such as an evaluator, is left out.
 
     Args:
-        content: What the preset's file says.
-        read: Returns the content of another preset's file, by name or path.
-        where: The preset, for messages.
+        name: The preset's name or path.
+        read: Returns what the file of a preset says, by name or path.
+        within: The presets that extend it.
 
     Raises:
-        RequestError: If what it extends extends another: one step is enough to follow.
+        RequestError: If it extends itself, or what it extends is no name.
     """
+    if name in within:
+        raise RequestError(f"the preset {name} extends itself: {' → '.join((*within, name))}")
+    content = read(name)
     if EXTENDS not in content:
         return content
-    own = {name: value for name, value in content.items() if name != EXTENDS}
-    base_name = content[EXTENDS]
-    if not isinstance(base_name, str):
-        raise RequestError(f"{where}: extends: {base_name!r} is not the name of a preset")
-    base = read(base_name)
-    if EXTENDS in base:
+    own = {key: value for key, value in content.items() if key != EXTENDS}
+    if not isinstance(content[EXTENDS], str):
         raise RequestError(
-            f"{where} extends {base_name}, which extends {base[EXTENDS]}",
-            f"extend {base[EXTENDS]}, and write out the rest",
+            f"the preset {name}: extends: {content[EXTENDS]!r} is not a preset's name"
         )
-    return base | {name: _over(name, base.get(name), value) for name, value in own.items()}
+    base = extended(content[EXTENDS], read, (*within, name)) | {"name": name}
+    return base | {key: _over(key, base.get(key), value) for key, value in own.items()}
 
 
 def _over(section: str, base: object, own: object) -> object:

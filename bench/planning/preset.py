@@ -3,7 +3,6 @@
 A preset is a YAML file (``bench/presets/NAME.yaml`` or a path). With ``extends: OTHER`` it says
 only what is not as in the other. The command line's ``--set`` assignments override it, every
 default is filled in, and the result is a `RunSpec`.
-is filled in, and the result is a `RunSpec`.
 """
 
 from collections.abc import Iterable
@@ -65,8 +64,7 @@ def load(name: str) -> Preset:
     Raises:
         RequestError: If there is no such preset, or it is malformed.
     """
-    content = extended(_content(name), _content, f"the preset {name}")
-    return parse_config(Preset, {"name": name, **content}, f"the preset {name}")
+    return parse_config(Preset, {"name": name, **extended(name, _content)}, f"the preset {name}")
 
 
 def _content(name: str) -> Json:
