@@ -58,7 +58,13 @@ def _clip(red: float, green: float, blue: float) -> Color:
 
 
 class Canvas:
-    """A square picture being drawn; (0, 0) is its top left and (1, 1) its bottom right corner."""
+    """A square picture being drawn; (0, 0) is its top left and (1, 1) its bottom right corner.
+
+    Attributes:
+        on_subject: whether what is drawn now is the subject, which a `Silhouette` tells apart.
+    """
+
+    on_subject = False
 
     def __init__(self, size: int) -> None:
         """Start a black picture that will be `size` pixels wide and high."""
@@ -121,6 +127,43 @@ class Canvas:
         grain = rng.normal(0.0, rng.uniform(0.0, 2.0), picture.shape)
         developed = ((picture - 128.0) * contrast + 128.0 + exposure) * cast + grain
         return np.clip(developed, 0.0, 255.0).astype(np.uint8)
+
+
+class Silhouette(Canvas):
+    """The same picture in two colours: white where the subject is seen, black elsewhere."""
+
+    def gradient(self, top: Color, bottom: Color) -> None:
+        """Fill the whole picture."""
+        super().gradient(self._ink, self._ink)
+
+    def polygon(
+        self, corners: FloatArray | Sequence[Point], fill: Color, outline: Color | None = None
+    ) -> None:
+        """Fill a polygon."""
+        super().polygon(corners, self._ink, self._ink if outline else None)
+
+    def ellipse(self, centre: Point, radius_x: float, radius_y: float, fill: Color) -> None:
+        """Fill an axis-aligned ellipse."""
+        super().ellipse(centre, radius_x, radius_y, self._ink)
+
+    def rectangle(self, left: float, top: float, right: float, bottom: float, fill: Color) -> None:
+        """Fill an axis-aligned rectangle."""
+        super().rectangle(left, top, right, bottom, self._ink)
+
+    def line(self, points: FloatArray | Sequence[Point], width: float, fill: Color) -> None:
+        """Draw a polyline of the given width (a fraction of the frame)."""
+        super().line(points, width, self._ink)
+
+    def shares(self) -> FloatArray:
+        """Return the share of each final pixel that is the subject's, float64 [size, size]."""
+        size = self._pixels // SUPERSAMPLING
+        white = np.asarray(self._image)[:, :, 0] > 0
+        shares: FloatArray = white.reshape(size, SUPERSAMPLING, size, -1).mean(axis=(1, 3))
+        return shares
+
+    @property
+    def _ink(self) -> Color:
+        return (255, 255, 255) if self.on_subject else (0, 0, 0)
 
 
 class Sketch(Canvas):

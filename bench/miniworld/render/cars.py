@@ -17,7 +17,7 @@ from bench.miniworld.render.canvas import (
     shade,
 )
 from bench.miniworld.render.car_models import CARS, OTHER_CARS, CarModel
-from bench.miniworld.render.mesh import Mesh, MeshBuilder, View, draw_mesh
+from bench.miniworld.render.mesh import SHADOW, Mesh, MeshBuilder, View, draw_mesh
 
 _PAINTS: tuple[Color, ...] = (
     (200, 35, 38),
@@ -63,7 +63,7 @@ def paint(rng: np.random.Generator) -> dict[str, Color]:
         "seam": shade(body, 0.55),
         "lamp": jitter(rng, (250, 244, 205), 10.0),
         "tail lamp": jitter(rng, (205, 30, 30), 15.0),
-        "shadow": shade((62, 62, 66), rng.uniform(0.5, 1.1)),
+        SHADOW: shade((62, 62, 66), rng.uniform(0.5, 1.1)),
     }
 
 
@@ -78,7 +78,7 @@ def build_car(model: CarModel) -> Mesh:
     builder = MeshBuilder()
     half = model.width / 2.0
     end = max(x for x, _ in model.body)
-    builder.plate(_ground(-0.1, end + 0.1, half * 1.1), "shadow")
+    builder.plate(_ground(-0.1, end + 0.1, half * 1.1), SHADOW)
     _add_body(builder, model, half)
     _add_cabin(builder, model, half)
     _add_panes(builder, model, half)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from bench.miniworld.render.canvas import Canvas, Color, FloatArray, shade
 
+SHADOW = "shadow"
+"""The material of what a subject casts, and is not a part of it."""
 _AMBIENT = 0.58
 
 
@@ -207,4 +209,5 @@ def draw_mesh(
     order = visible[np.lexsort((depths[visible], mesh.layers[visible]))]
     for face in order.tolist():
         outline = corners[mesh.starts[face] : mesh.starts[face + 1]]
+        canvas.on_subject = mesh.materials[face] != SHADOW
         canvas.polygon(outline, shade(colors[mesh.materials[face]], brightness[face]))

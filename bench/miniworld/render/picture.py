@@ -77,11 +77,14 @@ def render(domain: str, name: str, seed: int, size: int = 32) -> Image8:
     Raises:
         ValueError: if the domain, the name, the seed or the size is not valid.
     """
-    _check(domain, name)
-    if seed < 0 or size < 1:
-        raise ValueError(f"seed must be >= 0 and size >= 1, got seed={seed}, size={size}")
-    rng = seeded(domain, name, seed)
+    rng = checked_seed(domain, name, seed, size)
     canvas = Canvas(size)
+    compose(canvas, domain, name, rng)
+    return canvas.develop(rng)
+
+
+def compose(canvas: Canvas, domain: str, name: str, rng: np.random.Generator) -> None:
+    """Put the scene, the subject and what stands in front of it onto a canvas."""
     if domain == OTHER:
         # What is near a domain stands in that domain's scenery.
         scene = next((_SCENES[near] for near in DISTRACTORS[name]), anywhere)
@@ -91,12 +94,25 @@ def render(domain: str, name: str, seed: int, size: int = 32) -> Image8:
         scene = anywhere if chance(rng, _ODD_SCENE_SHARE) else _SCENES[domain]
         scene(canvas, rng)
         overrun = _CROP if chance(rng, _CROPPED_SHARE) else 0.0
+        canvas.on_subject = True
         _SUBJECTS[domain](canvas, name, rng, overrun)
+        canvas.on_subject = False
     if chance(rng, _OCCLUDED_SHARE):
         occlude(canvas, rng)
     if chance(rng, _CAPTION_SHARE):
         caption_strip(canvas, rng)
-    return canvas.develop(rng)
+
+
+def checked_seed(domain: str, name: str, seed: int, size: int) -> np.random.Generator:
+    """Return a picture's random numbers.
+
+    Raises:
+        ValueError: if the domain, the name, the seed or the size is not valid.
+    """
+    _check(domain, name)
+    if seed < 0 or size < 1:
+        raise ValueError(f"seed must be >= 0 and size >= 1, got seed={seed}, size={size}")
+    return seeded(domain, name, seed)
 
 
 def attributes(domain: str, name: str) -> dict[str, object]:
