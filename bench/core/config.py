@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -33,6 +33,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     A field may be a `Config` itself, or one of several that a tag tells apart; the first of those
     is meant where no tag is given.
     """
+
+    later: ClassVar[tuple[str, ...]] = ()
+    """Settings that earlier specs have not: at their defaults they are left out of specs, so that
+    a run stays the same run."""
 
     @classmethod
     def complete(cls, values: Json) -> Json:
@@ -70,6 +74,24 @@ def parse_config(kind: type[T], values: Json, where: str) -> T:
         name = f" {place.rstrip('`')}:" if place else ""
         hint = _choice(kind, place, why) if why.startswith(_NO_CHOICE) else ""
         raise RequestError(f"{where}:{name} {why[:1].lower()}{why[1:]}", hint) from error
+
+
+def spec_values(config: Config) -> Json:
+    """Return a config's plain values as a spec has them, without `later` settings at defaults."""
+    values: Json = msgspec.to_builtins(config)
+    for field in msgspec.structs.fields(config):
+        value = getattr(config, field.name)
+        if field.name in config.later and value == default_of(field):
+            del values[field.encode_name]
+        elif isinstance(value, Config):
+            values[field.encode_name] = spec_values(value)
+    return values
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> Any:  # noqa: ANN401 (any value)
+    """Return the default of a setting that has one."""
+    made = field.default is msgspec.NODEFAULT
+    return field.default_factory() if made else field.default
 
 
 def laid_over(types: Any, base: object, given: Any) -> Any:  # noqa: ANN401 (any value)

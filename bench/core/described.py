@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import msgspec
 
-from bench.core.config import Config, _configs, _place
+from bench.core.config import Config, _configs, _place, default_of
 from bench.core.summaries import first_line, plain
 
 _PLACES = {
@@ -120,8 +120,7 @@ def _first_line(kind: type[Config]) -> str:
 def _default(field: msgspec.structs.FieldInfo) -> str | None:
     if field.required:
         return None
-    made = field.default is msgspec.NODEFAULT
-    value = field.default_factory() if made else field.default
+    value = default_of(field)
     if isinstance(value, str) and value:
         return value
     return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)

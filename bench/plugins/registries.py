@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from bench.core.config import Config, parse_config
+from bench.core.config import Config, parse_config, spec_values
 from bench.core.errors import RequestError
 from bench.core.json_values import Json, canonical_json
 from bench.core.specs import RunSpec
@@ -63,9 +63,9 @@ def writer_of(name: str, options: Json) -> CaptionWriter:
 
 
 def full_options(registry: Registry[Any], name: str, given: Json) -> Json:
-    """Return the options of a plug-in with every default filled in."""
+    """Return the options of a plug-in, defaults filled in, as a spec has them (`spec_values`)."""
     kind = options_type(registry, name)
-    return dict(msgspec.to_builtins(parse_config(kind, given, f"the {registry.kind} {name}")))
+    return spec_values(parse_config(kind, given, f"the {registry.kind} {name}"))
 
 
 def options_type(registry: Registry[Any], name: str) -> type[Config]:

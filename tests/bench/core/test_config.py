@@ -1,11 +1,11 @@
 """Reading what a user declares: unknown keys and wrong values are refused by name."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import pytest
 
-from bench.core.config import Config, assign, parse_assignment, parse_config
+from bench.core.config import Config, assign, parse_assignment, parse_config, spec_values
 from bench.core.errors import RequestError
 from bench.core.specs import TrainSpec
 
@@ -109,3 +109,23 @@ def test_a_mapping_of_settings_is_laid_over_what_is_there(
     assign(values, path.split("."), value, Options)
     assert values == base | result
     assert msgspec.json.encode(base) == before
+
+
+class Grown(Config, frozen=True):
+    later: ClassVar = ("extra", "shares")
+    size: int = 1
+    extra: str | None = None
+    shares: dict[str, float] = msgspec.field(default_factory=lambda: {"a": 1.0})
+
+
+class Around(Config, frozen=True):
+    grown: Grown = Grown()
+
+
+def test_a_later_setting_at_its_default_is_no_part_of_a_spec() -> None:
+    assert spec_values(Around()) == {"grown": {"size": 1}}
+    assert spec_values(Around(grown=Grown(shares={"a": 1.0}))) == {"grown": {"size": 1}}
+    given = {"size": 2, "extra": "x", "shares": {"a": 0.5, "b": 0.5}}
+    parsed = parse_config(Around, {"grown": given}, "around")
+    assert spec_values(parsed) == {"grown": given}
+    assert parse_config(Around, spec_values(Around()), "around") == Around()
