@@ -20,6 +20,7 @@ from torch.nn import functional
 from adapt import image_encoder
 from adapt.layers.batch_norm import synchronised
 from adapt.losses.gather import process_count
+from adapt.patches import Patched, Patches, pooled
 from bench.core.arrays import FloatArray
 from bench.core.errors import BenchError, RequestError
 from bench.core.task import Task
@@ -222,13 +223,35 @@ class Classifier(nn.Module):
         return self.head.weight.device
 
     def embeddings(self, images: Tensor) -> Tensor:
-        """Return the tower's output ``[b, dim]`` for normalised images ``[b, 3, h, w]``."""
+        """Return the tower's output ``[b, dim]`` for normalised images ``[b, 3, h, w]``.
+
+        A tower with patches takes images of any whole number of them (`adapt.patches`).
+        """
+        return pooled(self.visual, self._laid_out(images))
+
+    def patch_tokens(self, images: Tensor) -> Tensor:
+        """Return the tokens of the patches of normalised images ``[b, 3, h, w]``.
+
+        Returns:
+            float ``[b, rows, columns, width]``; see `adapt.patches.Patched`.
+
+        Raises:
+            RequestError: If the tower has no patches, or the images are not of whole patches.
+        """
+        return self.with_tokens(images).tokens
+
+    def with_tokens(
+        self, images: Tensor, masks: Tensor | None = None, mask_token: Tensor | None = None
+    ) -> Patched:
+        """Return `embeddings` and `patch_tokens` of one pass; see `adapt.patches.Patches`."""
+        return Patches(self.visual).with_tokens(self._laid_out(images), masks, mask_token)
+
+    def _laid_out(self, images: Tensor) -> Tensor:
         if images.device.type == "cpu" and hasattr(self.visual, "trunk"):
             # Backwards through FastViT's 1 x 1 convolution of three channels and stride 2 (the
             # tower of MobileCLIP), torch 2.11 and 2.14 destroy memory with channels last.
-            images = images.contiguous()
-        embeddings: Tensor = self.visual(images)
-        return embeddings
+            return images.contiguous()
+        return images
 
     def features(self, images: Tensor) -> Tensor:
         """Return L2-normalised features ``[b, dim]`` of normalised images ``[b, 3, h, w]``.

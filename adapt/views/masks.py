@@ -2,7 +2,12 @@
 
 from typing import Any
 
+import open_clip.transformer
 import torch
+from timm.models.beit import Beit
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer_relpos import VisionTransformerRelPos
 from torch import Tensor
 
 from adapt.batches.order import stable_numbers
@@ -18,7 +23,7 @@ def patch_size(visual: Any) -> Pair | None:  # noqa: ANN401 (open_clip has no ty
 
     Towers that merge patches on the way, such as Swin, count as having none.
     """
-    embed = _patch_embed(visual)
+    embed = patch_embed(visual)
     if embed is None:
         return None
     # In timm, a convolutional stem may come before the patches.
@@ -31,7 +36,7 @@ def patch_grid(visual: Any) -> Pair:  # noqa: ANN401
     Raises:
         RequestError: If it makes none.
     """
-    embed = _patch_embed(visual)
+    embed = patch_embed(visual)
     if embed is None:
         name = type(getattr(visual, "trunk", visual)).__name__
         raise RequestError(
@@ -39,6 +44,10 @@ def patch_grid(visual: Any) -> Pair:  # noqa: ANN401
             "take a model with a vision transformer, such as ViT-B-32",
         )
     return _pair(embed.grid_size)
+
+
+_OF_PATCHES = (VisionTransformer, Eva, Beit, VisionTransformerRelPos)
+"""The networks of timm that keep a token of every patch from the first block to the last."""
 
 
 class PatchMasks:
@@ -69,13 +78,15 @@ class PatchMasks:
         return mask
 
 
-def _patch_embed(visual: Any) -> Any:  # noqa: ANN401
-    """Return what knows the size and grid of a tower's patches; None if it has none."""
+def patch_embed(visual: Any) -> Any:  # noqa: ANN401
+    """Return what knows the size and grid of a tower's patches; None if it has none.
+
+    It is the tower itself, if it is a vision transformer of open_clip's own.
+    """
     trunk = getattr(visual, "trunk", None)
     if trunk is None:
-        return visual if hasattr(visual, "grid_size") else None
-    # timm's networks that keep a token of every patch say how many others come first.
-    return trunk.patch_embed if hasattr(trunk, "num_prefix_tokens") else None
+        return visual if isinstance(visual, open_clip.transformer.VisionTransformer) else None
+    return trunk.patch_embed if isinstance(trunk, _OF_PATCHES) else None
 
 
 def _pair(sides: Any) -> Pair:  # noqa: ANN401
