@@ -147,7 +147,17 @@ class Denoised:
         inner = self.inner.collect(context.with_n(needed))
         generation = _Images(self, generator, context, inner, needed)
         screened = collect_until(needed, generation, options.filter, context)
-        facts = ("key", "label", "class_name", "caption", "caption_id", "url", "seed")
+        facts = (
+            "key",
+            "label",
+            "class_name",
+            "caption",
+            "caption_id",
+            "copy",
+            "pair",
+            "url",
+            "seed",
+        )
         rows = screened.unique.rows.drop("label").join(
             generation.requested.select(facts), on="key", how="left", maintain_order="left"
         )

@@ -20,8 +20,14 @@ _PER_FILE = 10_000
 _PER_ROW_GROUP = 100
 """As `datasets` writes images: a reader of one image decodes as many."""
 
-_TEXTS = ("class_name", "key", "caption", "origin", "url", "sha256", "source", "maker")
-_NUMBERS = {"seed": "int64", "clip_score": "float32", "width": "int32", "height": "int32"}
+_TEXTS = ("class_name", "key", "caption", "pair", "origin", "url", "sha256", "source", "maker")
+_NUMBERS = {
+    "copy": "int64",
+    "seed": "int64",
+    "clip_score": "float32",
+    "width": "int32",
+    "height": "int32",
+}
 
 METADATA = "metadata.jsonl"
 

@@ -14,6 +14,8 @@ FACTS = {
     "key": pl.String,
     "class_name": pl.String,
     "caption": pl.String,
+    "copy": pl.Int64,
+    "pair": pl.String,
     "origin": pl.String,
     "url": pl.String,
     "seed": pl.Int64,

@@ -56,7 +56,7 @@ class Caption:
         relation: The relation that was asked for.
         background: The background that was asked for.
         examples: The lines that a language model was shown.
-        pair: Name shared by captions that differ in nothing but the class.
+        pair: The template that it came from: captions of one differ in nothing but the class.
     """
 
     label: int

@@ -21,6 +21,9 @@ from bench.core.task import Task
 from bench.storage.image_codec import decode
 from bench.storage.tar_shards import INDEX_SCHEMA, corrupt, read_bytes, sha256
 
+_LATER = ("copy", "pair")
+"""Columns that earlier image sets have not, and sources need not give."""
+
 
 class Manifest(Config, frozen=True, kw_only=True):
     """What an image set is and where it came from."""
@@ -86,7 +89,9 @@ class ImageSet:
         Args:
             data: The data folder; the set goes to a folder named by its hash below it.
             rows: One row per image, with the columns of `INDEX_SCHEMA`. Images of one caption share
-                its ``caption_id``; where that is missing, each image's key stands for it.
+                its ``caption_id``; where that is missing, each image's key stands for it. ``copy``
+                is which image of its caption one is, from 0, and ``pair`` the template that the
+                caption came from; where they are missing, they are null.
             task: The task whose classes the labels index.
             source: The source's name.
             options: The source's options.
@@ -96,7 +101,7 @@ class ImageSet:
         if "caption_id" not in rows.columns:
             rows = rows.with_columns(caption_id="key")
         rows = rows.with_columns(pl.col("caption_id").fill_null(pl.col("key")))
-        rows = rows.select(pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items())
+        rows = _columns(rows)
         rows = rows.with_columns(pl.col("class_name").str.normalize("NFC")).sort("key")
         per_class = dict(rows.group_by("class_name").len().iter_rows())
         manifest = Manifest(
@@ -127,7 +132,7 @@ class ImageSet:
         """
         path = self.folder / "index.parquet"
         try:
-            rows = read_parquet(path)
+            rows = _columns(read_parquet(path))
             content = _content_hash(rows)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise self._corrupt(str(error)) from error
@@ -188,6 +193,13 @@ def read_image(data: Path, shard: str, offset: int, size: int, digest_: str) -> 
         return decode(content)
     except ValueError as error:
         raise corrupt(data / shard, str(error)) from error
+
+
+def _columns(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows with the columns of an index alone; those that rows may lack are null."""
+    missing = [name for name in _LATER if name not in rows.columns]
+    rows = rows.with_columns(pl.lit(None).alias(name) for name in missing)
+    return rows.select(pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items())
 
 
 def _rank(seed: int, key: str) -> str:

@@ -28,6 +28,8 @@ INDEX_SCHEMA = pl.Schema(
         "class_name": pl.String,
         "caption": pl.String,
         "caption_id": pl.String,
+        "copy": pl.Int64,
+        "pair": pl.String,
         "origin": pl.String,
         "url": pl.String,
         "seed": pl.Int64,

@@ -119,7 +119,8 @@ def image_rows(captions: pl.DataFrame, per_caption: int, *, shared: bool) -> pl.
     """Return a row per image: its caption's, with ``caption_id``, a key and a seed of its own.
 
     The first image of a caption has the caption's key and seed; a further one has both, and their
-    hash as its seed, so that asking for more images changes none.
+    hash as its seed, so that asking for more images changes none. ``copy`` counts the images of a
+    ``caption_id`` from 0.
 
     Args:
         captions: Key, label, caption, seed and more of each caption.
@@ -135,7 +136,9 @@ def image_rows(captions: pl.DataFrame, per_caption: int, *, shared: bool) -> pl.
         int(digest([seed, f"{key}#{copy}"], 15), 16) if copy else seed
         for key, copy, seed in rows.select("key", "copy", "seed").iter_rows()
     ]
-    return rows.with_columns(key.alias("key"), pl.Series("seed", seeds, pl.Int64)).drop("copy")
+    # A caption that comes round again goes on counting.
+    copy = pl.int_range(pl.len(), dtype=pl.Int64).over("caption_id").alias("copy")
+    return rows.with_columns(key.alias("key"), pl.Series("seed", seeds, pl.Int64), copy)
 
 
 def generated_rows(stages: Sequence[Stage]) -> pl.DataFrame:

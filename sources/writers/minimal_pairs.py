@@ -29,12 +29,13 @@ would differ with it."""
 class MinimalPairs:
     """Each template is filled in with every class in turn, so that two rows differ in the class.
 
-    A template's round over all classes is one ``pair``: any two rows of it are a minimal pair. The
-    rounds go on for as long as captions are wanted, and so the same prompts come back: several
-    images of one prompt are what the method is about.
+    A caption's ``pair`` is its template: any two captions of it that differ are a minimal pair.
+    The rounds over all classes go on for as long as captions are wanted, and so the same prompts
+    come back: several images of one prompt are what the method is about.
     """
 
     fixed = True
+    paired = True
 
     class Options(Config, frozen=True, kw_only=True):
         """None: the templates are fixed."""
@@ -44,7 +45,7 @@ class MinimalPairs:
 
     def config(self, home: Home) -> Json:
         """Return the templates."""
-        return {"templates": TEMPLATES}
+        return {"templates": TEMPLATES, "pair": "template"}
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
         """Fill in the template of each order's round with the class of its turn."""
@@ -54,5 +55,5 @@ class MinimalPairs:
 def _caption(order: CaptionOrder, task: Task) -> Caption:
     turn, label = divmod(order.number, len(task.class_names))
     name = task.prompt_name(task.class_names[label])
-    text = TEMPLATES[turn % len(TEMPLATES)].format(name)
-    return Caption(label, "minimal-pair", text, pair=f"p{turn:06d}")
+    template = TEMPLATES[turn % len(TEMPLATES)]
+    return Caption(label, "minimal-pair", template.format(name), pair=template)

@@ -110,7 +110,7 @@ def test_captions_are_prompts_where_images_have_them(world: World) -> None:
     images = denoised(world, 6, **how).index()
     both = images.join(world.collect(n=6, size=6).index(), on="key")
     assert both.height == images.height > 0
-    for column in ("caption", "caption_id"):
+    for column in ("caption", "caption_id", "copy", "pair"):
         assert both[column].equals(both[f"{column}_right"])
 
 

@@ -100,6 +100,20 @@ def test_a_set_whose_images_moved_is_read_in_the_new_place(tmp_path: Path) -> No
     assert set(ImageSet.open(images.folder, tmp_path).index()["shard"]) == {"moved.tar"}
 
 
+def test_a_set_from_before_copies_and_pairs_has_none_of_them(tmp_path: Path) -> None:
+    images = image_set(tmp_path)
+    path = images.folder / "index.parquet"
+    pl.read_parquet(path).drop("copy", "pair").write_parquet(path)
+    rows = ImageSet.open(images.folder, tmp_path).select(None, 0, "random")
+    assert rows.schema == INDEX_SCHEMA
+    assert rows["copy"].null_count() == rows["pair"].null_count() == rows.height
+    assert keys(images, 7) == keys(image_set(tmp_path / "new"), 7)
+    # Collected again, it is the same set, with what is known by now.
+    known = rows.with_columns(copy=pl.lit(1), pair=pl.lit("the {}"))
+    assert ImageSet.write(tmp_path, known, TASK, "made", {}, {}).folder == images.folder
+    assert set(images.index()["pair"]) == {"the {}"}
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 40),

@@ -124,6 +124,20 @@ def test_every_image_has_its_own_key_and_seed(per_caption: int, seeds: list[int]
     all_, fewer = (image_rows(captions, times, shared=True) for times in (per_caption, 1))
     assert all_["key"].n_unique() == all_["seed"].n_unique() == per_caption * len(seeds)
     assert all_.filter(pl.col("key") == pl.col("caption_id")).equals(fewer)
+    assert all_.group_by("caption_id").agg("copy")["copy"].to_list() == [
+        list(range(per_caption))
+    ] * len(seeds)
+
+
+def test_an_image_says_which_of_its_caption_it_is(world: World) -> None:
+    rows = world.collect(images_per_caption=3, n=2 * BLOCK).index()
+    ends = rows["key"].str.extract(r"-(\d)$").cast(pl.Int64).fill_null(0)
+    assert rows["copy"].equals(ends.alias("copy"))
+    # A caption that comes round again goes on counting, in the order of its keys.
+    again = world.collect(writer="minimal-pairs", images_per_caption=2, n=8 * BLOCK).index()
+    counted = again.sort("key").group_by("caption_id", maintain_order=True).agg("copy")["copy"]
+    assert max(map(len, counted)) > 2
+    assert all(copies.to_list() == sorted(set(copies)) for copies in counted)
 
 
 def test_equal_captions_of_a_fixed_writer_are_one(world: World) -> None:
@@ -133,6 +147,8 @@ def test_equal_captions_of_a_fixed_writer_are_one(world: World) -> None:
     assert once["caption_id"].to_list() == [1] * once.height
     assert rows.height > once.height
     assert rows["caption_id"].n_unique() == once.height
+    pairs = rows.group_by("pair").agg(pl.struct("label", "caption").n_unique())
+    assert sorted(pairs["label"].to_list(), reverse=True) == [3] * 10
 
 
 def test_captions_take_turns_whole_in_balanced_order(world: World) -> None:
