@@ -10,7 +10,7 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from adapt.batches.order import SampledImage, stable_seed
+from adapt.batches.order import IntArray, SampledImage, stable_seed
 from adapt.batches.ranks import RankBatch
 from adapt.views.augment import Augment
 from adapt.views.crops import is_small, planar
@@ -35,6 +35,7 @@ class TrainingImages(Dataset[Batch]):
         augments: How to augment an image, view by view.
         seed: The run's seed.
         groups: The group of each row; None if each is one of its own.
+        pairs: The pair of each row, int64 ``[rows]``, if those of one are to be adjacent.
         tokens: Texts to token ids, int64 ``[n, context]``, if captions are needed.
         masks: Which patches are masked, if any.
 
@@ -42,6 +43,7 @@ class TrainingImages(Dataset[Batch]):
         seed: The run's seed.
         labels: The class of each row.
         groups: The group of each row.
+        pairs: The pair of each row, if they matter.
     """
 
     def __init__(  # noqa: PLR0913 (a batch is made of all these)
@@ -52,10 +54,12 @@ class TrainingImages(Dataset[Batch]):
         seed: int,
         *,
         groups: Sequence[int] | None = None,
+        pairs: IntArray | None = None,
         tokens: Callable[[Sequence[str]], Tensor] | None = None,
         masks: PatchMasks | None = None,
     ) -> None:
         self.seed = seed
+        self.pairs = pairs
         self._data = data
         self._augments = tuple(augments)
         self._tokens = tokens

@@ -157,6 +157,7 @@ def _schedule(images: TrainingImages, needs: Needs, spec: TrainSpec) -> BatchSch
         images.seed,
         groups=images.groups,
         per_group=needs.per_group,
+        pairs=images.pairs,
         seamless=needs.coupled,
     )
     check_batches(spec, needs, distributed.count(), schedule.images_per_pass)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from adapt.batches.order import IntArray
 from adapt.data import TrainingImages
 from adapt.models import Clip
 from adapt.views.augment import Augment
@@ -23,6 +24,7 @@ def training_images(  # noqa: PLR0913 (only the run knows each of these)
     crop: Crop,
     seed: int,
     groups: Sequence[int] | None = None,
+    pairs: IntArray | None = None,
 ) -> TrainingImages:
     """Return the images of a run.
 
@@ -34,6 +36,7 @@ def training_images(  # noqa: PLR0913 (only the run knows each of these)
         crop: How an image that is not square is cropped.
         seed: The run's seed.
         groups: The group of each row; None if each is one of its own.
+        pairs: The pair of each row, int64 ``[rows]``, if those of one are to be adjacent.
 
     Raises:
         RequestError: If masks are needed and the image tower has no patches, or captions and the
@@ -51,6 +54,7 @@ def training_images(  # noqa: PLR0913 (only the run knows each of these)
         [Augment.of(clip.preprocess_train, crop, view, patch) for view in needs.views],
         seed,
         groups=groups,
+        pairs=pairs,
         tokens=clip.tokens if needs.texts else None,
         masks=_masks(clip, needs),
     )

@@ -178,6 +178,7 @@ def _grouped(rows: pl.DataFrame, spec: RunSpec) -> "Grouped":
 def _adapt(
     spec: RunSpec, home: Home, grouped: "Grouped", judge: Judge, progress: Progress
 ) -> "Adapted":
+    from adapt.batches.groups import pair_ids
     from adapt.finetune import finetune
     from adapt.models import Classifier
     from adapt.text_tower import TextTower
@@ -194,6 +195,7 @@ def _adapt(
             crop=spec.train.crop,
             seed=spec.seed,
             groups=grouped.groups,
+            pairs=pair_ids(grouped.rows) if spec.train.adjacent else None,
         )
     return finetune(
         Classifier.from_clip(clip, task, spec.train.head_init, spec.seed),

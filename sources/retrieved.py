@@ -46,6 +46,8 @@ from sources.screening.rules import Rule
 class Retrieved:
     """Pairs whose caption names a class and whose image looks like the domain."""
 
+    paired = False
+
     class Options(Config, frozen=True, kw_only=True):
         """Which pool, how its images are found and fetched, and which are kept."""
 

@@ -18,6 +18,7 @@ from bench.core.missing import together
 from bench.core.paths import Home
 from bench.core.stage_names import CAPTIONS, DRAFTS, EMBED, GENERATE, LOAD
 from bench.plugins import sources, writer_of
+from bench.plugins.optional import HasPairs
 from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet
@@ -58,6 +59,11 @@ class Synthetic:
         self.options = options
         self.images = options.images
         self.writer = writer_of(options.captions.writer, options.captions.options)
+
+    @property
+    def paired(self) -> bool:
+        """Whether captions come from templates that are filled in with every class."""
+        return isinstance(self.writer, HasPairs) and self.writer.paired
 
     @property
     def job_stages(self) -> tuple[tuple[str, ...], ...]:

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
+from adapt.batches.order import IntArray
 from bench.core.errors import RequestError
 from bench.plugins.objective import Grouping, Needs
 
@@ -65,6 +67,22 @@ def group_ids(rows: pl.DataFrame, grouping: Grouping) -> list[int]:
     the same text, however many captions it was written as; their group is the row of the first.
     """
     return rows.with_row_index("row").select(group=_IDS[grouping])["group"].to_list()
+
+
+def pair_ids(rows: pl.DataFrame) -> IntArray:
+    """Return the pair of each row of an image set's index, numbered from 0, int64 ``[rows]``.
+
+    Raises:
+        RequestError: If one has none.
+    """
+    without = rows["pair"].null_count()
+    if without:
+        raise RequestError(
+            f"{without:,} of the {rows.height:,} images are of no pair, and train.adjacent=pair "
+            "puts those of one into a batch",
+            "generate them with --set source.captions.writer=minimal-pairs, or leave it out",
+        )
+    return rows["pair"].rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def _check_captions(rows: pl.DataFrame) -> None:

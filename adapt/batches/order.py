@@ -41,14 +41,18 @@ class BatchSchedule:
         groups: Which group each image belongs to; None if each is its own.
         per_group: Images of a tuple. What remains of a group is left out of a pass; the next pass
             leaves out other images.
+        pairs: Which pair each image belongs to, if those of one are to be adjacent.
         seamless: Whether no batch may be short.
 
     Attributes:
         per_group: Images of a tuple.
         images_per_pass: Images that a pass takes.
+
+    Raises:
+        ValueError: If the training has images of a pair adjacent, and it is not said which.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (an order depends on all these)
         self,
         spec: TrainSpec,
         labels: Sequence[int],
@@ -56,9 +60,13 @@ class BatchSchedule:
         *,
         groups: Sequence[int] | None = None,
         per_group: int = 1,
+        pairs: IntArray | None = None,
         seamless: bool = False,
     ) -> None:
+        if spec.adjacent and pairs is None:
+            raise ValueError(f"train.adjacent={spec.adjacent} needs each image's pair")
         self._spec = spec
+        self._pairs = pairs
         self._labels = labels
         self._seed = seed
         self._groups = np.asarray(range(len(labels)) if groups is None else groups)
@@ -125,7 +133,7 @@ class BatchSchedule:
         return samples
 
     def _sample_pass(self, pass_index: int) -> "_Pass":
-        if self.per_group > 1:
+        if self.per_group > 1 or self._pairs is not None:
             return self._sample_tuples(pass_index)
         if self._spec.sampling == "balanced":
             return _Pass.of(balanced_pass(self._seed, pass_index, self._labels))
@@ -133,6 +141,8 @@ class BatchSchedule:
 
     def _sample_tuples(self, pass_index: int) -> "_Pass":
         tuples = tuples_of_pass(self._seed, pass_index, self._groups, self.per_group)
+        if self._pairs is not None:
+            tuples = pair_by_pair(self._seed, pass_index, tuples, self._pairs)
         if self._spec.sampling == "uniform":
             return _Pass.once(tuples.ravel())
         # A group's images are of one class, so classes can take turns tuple by tuple.
@@ -169,8 +179,11 @@ def check_batches(spec: TrainSpec, needs: Needs, processes: int, images: int | N
         images: Images of a pass, as `images_per_pass` counts them; None if not known yet.
 
     Raises:
-        RequestError: If not, or if a batch of coupled images is one group or more than a pass.
+        RequestError: If not, or if a batch of coupled images is one group or more than a pass; or
+            if what is adjacent does not matter to the objective, or has another order.
     """
+    if spec.adjacent:
+        _check_adjacent(spec, needs)
     size, per_group = spec.batch_size, needs.per_group
     unit = per_group * processes if needs.coupled else per_group
     least = max(unit, 2 * per_group) if needs.coupled else unit
@@ -200,6 +213,21 @@ def check_batches(spec: TrainSpec, needs: Needs, processes: int, images: int | N
         )
 
 
+def _check_adjacent(spec: TrainSpec, needs: Needs) -> None:
+    if needs.group != "caption" or not needs.coupled:
+        raise RequestError(
+            f"train.adjacent={spec.adjacent} has a batch compare prompts that differ in one word, "
+            "and this objective does not compare images of captions",
+            "leave it out, or take --objective stablerep",
+        )
+    if spec.sampling != "uniform":
+        raise RequestError(
+            f"train.sampling={spec.sampling} takes classes in turn, and "
+            f"train.adjacent={spec.adjacent} templates",
+            "leave out one of them",
+        )
+
+
 def images_per_pass(groups: Sequence[int] | IntArray, per_group: int) -> int:
     """Return how many images a pass takes: of each group, as many whole tuples as it has."""
     sizes = np.unique(groups, return_counts=True)[1]
@@ -222,6 +250,20 @@ def tuples_of_pass(seed: int, pass_index: int, groups: IntArray, per_group: int)
     places = np.arange(len(rows)) - np.repeat(starts, sizes)
     whole = places < np.repeat(sizes // per_group * per_group, sizes)
     return generator.permutation(rows[whole].reshape(-1, per_group))
+
+
+def pair_by_pair(seed: int, pass_index: int, tuples: IntArray, pairs: IntArray) -> IntArray:
+    """Return a pass's tuples, those of a pair one after the other; pairs are in a random order.
+
+    Args:
+        seed: The run's seed.
+        pass_index: The pass, counted from 1.
+        tuples: Their rows, int64 ``[tuples, per_group]``, in the order that they keep in a pair.
+        pairs: Which pair each row belongs to, numbered from 0, int64 ``[rows]``.
+    """
+    generator = np.random.default_rng(stable_seed(seed, pass_index, "pairs"))
+    turns = generator.permutation(pairs.max() + 1)
+    return tuples[np.argsort(turns[pairs[tuples[:, 0]]], kind="stable")]
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> IntArray:

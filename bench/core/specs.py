@@ -38,6 +38,9 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     """Images in one optimiser step; kept when memory is short, by accumulation."""
     sampling: Literal["uniform", "balanced"] = "uniform"
     """Whether an epoch takes each image once, or as many images from each class."""
+    adjacent: Literal["pair"] | None = None
+    """``pair`` has the prompts of one template stand together in a pass, so that a batch compares
+    those that differ in one word (SuperStableRep's idea; its code has no such batches)."""
     lr: AboveZero = 1e-5
     """Learning rate after the warm-up; it falls along half a cosine."""
     betas: tuple[Momentum, Momentum] = (0.9, 0.95)
@@ -98,7 +101,7 @@ class TrainSpec(Config, frozen=True, kw_only=True):
 EXECUTION_FIELDS = ("micro_batch", "workers", "nodes", "gpus_per_node", "compile")
 """Fields of a `TrainSpec` that do not change the run id."""
 
-_LATER_FIELDS = ("init", "weight_decay_end")
+_LATER_FIELDS = ("init", "weight_decay_end", "adjacent")
 """Fields of a `TrainSpec` that earlier specs have not: at their defaults, they are the same run."""
 
 

@@ -38,6 +38,15 @@ class HasCaptions(Protocol):
 
 
 @runtime_checkable
+class HasPairs(Protocol):
+    """A source or a caption writer that says whether its captions have a `Caption.pair`."""
+
+    @property
+    def paired(self) -> bool:
+        """Whether they have."""
+
+
+@runtime_checkable
 class HasJobStages(Protocol):
     """A source whose stages can run as separate jobs."""
 

@@ -14,7 +14,7 @@ from bench.core.specs import RunSpec
 from bench.core.task import Task
 from bench.core.weights_folder import checked_config, is_image_only
 from bench.plugins import evaluator_of, needs_of, source_of
-from bench.plugins.optional import ChecksTask, HasCaptions, HasNotes, NeedsHead
+from bench.plugins.optional import ChecksTask, HasCaptions, HasNotes, HasPairs, NeedsHead
 from bench.plugins.source import Source
 from bench.runtime import distributed
 from bench.steps import loaded
@@ -41,6 +41,7 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     source = source_of(spec.source, spec.options)
     _check_task(source, task)
     _check_captions(spec, source)
+    _check_pairs(spec, source)
     parts: dict[str, Callable[[], dict[str, str]]] = {
         "task": lambda: _of_task(task, home),
         "model": lambda: {"model": _of_model(spec, home)},
@@ -144,6 +145,17 @@ def _check_captions(spec: RunSpec, source: Source) -> None:
         )
 
 
+def _check_pairs(spec: RunSpec, source: Source) -> None:
+    """Make sure that adjacent captions come in pairs, where the source says whether they do."""
+    needed = spec.n != 0 and spec.train.adjacent == "pair"
+    if needed and isinstance(source, HasPairs) and not source.paired:
+        raise RequestError(
+            f"train.adjacent=pair: the captions of source {spec.source} come in no pairs as it is "
+            "set",
+            "take --source synthetic --set source.captions.writer=minimal-pairs, or leave it out",
+        )
+
+
 def _check_scratch(spec: RunSpec) -> None:
     """Make sure that an untrained network is not judged by the fetched model's texts."""
     if spec.train.init == "scratch" and _TEXT_HEAD in spec.evaluators:
@@ -213,7 +225,7 @@ def prepared(specs: Sequence[RunSpec], home: Home) -> list[Prepared]:
             # Everything that other checks and fingerprints depend on: not n, seed or most of train.
             needs = (spec.preset, spec.task, spec.source, spec.options, spec.n == 0, spec.model)
             objective, train = (spec.objective, spec.objective_options), spec.train
-            start = train.init, train.head_init, train.freeze_tower
+            start = train.init, train.head_init, train.freeze_tower, train.adjacent
             of_train = (*start, train.precision, train.select_by)
             key = msgspec.json.encode((*needs, *objective, spec.evaluators, of_train))
             if key not in known:

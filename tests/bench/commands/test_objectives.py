@@ -76,6 +76,11 @@ def test_what_an_objective_does_not_support_is_refused_before_any_work(
             "--n 20 --objective simclr --set train.freeze_tower=true",
             "train.freeze_tower=true leaves nothing that the objective simclr trains",
         ),
+        (
+            "--n 20 --objective supcon --set train.adjacent=pair",
+            "this objective does not compare images of captions; leave it out, or take "
+            "--objective stablerep",
+        ),
     ],
 )
 def test_batches_that_cannot_be_are_refused_before_any_work(
@@ -106,6 +111,16 @@ def test_captions_are_asked_for_before_any_work(
     refused = bench("run", *words, *more, "--objective", "clip")
     assert refused.code == 2
     assert f"the images of source {source} have no captions" in refused.complaint
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize("source", ["retrieved", "synthetic"])
+def test_pairs_are_asked_for_before_any_work(bench: Bench, home: Home, source: str) -> None:
+    words = ["--preset", "mini", "--task", "flowers", "--n", "64", "--source", source]
+    refused = bench("run", *words, "--objective", "clip", "--set", "train.adjacent=pair")
+    assert refused.code == 2
+    assert f"captions of source {source} come in no pairs" in refused.complaint
+    assert refused.complaint.endswith("captions.writer=minimal-pairs, or leave it out")
     assert not home.root.exists()
 
 
