@@ -2,7 +2,9 @@
 
 import copy
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
@@ -30,6 +32,7 @@ from bench.core.weights_folder import (
     ENCODER_CONFIG,
     ENCODER_WEIGHTS,
     checked_config,
+    is_architecture,
     is_image_only,
 )
 from bench.runtime.ahead import ahead, grouped
@@ -46,7 +49,7 @@ class Clip:
         preprocess_train: PIL image to float32 ``[3, h, w]``, randomly cropped.
         preprocess_val: PIL image to float32 ``[3, h, w]``.
         tokenizer: Texts to token ids, int64 ``[n, context]``; None for an image encoder alone.
-        weights_hash: SHA-256 of the weights file.
+        weights_hash: SHA-256 of the weights file; "none" of an architecture without weights.
         model_hash: SHA-256 of the configuration and the weights, which embeddings depend on.
         dim: Length of an embedding.
         device: Where the model is.
@@ -79,8 +82,10 @@ class Clip:
 def load_model(folder: Path, device: torch.device | str = "cpu") -> Clip:
     """Load a CLIP or an image encoder, without a network.
 
+    An architecture without weights has arbitrary ones: `adapt.scratch.untrained` gives it new ones.
+
     Raises:
-        RequestError: If the folder lacks the configuration or the weights, or they do not fit.
+        RequestError: If the folder lacks the configuration or its weights, or they do not fit.
         BenchError: If they are there but cannot be loaded.
     """
     return (_load_image_encoder if is_image_only(folder) else load_clip)(folder, device)
@@ -88,18 +93,15 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> Clip:
 
 def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
     """Load a model from a folder in open_clip's ``local-dir`` layout; raises as `load_model`."""
-    config = checked_config(folder)
+    config, has_weights = checked_config(folder), not is_architecture(folder)
     try:
-        model, preprocess_train, preprocess_val = open_clip.create_model_and_transforms(
-            f"local-dir:{folder}", device=device
-        )
+        model, preprocess_train, preprocess_val = build_clip(folder, device, has_weights)
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise BenchError(
             f"the model in {folder} does not load: {error}", "fetch it again"
         ) from error
-    model = laid_out(model, config)
-    weights_hash = _sha256(folder / CLIP_WEIGHTS)
+    weights_hash = _sha256(folder / CLIP_WEIGHTS) if has_weights else "none"
     return Clip(
         model=model.eval().requires_grad_(False),
         preprocess_train=preprocess_train,
@@ -110,15 +112,45 @@ def load_clip(folder: Path, device: torch.device | str = "cpu") -> Clip:
         # Not `model.visual.output_dim`, which timm towers do not have.
         dim=int(config["embed_dim"]),
         device=torch.device(device),
+        trained=has_weights,
     )
 
 
-def laid_out(model: Any, config: dict[str, Any]) -> Any:  # noqa: ANN401 (open_clip's models)
-    """Return a CLIP of a configuration with its weights as they are fastest in memory."""
-    if "timm_model_name" in config["vision_cfg"]:
-        return model  # As `Classifier.features` says.
-    # A small ResNet's training step is 1.3 times as fast on a CPU.
-    return model.to(memory_format=torch.channels_last)
+def build_clip(
+    folder: Path, device: torch.device | str, load_weights: bool
+) -> tuple[Any, Callable[[Image], Tensor], Callable[[Image], Tensor]]:
+    """Return the CLIP of a folder, and how images are preprocessed for training and evaluation.
+
+    Args:
+        folder: In open_clip's ``local-dir`` layout.
+        device: Where the model shall be.
+        load_weights: Whether to load the folder's weights; else open_clip initialises new ones.
+    """
+    with _left_out(*(() if load_weights else ("Model initialized randomly", "no CLIP weights"))):
+        model, *preprocessing = open_clip.create_model_and_transforms(
+            f"local-dir:{folder}", device=device, load_weights=load_weights, pretrained_text=False
+        )
+    if "timm_model_name" not in checked_config(folder)["vision_cfg"]:
+        # A small ResNet's training step is 1.3 times as fast on a CPU. Not of timm's towers, as
+        # `Classifier.embeddings` says.
+        model = model.to(memory_format=torch.channels_last)
+    train, val = preprocessing
+    return model, train, val
+
+
+@contextmanager
+def _left_out(*messages: str) -> Iterator[None]:
+    """Leave warnings out of the log."""
+
+    def unexpected(record: logging.LogRecord) -> bool:
+        return not any(message in record.getMessage() for message in messages)
+
+    root = logging.getLogger()
+    root.addFilter(unexpected)
+    try:
+        yield
+    finally:
+        root.removeFilter(unexpected)
 
 
 def _load_image_encoder(folder: Path, device: torch.device | str) -> Clip:

@@ -1,19 +1,17 @@
-"""Models with new weights: the architecture of a weights folder, and none of its weights."""
+"""Models with new weights: the architecture of a folder, and none of the weights it may have."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 
 from adapt.image_encoder import new_image_encoder
-from adapt.models import Clip, laid_out
+from adapt.models import Clip, build_clip
 from bench.core.json_values import digest
-from bench.core.weights_folder import checked_config, is_image_only
+from bench.core.weights_folder import is_image_only
 
 
 def untrained(clip: Clip, folder: Path, seed: int) -> Clip:
@@ -28,7 +26,10 @@ def untrained(clip: Clip, folder: Path, seed: int) -> Clip:
         seed: Decides the weights.
     """
     with _seeded(seed):
-        model: Any = new_image_encoder(folder) if is_image_only(folder) else _new_clip(folder)
+        if is_image_only(folder):
+            model: Any = new_image_encoder(folder)
+        else:
+            model, *_ = build_clip(folder, "cpu", load_weights=False)
     return replace(
         clip,
         model=model.to(clip.device).eval().requires_grad_(False),
@@ -36,14 +37,6 @@ def untrained(clip: Clip, folder: Path, seed: int) -> Clip:
         model_hash="",
         trained=False,
     )
-
-
-def _new_clip(folder: Path) -> Any:  # noqa: ANN401 (open_clip's models)
-    with _expected("Model initialized randomly"):
-        model = open_clip.create_model(
-            f"local-dir:{folder}", load_weights=False, pretrained_text=False
-        )
-    return laid_out(model, checked_config(folder))
 
 
 @contextmanager
@@ -54,18 +47,3 @@ def _seeded(seed: int) -> Iterator[None]:
         # weights would begin with the random numbers of the head and of the order of training.
         torch.default_generator.manual_seed(int(digest(["scratch", seed], length=15), 16))
         yield
-
-
-@contextmanager
-def _expected(message: str) -> Iterator[None]:
-    """Leave a warning out of the log."""
-
-    def unexpected(record: logging.LogRecord) -> bool:
-        return message not in record.getMessage()
-
-    root = logging.getLogger()
-    root.addFilter(unexpected)
-    try:
-        yield
-    finally:
-        root.removeFilter(unexpected)

@@ -27,11 +27,15 @@ def weights() -> Iterator[Finding]:
         except RequestError as error:
             yield fail(error.what, error.fix)
         else:
-            yield _loadable(name, any(folder.rglob("*.safetensors")))
+            yield _loadable(name, folder)
 
 
-def _loadable(name: str, has_weights: bool) -> Finding:
-    if has_weights:
+def _loadable(name: str, folder: Path) -> Finding:
+    from bench.core.weights_folder import is_architecture
+
+    if is_architecture(folder):
+        return ok(f"{name} is here: an architecture without weights, trained from scratch")
+    if any(folder.rglob("*.safetensors")):
         return ok(f"{name} is here")
     return fail(f"{name} has no weights as safetensors", "remove its folder and fetch it again")
 

@@ -8,9 +8,10 @@ from bench.core.errors import RequestError
 from bench.core.missing import MissingError
 from bench.core.model_names import fetchable, folder_name, how_to_fetch
 from bench.core.names import check_utf8
-from bench.core.weights_folder import checked_config, is_image_only
+from bench.core.weights_folder import checked_config, is_architecture, is_image_only
 
-_PACKAGED_WEIGHTS = Path(__file__).parents[1] / "miniworld" / "weights"
+_MINIWORLD = Path(__file__).parents[1] / "miniworld"
+_PACKAGED = (_MINIWORLD / "weights", _MINIWORLD / "architectures")
 
 _UNUSABLE = {"\\", "?"}
 """DuckDB 2.0 takes the one for a slash, and what follows the other for options."""
@@ -98,12 +99,17 @@ class Home:
         """Return the folder of a model that embeds images and texts, as `find_weights` does.
 
         Raises:
-            RequestError: If it is an image encoder without a text tower, or cannot be loaded.
+            RequestError: If it is an image encoder without a text tower or an architecture without
+            weights, or cannot be loaded.
         """
         folder = self.find_weights(name)
         if is_image_only(folder):
             raise RequestError(
                 f"the model {name} is an image encoder without a text tower", "name a CLIP here"
+            )
+        if is_architecture(folder):
+            raise RequestError(
+                f"the model {name} is an architecture without weights", "name a CLIP here"
             )
         checked_config(folder)
         return folder
@@ -112,8 +118,8 @@ class Home:
         """Return whether weights are known by name, fetched or packaged."""
         return any(folder.is_dir() for folder in self._named_weights(name))
 
-    def _named_weights(self, name: str) -> tuple[Path, Path]:
-        return self.weights_folder(name), _PACKAGED_WEIGHTS / name
+    def _named_weights(self, name: str) -> list[Path]:
+        return [self.weights_folder(name), *(folder / name for folder in _PACKAGED)]
 
     def make_writable(self) -> None:
         """Create the home folder.

@@ -18,16 +18,30 @@ def is_image_only(folder: Path) -> bool:
     return not (folder / CLIP_CONFIG).is_file() and (folder / ENCODER_CONFIG).is_file()
 
 
+def is_architecture(folder: Path) -> bool:
+    """Return whether a folder's configuration declares ``"weights": "none"``.
+
+    It is an architecture, which is trained from scratch. Another folder that lacks its weights is a
+    broken one.
+    """
+    try:
+        content = json.loads((folder / CLIP_CONFIG).read_bytes())
+    except (OSError, ValueError):  # `checked_config` says what is wrong.
+        return False
+    return isinstance(content, dict) and content.get("weights") == "none"
+
+
 def checked_config(folder: Path) -> dict[str, Any]:
-    """Return the model's part of a folder's configuration, of which the weights are there.
+    """Return the model's part of a folder's configuration.
 
     Raises:
-        RequestError: If the folder lacks the configuration or the weights; or, of a CLIP, it does
-            not say how images are preprocessed, or says two image sizes: open_clip would go on
-            with OpenAI's, or with one of them.
+        RequestError: If the folder lacks the configuration, or the weights of what is no
+            architecture; or, of a CLIP, it does not say how images are preprocessed, or says two
+            image sizes: open_clip would go on with OpenAI's, or with one of them.
     """
     image_only = is_image_only(folder)
-    _require(folder, *((ENCODER_CONFIG, ENCODER_WEIGHTS) if image_only else _OF_CLIP))
+    if not is_architecture(folder):
+        _require(folder, *((ENCODER_CONFIG, ENCODER_WEIGHTS) if image_only else _OF_CLIP))
     file = folder / (ENCODER_CONFIG if image_only else CLIP_CONFIG)
     try:
         content = json.loads(file.read_bytes())

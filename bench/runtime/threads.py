@@ -4,16 +4,22 @@ The miniature CLIP has less work between two barriers than waking a second threa
 process makes 530 images/s with one thread, and two such processes twice that (measured).
 """
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bench.core.walk import walk
+from bench.core.weights_folder import checked_config, is_architecture
 
 SMALL_BYTES = 64 * 2**20
 """A weights folder of at most this size holds a small network: 16 million float32 parameters. The
 miniature world's have 3 and 9 MB, OpenAI's smallest CLIP 400 MB."""
+
+SMALL_WIDTH = 256
+"""An architecture without weights is small if its tower is a ViT of at most this width, of which
+open_clip's usual 12 layers have 38 MB."""
 
 COUNT = "OMP_NUM_THREADS"
 
@@ -61,7 +67,10 @@ def _limit(name: str) -> list[int]:
 
 
 def is_small(weights: Path) -> bool:
-    """Return whether a weights folder holds a small network."""
+    """Return whether a weights folder holds a small network, or the architecture of one."""
+    if is_architecture(weights):
+        tower = checked_config(weights)["vision_cfg"]
+        return "timm_model_name" not in tower and tower.get("width", math.inf) <= SMALL_WIDTH
     return sum(path.stat().st_size for _, path in walk(weights).files) <= SMALL_BYTES
 
 

@@ -12,7 +12,7 @@ from bench.core.missing import Absences, Fetchable, MissingError, together
 from bench.core.paths import Home
 from bench.core.specs import RunSpec
 from bench.core.task import Task
-from bench.core.weights_folder import checked_config, is_image_only
+from bench.core.weights_folder import checked_config, is_architecture, is_image_only
 from bench.plugins import evaluator_of, needs_of, source_of
 from bench.plugins.optional import ChecksTask, HasCaptions, HasNotes, HasPairs, NeedsHead
 from bench.plugins.source import Source
@@ -68,11 +68,18 @@ def _of_model(spec: RunSpec, home: Home) -> str:
     """Return the fingerprint of a run's model.
 
     Raises:
-        RequestError: If it is an image encoder, and the run or its objective needs texts; if the
+        RequestError: If it is an architecture without weights, and training does not start from
+            scratch; if it is an image encoder, and the run or its objective needs texts; if the
             objective masks patches and it has none; or if it cannot be loaded, as can be told from
             its files.
     """
     folder = home.find_weights(spec.model)
+    if spec.train.init != "scratch" and is_architecture(folder):
+        raise RequestError(
+            f"the model {spec.model} is an architecture without weights, which is trained from "
+            "scratch",
+            "add --set train.init=scratch, or name a model that has weights",
+        )
     needed = {f"evaluators.{name}": "null" for name in OF_TEXTS if name in spec.evaluators}
     if spec.train.head_init == "text":
         needed["train.head_init"] = "random"

@@ -1,6 +1,7 @@
 """Untrained networks: new weights of the same architecture, decided by the seed alone."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,11 +32,14 @@ from tests.support.tiny_training import (
 
 Write = Callable[[Path], Path]
 
+VIT = ROOT / "bench" / "miniworld" / "architectures" / "vit"
+
 FOLDERS: dict[str, Write] = {
     "ViT": write_tiny_clip,
     "ResNet": lambda folder: write_tiny_clip(folder, batch_norm=True),
     "SigLIP": lambda folder: write_tiny_clip(folder, timm=SIGLIP, logit_bias=-10.0),
     "timm": write_encoder,
+    "architecture": lambda folder: shutil.copytree(VIT, folder),
 }
 
 

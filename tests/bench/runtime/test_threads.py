@@ -1,5 +1,6 @@
 """How many threads small networks use, how threads wait, and what overrides that."""
 
+import json
 import os
 from pathlib import Path
 
@@ -39,3 +40,15 @@ def test_a_small_network_has_one_thread_unless_the_environment_decides(
             assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("width", "small"), [(64, True), (768, False), (None, False)])
+def test_an_architecture_is_as_small_as_it_is_narrow(
+    tmp_path: Path, width: int | None, small: bool
+) -> None:
+    timm = {"timm_model_name": "vit_base_patch16_224"}
+    tower = {"image_size": 32, **({"width": width} if width else timm)}
+    preprocessing = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    config = {"model_cfg": {"vision_cfg": tower}, "preprocess_cfg": preprocessing}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"weights": "none"} | config))
+    assert threads.is_small(tmp_path) == small
