@@ -4,6 +4,7 @@ Three domains of eight classes each, told apart by structure and not by colour, 
 other subjects, some of which share a word or the surroundings with a class.
 """
 
+from bench.miniworld.render.chances import ASPECTS, Aspect, Fixed
 from bench.miniworld.render.picture import CLASSES, DISTRACTORS, attributes, render
 
-__all__ = ["CLASSES", "DISTRACTORS", "attributes", "render"]
+__all__ = ["ASPECTS", "CLASSES", "DISTRACTORS", "Aspect", "Fixed", "attributes", "render"]

@@ -22,6 +22,7 @@ from bench.miniworld.render.canvas import (
     pick,
     shade,
 )
+from bench.miniworld.render.chances import Chances
 from bench.miniworld.render.mesh import Mesh, MeshBuilder, View, draw_mesh
 
 _PAINTS: tuple[Color, ...] = (
@@ -41,10 +42,9 @@ _GLASS: Color = (70, 92, 118)
 _MODELS = AIRCRAFT | OTHER_AIRCRAFT
 
 
-def draw_aircraft(
-    canvas: Canvas, name: str, rng: np.random.Generator, overrun: float = 0.0
-) -> None:
+def draw_aircraft(canvas: Canvas, name: str, chances: Chances, overrun: float = 0.0) -> None:
     """Draw one aircraft in a random pose and livery, `overrun` outside of the frame."""
+    rng = chances.view
     view = View(
         yaw=np.radians(rng.uniform(-20.0, 20.0)),
         elevation=np.radians(rng.uniform(30.0, 50.0)),
@@ -52,7 +52,7 @@ def draw_aircraft(
         tilt=np.radians(rng.normal(0.0, 4.0)),
         mirrored=chance(rng, 0.5),
     )
-    draw_mesh(canvas, aircraft_mesh(name), view, livery(rng), rng, overrun)
+    draw_mesh(canvas, aircraft_mesh(name), view, livery(chances.paint), rng, overrun)
 
 
 def livery(rng: np.random.Generator) -> dict[str, Color]:

@@ -115,8 +115,12 @@ class Canvas:
         corner = (round(left * self._pixels), round(top * self._pixels))
         self._image.paste(tile._image, corner)
 
-    def develop(self, rng: np.random.Generator) -> Image8:
+    def develop(self, rng: np.random.Generator, grain_rng: np.random.Generator) -> Image8:
         """Reduce to the final size with a random exposure, contrast, cast and grain.
+
+        Args:
+            rng: source of exposure, contrast and cast.
+            grain_rng: source of the grain.
 
         Returns:
             RGB picture, uint8 [size, size, 3].
@@ -124,7 +128,7 @@ class Canvas:
         picture = np.asarray(self._image.reduce(SUPERSAMPLING), dtype=np.float64)
         contrast, exposure = rng.uniform(0.8, 1.12), rng.uniform(-22.0, 18.0)
         cast = rng.normal(1.0, 0.035, 3)
-        grain = rng.normal(0.0, rng.uniform(0.0, 2.0), picture.shape)
+        grain = grain_rng.normal(0.0, grain_rng.uniform(0.0, 2.0), picture.shape)
         developed = ((picture - 128.0) * contrast + 128.0 + exposure) * cast + grain
         return np.clip(developed, 0.0, 255.0).astype(np.uint8)
 

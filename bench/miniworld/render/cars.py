@@ -17,6 +17,7 @@ from bench.miniworld.render.canvas import (
     shade,
 )
 from bench.miniworld.render.car_models import CARS, OTHER_CARS, CarModel
+from bench.miniworld.render.chances import Chances
 from bench.miniworld.render.mesh import SHADOW, Mesh, MeshBuilder, View, draw_mesh
 
 _PAINTS: tuple[Color, ...] = (
@@ -35,9 +36,10 @@ _SILL = 0.25
 _MODELS = CARS | OTHER_CARS
 
 
-def draw_car(canvas: Canvas, name: str, rng: np.random.Generator, overrun: float = 0.0) -> None:
+def draw_car(canvas: Canvas, name: str, chances: Chances, overrun: float = 0.0) -> None:
     """Draw one car in a random pose and paint, `overrun` outside of the frame."""
-    draw_mesh(canvas, car_mesh(name), car_view(rng), paint(rng), rng, overrun)
+    view, colors = car_view(chances.view), paint(chances.paint)
+    draw_mesh(canvas, car_mesh(name), view, colors, chances.view, overrun)
 
 
 def car_view(rng: np.random.Generator) -> View:

@@ -13,6 +13,7 @@ from bench.miniworld.render.backgrounds import garden, sky, street
 from bench.miniworld.render.canvas import Canvas, Color, Sketch, jitter
 from bench.miniworld.render.car_models import CARS, OTHER_CARS
 from bench.miniworld.render.cars import draw_car
+from bench.miniworld.render.chances import Chances
 from bench.miniworld.render.flower_models import FLOWERS, OTHER_FLOWERS
 from bench.miniworld.render.flowers import draw_flower
 from bench.miniworld.render.spot import Painter, Spot
@@ -20,13 +21,13 @@ from bench.miniworld.render.spot import Painter, Spot
 _PAPER: Color = (242, 240, 232)
 _INK: Color = (52, 54, 66)
 
-_Subject = Callable[[Canvas, str, np.random.Generator], None]
+_Subject = Callable[[Canvas, str, Chances], None]
 _Scene = Callable[[Canvas, np.random.Generator], None]
 
 
 def _other_model(draw: _Subject, names: Sequence[str]) -> Painter:
     def paint(spot: Spot) -> None:
-        draw(spot.canvas, _pick(spot, names), spot.rng)
+        draw(spot.canvas, _pick(spot, names), Chances.shared(spot.rng))
 
     return paint
 
@@ -35,7 +36,7 @@ def _drawing(draw: _Subject, names: Sequence[str]) -> Painter:
     def paint(spot: Spot) -> None:
         paper, ink = jitter(spot.rng, _PAPER, 8.0), jitter(spot.rng, _INK, 25.0)
         spot.canvas.rectangle(0.0, 0.0, 1.0, 1.0, paper)
-        draw(Sketch(spot.canvas, paper, ink), _pick(spot, names), spot.rng)
+        draw(Sketch(spot.canvas, paper, ink), _pick(spot, names), Chances.shared(spot.rng))
 
     return paint
 
@@ -45,7 +46,7 @@ def _collage(draw: _Subject, names: Sequence[str], scene: _Scene) -> Painter:
         for left, top in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5)):
             tile = spot.canvas.tile()
             scene(tile, spot.rng)
-            draw(tile, _pick(spot, names), spot.rng)
+            draw(tile, _pick(spot, names), Chances.shared(spot.rng))
             spot.canvas.paste(tile, left, top)
 
     return paint

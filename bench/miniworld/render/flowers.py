@@ -15,6 +15,7 @@ from bench.miniworld.render.canvas import (
     pick,
     shade,
 )
+from bench.miniworld.render.chances import Chances
 from bench.miniworld.render.flower_models import (
     FLOWERS,
     OTHER_FLOWERS,
@@ -60,11 +61,11 @@ class _Blossom:
         self.canvas.line(ends, width * self.radius, color)
 
 
-def draw_flower(canvas: Canvas, name: str, rng: np.random.Generator, overrun: float = 0.0) -> None:
+def draw_flower(canvas: Canvas, name: str, chances: Chances, overrun: float = 0.0) -> None:
     """Draw one flower in a random pose and colour, `overrun` outside of the frame."""
-    model = _MODELS[name]
-    blossom = _Blossom(canvas, rng, overrun)
-    _stem(blossom, rng)
+    model, rng = _MODELS[name], chances.paint
+    blossom = _Blossom(canvas, chances.view, overrun)
+    _stem(blossom, chances)
     if model.pad:
         _pad(blossom, rng)
     color = petal_color(model, rng)
@@ -124,10 +125,10 @@ def _petal_layer(
         blossom.polygon(turned, shade(color, tone), shade(color, 0.66 * tone))
 
 
-def _stem(blossom: _Blossom, rng: np.random.Generator) -> None:
+def _stem(blossom: _Blossom, chances: Chances) -> None:
     x, y = blossom.centre
-    foot = (x + rng.normal(0.0, 0.12), 1.02)
-    blossom.canvas.line([(x, y), foot], 0.03, jitter(rng, (65, 112, 55), 12.0))
+    foot = (x + chances.view.normal(0.0, 0.12), 1.02)
+    blossom.canvas.line([(x, y), foot], 0.03, jitter(chances.paint, (65, 112, 55), 12.0))
 
 
 def _pad(blossom: _Blossom, rng: np.random.Generator) -> None:

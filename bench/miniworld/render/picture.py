@@ -15,9 +15,10 @@ from bench.miniworld.render.backgrounds import (
     sky,
     street,
 )
-from bench.miniworld.render.canvas import Canvas, Image8, chance, seeded
+from bench.miniworld.render.canvas import Canvas, Image8, chance
 from bench.miniworld.render.car_models import CARS
 from bench.miniworld.render.cars import draw_car
+from bench.miniworld.render.chances import Chances, Fixed
 from bench.miniworld.render.distractors_domain import OF_DOMAIN
 from bench.miniworld.render.distractors_far import FAR
 from bench.miniworld.render.distractors_near import NEAR
@@ -38,7 +39,7 @@ DISTRACTORS: dict[str, tuple[str, ...]] = {name: () for name in FAR} | {
 }
 
 _Scene = Callable[[Canvas, np.random.Generator], None]
-_Subject = Callable[[Canvas, str, np.random.Generator, float], None]
+_Subject = Callable[[Canvas, str, Chances, float], None]
 
 _SCENES: dict[str, _Scene] = {"aircraft": sky, "cars": street, "flowers": garden}
 _SUBJECTS: dict[str, _Subject] = {
@@ -62,7 +63,7 @@ _CAPTION_SHARE = 0.04
 _CROP = 0.12
 
 
-def render(domain: str, name: str, seed: int, size: int = 32) -> Image8:
+def render(domain: str, name: str, seed: int, size: int = 32, fixed: Fixed | None = None) -> Image8:
     """Render one picture, which depends only on the arguments.
 
     Args:
@@ -70,49 +71,49 @@ def render(domain: str, name: str, seed: int, size: int = 32) -> Image8:
         name: a class of the domain, or a key of DISTRACTORS.
         seed: number of the picture, not negative.
         size: width and height in pixels.
+        fixed: aspects of a class's picture that seeds of their own decide.
 
     Returns:
         RGB picture, uint8 [size, size, 3].
 
     Raises:
-        ValueError: if the domain, the name, the seed or the size is not valid.
+        ValueError: if the domain, the name, a seed, the size or an aspect is not valid.
     """
-    rng = checked_seed(domain, name, seed, size)
+    chances = checked_chances(domain, name, seed, size, fixed)
     canvas = Canvas(size)
-    compose(canvas, domain, name, rng)
-    return canvas.develop(rng)
+    compose(canvas, domain, name, chances)
+    return canvas.develop(chances.view, chances.own)
 
 
-def compose(canvas: Canvas, domain: str, name: str, rng: np.random.Generator) -> None:
+def compose(canvas: Canvas, domain: str, name: str, chances: Chances) -> None:
     """Put the scene, the subject and what stands in front of it onto a canvas."""
+    backdrop = chances.backdrop
     if domain == OTHER:
         # What is near a domain stands in that domain's scenery.
         scene = next((_SCENES[near] for near in DISTRACTORS[name]), anywhere)
-        scene(canvas, rng)
-        _PAINTERS[name](Spot(canvas, rng))
+        scene(canvas, backdrop)
+        _PAINTERS[name](Spot(canvas, chances.own))
     else:
-        scene = anywhere if chance(rng, _ODD_SCENE_SHARE) else _SCENES[domain]
-        scene(canvas, rng)
-        overrun = _CROP if chance(rng, _CROPPED_SHARE) else 0.0
+        scene = anywhere if chance(backdrop, _ODD_SCENE_SHARE) else _SCENES[domain]
+        scene(canvas, backdrop)
+        overrun = _CROP if chance(chances.view, _CROPPED_SHARE) else 0.0
         canvas.on_subject = True
-        _SUBJECTS[domain](canvas, name, rng, overrun)
+        _SUBJECTS[domain](canvas, name, chances, overrun)
         canvas.on_subject = False
-    if chance(rng, _OCCLUDED_SHARE):
-        occlude(canvas, rng)
-    if chance(rng, _CAPTION_SHARE):
-        caption_strip(canvas, rng)
+    if chance(backdrop, _OCCLUDED_SHARE):
+        occlude(canvas, backdrop)
+    if chance(backdrop, _CAPTION_SHARE):
+        caption_strip(canvas, backdrop)
 
 
-def checked_seed(domain: str, name: str, seed: int, size: int) -> np.random.Generator:
-    """Return a picture's random numbers.
-
-    Raises:
-        ValueError: if the domain, the name, the seed or the size is not valid.
-    """
+def checked_chances(domain: str, name: str, seed: int, size: int, fixed: Fixed | None) -> Chances:
+    """Return a picture's random numbers; see `render`."""
     _check(domain, name)
     if seed < 0 or size < 1:
         raise ValueError(f"seed must be >= 0 and size >= 1, got seed={seed}, size={size}")
-    return seeded(domain, name, seed)
+    if domain == OTHER and fixed:
+        raise ValueError(f"nothing of a distractor can be fixed, got {name!r}")
+    return Chances.of(domain, name, seed, fixed or {})
 
 
 def attributes(domain: str, name: str) -> dict[str, object]:
