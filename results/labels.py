@@ -3,15 +3,18 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 from fractions import Fraction
 from pathlib import PurePath
 from typing import Protocol, TypeGuard
+
+import msgspec
 
 from bench.core.json_values import Json, canonical_json, value_at
 from bench.core.specs import RunSpec
 from bench.planning.differences import differing, leaves
 from results.experiment import Experiment
+from results.wording import written
 
 UNADAPTED = "none"
 """The label of the unadapted model."""
@@ -44,10 +47,23 @@ _Shared = tuple[Experiment, bytes]
 """What the runs of one figure share, the objective's options included."""
 
 VARIANT_OPTIONS = (
-    *("pool", "path", "parts", "of", "generation.model"),
-    *("captions.writer", "captions.options.model"),
+    *("pool", "path", "parts", "of", "generation.model", "generation.guidance"),
+    *("captions.writer", "captions.options.model", "captions.options.path", "captions.phrases"),
+    *("captions.kinds", "captions.concepts", "images_per_caption", "fixes"),
 )
 """Other images to learn from, not other hyper-parameters: validation data must not choose."""
+
+VARIANT_TRAIN = ("adjacent",)
+"""Fields of `TrainSpec` that are asked about, as options of objectives are, and never tuned."""
+
+_USUAL: Json = {"images_per_caption": 1, "fixes": []}
+"""What was so before it was an option: records without it are of the same arm."""
+
+_SHARES = ("parts", "captions.kinds")
+"""Options that say how much there is of what."""
+
+_BY_NAME = ("guidance", "phrases", "concepts", "images_per_caption", "fixes", "adjacent")
+"""Options, by the last part of their names, whose values alone say nothing."""
 
 # The evaluators of Geng 2024.
 _FIRST = ("linear-probe", "zero-shot")
@@ -55,36 +71,44 @@ _FIRST = ("linear-probe", "zero-shot")
 
 def variant(spec: RunSpec) -> Json:
     """Return what makes a run's images an experiment of their own; nothing for no images."""
-    return {} if spec.source == UNADAPTED else {**_image_options(spec.options), "order": spec.order}
+    if spec.source == UNADAPTED:
+        return {}
+    train = msgspec.structs.asdict(spec.train)
+    asked = {name: train[name] for name in VARIANT_TRAIN if train.get(name) is not None}
+    return {**_image_options(spec.options), "order": spec.order, **asked}
 
 
 def labels(records: Iterable[Run]) -> dict[str, str]:
     """Return each run's label: its source, and what tells variants apart where there are several.
 
-    Where the runs of an experiment were selected by several evaluators, the label says by which:
-    one curve never shows models of two selections.
+    An arm has one name under all objectives. Where the runs of an experiment were selected by
+    several evaluators, the label says by which: one curve never shows models of two selections.
 
     Returns:
         Run id to label.
     """
-    groups: dict[tuple[_Shared, str], list[Run]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     selectors: dict[_Shared, set[str]] = defaultdict(set)
     for record in records:
         spec = record.spec
-        shared = Experiment.of(spec), canonical_json(spec.objective_options)
-        groups[shared, spec.source].append(record)
+        preset, task, model, _ = Experiment.of(spec)
+        groups[preset, task, model, spec.source].append(record)
         if spec.source != UNADAPTED:
-            selectors[shared].add(spec.train.select_by)
+            selectors[_shared(spec)].add(spec.train.select_by)
     by_run: dict[str, str] = {}
-    for (shared, source), group in groups.items():
+    for (*_, source), group in groups.items():
         variants = {record.run_id: variant(record.spec) for record in group}
         texts = _texts({canonical_json(one): one for one in variants.values()})
-        several = source != UNADAPTED and len(selectors[shared]) > 1
         for record in group:
             words = [source, texts[canonical_json(variants[record.run_id])]]
-            words += [f"select_by={record.spec.train.select_by}"] if several else []
+            if source != UNADAPTED and len(selectors[_shared(record.spec)]) > 1:
+                words.append(f"select_by={record.spec.train.select_by}")
             by_run[record.run_id] = " ".join(filter(None, words))
     return by_run
+
+
+def _shared(spec: RunSpec) -> _Shared:
+    return Experiment.of(spec), canonical_json(spec.objective_options)
 
 
 def objective_labels(records: Iterable[Run]) -> dict[str, str]:
@@ -109,7 +133,7 @@ def objective_labels(records: Iterable[Run]) -> dict[str, str]:
         names = differing(list(options.values()))
         for run in group:
             own = options.get(run.run_id, {})
-            words = [f"{name}={own[name]}" for name in names if name in own]
+            words = [f"{name}={written(own[name])}" for name in names if name in own]
             by_run[run.run_id] = " ".join([experiment.objective, *words])
     return by_run
 
@@ -130,11 +154,13 @@ def evaluator_labels(records: Iterable[Run]) -> dict[ScoredAs, str]:
         for name, options in record.spec.evaluators.items() if record.scored_by else ():
             groups[preset, task, model, name].append((record, options))
     by_evaluator: dict[ScoredAs, str] = {}
-    for (*_, name), group in groups.items():
+    for (*_, evaluator), group in groups.items():
         names = sorted(differing([options for _, options in group]))
         for record, options in group:
-            words = [f"{option}={options[option]}" for option in names if option in options]
-            for scored in scored_as(record, name) if words else ():
+            words = [
+                f"{option}={written(options[option])}" for option in names if option in options
+            ]
+            for scored in scored_as(record, evaluator) if words else ():
                 by_evaluator[record.run_id, scored] = " ".join([scored, *words])
     return by_evaluator
 
@@ -165,9 +191,10 @@ def _place(label: str) -> tuple[int, str]:
 def _image_options(options: Json) -> Json:
     """Return the options that decide which images; those of a mixture's parts as PART.OPTION."""
     values = {name: value_at(options, name) for name in VARIANT_OPTIONS}
-    chosen = {name: value for name, value in values.items() if value is not None}
-    if "parts" in chosen:
-        chosen["parts"] = _shares(chosen["parts"])
+    chosen = {
+        name: value for name, value in values.items() if value not in (None, _USUAL.get(name))
+    }
+    chosen |= {name: _shares(chosen[name]) for name in _SHARES if name in chosen}
     parts = options.get("options")
     for part, inner in parts.items() if isinstance(parts, dict) else ():
         if isinstance(inner, dict):
@@ -176,11 +203,14 @@ def _image_options(options: Json) -> Json:
 
 
 def _shares(parts: object) -> object:
-    """Return a mixture's shares so that they add up to one: 1:1 is the mixture that 0.5:0.5 is.
+    """Return shares so that they add up to one: 1:1 is the mixture that 0.5:0.5 is.
 
-    What another source calls its parts is returned as it is.
+    Of what there is nothing is left out. What another source calls its parts stays as it is.
     """
-    if not isinstance(parts, dict) or not all(map(_is_share, parts.values())):
+    if not isinstance(parts, dict):
+        return parts
+    parts = {name: share for name, share in parts.items() if share != 0}
+    if not all(map(_is_share, parts.values())):
         return parts
     # As they are written: 0.1 is a tenth.
     exact = {name: Fraction(str(share)) for name, share in parts.items()}
@@ -200,20 +230,36 @@ def _share(value: object) -> str:
 def _texts(variants: dict[bytes, Json]) -> dict[bytes, str]:
     """Describe variants by what differs between them; in full where that is not enough."""
     names = sorted(differing(list(variants.values())))
-    shown = {
-        key: {name: variant[name] for name in names if name in variant}
-        for key, variant in variants.items()
-    }
-    texts = {key: " ".join(map(_short, options.values())) for key, options in shown.items()}
+    shown = {key: dict(_shown(variant, names)) for key, variant in variants.items()}
+    texts = {key: " ".join(_short(*option) for option in one.items()) for key, one in shown.items()}
     if len(set(texts.values())) == len(texts):
         return texts
     return {key: canonical_json(options).decode() for key, options in shown.items()}
 
 
-def _short(value: object) -> str:
-    """Return a mixture's shares as ``30 % retrieved, 70 % synthetic``, a path as its last part."""
+def _shown(variant: Json, names: Iterable[str]) -> Iterator[tuple[str, object]]:
+    """Yield a variant's options of some names, what is usual where it has none."""
+    for name in names:
+        value = variant.get(name, _USUAL.get(_last(name)))
+        if value is not None:
+            yield name, value
+
+
+def _short(name: str, value: object) -> str:
+    """Return an option as a word or two, such as ``guidance=4`` or ``30 % retrieved, 70 % real``.
+
+    A path is its last part.
+    """
     if isinstance(value, dict):
         # Another source may call anything its parts.
-        written = {name: _share(value[name]) for name in sorted(value)}
-        return ", ".join(f"{share} {name}" for name, share in written.items())
-    return PurePath(str(value)).name
+        written = {part: _share(value[part]) for part in sorted(value)}
+        return ", ".join(f"{share} {part}" for part, share in written.items())
+    if _last(name) not in _BY_NAME:
+        return PurePath(str(value)).name
+    if isinstance(value, list):
+        value = "+".join(map(str, value)) or "nothing"
+    return f"{_last(name)}={PurePath(str(value)).name}"
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]

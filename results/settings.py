@@ -11,7 +11,7 @@ from bench.core.json_values import Json, canonical_json
 from bench.core.specs import EXECUTION_FIELDS, RunSpec
 from bench.planning.differences import differing, leaves
 from results.experiment import Experiment
-from results.labels import UNADAPTED, VARIANT_OPTIONS, Run, variant
+from results.labels import UNADAPTED, VARIANT_OPTIONS, VARIANT_TRAIN, Run, variant
 
 SOURCE_SEED = "seed"
 """The option of a source that makes another sample of captions and images."""
@@ -28,7 +28,7 @@ CAPACITY = (
 )
 """Options of sources that say how many images there are and how they are made, not which kind."""
 
-_TRAIN_FIELDS = (*EXECUTION_FIELDS, "select_by")
+_TRAIN_FIELDS = (*EXECUTION_FIELDS, *VARIANT_TRAIN, "select_by")
 
 
 def settings(records: Iterable[Run]) -> dict[str, Json]:

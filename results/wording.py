@@ -4,6 +4,8 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 WIDTH = 98
 """Columns of wrapped text where no terminal says how many it has."""
 
@@ -79,6 +81,12 @@ def measure(evaluator: str, metric: str) -> str:
 def metric_name(metric: str) -> str:
     """Return a metric in words."""
     return _MEASURES.get(metric, metric)
+
+
+def written(value: object) -> str:
+    """Return a value as YAML reads it: ``true``, not Python's ``True``; text without quotes."""
+    plain = isinstance(value, str | float)
+    return str(value) if plain else msgspec.json.encode(value).decode()
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pandas as pd
 
 from bench.core.size import format_size
@@ -14,7 +13,7 @@ from results.database import queries
 from results.database.rows import parse_json
 from results.experiment import Experiment
 from results.labels import UNADAPTED
-from results.wording import listed, percent, sentence
+from results.wording import listed, percent, sentence, written
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -43,13 +42,7 @@ def choices(connection: Connection, experiment: Experiment) -> list[str]:
 
 def named(setting: str) -> str:
     """Return a setting as ``--set`` writes it, given its JSON."""
-    return " ".join(f"{name}={_written(value)}" for name, value in parse_json(setting).items())
-
-
-def _written(value: object) -> str:
-    """Return a value as YAML reads it: ``true``, not Python's ``True``; text without quotes."""
-    plain = isinstance(value, str | float)
-    return str(value) if plain else msgspec.json.encode(value).decode()
+    return " ".join(f"{name}={written(value)}" for name, value in parse_json(setting).items())
 
 
 def _who_chose(settings: pd.DataFrame, rule: str) -> str:

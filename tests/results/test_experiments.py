@@ -1,10 +1,12 @@
 """What one figure is about: options of objectives and untrained networks are never mixed."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.specs import TrainSpec
 from results import tables
@@ -104,6 +106,48 @@ def test_validation_never_chooses_between_options_of_an_objective(home: Home) ->
     }
     options = found["simclr temperature=0.2"]["objective_options"].tolist()
     assert options == ["{}", '{"hidden":64,"temperature":0.2}']
+
+
+def test_each_row_of_an_ablation_has_the_learning_rate_that_its_own_runs_prefer(
+    home: Home,
+) -> None:
+    for ibot, lr, seed in product((True, False), (1e-3, 1e-4), (0, 1)):
+        write_run(
+            home, "synthetic", 100, objective="synclr", objective_options={"ibot": ibot},
+            val=0.7 if ibot == (lr == 1e-3) else 0.6, lr=lr, seed=seed,
+        )  # fmt: skip
+    with collected(home) as connection:
+        found = {
+            each.objective: queries.scaling(connection, each)[["setting", "seeds"]].to_numpy()
+            for each in queries.experiments(connection)
+        }
+    assert {name: rows.tolist() for name, rows in found.items()} == {
+        "synclr ibot=false": [['{"train.lr":0.0001}', 2]],
+        "synclr ibot=true": [['{"train.lr":0.001}', 2]],
+    }
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"captions": {"writer": "grammar"}},
+        {"captions": {"writer": "grammar", "phrases": "paper"}},
+        {"captions": {"writer": "grammar", "kinds": {"class": 1, "relation": 1}}},
+        {"captions": {"writer": "grammar", "concepts": "synclr"}},
+        {"generation": {"guidance": 4.0}},
+        {"images_per_caption": 4},
+        {"fixes": ["paint"]},
+    ],
+)
+def test_validation_never_chooses_between_what_is_asked_about(home: Home, asked: Json) -> None:
+    usual: Json = {"captions": {"writer": "transformers"}, "generation": {"guidance": 2.5}}
+    write_run(home, "synthetic", 100, 120, options=usual, val=0.9)
+    write_run(home, "synthetic", 100, 110, options=usual | asked, val=0.1, lr=1e-3)
+    write_run(home, "synthetic", 100, 100, options=usual | asked, val=0.2)
+    with collected(home) as connection:
+        means = queries.scaling(connection, STUDY)
+    assert sorted(means["mean"]) == [0.5, 0.6]
+    assert means["label"].nunique() == 2
 
 
 def test_options_that_no_runs_differ_in_are_not_in_the_name(home: Home) -> None:

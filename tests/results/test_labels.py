@@ -59,6 +59,37 @@ ADAMW: Json = {"features": "projection", "solver": "adamw"}
             {"options": {"parts": {"b": 1, "a": 3}}}, {"options": {"parts": {"a": 0.5, "b": 0.5}}},
             ["s 75 % a, 25 % b", "s 50 % a, 50 % b"],
         ),
+        (
+            {"options": {"generation": {"guidance": 2.5}}},
+            {"options": {"generation": {"guidance": 4.0}, "images_per_caption": 4}},
+            ["s guidance=2.5 images_per_caption=1", "s guidance=4.0 images_per_caption=4"],
+        ),
+        # Records from before there was the option, and its default.
+        ({"options": {}}, {"options": {"images_per_caption": 1, "fixes": []}}, ["s", "s"]),
+        (
+            {"options": {"fixes": []}}, {"options": {"fixes": ["backdrop", "view"]}},
+            ["s fixes=nothing", "s fixes=backdrop+view"],
+        ),
+        (
+            {"options": {"captions": {"writer": "file", "options": {"path": "/a/cc12m.csv"}}}},
+            {"options": {"captions": {"writer": "file", "options": {"path": "/a/llm.csv"}}}},
+            ["s cc12m.csv", "s llm.csv"],
+        ),
+        (
+            {"options": {"captions": {"phrases": "mini"}}},
+            {"options": {"captions": {"phrases": "mini", "concepts": "/a/synclr.yaml"}}},
+            ["s", "s concepts=synclr.yaml"],
+        ),
+        (
+            {"options": {"captions": {"kinds": {"class": 1, "relation": 0}}}},
+            {"options": {"captions": {"kinds": {"class": 1, "relation": 1}}}},
+            ["s 100 % class", "s 50 % class, 50 % relation"],
+        ),
+        (
+            {"options": {"captions": {"kinds": {"class": 2, "relation": 0}}}},
+            {"options": {"captions": {"kinds": {"class": 1}}}},
+            ["s", "s"],
+        ),
     ],
 )  # fmt: skip
 def test_labels_say_what_differs(
@@ -66,6 +97,15 @@ def test_labels_say_what_differs(
 ) -> None:
     runs = [write_run(home, "s", 100, seed=seed, **of) for seed, of in enumerate((one, other))]
     assert [labels(runs)[run.run_id] for run in runs] == expected
+
+
+def test_an_arm_has_one_name_under_all_objectives(home: Home) -> None:
+    guided = [{"generation": {"guidance": guidance}} for guidance in (2.5, 4.0)]
+    runs = [write_run(home, "s", 100, options=options, objective="simclr") for options in guided]
+    runs.append(write_run(home, "s", 100, options=guided[0], objective="ce"))
+    named = labels(runs)
+    assert named[runs[0].run_id] == named[runs[2].run_id] == "s guidance=2.5"
+    assert named[runs[1].run_id] == "s guidance=4.0"
 
 
 def probed(home: Home, source: str, options: Json, n: int = 100, **changes: Any) -> RunRecord:
