@@ -102,7 +102,7 @@ def pools() -> Iterator[Finding]:
 
 def _pools_in(path: Path) -> list[str]:
     """Return the name of a pool; of a folder of fetched ones, ORG/NAME@REVISION, theirs."""
-    from bench.commands._hub import SOURCE_FILE
+    from bench.core.weights_folder import SOURCE_FILE
 
     fetched = sorted(each.parent.name for each in path.glob(f"[!.]*/{SOURCE_FILE}"))
     return [f"{path.name}/{name}" for name in fetched] or [path.name] * path.is_dir()

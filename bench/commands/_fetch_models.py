@@ -6,7 +6,15 @@ from functools import partial
 
 from bench.commands._hub import Snapshot, find_snapshot
 from bench.core.errors import RequestError, unknown_name
-from bench.core.model_names import FETCHED, HOW_TO_NAME, Tagged, hub_id, tagged
+from bench.core.model_names import (
+    FETCHED,
+    HOW_TO_NAME,
+    RELEASED,
+    Tagged,
+    how_to_fetch,
+    hub_id,
+    tagged,
+)
 from bench.core.paths import Home
 
 _CONFIG_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
@@ -20,16 +28,19 @@ def model_snapshot(name: str, home: Home) -> Snapshot:
     """Return what there is to fetch of a model.
 
     Raises:
-        RequestError: If nothing that is called so is fetched, or its weights are pickles only.
+        RequestError: If nothing that is called so is fetched, its weights are pickles only, or they
+            are a file that has to be got by hand.
         BenchError: If the Hub does not answer.
     """
+    if name in RELEASED:
+        raise RequestError(f"no command downloads the weights of {name}", how_to_fetch(name))
     repository, revision = hub_id(name)
     if name in FETCHED:
         repository = FETCHED[name]
     elif model := tagged(name):
         repository = _repository(model)
     elif repository is None or (revision is None and not name.startswith("timm:")):
-        raise unknown_name("model to fetch", name, [*FETCHED, *HOW_TO_NAME])
+        raise unknown_name("model to fetch", name, [*FETCHED, *RELEASED, *HOW_TO_NAME])
     choose = partial(_chosen, name, repository)
     return find_snapshot(repository, revision, "model", home.weights_folder(name), choose)
 

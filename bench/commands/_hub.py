@@ -13,14 +13,12 @@ from filelock import FileLock
 
 from bench.core.errors import BenchError, RequestError
 from bench.core.files import write_json
+from bench.core.weights_folder import SOURCE_FILE
 
 if TYPE_CHECKING:
     from bench.core.progress import Bar
 
 WHERE_ONLINE = "run the same command where there is a network; it continues"
-
-SOURCE_FILE = ".source.json"
-"""File in a fetched folder: the repository and the commit that it is a copy of."""
 
 Kind = Literal["model", "dataset"]
 

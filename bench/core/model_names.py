@@ -3,6 +3,7 @@
 CLIP-ViT-B-16-laion2B-s34B-b88K    a name that this project knows
 ORG/NAME@REVISION                  a repository of the Hugging Face Hub, as is hf-hub:ORG/…
 ViT-B-16-SigLIP2:webli             a model of open_clip and the tag of its weights
+synclr-vit-b16                     a file that its authors released, kept by `bench fetch --from`
 timm:NAME, timm:NAME@REVISION      an image encoder of timm, such as vit_small_patch14_dinov2.…
 any other                          a folder
 """
@@ -21,6 +22,17 @@ FETCHED = {
 
 FETCHED_POOLS = {"relaion2B-en-research-safe": "laion/relaion2B-en-research-safe"}
 """Pools that ``bench fetch`` knows by a short name, and where on the Hub they are."""
+
+RELEASED = {
+    "synclr-vit-b16": "vit_base_patch16_224",
+    "synclr-vit-l14": "vit_large_patch14_224",
+}
+"""Models whose weights their authors released as a file, and what timm calls their networks.
+
+They are those of Tian 2023 (SynCLR): ViT-B/16 and ViT-L/14.
+"""
+
+_RELEASED_AT = "the authors' page, github.com/google-research/syn-rep-learn"
 
 HOW_TO_NAME = ("ORG/NAME@REVISION", "NAME:TAG of open_clip", "timm:NAME")
 """What a model is called that has no short name."""
@@ -72,10 +84,13 @@ def fetchable(name: str) -> Fetchable | None:
 
 def how_to_fetch(name: str) -> str:
     """Return how to get weights: by a command, where one fetches what is called so."""
+    if name in RELEASED:
+        command = f"bench fetch --model {name} --from FILE.pth"
+        return f"get its file from {_RELEASED_AT}, then `{command}` keeps it"
     repository, _ = hub_id(name)
     if wanted := fetchable(name):
         return f"fetch them with `{wanted.command}`, or run offline with --preset mini"
     if repository:
         return f"give a folder, or a pinned name: `bench fetch --model {name}@REVISION` fetches it"
-    names = ", ".join((*FETCHED, *HOW_TO_NAME))
+    names = ", ".join((*FETCHED, *RELEASED, *HOW_TO_NAME))
     return f"give a folder or what `bench fetch --model` has: {names}"

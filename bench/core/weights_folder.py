@@ -12,6 +12,9 @@ CLIP_CONFIG, CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensor
 ENCODER_CONFIG, ENCODER_WEIGHTS = "config.json", "model.safetensors"
 """Files of an image encoder, as timm writes them for the Hub."""
 
+SOURCE_FILE = ".source.json"
+"""File in a fetched folder: what it is a copy of, such as a repository and its commit."""
+
 
 def is_image_only(folder: Path) -> bool:
     """Return whether a folder is of an image encoder of timm, which has no text tower."""
