@@ -1,19 +1,16 @@
 """A preset that extends another: a mapping laid over the other's, name by name."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from bench.core.config import laid_over
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.specs import TrainSpec
-from bench.plugins import objectives, sources
+from bench.plugins import sources
 from bench.plugins.registries import options_type
-from bench.plugins.registry import Registry
 
 EXTENDS = "extends"
-
-_OF_PLUGINS: dict[str, Registry[Any]] = {"sources": sources, "objectives": objectives}
 
 
 def extended(name: str, read: Callable[[str], Json], within: tuple[str, ...] = ()) -> Json:
@@ -48,9 +45,9 @@ def _over(section: str, base: object, own: object) -> object:
         return laid_over(TrainSpec, base, own)
     if not isinstance(base, dict) or not isinstance(own, dict):
         return own
-    registry = _OF_PLUGINS.get(section)
+    # Of a source's options, some mappings are one value (a mixture's parts).
+    types = partial(options_type, sources) if section == "sources" else lambda _: None
     merged = base | {
-        name: laid_over(registry and options_type(registry, name), base.get(name), options)
-        for name, options in own.items()
+        name: laid_over(types(name), base.get(name), options) for name, options in own.items()
     }
     return {name: options for name, options in merged.items() if options is not None}
