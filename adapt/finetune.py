@@ -9,6 +9,7 @@ import torch
 from adapt.batches.order import BatchSchedule, check_batches
 from adapt.checkpoint import Epoch, State, best_of, trained_of
 from adapt.data import TrainingImages
+from adapt.layers.drop_path import set_drop_path
 from adapt.models import Classifier
 from adapt.text_tower import TextTower
 from adapt.train_step import TrainStep
@@ -82,13 +83,15 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
 
     Raises:
         RequestError: If the device does not support the precision, the objective no micro-batches,
-            or the images do not make the batches.
+            or the tower no drop path, or the images do not make the batches.
         BenchError: If the loss is no longer a number (the last checkpoint is kept), or memory is
             too short.
     """
     needs = objective.needs
     schedule = None if images is None else _schedule(images, needs, spec)
     classifier.head.requires_grad_(needs.head)
+    if spec.drop_path and images is not None:
+        set_drop_path(classifier.visual, spec.drop_path)
     # What an objective makes at random depends on the seed alone, on the CPU in any case.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(images.seed if images is not None else 0)

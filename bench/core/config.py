@@ -18,6 +18,8 @@ AboveZero = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Momentum = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+"""The share of something that is left out, never all of it."""
 
 Place = Literal["path", "weights", "pool"]
 """Whether a text is a path, or a name that comes before a path: of weights or of a pool."""

@@ -15,6 +15,7 @@ from bench.core.config import (
     Natural,
     NotNegative,
     Positive,
+    Rate,
 )
 from bench.core.json_values import Json, digest
 
@@ -69,6 +70,9 @@ class TrainSpec(Config, frozen=True, kw_only=True):
     the run's seed decides."""
     head_init: Literal["text", "random"] = "text"
     """Whether the head starts as the prompts' embeddings, or at random, as it does from scratch."""
+    drop_path: Rate = 0.0
+    """The share of images that skip a residual branch of the last block; it rises from 0 in the
+    first (SynCLR: 0.1 for ViT-B, 0.4 for ViT-L). 0 leaves what the model's configuration says."""
     freeze_tower: bool = False
     """Whether the head alone is trained."""
     select_by: str = "linear-probe"
@@ -101,7 +105,7 @@ class TrainSpec(Config, frozen=True, kw_only=True):
 EXECUTION_FIELDS = ("micro_batch", "workers", "nodes", "gpus_per_node", "compile")
 """Fields of a `TrainSpec` that do not change the run id."""
 
-_LATER_FIELDS = ("init", "weight_decay_end", "adjacent")
+_LATER_FIELDS = ("init", "weight_decay_end", "adjacent", "drop_path")
 """Fields of a `TrainSpec` that earlier specs have not: at their defaults, they are the same run."""
 
 

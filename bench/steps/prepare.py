@@ -70,8 +70,8 @@ def _of_model(spec: RunSpec, home: Home) -> str:
     Raises:
         RequestError: If it is an architecture without weights, and training does not start from
             scratch; if it is an image encoder, and the run or its objective needs texts; if the
-            objective masks patches and it has none; or if it cannot be loaded, as can be told from
-            its files.
+            objective masks patches and it has none; if paths are to be dropped and it has no
+            residual blocks; or if it cannot be loaded, as can be told from its files.
     """
     folder = home.find_weights(spec.model)
     if spec.train.init != "scratch" and is_architecture(folder):
@@ -99,6 +99,10 @@ def _of_model(spec: RunSpec, home: Home) -> str:
         from adapt.views.masks import patch_grid
 
         patch_grid(loaded.clip_of(str(folder)).model.visual)
+    if spec.train.drop_path and spec.n != 0:
+        from adapt.layers.drop_path import residual_blocks
+
+        residual_blocks(loaded.clip_of(str(folder)).model.visual)
     return fingerprint(folder)
 
 
@@ -232,9 +236,9 @@ def prepared(specs: Sequence[RunSpec], home: Home) -> list[Prepared]:
             # Everything that other checks and fingerprints depend on: not n, seed or most of train.
             needs = (spec.preset, spec.task, spec.source, spec.options, spec.n == 0, spec.model)
             objective, train = (spec.objective, spec.objective_options), spec.train
-            start = train.init, train.head_init, train.freeze_tower, train.adjacent
-            of_train = (*start, train.precision, train.select_by)
-            key = msgspec.json.encode((*needs, *objective, spec.evaluators, of_train))
+            start = (train.init, train.head_init, train.freeze_tower)
+            checked = (train.precision, train.select_by, train.adjacent, train.drop_path > 0)
+            key = msgspec.json.encode((*needs, *objective, spec.evaluators, start, checked))
             if key not in known:
                 known[key] = _found(spec, home)
             like, absences = known[key]

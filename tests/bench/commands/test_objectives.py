@@ -183,6 +183,21 @@ def test_masks_need_patches(
     assert bench(*request(preset, colours, *words)).code == 0
 
 
+def test_drop_path_needs_residual_blocks(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, home: Home
+) -> None:
+    from tests.support.tiny_clip import write_tiny_clip
+
+    resnet = write_tiny_clip(tmp_path / "resnet", batch_norm=True)
+    words = ["--set", "train.drop_path=0.2"]
+    refused = bench(*request(preset, colours, *words, "--set", f"model={resnet}"))
+    assert refused.code == 2
+    assert "(ModifiedResNet) has no residual blocks that drop paths; leave" in refused.complaint
+    assert not home.root.exists()
+    assert "drop_path" in bench(*request(preset, colours, "--set", "train.drop_path=1")).complaint
+    assert bench(*request(preset, colours, *words)).json["spec"]["train"]["drop_path"] == 0.2
+
+
 def test_a_study_whose_runs_differ_in_options_alone_refuses_the_one_that_is_wrong(
     bench: Bench, preset: Path, colours: Path, tmp_path: Path
 ) -> None:

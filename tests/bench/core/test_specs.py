@@ -82,7 +82,7 @@ OTHER_TRAINING: dict[str, Any] = {
     "betas": (0.9, 0.9), "weight_decay": 0.0, "decay_norm_and_bias": False, "warmup_steps": 0,
     "warmup_fraction": 0.5, "clip_norm": 2.0, "precision": "bf16", "head_init": "random",
     "freeze_tower": True, "select_by": "knn", "crop": "paper", "init": "scratch",
-    "weight_decay_end": 0.2,
+    "weight_decay_end": 0.2, "adjacent": "pair", "drop_path": 0.1,
 }  # fmt: skip
 OTHER_EXECUTION = {"micro_batch": 2, "workers": 3, "nodes": 2, "gpus_per_node": 8, "compile": True}
 
@@ -112,7 +112,9 @@ def test_runs_of_earlier_versions_keep_their_ids(
     spec = resolve("mini", task=task, source=source, n=8, seed=1, settings=settings)
     assert spec.run_id == run_id
     values = json.loads(msgspec.json.encode(spec))
-    del values["objective_options"], values["train"]["init"], values["train"]["weight_decay_end"]
+    del values["objective_options"]
+    for name in ("init", "weight_decay_end", "adjacent", "drop_path"):
+        del values["train"][name]
     old = msgspec.json.decode(json.dumps(values), type=RunSpec)
     assert (old.run_id, old.train) == (run_id, spec.train)
 
