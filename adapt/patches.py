@@ -86,6 +86,16 @@ class Patches:
                 "take a model with a plain vision transformer, such as ViT-B-32",
             )
 
+    def check_size(self, side: int) -> None:
+        """Make sure that the tower takes square images of a side, in pixels.
+
+        Raises:
+            RequestError: If it does not.
+        """
+        if (side, side) != self._native:
+            self._grid_of(torch.empty(0, 3, side, side))
+            self.check_other_sizes()
+
     def pooled(self, images: Tensor) -> Tensor:
         """Return the tower's output, ``[b, dim]``.
 
@@ -99,9 +109,7 @@ class Patches:
             RequestError: If the sides are no multiples of the patches', or the tower takes no other
                 size than its own.
         """
-        embed = self._embed
-        native = tuple(self._visual.image_size if self._trunk is None else embed.img_size)
-        if tuple(images.shape[-2:]) == native:
+        if tuple(images.shape[-2:]) == self._native:
             pooled: Tensor = self._visual(images)
             return pooled
         grid = self._grid_of(images)
@@ -133,8 +141,11 @@ class Patches:
         return Patched(pooled, self._norm(tokens).reshape(len(tokens), rows, columns, -1))
 
     @property
-    def _embed(self) -> Any:  # noqa: ANN401
-        return patch_embed(self._visual)
+    def _native(self) -> Pair:
+        """The tower's own height and width of images, in pixels."""
+        sides = self._visual if self._trunk is None else patch_embed(self._visual)
+        height, width = sides.image_size if self._trunk is None else sides.img_size
+        return int(height), int(width)
 
     @property
     def _before(self) -> int:
