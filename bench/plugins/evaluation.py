@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.arrays import FloatArray, LabelArray, TargetArray
 from bench.core.json_values import Json
-from bench.core.task import Task
+from bench.core.task import Split, Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL.Image import Image
 
 
 class ModelView(Protocol):
@@ -40,6 +45,42 @@ class ModelView(Protocol):
     def head(self) -> tuple[FloatArray, FloatArray]:
         """Return the classification head's weight ``[classes, dim]`` and bias ``[classes]``."""
 
+    def split(self, name: str) -> Split:
+        """Return a split of the task: its images, and their masks where it has any."""
+
+    @property
+    def image_size(self) -> int:
+        """The side of the images that the model takes, in pixels; the greater of two."""
+
+    def patch_tokens(self, read: Callable[[int], Image], n: int, size: int) -> Iterator[FloatArray]:
+        """Yield the patch tokens of images in batches, float32 ``[b, rows, columns, width]``.
+
+        Args:
+            read: Returns the image at an index, RGB; it is made a square, whatever its sides.
+            n: How many images there are.
+            size: The square's side, in pixels.
+        """
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for large files that are needed for a while."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How the pixels of images that a model segmented agree with the truth.
+
+    Attributes:
+        keys: One unique name per image.
+        intersections: Pixels of each class in the truth and in the prediction, int64
+            ``[n, classes]``.
+        unions: Pixels of each class in one of them or in both, int64 ``[n, classes]``.
+    """
+
+    keys: Sequence[str]
+    intersections: NDArray[np.int64]
+    unions: NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -56,6 +97,8 @@ class Evaluation:
         scores: How much each image looks like each class, float32 ``[n, classes]``, by which images
             are ranked; a multi-label task needs them.
         targets: Which classes each image of a multi-label task has, bool ``[n, classes]``.
+        overlap: Of an evaluator that segments images, by which it is scored; it may have images of
+            its own. Labels and predictions are then -1.
     """
 
     predicted: LabelArray
@@ -66,6 +109,7 @@ class Evaluation:
     split: str = ""
     scores: FloatArray | None = None
     targets: TargetArray | None = None
+    overlap: Overlap | None = None
 
     @property
     def hits(self) -> NDArray[np.float64]:

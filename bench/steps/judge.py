@@ -108,9 +108,10 @@ class Judge:
         """Write the test predictions of the chosen epoch and, if it is another, the trained one.
 
         Columns: evaluator, split, at_epoch, key, label, predicted; in a multi-label task the label
-        is null, and ``correct`` is what an image adds to the mean average precision.
+        is null, and ``correct`` is what an image adds to the mean average precision. The same holds
+        for mIoU, of images that were segmented.
         """
-        from eval.metrics.average_precision import contributions
+        from eval.metrics import average_precision, mean_iou
         from eval.metrics.intervals import ranked
 
         another = adapted.epochs["trained"] != adapted.epochs["chosen"]
@@ -120,7 +121,8 @@ class Judge:
             if split != "test" or at_epoch not in written:
                 continue
             predicted = np.atleast_2d(evaluation.predicted)
-            keys = list(self._images.split(evaluation.split or split).keys)
+            overlap = evaluation.overlap
+            keys = list((overlap or self._images.split(evaluation.split or split)).keys)
             columns: dict[str, object] = {
                 "evaluator": [name] * predicted.size,
                 "split": [split] * predicted.size,
@@ -129,11 +131,14 @@ class Judge:
                 "label": np.tile(evaluation.labels, len(predicted)),
                 "predicted": predicted.ravel(),
             }
-            if self._task.multi_label:
-                nothing = pl.Series(dtype=pl.Int64).extend_constant(None, predicted.size)
-                columns |= {"label": nothing, "correct": contributions(*ranked(evaluation))}
+            nothing = pl.Series(dtype=pl.Int64).extend_constant(None, predicted.size)
+            if overlap is not None:
+                columns |= {"label": nothing, "correct": mean_iou.contributions(overlap)}
+            elif self._task.multi_label:
+                added = average_precision.contributions(*ranked(evaluation))
+                columns |= {"label": nothing, "correct": added}
             tables.append(pl.DataFrame(columns))
-        write_parquet(path, pl.concat(tables))
+        write_parquet(path, pl.concat(tables, how="diagonal"))
 
     def _keep_the_best(self) -> None:
         """Forget all models but the best one and the best one after epoch 0, if they are small."""

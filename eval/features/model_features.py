@@ -1,6 +1,6 @@
 """What evaluators see of a model: its features on a task's splits, computed once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -8,12 +8,14 @@ from typing import Protocol
 import numpy as np
 import safetensors.numpy
 import torch
+from PIL.Image import Image
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from bench.core.arrays import FloatArray, LabelArray, TargetArray
 from bench.core.files import write_atomic
 from bench.core.json_values import digest
+from bench.core.task import Split
 from bench.runtime.float32 import float32_products
 from bench.runtime.inference import forward_all
 from eval.features.penultimate import penultimate
@@ -43,6 +45,9 @@ class Tower(Protocol):
 
     def features(self, images: Tensor) -> Tensor:
         """Return L2-normalised features ``[b, dim]`` of images ``[b, 3, h, w]``."""
+
+    def patch_tokens(self, images: Tensor) -> Tensor:
+        """Return the tokens of patches ``[b, rows, columns, width]`` of images of any size."""
 
 
 class ModelFeatures:
@@ -114,6 +119,34 @@ class ModelFeatures:
         """Return the classification head's weight ``[classes, dim]`` and bias ``[classes]``."""
         head = self._model.head
         return _to_numpy(head.weight.detach()), _to_numpy(head.bias.detach())
+
+    def split(self, name: str) -> Split:
+        """Return a split of the task: its images, and their masks where it has any."""
+        return self._images.split(name)
+
+    @property
+    def image_size(self) -> int:
+        """The side of the images that the model takes, in pixels; the greater of two."""
+        return max(self._images.size)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for large files that are needed for a while."""
+        return self._images.folder
+
+    def patch_tokens(self, read: Callable[[int], Image], n: int, size: int) -> Iterator[FloatArray]:
+        """Yield the patch tokens of images in batches, float32 ``[b, rows, columns, width]``.
+
+        They are not kept.
+
+        Args:
+            read: Returns the image at an index, RGB; it is made a square, whatever its sides.
+            n: How many images there are.
+            size: The square's side, in pixels.
+        """
+        self._model.eval()
+        for batch in self._images.squares(read, n, size):
+            yield forward_all(self._model.patch_tokens, [batch], self._model.device).numpy()
 
     def _on_device(self, split: str) -> Tensor:
         return torch.from_numpy(self.features(split)).to(self._model.device)

@@ -4,11 +4,14 @@ import hashlib
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import torch
-from PIL.Image import Image
+from PIL.Image import Image, Resampling
 from torch import Tensor
 
+from bench.core.errors import RequestError
 from bench.core.files import file_states
 from bench.core.json_values import digest
 from bench.core.paths import Home
@@ -57,6 +60,11 @@ class TaskImages:
         self._kept: dict[str, list[Tensor]] = {}
         self._states: dict[str, str] = {}
 
+    @property
+    def folder(self) -> Path:
+        """Where decoded images and features are kept."""
+        return self._home.data
+
     def split(self, name: str) -> Split:
         """Return a split, which is opened the first time."""
         if name not in self._splits:
@@ -76,6 +84,45 @@ class TaskImages:
             yield batch
         if kept:
             self._kept[name] = kept
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the preprocessed images, in pixels."""
+        return self._known.size
+
+    def squares(self, read: Callable[[int], Image], n: int, side: int) -> Iterator[Tensor]:
+        """Yield images as squares of another size, whole, float32 ``[b, 3, side, side]``.
+
+        Batches have as many pixels as those of `batches` would at 224 by 224.
+
+        Args:
+            read: Returns the image at an index, RGB.
+            n: How many images there are.
+            side: In pixels.
+        """
+        known = self._known
+
+        def prepare(row: int) -> Tensor:
+            square = read(row).resize((side, side), Resampling.BICUBIC)
+            return known.normalised(np.asarray(square)[None])[0]
+
+        count = max(1, BATCH_SIZE * 224**2 // max(side, 224) ** 2)
+        return map(torch.stack, grouped(ahead(prepare, range(n), count), count))
+
+    @property
+    def _known(self) -> Preprocessing:
+        """The preprocessing in two halves.
+
+        Raises:
+            RequestError: If it has other steps than are known.
+        """
+        known = Preprocessing.of(self._preprocess)
+        if known is None:
+            raise RequestError(
+                "the model's preprocessing has steps that cannot be done at another size",
+                "leave out what needs patch tokens",
+            )
+        return known
 
     def _prepared(self, split: Split) -> Iterator[Tensor]:
         """Return a split's images in batches, from disk if they are kept there."""

@@ -1,6 +1,6 @@
-"""Accuracy, mean accuracy per class and mean average precision, with 95 % intervals.
+"""Accuracy, mean accuracy per class, mean average precision and mIoU, with 95 % intervals.
 
-The intervals are for the sampling of test images: Wilson's, and a bootstrap for the last.
+The intervals are for the sampling of test images: Wilson's, and a bootstrap for the last two.
 
 Several trials, as of few shots, are averaged image by image. The interval is for the choice of test
 images alone; the value of each trial is kept beside it.
@@ -17,7 +17,7 @@ from bench.core.intervals import wilson
 from bench.core.records import AtEpoch, Score
 from bench.core.task import Task
 from bench.plugins.evaluation import Evaluation
-from eval.metrics import average_precision
+from eval.metrics import average_precision, mean_iou
 from eval.metrics.average_precision import AREA, ELEVEN_POINTS, Summary
 
 Interval = tuple[float, float, float]
@@ -60,6 +60,9 @@ MULTI_LABEL_METRICS: dict[str, Summary] = {
 }
 """Of a task whose images have several labels; the second is VOC2007's own."""
 
+MIOU = "miou"
+"""Of an evaluator that segments images, whatever the task's metric."""
+
 
 def ranked(evaluation: Evaluation) -> tuple[FloatArray, TargetArray]:
     """Return the scores and the targets of a multi-label evaluation, both ``[n, classes]``.
@@ -76,7 +79,9 @@ def ranked(evaluation: Evaluation) -> tuple[FloatArray, TargetArray]:
 
 
 def value(evaluation: Evaluation, task: Task) -> float:
-    """Return the task's own metric of an evaluation."""
+    """Return the metric of an evaluation by which models are compared: the task's, or mIoU."""
+    if evaluation.overlap is not None:
+        return mean_iou.mean(evaluation.overlap)
     if task.multi_label:
         return average_precision.mean(*ranked(evaluation), MULTI_LABEL_METRICS[task.metric])
     return METRICS[task.metric](evaluation)[0]
@@ -110,6 +115,9 @@ def scores(evaluator: str, split: str, at_epoch: AtEpoch, evaluation: Evaluation
 
 def _measured(evaluation: Evaluation) -> Iterator[tuple[str, Interval, list[float]]]:
     """Yield each metric with its estimate, its interval, and its value in each trial."""
+    if evaluation.overlap is not None:
+        yield MIOU, (mean_iou.mean(evaluation.overlap), *mean_iou.interval(evaluation.overlap)), []
+        return
     if evaluation.targets is None:
         trials = _trials(evaluation)
         for name, measure in METRICS.items():

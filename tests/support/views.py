@@ -1,9 +1,13 @@
 """What evaluators are tried on: a model whose features are given."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import numpy as np
+from PIL.Image import Image
 
 from bench.core.arrays import FloatArray, LabelArray, TargetArray
-from bench.core.task import Task
+from bench.core.task import Split, Task
 from tests.support.tiny_clip import colour_task
 
 Data = tuple[FloatArray, LabelArray]
@@ -53,6 +57,15 @@ class View:
     def head(self) -> tuple[FloatArray, FloatArray]:
         dim = self.splits["train"][0].shape[1]
         return np.eye(3, dim, dtype=np.float32)[[1, 0, 2]], np.zeros(3, np.float32)
+
+    image_size = 32
+    scratch = Path()
+
+    def split(self, name: str) -> Split:
+        raise NotImplementedError
+
+    def patch_tokens(self, read: Callable[[int], Image], n: int, size: int) -> Iterator[FloatArray]:
+        raise NotImplementedError
 
 
 def blobs(n: int, seed: int, spread: float) -> Data:
