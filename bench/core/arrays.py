@@ -6,3 +6,5 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 LabelArray = NDArray[np.int64]
 TargetArray = NDArray[np.bool_]
+MaskArray = NDArray[np.uint8]
+"""What each pixel of an image shows, ``[h, w]``."""

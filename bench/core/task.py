@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import msgspec
 import numpy as np
 
-from bench.core.arrays import LabelArray, TargetArray
+from bench.core.arrays import LabelArray, MaskArray, TargetArray
 from bench.core.config import Config
 from bench.core.errors import RequestError, did_you_mean
 from bench.core.json_values import digest
@@ -41,6 +41,9 @@ class Split:
         targets: Which classes each image has, bool ``[n, classes]``, where images have several.
         files: The files that the images are read from, where the task's fingerprint does not cover
             their content.
+        mask: Returns what each pixel of the image at an index shows, where the task knows it: the
+            class's label + 1, the number of classes + 1 for what is none of them, or 0 for pixels
+            that do not count. uint8 ``[h, w]``.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Split:
     read: Callable[[int], Image]
     targets: TargetArray | None = None
     files: Sequence[Path] = ()
+    mask: Callable[[int], MaskArray] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -126,6 +130,8 @@ class Task(Config, frozen=True, kw_only=True):
     """Images per split, checked whenever a split is opened."""
     rendered: ClassVar[bool] = False
     """Whether the code makes the images, so that none can be damaged."""
+    masked: ClassVar[bool] = False
+    """Whether its splits have a mask of every image."""
     split_contents: dict[str, str] = {}
     """`Split.content` of the official splits, checked whenever one is opened."""
 

@@ -1,0 +1,1 @@
+"""Features of patches: linear heads that segment images, and their principal components."""
