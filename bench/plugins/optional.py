@@ -116,6 +116,23 @@ class NeedsHead(Protocol):
 
 
 @runtime_checkable
+class TakesPatches(Protocol):
+    """An evaluator that looks at patch tokens, which not every model has."""
+
+    @property
+    def image_size(self) -> int | None:
+        """The side of the images that it gives the model, in pixels; None for the model's own."""
+
+
+@runtime_checkable
+class HasData(Protocol):
+    """An evaluator with data of its own, besides the task's."""
+
+    def fingerprints(self, home: Home) -> dict[str, str]:
+        """Return what identifies them, by name; a run's result depends on it."""
+
+
+@runtime_checkable
 class FollowsSteps(Protocol):
     """An objective that does something after each optimiser step, such as moving an average."""
 

@@ -13,7 +13,7 @@ from bench.core.config import Place, with_places
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.specs import RunSpec
-from bench.plugins import sources, tasks, writers
+from bench.plugins import evaluators, sources, tasks, writers
 from bench.plugins.registries import options_type
 from bench.plugins.registry import Registry
 from bench.tasks import WEBDATASET
@@ -35,11 +35,15 @@ def located(spec: RunSpec, home: Home) -> RunSpec:
         task=spec.task if spec.task in tasks.names() else _task(spec.task),
         model=_placed(spec.model, "weights", home),
         options=_options(sources, spec.source, spec.options, home),
+        evaluators={
+            name: _options(evaluators, name, options, home)
+            for name, options in spec.evaluators.items()
+        },
     )
 
 
 def _options(registry: Registry[Any], name: str, given: Json, home: Home) -> Json:
-    """Return the options of a source or a writer, and of its parts or of its writer."""
+    """Return the options of a plug-in; of a source, those of its parts or of its writer too."""
     kind = options_type(registry, name)
     found = with_places(kind, given, lambda text, place: _placed(text, place, home))
     captions = found.get("captions")

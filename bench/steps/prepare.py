@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -14,7 +15,15 @@ from bench.core.specs import RunSpec
 from bench.core.task import Task
 from bench.core.weights_folder import checked_config, is_architecture, is_image_only
 from bench.plugins import evaluator_of, needs_of, source_of
-from bench.plugins.optional import ChecksTask, HasCaptions, HasNotes, HasPairs, NeedsHead
+from bench.plugins.optional import (
+    ChecksTask,
+    HasCaptions,
+    HasData,
+    HasNotes,
+    HasPairs,
+    NeedsHead,
+    TakesPatches,
+)
 from bench.plugins.source import Source
 from bench.runtime import distributed
 from bench.steps import loaded
@@ -46,6 +55,7 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
         "task": lambda: _of_task(task, home),
         "model": lambda: {"model": _of_model(spec, home)},
         "source": lambda: source.fingerprints(home),
+        "evaluators": lambda: _of_evaluators(spec, home),
     }
     fingerprints: dict[str, str] = {}
     for found in together(parts).values():
@@ -70,8 +80,9 @@ def _of_model(spec: RunSpec, home: Home) -> str:
     Raises:
         RequestError: If it is an architecture without weights, and training does not start from
             scratch; if it is an image encoder, and the run or its objective needs texts; if the
-            objective masks patches and it has none; if paths are to be dropped and it has no
-            residual blocks; or if it cannot be loaded, as can be told from its files.
+            objective masks patches or an evaluator looks at them and it has none; if paths are to
+            be dropped and it has no residual blocks; or if it cannot be loaded, as can be told from
+            its files.
     """
     folder = home.find_weights(spec.model)
     if spec.train.init != "scratch" and is_architecture(folder):
@@ -103,7 +114,36 @@ def _of_model(spec: RunSpec, home: Home) -> str:
         from adapt.layers.drop_path import residual_blocks
 
         residual_blocks(loaded.clip_of(str(folder)).model.visual)
+    _check_patches(spec, folder)
     return fingerprint(folder)
+
+
+def _of_evaluators(spec: RunSpec, home: Home) -> dict[str, str]:
+    """Return the fingerprints of what evaluators have besides the task's data."""
+    found: dict[str, str] = {}
+    for name, options in spec.evaluators.items():
+        plugin = evaluator_of(name, options)
+        found |= plugin.fingerprints(home) if isinstance(plugin, HasData) else {}
+    return found
+
+
+def _check_patches(spec: RunSpec, folder: Path) -> None:
+    """Make sure that the model has patches for evaluators that look at them, in images so large."""
+    for name, options in spec.evaluators.items():
+        plugin = evaluator_of(name, options)
+        if not isinstance(plugin, TakesPatches):
+            continue
+        from adapt.patches import Patches
+
+        try:
+            patches = Patches(loaded.clip_of(str(folder)).model.visual)
+            if plugin.image_size is not None:
+                patches.check_size(plugin.image_size)
+        except RequestError as error:
+            raise RequestError(
+                f"the evaluator {name} looks at patches: {error.what}",
+                f"{error.fix}; or leave it out: {_settings({f'evaluators.{name}': 'null'})}",
+            ) from error
 
 
 _TEXT_HEAD = "zero-shot-text"
@@ -247,7 +287,7 @@ def prepared(specs: Sequence[RunSpec], home: Home) -> list[Prepared]:
     return runs
 
 
-_LOCATED = ("preset", "task", "model", "options", "fingerprints")
+_LOCATED = ("preset", "task", "model", "options", "evaluators", "fingerprints")
 
 
 def _found(spec: RunSpec, home: Home) -> tuple[RunSpec, Absences]:
