@@ -94,20 +94,23 @@ class Gradient:
         joined = _joined(encodings)
         del encodings
         shares = self._backward(joined, rank_batch, batch, step)
-        done = 0
-        for part, state in zip(parts, states, strict=True):
-            rows, last = slice(done, done + len(part)), done + len(part) == len(batch)
+        done = dict.fromkeys(joined, 0)
+        for index, (part, state) in enumerate(zip(parts, states, strict=True)):
+            last = index == len(parts) - 1
             _set_random_state(device, state)
             with self._synchronised(last):
                 encoded = self._encoder(part, step)
-                # A scalar is the same in all parts, and counts once.
-                pairs = [
-                    (encoded[name], one.grad[rows] if one.dim() else one.grad)
-                    for name, one in joined.items()
-                    if one.grad is not None and encoded[name].requires_grad and (one.dim() or last)
-                ]
+                pairs = []
+                for name, one in joined.items():
+                    slope = one.grad
+                    if one.dim():
+                        first = done[name]
+                        done[name] = first + len(encoded[name])
+                        slope = None if slope is None else slope[first : done[name]]
+                    # A scalar is the same in all parts, and counts once.
+                    if slope is not None and encoded[name].requires_grad and (one.dim() or last):
+                        pairs.append((encoded[name], slope))
                 torch.autograd.backward([one for one, _ in pairs], [one for _, one in pairs])
-            done += len(part)
         return shares
 
     def _backward(

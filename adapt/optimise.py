@@ -6,15 +6,16 @@ AdamW; the rate rises linearly, then falls along half a cosine to zero.
 import torch
 from torch import nn
 
-from bench.core.schedules import half_cosine, warmup_cosine
+from bench.core.schedules import cosine, warmup_cosine
 from bench.core.specs import TrainSpec
+
+_NEVER_DECAYED = "_never_decayed"
 
 
 def make_optimiser(model: nn.Module, spec: TrainSpec) -> torch.optim.AdamW:
     """Return AdamW over all parameters that are trained, with the spec's weight decay."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # Biases, norms and other vectors have fewer than two dimensions.
-    spared = [] if spec.decay_norm_and_bias else [p for p in parameters if p.ndim < 2]
+    spared = [parameter for parameter in parameters if _is_spared(parameter, spec)]
     spared_ids = {id(parameter) for parameter in spared}
     decayed = [parameter for parameter in parameters if id(parameter) not in spared_ids]
     groups = [
@@ -24,6 +25,18 @@ def make_optimiser(model: nn.Module, spec: TrainSpec) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         [group for group in groups if group["params"]], lr=spec.lr, betas=spec.betas, fused=True
     )
+
+
+def never_decayed(parameter: nn.Parameter) -> nn.Parameter:
+    """Return a parameter that no optimiser of this module decays, whatever the spec."""
+    setattr(parameter, _NEVER_DECAYED, True)
+    return parameter
+
+
+def _is_spared(parameter: nn.Parameter, spec: TrainSpec) -> bool:
+    # Biases, norms and other vectors have fewer than two dimensions.
+    vector = not spec.decay_norm_and_bias and parameter.ndim < 2
+    return vector or getattr(parameter, _NEVER_DECAYED, False)
 
 
 def warmup_steps(spec: TrainSpec, steps: int) -> int:
@@ -54,8 +67,7 @@ def weight_decay(spec: TrainSpec, step: int, steps: int) -> float:
     """
     if spec.weight_decay_end is None:
         return spec.weight_decay
-    change = spec.weight_decay - spec.weight_decay_end
-    return spec.weight_decay_end + change * half_cosine(step, steps)
+    return cosine(spec.weight_decay, spec.weight_decay_end, step, steps)
 
 
 def set_weight_decay(optimiser: torch.optim.Optimizer, decay: float) -> None:

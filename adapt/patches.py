@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from adapt.views.masks import Pair, patch_embed, patch_grid, patch_size
 from bench.core.errors import RequestError
+from bench.plugins.objective import Needs
 
 
 class Patched(NamedTuple):
@@ -53,6 +54,17 @@ class Patches:
         self.width: int = (
             visual.conv1.out_channels if self._trunk is None else self._trunk.embed_dim
         )
+
+    def check(self, needs: Needs) -> None:
+        """Make sure that an objective can have its views and masks.
+
+        Raises:
+            RequestError: If not.
+        """
+        if needs.masks is not None:
+            self.check_all_kept()
+        if any(view.size != 1 for view in needs.views):
+            self.check_other_sizes()
 
     def check_all_kept(self) -> None:
         """Make sure that a training sees every patch.

@@ -79,15 +79,18 @@ class Contrastive(nn.Module):
             anchors.features, anchors.groups, temperature=self._temperature, ids=anchors.ids
         )
 
-    def project(self, embeddings: Tensor) -> Tensor:
+    def project(self, embeddings: Tensor, head: nn.Module | None = None) -> Tensor:
         """Return what the loss sees of one view's embeddings, ``[b, dim]``.
 
         Batch statistics are those of one view, and of one image of every group: the first ones are
         normalised together, the second ones, and so on (StableRep, code, models/StableRep.py:52).
+
+        Args:
+            embeddings: The embeddings.
+            head: What they go through; by default the projection head.
         """
-        places = [
-            self.projection(embeddings[first :: self._places]) for first in range(self._places)
-        ]
+        head = head or self.projection
+        places = [head(embeddings[first :: self._places]) for first in range(self._places)]
         return torch.stack(places, dim=1).flatten(0, 1)
 
 
@@ -97,16 +100,25 @@ def strong_views(count: int, options: ContrastiveOptions) -> tuple[View, ...]:
     Raises:
         RequestError: If they cannot have that area.
     """
+    check_area(options)
+    return tuple(
+        View(name=f"strong-{number}", area=options.area, recipe="simclr")
+        for number in range(1, count + 1)
+    )
+
+
+def check_area(options: ContrastiveOptions) -> None:
+    """Make sure that crops can have their area.
+
+    Raises:
+        RequestError: If they cannot.
+    """
     least, most = options.area
     if least > most:
         raise RequestError(
             f"objective.area={[least, most]} ends before it begins",
             f"write objective.area={[most, least]}",
         )
-    return tuple(
-        View(name=f"strong-{number}", area=options.area, recipe="simclr")
-        for number in range(1, count + 1)
-    )
 
 
 def anchors(encoded: Mapping[str, Tensor], batch: Batch) -> Anchors:

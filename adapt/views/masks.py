@@ -40,7 +40,7 @@ def patch_grid(visual: Any) -> Pair:  # noqa: ANN401
     if embed is None:
         name = type(getattr(visual, "trunk", visual)).__name__
         raise RequestError(
-            f"patches are to be masked, and the model's image tower ({name}) has none",
+            f"patches are needed, and the model's image tower ({name}) has none",
             "take a model with a vision transformer, such as ViT-B-32",
         )
     return _pair(embed.grid_size)

@@ -145,7 +145,8 @@ class Objective(Protocol):
         trained is used here, under mixed precision.
 
         Returns:
-            Tensors ``[b, …]``, a row for each image, and scalars, the same for all.
+            Tensors of rows, image by image, ``[b, …]`` or of as many rows as an image has; and
+            scalars, the same for all.
         """
 
     def loss(self, encoded: Mapping[str, Tensor], batch: Batch, step: int) -> Mapping[str, Tensor]:

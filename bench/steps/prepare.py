@@ -80,9 +80,9 @@ def _of_model(spec: RunSpec, home: Home) -> str:
     Raises:
         RequestError: If it is an architecture without weights, and training does not start from
             scratch; if it is an image encoder, and the run or its objective needs texts; if the
-            objective masks patches or an evaluator looks at them and it has none; if paths are to
-            be dropped and it has no residual blocks; or if it cannot be loaded, as can be told from
-            its files.
+            objective masks patches or has smaller views, or an evaluator looks at patches, and it
+            has none; if paths are to be dropped and it has no residual blocks; or if it cannot be
+            loaded, as can be told from its files.
     """
     folder = home.find_weights(spec.model)
     if spec.train.init != "scratch" and is_architecture(folder):
@@ -106,10 +106,10 @@ def _of_model(spec: RunSpec, home: Home) -> str:
             "take a CLIP, or another objective",
         )
     checked_config(folder)
-    if needs.masks is not None:
-        from adapt.views.masks import patch_grid
+    if needs.masks is not None or any(view.size != 1 for view in needs.views):
+        from adapt.patches import Patches
 
-        patch_grid(loaded.clip_of(str(folder)).model.visual)
+        Patches(loaded.clip_of(str(folder)).model.visual).check(needs)
     if spec.train.drop_path and spec.n != 0:
         from adapt.layers.drop_path import residual_blocks
 

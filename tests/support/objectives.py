@@ -37,20 +37,44 @@ def started(clip: Clip, name: str, **options: Any) -> Any:
 
 
 def batch(
-    clip: Clip, groups: Sequence[int], *, views: int = 1, labels: Sequence[int] | None = None
+    clip: Clip,
+    groups: Sequence[int],
+    *,
+    views: int = 1,
+    labels: Sequence[int] | None = None,
+    crops: int = 0,
+    masked: Sequence[int] | None = None,
 ) -> Batch:
-    """Return random images in some groups; each group has a caption of its own."""
+    """Return random images in some groups; each group has a caption of its own.
+
+    Args:
+        clip: The tiny CLIP, with patches of 8 pixels.
+        groups: The images' groups.
+        views: Views of the model's size.
+        labels: The images' classes.
+        crops: Views of half of that size besides.
+        masked: How many of the 16 patches of each image are masked.
+    """
     torch.manual_seed(1)
     named = torch.tensor(groups)
     words = ["red", "green", "blue", "grey"]
     captions = [f"a {words[one % 4]} {words[one // 4 % 4]} square" for one in groups]
     return Batch(
-        views=tuple(torch.randn(len(groups), 3, SIZE, SIZE) for _ in range(views)),
+        views=tuple(
+            torch.randn(len(groups), 3, side, side) for side in [SIZE] * views + [SIZE // 2] * crops
+        ),
         rows=torch.arange(len(groups)) + 100,
         groups=named,
         labels=named % len(COLOURS) if labels is None else torch.tensor(labels),
         texts=clip.tokens(captions),
+        masks=None if masked is None else _masks(masked),
     )
+
+
+def _masks(masked: Sequence[int]) -> torch.Tensor:
+    """Return masks that hide so many patches of each image, not always the first ones."""
+    rows = [[column < count for column in range(16)] for count in masked]
+    return torch.stack([torch.tensor(row).roll(3 * place) for place, row in enumerate(rows)])
 
 
 def training(
