@@ -17,6 +17,7 @@ from bench.core.json_values import Json, digest
 from bench.core.missing import together
 from bench.core.paths import Home
 from bench.core.stage_names import CAPTIONS, DRAFTS, EMBED, GENERATE, LOAD
+from bench.core.task import Task
 from bench.plugins import sources, writer_of
 from bench.plugins.optional import HasPairs
 from bench.plugins.source import Context
@@ -25,14 +26,14 @@ from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage, UnfinishedError
 from sources.captions.generate import captions
 from sources.captions.options import CaptionOptions
-from sources.captions.phrase_lists import read_phrases
+from sources.captions.planned import check_read, may_have_others, planned, read_lists
 from sources.captions.table import caption_counts, caption_rows
 from sources.generation.checkpoint import check_generator
 from sources.generation.cost import Workload, estimate
 from sources.generation.fidelity import fidelity
 from sources.generation.generate import Generator, image_rows
 from sources.generation.options import GeneratorOptions
-from sources.screening.rules import OptionalRule
+from sources.screening.rules import OptionalRule, check_others
 from sources.screening.screen import check_cap, collect_until, counts_of, write_audit
 
 
@@ -59,6 +60,21 @@ class Synthetic:
         self.options = options
         self.images = options.images
         self.writer = writer_of(options.captions.writer, options.captions.options)
+        check_read(options.captions, self.writer)
+
+    def check(self, task: Task) -> None:
+        """Check that captions can be about what they are to be about, and scored by the filter.
+
+        Raises:
+            RequestError: If they cannot.
+        """
+        planned(self.options.captions, self.writer, task)
+        if self.others(task):
+            check_others(self.options.filter)
+
+    def others(self, task: Task) -> bool:
+        """Return whether captions may be about something that is no class of the task."""
+        return may_have_others(self.options.captions, self.writer, task)
 
     @property
     def paired(self) -> bool:
@@ -82,10 +98,11 @@ class Synthetic:
     def fingerprints(self, home: Home) -> dict[str, str]:
         """Return fingerprints of the captions' origin, the generator and the scoring weights."""
         options = self.options
-        phrases = read_phrases(options.captions.phrases)
         return together(
             {
-                "captions": lambda: digest([self.writer.config(home), phrases]),
+                "captions": lambda: digest(
+                    [self.writer.config(home), *read_lists(options.captions)]
+                ),
                 "generator": lambda: fingerprint(check_generator(options.generation, home)),
                 "filter_model": lambda: fingerprint(home.find_clip(options.filter.model)),
             }

@@ -21,12 +21,14 @@ Momentum = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 """The share of something that is left out, never all of it."""
 
-Place = Literal["path", "weights", "pool"]
-"""Whether a text is a path, or a name that comes before a path: of weights or of a pool."""
+Place = Literal["path", "weights", "pool", "list"]
+"""Whether a text is a path, or a name that comes before a path: of weights, of a pool, or of lists
+for captions."""
 
 PathText = Annotated[str, msgspec.Meta(extra={"place": "path"})]
 WeightsText = Annotated[str, msgspec.Meta(extra={"place": "weights"})]
 PoolText = Annotated[str, msgspec.Meta(extra={"place": "pool"})]
+ListText = Annotated[str, msgspec.Meta(extra={"place": "list"})]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

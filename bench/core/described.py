@@ -19,6 +19,7 @@ _PLACES = {
     "path": "path",
     "weights": "name or folder of weights",
     "pool": "name, path or address of a pool",
+    "list": "name or path of a YAML file",
 }
 
 _WORDS: dict[Any, str] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,18 +31,45 @@ class CaptionOrder:
 
 
 @dataclass(frozen=True)
+class Concept:
+    """What a caption may be about: a class of the task, or something else.
+
+    Attributes:
+        label: Index of the class; `bench.core.task.NO_LABEL` for what is none.
+        name: The class's name, or its own.
+        prompt_name: What captions call it.
+        spellings: A caption must have one of these texts.
+        noun: What it is, e.g. ``car``; selects things and backgrounds.
+        kinds: The kinds of captions that it has; all, if there are none here.
+    """
+
+    label: int
+    name: str
+    prompt_name: str
+    spellings: tuple[str, ...]
+    noun: str
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class CaptionBrief:
     """What a caption writer gets besides its orders.
 
     Attributes:
-        task: The task whose classes are written about.
+        task: The task whose images are wanted.
         home: Where weights are kept.
         phrases: The lists of a phrase file: templates, relations, things and backgrounds.
+        concepts: What is written about: the task's classes, where nothing else was asked for.
+        weights: The sum of the shares of the concepts up to each; empty if they have equal ones.
+        kinds: Kinds of captions to their shares.
     """
 
     task: Task
     home: Home
     phrases: Json
+    concepts: tuple[Concept, ...]
+    weights: tuple[float, ...]
+    kinds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -50,13 +77,14 @@ class Caption:
     """One caption.
 
     Attributes:
-        label: Index of the class it is about.
+        label: Index of the class it is about; `bench.core.task.NO_LABEL` for none.
         kind: ``class``, ``relation``, ``background``, or a writer's own word.
         text: The prompt for a generator.
         relation: The relation that was asked for.
         background: The background that was asked for.
         examples: The lines that a language model was shown.
         pair: The template that it came from: captions of one differ in nothing but the class.
+        concept: Name of the concept it is about, where that is no class; empty if none is known.
     """
 
     label: int
@@ -66,6 +94,7 @@ class Caption:
     background: str | None = None
     examples: tuple[str, ...] = ()
     pair: str | None = None
+    concept: str = ""
 
 
 class CaptionWriter(Protocol):

@@ -47,6 +47,22 @@ class HasPairs(Protocol):
 
 
 @runtime_checkable
+class HasOthers(Protocol):
+    """A source or a caption writer whose images may be of no class of the task."""
+
+    def others(self, task: Task) -> bool:
+        """Return whether any may be; some objectives need a class for each."""
+
+
+@runtime_checkable
+class IgnoresSettings(Protocol):
+    """A caption writer to which some settings of captions mean nothing."""
+
+    ignored: tuple[str, ...]
+    """Of ``kinds``, ``concepts`` and ``weights``, which are those of concepts."""
+
+
+@runtime_checkable
 class HasJobStages(Protocol):
     """A source whose stages can run as separate jobs."""
 

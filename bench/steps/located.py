@@ -4,6 +4,7 @@
 as that of fetched weights, stays as it is.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench.plugins import evaluators, sources, tasks, writers
 from bench.plugins.registries import options_type
 from bench.plugins.registry import Registry
 from bench.tasks import WEBDATASET
+from sources.captions.concept_lists import names as concept_lists
 from sources.captions.phrase_lists import names as phrase_lists
 from sources.pool.pool import MINIWORLDS
 
@@ -60,10 +62,11 @@ def _options(registry: Registry[Any], name: str, given: Json, home: Home) -> Jso
 def _placed(text: str, place: Place, home: Home) -> str:
     """Return a name that the home or the program knows as it is, and a path as an absolute one."""
     pools = home.pools
-    is_known = {
+    is_known: dict[Place, Callable[[], bool]] = {
         "weights": lambda: home.has_weights(text),
         "pool": lambda: "://" in text or text in MINIWORLDS or (pools / text).exists(),
-        "path": lambda: text in phrase_lists(),
+        "path": lambda: False,
+        "list": lambda: text in (*phrase_lists(), *concept_lists()),
     }
     is_path = Path(text).is_absolute() or text.startswith(".")
     return text if not is_path and is_known[place]() else _absolute(text)

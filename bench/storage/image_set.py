@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import polars as pl
+from msgspec import UNSET, UnsetType
 from PIL import Image
 
 from bench.core.config import Config
@@ -17,7 +18,7 @@ from bench.core.errors import BenchError, RequestError, TooFewImagesError
 from bench.core.files import read_parquet, write_json, write_parquet
 from bench.core.json_values import Json, digest
 from bench.core.size import format_size
-from bench.core.task import Task
+from bench.core.task import NO_LABEL, Task
 from bench.storage.image_codec import decode
 from bench.storage.tar_shards import INDEX_SCHEMA, corrupt, read_bytes, sha256
 
@@ -41,6 +42,8 @@ class Manifest(Config, frozen=True, kw_only=True):
     """What most images were lost to, for the error that there are too few."""
     remedy: str = ""
     """What to do about that."""
+    others: int | UnsetType = UNSET
+    """Images of no class, if there are any."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class ImageSet:
                 its ``caption_id``; where that is missing, each image's key stands for it. ``copy``
                 is which image of its caption one is, from 0, and ``pair`` the template that the
                 caption came from; where they are missing, they are null.
-            task: The task whose classes the labels index.
+            task: The task whose classes the labels index; `NO_LABEL` is that of an image of none.
             source: The source's name.
             options: The source's options.
             stage_counts: What each stage kept.
@@ -103,7 +106,8 @@ class ImageSet:
         rows = rows.with_columns(pl.col("caption_id").fill_null(pl.col("key")))
         rows = _columns(rows)
         rows = rows.with_columns(pl.col("class_name").str.normalize("NFC")).sort("key")
-        per_class = dict(rows.group_by("class_name").len().iter_rows())
+        labelled = rows.filter(pl.col("label") != NO_LABEL)
+        per_class = dict(labelled.group_by("class_name").len().iter_rows())
         manifest = Manifest(
             source=source,
             options=options,
@@ -113,6 +117,7 @@ class ImageSet:
             content=_content_hash(rows),
             loss=loss[0],
             remedy=loss[1],
+            others=(rows.height - labelled.height) or UNSET,
         )
         folder = data / f"images-{digest(manifest)}"
         # The same images may be elsewhere by now, in a stage that was run again.
@@ -122,7 +127,7 @@ class ImageSet:
         return cls(folder, data, manifest)
 
     def __len__(self) -> int:
-        return sum(self.manifest.counts.values())
+        return sum(self.manifest.counts.values()) + (self.manifest.others or 0)
 
     def index(self) -> pl.DataFrame:
         """Return the index, one row per image.
@@ -144,7 +149,7 @@ class ImageSet:
         """Return a sample: the first n rows in an order that depends on the seed and the keys.
 
         Samples of one seed are nested, and images of one caption come together. In ``balanced``
-        order the classes take turns, caption by caption.
+        order the classes take turns, caption by caption; what has none takes turns as one.
 
         Raises:
             TooFewImagesError: If there are fewer than n images.

@@ -30,30 +30,32 @@ def known_columns(names: Sequence[object]) -> dict[str, str]:
     return known
 
 
-def check_columns(names: Sequence[str]) -> dict[str, str]:
+def check_columns(names: Sequence[str], *, labelled: bool) -> dict[str, str]:
     """Return `known_columns` of a table, of which it needs enough.
 
     Raises:
-        RequestError: If there is no caption, or neither a class nor a label.
+        RequestError: If there is no caption or, where captions are labelled, neither a class nor
+            a label.
     """
     known = known_columns(names)
-    if not _are_enough(known):
+    if not _are_enough(known, labelled):
         shown = ", ".join(repr(name) for name in names)[:200]
-        raise RequestError(
-            f"it has the columns {shown}", "name two of them caption, and class or label"
-        )
+        fix = "name two of them caption, and class or label" if labelled else "name one caption"
+        raise RequestError(f"it has the columns {shown}", fix)
     return known
 
 
-def separator_of(header: str) -> str:
+def separator_of(header: str, *, labelled: bool) -> str:
     """Return the separator of a CSV file; a comma where none gives the columns wanted."""
-    fitting = [mark for mark in SEPARATORS if _are_enough(known_columns(_split(header, mark)))]
+    fitting = [
+        mark for mark in SEPARATORS if _are_enough(known_columns(_split(header, mark)), labelled)
+    ]
     return fitting[0] if fitting else ","
 
 
-def _are_enough(known: dict[str, str]) -> bool:
+def _are_enough(known: dict[str, str], labelled: bool) -> bool:
     plain = set(known.values())
-    return _CAPTION in plain and not plain.isdisjoint(_LABELS)
+    return _CAPTION in plain and not (labelled and plain.isdisjoint(_LABELS))
 
 
 def _split(header: str, mark: str) -> list[str]:

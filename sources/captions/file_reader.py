@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
 from bench.core.errors import RequestError, unknown_name
-from bench.core.task import Task
+from bench.core.task import NO_LABEL, Task
 from bench.plugins.captions import Caption
 from sources.captions.check import form_fault
 from sources.captions.columns import check_columns, known_columns, separator_of
@@ -31,7 +31,7 @@ _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _Row = dict[str, Any]
 
 
-def read_captions(path: Path, task: Task) -> list[Caption]:
+def read_captions(path: Path, task: Task, *, labelled: bool = True) -> list[Caption]:
     """Return the captions of a file.
 
     Args:
@@ -40,6 +40,7 @@ def read_captions(path: Path, task: Task) -> list[Caption]:
             or ``label`` (its index). Others are ignored. Fields are separated by commas,
             semicolons, tabs or bars.
         task: The task whose classes the captions are about.
+        labelled: Whether they are about classes at all; if not, a column ``caption`` is enough.
 
     Raises:
         RequestError: If it cannot be read, is too large or empty, or a line is not as it must be.
@@ -53,8 +54,8 @@ def read_captions(path: Path, task: Task) -> list[Caption]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RequestError(f"{path} is larger than {MAX_BYTES >> 30} GiB", "split it")
-        for line, row in read(path):
-            captions.append(_caption(row, task, f"{path} line {line}"))
+        for line, row in read(path, labelled):
+            captions.append(_caption(row, task if labelled else None, f"{path} line {line}"))
             if len(captions) > MAX_ROWS:
                 raise RequestError(f"{path} has more than {MAX_ROWS:,} captions", "split it")
     except OSError as error:
@@ -69,14 +70,14 @@ def read_captions(path: Path, task: Task) -> list[Caption]:
     return captions
 
 
-def _caption(row: _Row, task: Task, where: str) -> Caption:
+def _caption(row: _Row, task: Task | None, where: str) -> Caption:
     text = row.get("caption")
     if not isinstance(text, str):
         raise RequestError(f"{where} has no caption", "every line needs one, as text")
     text = " ".join(text.split())
     if fault := form_fault(text):
         raise RequestError(f"{where}: the caption is unfit: {fault}", "mend or remove the line")
-    return Caption(_label(row, task, where), KIND, text)
+    return Caption(NO_LABEL if task is None else _label(row, task, where), KIND, text)
 
 
 def _label(row: _Row, task: Task, where: str) -> int:
@@ -102,7 +103,7 @@ def _label(row: _Row, task: Task, where: str) -> int:
     )
 
 
-def _csv(path: Path) -> Iterator[tuple[int, _Row]]:
+def _csv(path: Path, labelled: bool) -> Iterator[tuple[int, _Row]]:
     with path.open(encoding=_encoding(path), newline="") as stream:
         lines = _bounded(stream, path)
         header = next(lines, "")
@@ -113,11 +114,11 @@ def _csv(path: Path) -> Iterator[tuple[int, _Row]]:
         line = 1
         try:
             with _naming(path):
-                mark = separator_of(header)
+                mark = separator_of(header, labelled=labelled)
             reader = csv.reader(chain([header], lines), delimiter=mark, strict=True)
             names = next(reader)
             with _naming(path):
-                columns = check_columns(names)
+                columns = check_columns(names, labelled=labelled)
             for fields in reader:
                 line = reader.line_num
                 if len(fields) > len(names):
@@ -148,7 +149,7 @@ def _naming(where: object) -> Iterator[None]:
         raise RequestError(f"{where}: {error.what}", error.fix) from error
 
 
-def _jsonl(path: Path) -> Iterator[tuple[int, _Row]]:
+def _jsonl(path: Path, _: bool) -> Iterator[tuple[int, _Row]]:
     with path.open(encoding=_encoding(path)) as stream:
         for line, text in enumerate(_bounded(stream, path), 1):
             if not text.strip():
@@ -177,11 +178,11 @@ def _bounded(stream: Any, path: Path) -> Iterator[str]:  # noqa: ANN401 (an open
         yield text
 
 
-def _parquet(path: Path) -> Iterator[tuple[int, _Row]]:
+def _parquet(path: Path, labelled: bool) -> Iterator[tuple[int, _Row]]:
     try:
         with pq.ParquetFile(path) as file:
             with _naming(path):
-                columns = check_columns(file.schema_arrow.names)
+                columns = check_columns(file.schema_arrow.names, labelled=labelled)
             groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
             if sum(group.total_byte_size for group in groups) > MAX_BYTES:
                 raise RequestError(f"{path} unpacks to more than {MAX_BYTES >> 30} GiB", "split it")
@@ -195,7 +196,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, _Row]]:
         raise RequestError(f"{path} is not Parquet: {error}") from error
 
 
-_READERS: dict[str, Callable[[Path], Iterator[tuple[int, _Row]]]] = {
+_READERS: dict[str, Callable[[Path, bool], Iterator[tuple[int, _Row]]]] = {
     ".csv": _csv,
     ".tsv": _csv,
     ".jsonl": _jsonl,

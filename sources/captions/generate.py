@@ -20,9 +20,9 @@ from bench.core.stage_names import CAPTIONS, DRAFTS
 from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder, CaptionWriter
 from bench.plugins.source import Context
 from bench.storage.stage import Stage
-from sources.captions.check import CaptionCheck
-from sources.captions.options import CaptionOptions
-from sources.captions.phrase_lists import read_phrases
+from sources.captions.check import CaptionCheck, concept_name
+from sources.captions.options import KINDS, CaptionOptions
+from sources.captions.planned import planned
 from sources.captions.table import COPY, SCHEMA, caption_texts
 
 
@@ -94,18 +94,18 @@ class CaptionGenerator:
         self._seed = seed
         self._writer = writer
         self._retries = 0 if writer.fixed else options.retries
-        phrases = read_phrases(options.phrases)
-        self._brief = CaptionBrief(context.task, context.home, phrases)
-        self._check = CaptionCheck(context.task)
+        made_of = planned(options, writer, context.task)
+        self._brief = CaptionBrief(context.task, context.home, *made_of, kinds=options.shares)
+        self._check = CaptionCheck(context.task, made_of.concepts)
 
     @property
     def config(self) -> Json:
         """All that the captions depend on besides their keys."""
-        task = self._brief.task
-        return {
+        task, brief = self._brief.task, self._brief
+        config: Json = {
             "writer": self._options.writer,
-            "writing": self._writer.config(self._brief.home),
-            "phrases": digest(self._brief.phrases),
+            "writing": self._writer.config(brief.home),
+            "phrases": digest(brief.phrases),
             "classes": [
                 [task.prompt_name(name), name, task.query(name).any] for name in task.class_names
             ],
@@ -113,6 +113,12 @@ class CaptionGenerator:
             "seed": self._seed,
             "retries": self._retries,
         }
+        # Captions from before there was a choice stay what they are.
+        if brief.kinds != KINDS:
+            config["kinds"] = list(brief.kinds.items())
+        if self._options.concepts is not None:
+            config["concepts"] = digest([brief.concepts, brief.weights])
+        return config
 
     def drafts(self, keys: Sequence[str]) -> pl.DataFrame:
         """Return one row per key, written anew while it is unfit.
@@ -176,7 +182,7 @@ class CaptionGenerator:
         return {
             "key": order.key,
             "label": caption.label,
-            "class_name": self._brief.task.class_names[caption.label],
+            "class_name": concept_name(caption, self._brief.task.class_names),
             "kind": caption.kind,
             "caption": caption.text,
             "relation": caption.relation,

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 from string import Formatter
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
-from bench.core.config import Config, parse_config
+from bench.core.config import Config, laid_over, parse_config, spec_values
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
 from bench.core.yaml_files import read_yaml
@@ -38,6 +38,14 @@ class _Phrases(Config, frozen=True, kw_only=True, rename={"class_": "class"}):
     say_noun: tuple[_Text, ...] = ()
     """Nouns that are put behind a class's name, as in "737-200 aircraft" (Geng 2024, code does so
     for cars and aircraft)."""
+    hypernyms: dict[str, _Text] = {}
+    """What concepts are kinds of, by their names; the noun for any other."""
+
+    later: ClassVar = ("hypernyms",)
+
+
+_LIKE = "like"
+"""In a phrase file, the name of one of ours that it is like, but for what it says itself."""
 
 
 def read_phrases(name: str) -> Json:
@@ -49,7 +57,7 @@ def read_phrases(name: str) -> Json:
     path = _FOLDER / f"{name}.yaml" if name in names() else Path(name)
     if path.suffix != ".yaml" or not path.is_file():
         raise unknown_name("list of phrases", name, names())
-    phrases: Json = msgspec.to_builtins(parse_config(_Phrases, read_yaml(path), str(path)))
+    phrases = spec_values(parse_config(_Phrases, _with_likeness(read_yaml(path)), str(path)))
     for kind, slots in _SLOTS.items():
         for template in phrases[kind]:
             _check(template, slots, f"{path}: {kind}")
@@ -57,6 +65,17 @@ def read_phrases(name: str) -> Json:
         if "object" not in phrases[lists]:
             raise RequestError(f"{path}: {lists} has no list for object", "add one")
     return phrases
+
+
+def _with_likeness(given: Json) -> Json:
+    """Return what a phrase file says, laid over the lists that it is like."""
+    if _LIKE not in given:
+        return given
+    base, own = str(given[_LIKE]), {key: value for key, value in given.items() if key != _LIKE}
+    if base not in names():
+        raise unknown_name("list of phrases", base, names())
+    inherited = _with_likeness(read_yaml(_FOLDER / f"{base}.yaml"))
+    return dict(laid_over(_Phrases, inherited, own))
 
 
 def names() -> list[str]:

@@ -12,10 +12,11 @@ import polars as pl
 from bench.core.arrays import FloatArray
 from bench.core.json_values import Json
 from bench.core.stage_names import SCORE
+from bench.core.task import NO_LABEL
 from bench.plugins.source import Context, Embedder
 from bench.storage.stage import Stage
 from sources.screening.embed import embedded_rows, embeddings
-from sources.screening.rules import Filter
+from sources.screening.rules import Filter, check_others
 
 
 def scored(
@@ -28,7 +29,12 @@ def scored(
         rule: How images are scored.
         context: What the source was given.
         labels: Columns key and label.
+
+    Raises:
+        RequestError: If the rule scores images by their class, and some have none.
     """
+    if (labels["label"] == NO_LABEL).any():
+        check_others(rule)
     if not rule.by_class:
         rows = domain_scored(embedded, rule.model, context)
     else:

@@ -6,6 +6,7 @@ import msgspec
 import polars as pl
 
 from bench.core.config import Config, Positive, WeightsText
+from bench.core.errors import RequestError
 
 
 class Filter(Config, frozen=True, kw_only=True, tag_field="rule"):
@@ -72,6 +73,20 @@ class TopFraction(Filter, frozen=True, kw_only=True, tag="top-fraction"):
         most = (self.fraction * pl.len()).ceil().clip(upper_bound=self.cap)
         place = pl.struct(-pl.col("clip_score"), "key").rank("ordinal")
         return rows.select((place <= most).over("label").alias("passes"))["passes"]
+
+
+def check_others(rule: Filter) -> None:
+    """Refuse a rule that looks at each image's class, where some images have none.
+
+    Raises:
+        RequestError: If it does.
+    """
+    if rule.by_class:
+        raise RequestError(
+            f"source.filter.rule={rule.__struct_config__.tag} looks at each image's class, and "
+            "there are images of no class of the task",
+            "set source.filter.rule to none or threshold",
+        )
 
 
 Rule = Threshold | ClassThreshold | TopFraction

@@ -8,6 +8,7 @@ import polars as pl
 
 from bench.core.errors import BenchError, RequestError
 from bench.core.json_values import Json
+from bench.core.task import NO_LABEL
 from bench.plugins.source import Context
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage
@@ -129,7 +130,7 @@ def screen(
 
 
 def counts_of(generation: Generation, screened: Screened, context: Context) -> Json:
-    """Return what each step left, in all and by class, and why the rest is missing.
+    """Return what each step left, in all, by class and of ``others``, and why the rest is missing.
 
     Args:
         generation: What generated the images.
@@ -137,10 +138,14 @@ def counts_of(generation: Generation, screened: Screened, context: Context) -> J
         context: What the source was given.
     """
     requested, stages = generation.requested, generation.stages
+    # What has no class is counted together, whatever it is called.
+    requested = requested.with_columns(
+        class_name=pl.when(pl.col("label") != NO_LABEL).then("class_name")
+    )
     outcomes = generated_rows(stages).join(requested.select("key", "class_name"), on="key")
     kept = screened.unique.rows
     classes = by_class(
-        context.task.class_names, requested, outcomes.select("key", "failure"), kept=kept
+        (*context.task.class_names, None), requested, outcomes.select("key", "failure"), kept=kept
     )
     sums = {name: pl.col(name).sum() for name in (*DEFECTS, "truncated", "flagged")}
     for row in outcomes.group_by("class_name").agg(**sums).iter_rows(named=True):
@@ -149,6 +154,7 @@ def counts_of(generation: Generation, screened: Screened, context: Context) -> J
             "flagged": row["flagged"],
             "failed attempts": {name: row[name] for name in DEFECTS if row[name]},
         }
+    others = classes.pop(None)
     return {
         "matched": requested.height,
         "fetched": screened.images.height,
@@ -161,6 +167,7 @@ def counts_of(generation: Generation, screened: Screened, context: Context) -> J
         "duplicates": screened.unique.counts,
         "kept": kept.height,
         "classes": classes,
+        **({"others": others} if others["matched"] else {}),
     }
 
 

@@ -29,12 +29,12 @@ class Grammar:
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
         """Fill in one template per order."""
-        return [_filled(plan_caption(order, brief), brief) for order in orders]
+        return [_filled(plan_caption(order, brief)) for order in orders]
 
 
-def _filled(plan: CaptionPlan, brief: CaptionBrief) -> Caption:
+def _filled(plan: CaptionPlan) -> Caption:
     text = plan.template.format(
-        name=brief.task.prompt_name(brief.task.class_names[plan.label]),
+        name=plan.concept.prompt_name,
         subject=plan.subject,
         a_subject=with_article(plan.subject),
         relation=plan.relation,

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from bench.core.config import Config
 from bench.core.json_values import Json
 from bench.core.paths import Home
-from bench.core.task import Task
 from bench.plugins import writers
-from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder
+from bench.plugins.captions import Caption, CaptionBrief, CaptionOrder, Concept
 
 TEMPLATES = (
     "the {} next to an old oak",
@@ -36,6 +35,7 @@ class MinimalPairs:
 
     fixed = True
     paired = True
+    ignored = ("kinds", "weights")
 
     class Options(Config, frozen=True, kw_only=True):
         """None: the templates are fixed."""
@@ -49,11 +49,11 @@ class MinimalPairs:
 
     def write(self, orders: Sequence[CaptionOrder], brief: CaptionBrief) -> list[Caption]:
         """Fill in the template of each order's round with the class of its turn."""
-        return [_caption(order, brief.task) for order in orders]
+        return [_caption(order, brief.concepts) for order in orders]
 
 
-def _caption(order: CaptionOrder, task: Task) -> Caption:
-    turn, label = divmod(order.number, len(task.class_names))
-    name = task.prompt_name(task.class_names[label])
-    template = TEMPLATES[turn % len(TEMPLATES)]
-    return Caption(label, "minimal-pair", template.format(name), pair=template)
+def _caption(order: CaptionOrder, concepts: Sequence[Concept]) -> Caption:
+    turn, place = divmod(order.number, len(concepts))
+    concept, template = concepts[place], TEMPLATES[turn % len(TEMPLATES)]
+    text = template.format(concept.prompt_name)
+    return Caption(concept.label, "minimal-pair", text, pair=template, concept=concept.name)

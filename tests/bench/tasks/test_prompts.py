@@ -4,11 +4,11 @@ import pytest
 
 from bench.core.paths import Home
 from bench.plugins import writer_of
-from bench.plugins.captions import CaptionBrief, CaptionOrder
+from bench.plugins.captions import CaptionOrder
 from bench.tasks import find_task
 from sources.captions.check import CaptionCheck
-from sources.captions.phrase_lists import read_phrases
 from sources.pool.matcher import with_queries
+from tests.support.captions import brief_of
 
 # Where openai/CLIP, data/prompts.md, has another name than torchvision.
 OPENAI = {
@@ -33,10 +33,10 @@ def test_other_tasks_are_prompted_by_their_class_names(name: str) -> None:
     assert [task.prompt_name(each) for each in task.class_names] == list(task.class_names)
 
 
-@pytest.mark.parametrize("writer", ["grammar", "minimal-pairs"])
+@pytest.mark.parametrize("writer", ["grammar", "minimal-pairs", "names"])
 def test_written_captions_have_the_prompt_name(writer: str, home: Home) -> None:
     task = find_task("flowers")
-    brief = CaptionBrief(task, home, read_phrases("paper"))
+    brief = brief_of(home, task)
     orders = [CaptionOrder(f"c{number}", number, number, 0) for number in range(1000)]
     captions = writer_of(writer, {}).write(orders, brief)
     texts: dict[str, str] = {}
@@ -44,4 +44,4 @@ def test_written_captions_have_the_prompt_name(writer: str, home: Home) -> None:
         texts.setdefault(task.class_names[caption.label], caption.text)
     for name, said in OPENAI.items():
         assert said in texts[name]
-    assert not any(CaptionCheck(task).faults(captions))
+    assert not any(CaptionCheck(task, brief.concepts).faults(captions))

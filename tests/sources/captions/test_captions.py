@@ -19,8 +19,9 @@ from bench.storage.stage import Stage
 from bench.tasks import find_task
 from sources.captions.article import with_article
 from sources.captions.check import MAX_LENGTH, CaptionCheck
+from sources.captions.concept_lists import classes_of
+from sources.captions.options import KINDS
 from sources.captions.phrase_lists import read_phrases
-from sources.captions.plan import KINDS
 from sources.captions.prompts import example_lines
 from sources.captions.table import COPY, caption_counts, caption_rows
 from tests.conftest import Bench
@@ -30,6 +31,10 @@ from tests.support.pools import flowers
 
 MINI = find_task("mini-aircraft")
 FLOWERS = find_task("flowers")
+
+
+def checked(task: Task) -> CaptionCheck:
+    return CaptionCheck(task, classes_of(task))
 
 
 def written(home: Home, task: Task = MINI, **more: Any) -> Stage:
@@ -94,7 +99,7 @@ def test_the_examples_are_many_and_about_no_class_of_a_task() -> None:
     for name in ("aircraft", "cars", "flowers", "mini-aircraft", "mini-cars", "mini-flowers"):
         task = find_task(name)
         about = [Caption(label, "class", t) for label in range(len(task.class_names)) for t in said]
-        assert all(CaptionCheck(task).faults(about)), name
+        assert all(checked(task).faults(about)), name
 
 
 @pytest.mark.parametrize(
@@ -172,13 +177,13 @@ FORD = flowers("Ford Ka 2009", "b", **{"Ford Ka 2009": Query(any=("Ford Ka",), w
 def test_what_a_caption_must_be(name: str, text: str, fault: str | None) -> None:
     task = FORD if name in FORD.class_names else FLOWERS
     caption = Caption(task.class_names.index(name), "class", text)
-    assert CaptionCheck(task).faults([caption]) == [fault]
+    assert checked(task).faults([caption]) == [fault]
 
 
 @given(st.lists(st.text(max_size=320), max_size=40))
 @settings(max_examples=40, deadline=None)
 def test_a_caption_that_passes_is_fit_for_anything(texts: list[str]) -> None:
-    faults = CaptionCheck(flowers("a", "b")).faults([Caption(0, "class", text) for text in texts])
+    faults = checked(flowers("a", "b")).faults([Caption(0, "class", text) for text in texts])
     for text in (text for text, fault in zip(texts, faults, strict=True) if fault is None):
         assert 0 < len(text) <= MAX_LENGTH
         assert len(text.splitlines()) == 1
@@ -211,7 +216,7 @@ def test_minimal_pairs_differ_in_the_class_alone(home: Home) -> None:
     [
         ("writer=grammars", "unknown writer 'grammars'; did you mean grammar?"),
         ("options.model=x", "unknown setting of the writer grammar 'model'"),
-        ("phrases=papers", "unknown list of phrases 'papers'; did you mean paper?"),
+        ("phrases=paprs", "unknown list of phrases 'paprs'; did you mean paper?"),
         ("retries=-1", "the source synthetic: captions.retries: expected"),
         ("options=3", "options: expected `object`, got `int`"),
     ],
@@ -246,7 +251,7 @@ def test_unfit_phrases_are_refused(tmp_path: Path, change: Json, complaint: str)
 
 def test_the_writers_are_listed_and_shown(bench: Bench) -> None:
     names = [line.split()[0] for line in bench("list", "writers").out.splitlines()]
-    assert names == ["file", "grammar", "minimal-pairs", "openai", "transformers"]
+    assert names == ["file", "grammar", "minimal-pairs", "names", "openai", "transformers"]
     assert "\n  temperature = 0.8  (number above 0)\n" in bench("show", "openai").out
 
 
