@@ -21,7 +21,7 @@ from bench.core.stage_names import DENOISE, LOAD
 from bench.core.task import Task
 from bench.plugins import source_of, sources
 from bench.plugins.images import check_kept_alike
-from bench.plugins.optional import HasNotes, RetriesFailed, SupportsEstimate
+from bench.plugins.optional import HasNotes, HasOthers, RetriesFailed, SupportsEstimate
 from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet, read_image
@@ -30,7 +30,7 @@ from sources.generation.checkpoint import check_generator
 from sources.generation.cost import Workload, estimate
 from sources.generation.generate import Generator
 from sources.generation.options import GeneratorOptions
-from sources.screening.rules import OptionalRule
+from sources.screening.rules import OptionalRule, check_others
 from sources.screening.screen import check_cap, collect_until, counts_of, write_audit
 
 
@@ -101,6 +101,19 @@ class Denoised:
         found = together(parts)
         inner = {f"{options.of}.{key}": value for key, value in found["inner"].items()}
         return {**found["generator"], **found["filter"], **inner}
+
+    def check(self, task: Task) -> None:
+        """Check that the filter can score the images of the inner source.
+
+        Raises:
+            RequestError: If it needs their classes, and some may have none.
+        """
+        if self.others(task):
+            check_others(self.options.filter)
+
+    def others(self, task: Task) -> bool:
+        """Return whether images of the inner source may be of no class."""
+        return isinstance(self.inner, HasOthers) and self.inner.others(task)
 
     def notes(self, home: Home) -> list[str]:
         """Return the notes of the source whose images are taken."""
@@ -197,6 +210,11 @@ class Denoised:
         seeds = [int(digest([options.seed, key], 15), 16) for key in rows["key"]]
         rows = rows.with_columns(pl.Series("seed", seeds, pl.Int64))
         if options.prompt == "class":
+            if (rows["class_name"] == "").any():
+                raise RequestError(
+                    f"nobody knows what images of the source {options.of!r} are of",
+                    "take --set source.prompt=caption",
+                )
             named = [self._prompt(name, task) for name in rows["class_name"]]
             return rows.with_columns(pl.Series("caption", named, pl.String))
         if rows["caption"].null_count():

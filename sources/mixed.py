@@ -11,9 +11,10 @@ from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.missing import together
 from bench.core.paths import Home
+from bench.core.task import Task
 from bench.plugins import source_of, sources
 from bench.plugins.images import check_kept_alike
-from bench.plugins.optional import HasNotes, RetriesFailed, SupportsEstimate
+from bench.plugins.optional import HasNotes, HasOthers, RetriesFailed, SupportsEstimate
 from bench.plugins.source import Context, Source
 from bench.storage.image_set import ImageSet
 
@@ -52,6 +53,10 @@ class Mixed:
             for name, fingerprints in found.items()
             for key, value in fingerprints.items()
         }
+
+    def others(self, task: Task) -> bool:
+        """Return whether images of any part may be of no class."""
+        return any(one.others(task) for one in self.parts.values() if isinstance(one, HasOthers))
 
     def notes(self, home: Home) -> list[str]:
         """Return the notes of all parts."""

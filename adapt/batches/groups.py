@@ -7,7 +7,8 @@ import polars as pl
 
 from adapt.batches.order import IntArray
 from bench.core.errors import RequestError
-from bench.plugins.objective import Grouping, Needs
+from bench.core.task import NO_LABEL
+from bench.plugins.objective import OTHERS_REMEDY, Grouping, Needs
 
 _IDS: dict[Grouping, pl.Expr] = {
     "image": pl.col("row"),
@@ -41,8 +42,10 @@ def grouped(rows: pl.DataFrame, needs: Needs) -> Grouped:
         needs: What the objective needs of a batch.
 
     Raises:
-        RequestError: If captions are needed and missing, or if every group is too small.
+        RequestError: If captions or classes are needed and missing, or if every group is too small.
     """
+    if needs.labels:
+        _check_classes(rows)
     if needs.texts or needs.group == "caption":
         _check_captions(rows)
     groups = pl.Series("group", group_ids(rows, needs.group), pl.Int64)
@@ -83,6 +86,16 @@ def pair_ids(rows: pl.DataFrame) -> IntArray:
             "generate them with --set source.captions.writer=minimal-pairs, or leave it out",
         )
     return rows["pair"].rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def _check_classes(rows: pl.DataFrame) -> None:
+    without = rows.filter(pl.col("label") == NO_LABEL).height
+    if without:
+        raise RequestError(
+            f"{without:,} of the {rows.height:,} images are of no class of the task, and this "
+            "objective needs a class for each",
+            OTHERS_REMEDY,
+        )
 
 
 def _check_captions(rows: pl.DataFrame) -> None:

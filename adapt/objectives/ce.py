@@ -16,7 +16,7 @@ class CrossEntropy(nn.Module):
 
     @staticmethod
     def needs(options: Config) -> Needs:
-        return Needs()
+        return Needs(classes=True)
 
     def __init__(self, options: Config, start: Start) -> None:
         super().__init__()

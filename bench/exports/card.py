@@ -3,6 +3,7 @@
 import yaml
 
 from bench.core.json_values import readable_json
+from bench.core.task import NO_LABEL
 from bench.exports.formats import DATA_FILES, Format
 from bench.exports.found import Exported, without_paths
 
@@ -35,11 +36,14 @@ def card(exported: Exported, kind: Format, licence: str) -> str:
         "tags": [manifest.source],
         "configs": [{"config_name": "default", "data_files": DATA_FILES[kind]}],
     }
-    counts = dict(rows.group_by("class_name").len().iter_rows())
+    counts = dict(rows.group_by("label").len().iter_rows())
+    others = counts.pop(NO_LABEL, 0)
     table = [
-        f"| {label} | {_cell(name)} | {counts.get(name, 0):,} |"
+        f"| {label} | {_cell(name)} | {counts.get(label, 0):,} |"
         for label, name in enumerate(manifest.counts)
     ]
+    if others:
+        table.append(f"| {NO_LABEL} | of no class | {others:,} |")
     made = {"source": manifest.source, "options": without_paths(manifest.options)}
     stages = {
         name: count for name, count in manifest.stage_counts.items() if isinstance(count, int)

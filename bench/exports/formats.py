@@ -31,6 +31,9 @@ _NUMBERS = {
 
 METADATA = "metadata.jsonl"
 
+OTHERS = "others"
+"""The folder of images of no class, unless a class is called so."""
+
 
 def write_webdataset(folder: Path, images: Iterator[Item], class_names: Sequence[str]) -> None:
     """Write tars of ``NAME.jpg``, ``NAME.cls``, ``NAME.txt`` and ``NAME.json``.
@@ -49,8 +52,8 @@ def write_webdataset(folder: Path, images: Iterator[Item], class_names: Sequence
 
 
 def write_imagefolder(folder: Path, images: Iterator[Item], class_names: Sequence[str]) -> None:
-    """Write a folder per class with images, and ``metadata.jsonl``."""
-    names = folder_names(class_names)
+    """Write a folder per class with images, one for what has none, and ``metadata.jsonl``."""
+    names = folder_names([*class_names, OTHERS])  # The last one is that of `NO_LABEL`.
     with (folder / METADATA).open("xb") as metadata:
         for item in images:
             place = Path(names[item.label]) / f"{item.name}{item.suffix}"

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 Grouping = Literal["image", "caption", "class"]
 """What makes images a group: being one image, having one caption and class, having one class."""
 
+OTHERS_REMEDY = (
+    "use --objective stablerep or simclr; or images of classes alone, without "
+    "source.captions.concepts or captions that are not labelled"
+)
+"""What to do where images are of no class, and an objective needs one."""
+
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
@@ -59,6 +65,13 @@ class Needs(Config, frozen=True, kw_only=True):
     masks: Masks | None = None
     texts: bool = False
     """Whether it needs the images' captions, and the model's text tower."""
+    classes: bool = False
+    """Whether it needs each image's class; with groups by class it does in any case."""
+
+    @property
+    def labels(self) -> bool:
+        """Whether an image of no class is of no use to it."""
+        return self.classes or self.group == "class"
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ class Batch:
         views: The crops, view by view, normalised, float32 ``[b, 3, h_v, w_v]``.
         rows: Which images of the whole set they are, int64 ``[b]``.
         groups: Which groups of the whole set they belong to, int64 ``[b]``.
-        labels: Their classes, int64 ``[b]``.
+        labels: Their classes, int64 ``[b]``; `bench.core.task.NO_LABEL` for none.
         texts: Their captions' token ids, int64 ``[b, context]``, if needed.
         masks: Which patches of the first view are masked, bool ``[b, patches]``, if needed.
     """

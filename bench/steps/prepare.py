@@ -15,11 +15,13 @@ from bench.core.specs import RunSpec
 from bench.core.task import Task
 from bench.core.weights_folder import checked_config, is_architecture, is_image_only
 from bench.plugins import evaluator_of, needs_of, source_of
+from bench.plugins.objective import OTHERS_REMEDY
 from bench.plugins.optional import (
     ChecksTask,
     HasCaptions,
     HasData,
     HasNotes,
+    HasOthers,
     HasPairs,
     NeedsHead,
     TakesPatches,
@@ -51,6 +53,7 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     _check_task(source, task)
     _check_captions(spec, source)
     _check_pairs(spec, source)
+    _check_classes(spec, source, task)
     parts: dict[str, Callable[[], dict[str, str]]] = {
         "task": lambda: _of_task(task, home),
         "model": lambda: {"model": _of_model(spec, home)},
@@ -204,6 +207,17 @@ def _check_pairs(spec: RunSpec, source: Source) -> None:
             f"train.adjacent=pair: the captions of source {spec.source} come in no pairs as it is "
             "set",
             "take --source synthetic --set source.captions.writer=minimal-pairs, or leave it out",
+        )
+
+
+def _check_classes(spec: RunSpec, source: Source, task: Task) -> None:
+    """Make sure that an objective of classes has them, where the source says whether it has."""
+    needed = spec.n != 0 and needs_of(spec).labels
+    if needed and isinstance(source, HasOthers) and source.others(task):
+        raise RequestError(
+            f"images of source {spec.source} may be of no class of task {task.name}, and the "
+            f"objective {spec.objective} needs a class for each",
+            OTHERS_REMEDY,
         )
 
 

@@ -148,11 +148,14 @@ def _copies_removed(duplicates: Json, *, dropped: bool) -> list[list[str]]:
 
 def _classes(images: ImageSet) -> list[list[Any]]:
     """Return the header and then the rows of what each class was left with after each step."""
+    steps = images.manifest.stage_counts
     rows: list[list[Any]] = []
-    for name, counts in images.manifest.stage_counts.get("classes", {}).items():
+    for name, counts in steps.get("classes", {}).items():
         if not rows:
             rows.append(["class", *counts])
         rows.append([name, *map(_cell, counts.values())])
+    if rows and "others" in steps:
+        rows.append(["of no class", *(_cell(steps["others"].get(name, 0)) for name in rows[0][1:])])
     return rows
 
 
