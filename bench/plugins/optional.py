@@ -63,6 +63,15 @@ class IgnoresSettings(Protocol):
 
 
 @runtime_checkable
+class OffersCaptions(Protocol):
+    """A source whose images have captions when it is asked for them."""
+
+    @property
+    def captioned_by(self) -> str:
+        """The setting that asks for them, as ``source.NAME=VALUE``."""
+
+
+@runtime_checkable
 class HasJobStages(Protocol):
     """A source whose stages can run as separate jobs."""
 

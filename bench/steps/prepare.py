@@ -24,6 +24,7 @@ from bench.plugins.optional import (
     HasOthers,
     HasPairs,
     NeedsHead,
+    OffersCaptions,
     TakesPatches,
 )
 from bench.plugins.source import Source
@@ -192,10 +193,11 @@ def _check_captions(spec: RunSpec, source: Source) -> None:
     needs = needs_of(spec)
     needed = spec.n != 0 and (needs.texts or needs.group == "caption")
     if needed and isinstance(source, HasCaptions) and not source.captioned:
+        ask = f"add --set {source.captioned_by}, " if isinstance(source, OffersCaptions) else ""
         raise RequestError(
             f"the images of source {spec.source} have no captions, which the objective "
             f"{spec.objective} needs",
-            "use retrieved or generated images, or --objective supcon",
+            f"{ask}use retrieved or generated images, or --objective supcon",
         )
 
 

@@ -111,7 +111,18 @@ def test_captions_are_asked_for_before_any_work(
     refused = bench("run", *words, *more, "--objective", "clip")
     assert refused.code == 2
     assert f"the images of source {source} have no captions" in refused.complaint
+    assert ("add --set source.captions=true" in refused.complaint) == (source == "rendered")
     assert not home.root.exists()
+
+
+@pytest.mark.parametrize("captions", [True, False])
+def test_renders_with_captions_are_enough_for_an_objective_of_captions(
+    bench: Bench, *, captions: bool
+) -> None:
+    words = ["--preset", "mini", "--task", "flowers", "--source", "rendered", "--n", "64"]
+    words += ["--objective", "stablerep", "--set", "objective.per_group=4"]
+    words += ["--set", "evaluators.zero-shot=null", "--set", f"source.captions={captions}"]
+    assert bench("run", *words, "--dry-run").code == (0 if captions else 2)
 
 
 @pytest.mark.parametrize("source", ["retrieved", "synthetic"])
