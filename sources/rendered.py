@@ -49,7 +49,7 @@ class Rendered:
         captions: bool = False
         """Whether images have captions: of a class and a numbered scene, and every scene has one of
         each class. These images are others than those without captions."""
-        fixes: tuple[Aspect, ...] = ()
+        fixes: list[Aspect] = []
         """What all images of a scene have in common, whatever their class: ``backdrop`` (what is
         around the object and in front of it), ``paint`` (colours, markings, the individual),
         ``view`` (pose, scale, position, crop, light). The rest is each image's own."""
@@ -62,7 +62,7 @@ class Rendered:
         def complete(cls, values: Json) -> Json:
             """Return the values with the aspects in one order: they mean the same in any."""
             fixes = values.get("fixes")
-            if not isinstance(fixes, list | tuple) or not set(fixes) <= set(ASPECTS):
+            if not isinstance(fixes, list) or any(aspect not in ASPECTS for aspect in fixes):
                 return values
             return values | {"fixes": [aspect for aspect in ASPECTS if aspect in fixes]}
 
@@ -136,7 +136,9 @@ class Rendered:
         """Return the rows of the first scenes, as many as are needed; a larger n adds some."""
         names = tuple(map(task.prompt_name, task.class_names))
         options = self.options
-        generator = IdealGenerator(task.domain, names, options.fixes, options.images_per_caption)
+        generator = IdealGenerator(
+            task.domain, names, tuple(options.fixes), options.images_per_caption
+        )
         scenes = range(-(-self._needed(context) // generator.per_scene))
         stages = [
             self._rendered(context, task, generator, range(first, first + SCENES_PER_BLOCK))
