@@ -21,6 +21,15 @@ from tests.support.tiny_clip import COLOURS, SIZE, colour_task, write_colours, w
 SMALL = {"hidden": 32, "out": 8}
 """A projection head that suits a tiny CLIP."""
 
+SYNCLR: dict[str, Any] = {
+    **SMALL, "per_group": 3, "local_crops": 2, "local_size": 0.5,
+    "prototypes": 12, "token_hidden": 16, "token_out": 8, "teacher_warmup": 10,
+}  # fmt: skip
+"""SynCLR for a tiny CLIP."""
+
+OFF: dict[str, Any] = {"ema": False, "ibot": False, "local_crops": 0}
+"""SynCLR without its parts, which is StableRep."""
+
 
 def tiny_clip(folder: Path, **options: Any) -> Clip:
     """Return a tiny CLIP; options are `write_tiny_clip`'s."""

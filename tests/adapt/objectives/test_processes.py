@@ -18,7 +18,7 @@ from adapt.models import Classifier, Clip, load_clip
 from bench.core.specs import TrainSpec
 from bench.plugins import Batch, Start
 from tests.support.gloo import together
-from tests.support.objectives import SMALL, batch, started, training
+from tests.support.objectives import SMALL, SYNCLR, batch, started, training
 from tests.support.tiny_clip import colour_task, write_tiny_clip
 from tests.support.tiny_training import losses
 
@@ -38,10 +38,14 @@ OBJECTIVES: dict[str, tuple[str, dict[str, Any], int]] = {
         1,
     ),
     "superstablerep": ("superstablerep", {**SMALL, "per_group": 3}, 1),
+    "synclr": ("synclr", SYNCLR, 1),
+    "synclr, layer norm": ("synclr", {**SYNCLR, "norm": "ln"}, 1),
 }
 
+MASKED = [8, 8, 0, 3, 0, 1, 0, 0, 0, 16, 0, 0]
+"""How many patches of each image are masked; of the first process's images, more are."""
 
-IN_PARTS = ["clip", "layer norm", "language, layer norm"]
+IN_PARTS = ["clip", "layer norm", "language, layer norm", "synclr, layer norm"]
 
 Found = tuple[Tensor, dict[str, Tensor]]
 """A loss and the gradients of parameters."""
@@ -77,7 +81,7 @@ def gradients_in_parts(folder: Path) -> dict[str, Found]:
 def share(clip: Clip, label: str) -> tuple[Any, Batch]:
     """Return an objective, and this process's share of a batch."""
     name, options, views = OBJECTIVES[label]
-    of = batch(clip, GROUPS, views=views)
+    of = batch(clip, GROUPS, views=views, crops=options.get("local_crops", 0), masked=MASKED)
     of = replace(of, views=tuple(view.double() for view in of.views))
     if distributed.is_initialized():
         of = of.split(6)[distributed.get_rank()]
@@ -118,7 +122,7 @@ def test_parts_of_two_processes_add_up_to_the_whole_batch(tmp_path: Path) -> Non
                 torch.testing.assert_close(theirs[name], slope, rtol=0, atol=1e-9)
 
 
-TRAINED = ["stablerep", "language, layer norm"]
+TRAINED = ["stablerep", "language, layer norm", "synclr"]
 SPEC = TrainSpec(epochs=2, batch_size=12, lr=2e-3, warmup_steps=2)
 
 

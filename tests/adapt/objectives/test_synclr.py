@@ -14,15 +14,8 @@ from adapt.models import Clip
 from adapt.objectives.synclr import SynCLR
 from bench.core.errors import RequestError
 from bench.plugins import Batch, Masks, objective_of
-from tests.support.objectives import SMALL, batch, started, tiny_clip
+from tests.support.objectives import OFF, SMALL, SYNCLR, batch, started, tiny_clip
 
-TINY = {
-    **SMALL, "per_group": 3, "prototypes": 12, "token_hidden": 16, "token_out": 8,
-    "local_size": 0.5, "teacher_warmup": 10,
-}  # fmt: skip
-"""Heads that suit a tiny CLIP."""
-
-OFF = {"ema": False, "ibot": False, "local_crops": 0}
 CAPTIONS = [5, 5, 5, 9, 9, 9, 2, 2, 2]
 MASKED = [8, 8, 0, 3, 0, 1, 16, 0, 8]
 """How many patches of each image are masked."""
@@ -40,7 +33,7 @@ def images(clip: Clip, crops: int = 2, masked: list[int] | None = MASKED) -> Bat
 
 def synclr(clip: Clip, **options: Any) -> Any:
     """Return the objective in float64, whose teacher is no longer the student."""
-    objective = started(clip, "synclr", **{**TINY, "local_crops": 2, **options}).double()
+    objective = started(clip, "synclr", **{**SYNCLR, **options}).double()
     if objective.teacher is not None:
         torch.manual_seed(2)
         with torch.no_grad():

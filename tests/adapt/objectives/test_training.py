@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.core.errors import RequestError
 from bench.core.specs import TrainSpec
 from bench.plugins import Batch
-from tests.support.objectives import SMALL, training
+from tests.support.objectives import SMALL, SYNCLR, training
 from tests.support.tiny_training import EndedError, assert_same, kept, losses, save_always
 
 torch.set_num_threads(1)
@@ -24,8 +24,9 @@ OBJECTIVES: list[tuple[str, dict[str, Any]]] = [
     ("stablerep", {**SMALL, "per_group": 3}),
     ("stablerep", {**SMALL, "per_group": 3, "language": 1.0}),
     ("superstablerep", {**SMALL, "per_group": 3}),
+    ("synclr", SYNCLR),
 ]
-IDS = ["clip", "simclr", "supcon", "stablerep", "language", "superstablerep"]
+IDS = ["clip", "simclr", "supcon", "stablerep", "language", "superstablerep", "synclr"]
 
 
 def ending(at: int) -> Any:
@@ -74,6 +75,7 @@ def test_the_loss_falls_and_an_ended_training_continues_bit_for_bit(
         ("clip", {}),
         ("simclr", {**SMALL, "norm": "ln"}),
         ("stablerep", {**SMALL, "norm": "ln", "per_group": 3, "language": 1.0}),
+        ("synclr", {**SYNCLR, "norm": "ln"}),
     ],
 )
 def test_short_memory_does_not_change_the_negatives(
