@@ -10,7 +10,7 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from adapt.batches.order import IntArray, SampledImage, stable_seed
+from adapt.batches.order import IntArray, SampledImage
 from adapt.batches.ranks import RankBatch
 from adapt.views.augment import Augment
 from adapt.views.crops import is_small, planar
@@ -124,9 +124,7 @@ class TrainingImages(Dataset[Batch]):
             for sample in samples:
                 image = self._decoded.get(sample.row) or self._read(sample.row)
                 for augment, of_view in zip(self._augments, pixels, strict=True):
-                    seed = stable_seed(*self._identity(sample), *augment.identity)
-                    torch.default_generator.manual_seed(seed)
-                    of_view.append(augment.sample(image))
+                    of_view.append(augment.sample_large(image, self._identity(sample)))
         return tuple(map(torch.stack, pixels))
 
     def _small_views(self, samples: Sequence[SampledImage]) -> tuple[Tensor, ...]:

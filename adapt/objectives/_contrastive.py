@@ -1,7 +1,7 @@
 """What the contrastive objectives share: strong views, and a head that only the loss sees."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from adapt.layers.heads import Norm, mlp_head
 from adapt.losses.multi_positive import multi_positive_loss
 from adapt.models import Classifier
-from bench.core.config import AboveZero, Positive
+from bench.core.config import AboveZero, Fraction, Positive
 from bench.core.errors import RequestError
 from bench.plugins import Batch, Config, Start, View
 from bench.plugins.objective import Share
@@ -18,6 +18,7 @@ from bench.plugins.objective import Share
 class ContrastiveOptions(Config, frozen=True, kw_only=True):
     """The crops, the projection head and the temperature."""
 
+    later: ClassVar = ("downsample",)
     temperature: AboveZero = 0.1
     """Cosines are divided by it; StableRep's (code, main_stablerep.py:60)."""
     area: tuple[Share, Share] = (0.08, 1.0)
@@ -28,6 +29,9 @@ class ContrastiveOptions(Config, frozen=True, kw_only=True):
     """Width of the head's two hidden layers; StableRep's."""
     out: Positive = 256
     """Length of what the loss compares; StableRep's."""
+    downsample: Fraction = 0.0
+    """The probability that a view's image is brought down to a few pixels and back before it is
+    cropped, so that sharpness tells less; 0.05 where StableRep's code has it."""
 
 
 class Anchors(NamedTuple):
@@ -102,7 +106,12 @@ def strong_views(count: int, options: ContrastiveOptions) -> tuple[View, ...]:
     """
     check_area(options)
     return tuple(
-        View(name=f"strong-{number}", area=options.area, recipe="simclr")
+        View(
+            name=f"strong-{number}",
+            area=options.area,
+            recipe="simclr",
+            downsample=options.downsample,
+        )
         for number in range(1, count + 1)
     )
 

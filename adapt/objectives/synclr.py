@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from adapt.layers.heads import TokenHead, mlp_head, output_norm
@@ -234,9 +235,9 @@ def _views(options: SynCLR.Options) -> tuple[View, ...]:
     if not (options.ema or options.ibot or options.local_crops):
         return strong_views(1, options)
     check_area(options)
-    whole = View(name="global", area=options.area, recipe="byol")
+    whole = View(name="global", area=options.area, recipe="byol", downsample=options.downsample)
     crops = [
-        View(name=f"local-{number}", size=options.local_size, area=LOCAL_AREA, recipe="byol")
+        replace(whole, name=f"local-{number}", size=options.local_size, area=LOCAL_AREA)
         for number in range(1, options.local_crops + 1)
     ]
     return (whole, *crops)

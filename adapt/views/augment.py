@@ -10,8 +10,9 @@ from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import Compose, Normalize, RandomResizedCrop
 
-from adapt.batches.order import stable_numbers
+from adapt.batches.order import stable_numbers, stable_seed
 from adapt.views.crops import SmallCrops, random_square
+from adapt.views.downsample import Downsample
 from adapt.views.recipes import SIDE, pillow_steps, recipe_of
 from adapt.views.small_recipes import SmallRecipe
 from bench.core.errors import BenchError
@@ -32,6 +33,7 @@ class Augment:
         std: Each channel is then divided by it.
         small: Does the same for small images a batch at a time; None if it cannot.
         name: The view's, on which its random numbers depend.
+        downsample: What some images go through before the crop; None for nothing.
     """
 
     crop: Callable[[Image], Image]
@@ -39,6 +41,7 @@ class Augment:
     std: tuple[float, float, float]
     small: SmallCrops | None = None
     name: str = ""
+    downsample: Downsample | None = None
 
     @classmethod
     def of(
@@ -65,25 +68,34 @@ class Augment:
             raise BenchError(
                 f"the model's training transform ends in {type(last).__name__}, not Normalize"
             )
-        small, after = SmallCrops.of(Compose(steps), crop), []
+        small, after, downsample = SmallCrops.of(Compose(steps), crop), [], None
         if view != View(name=view.name):
             own, recipe = _own_crop(steps), recipe_of(view)
             steps[0], unit = _view_crop(own, view, patch), min(own.size) / SIDE
             after = pillow_steps(recipe, unit) if recipe else []
+            downsample = Downsample(view.downsample, min(own.size)) if view.downsample else None
             if small is not None:
                 # Which way an image takes must not depend on the view's size.
                 small = small.of_view(steps[0], SmallRecipe(recipe, unit) if recipe else None)
         before = [random_square] if crop == "square" else []
         transforms = Compose(before + steps + after)
-        return cls(transforms, tuple(last.mean), tuple(last.std), small, view.name)
+        return cls(transforms, tuple(last.mean), tuple(last.std), small, view.name, downsample)
 
-    @property
-    def identity(self) -> tuple[str, ...]:
-        """What the view adds to all that its random numbers depend on."""
-        return ("view", self.name) if self.name else ()
+    def sample_large(self, image: Image, identity: tuple[object, ...]) -> Tensor:
+        """Return an augmented image, uint8 ``[h, w, 3]``, and leave torch's generator seeded.
+
+        Args:
+            image: The image, in RGB.
+            identity: All that its random numbers depend on, but for the view.
+        """
+        of_view = self._of_view(identity)
+        if self.downsample is not None:
+            image = self.downsample.of_image(image, of_view)
+        torch.default_generator.manual_seed(stable_seed(*of_view))
+        return self.sample(image)
 
     def sample(self, image: Image) -> Tensor:
-        """Return an augmented image, uint8 ``[h, w, 3]``: a quarter of the bytes of floats."""
+        """Return an image cropped and what follows: a quarter of the bytes of floats."""
         cropped = self.crop(image)
         pixels = torch.frombuffer(bytearray(cropped.tobytes()), dtype=torch.uint8)
         return pixels.view(cropped.height, cropped.width, 3)
@@ -102,8 +114,16 @@ class Augment:
         """
         if self.small is None:
             raise ValueError("small images are augmented one by one")
-        numbers = [stable_numbers(self.small.numbers, *each, *self.identity) for each in identities]
-        return self.small.sample(images, numbers)
+        of_view = list(map(self._of_view, identities))
+        if self.downsample is not None:
+            images = list(map(self.downsample.of_small, images, of_view))
+        return self.small.sample(
+            images, [stable_numbers(self.small.numbers, *each) for each in of_view]
+        )
+
+    def _of_view(self, identity: tuple[object, ...]) -> tuple[object, ...]:
+        """Return all that an image's random numbers depend on, the view's name included."""
+        return (*identity, "view", self.name) if self.name else identity
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Return images ``[b, h, w, 3]`` as the model takes them, float32 ``[b, 3, h, w]``."""

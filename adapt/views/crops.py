@@ -150,6 +150,18 @@ def random_square(image: Image) -> Image:
     return image.crop((left, top, left + side, top + side))
 
 
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a small image of another width and height, uint8 ``[3, height, width]``.
+
+    Args:
+        image: uint8 ``[3, h, w]``.
+        size: Its new width and height.
+    """
+    (_, height, width), (new_width, new_height) = image.shape, size
+    halfway = rounded(image.float() @ _weights(0, width, width, new_width).mT)
+    return rounded(_weights(0, height, height, new_height) @ halfway).to(torch.uint8)
+
+
 def planar(image: Image) -> Tensor:
     """Return an image as uint8 ``[3, h, w]``."""
     pixels = torch.from_numpy(np.array(image.convert("RGB")))

@@ -206,6 +206,12 @@ def _check_train(train: TrainSpec) -> None:
             "train.freeze_tower would keep the tower that train.init=scratch leaves untrained",
             "leave one of them out",
         )
+    if train.drop_path and train.freeze_tower:
+        raise RequestError(
+            f"train.drop_path={train.drop_path} is for a tower that is trained, and "
+            "train.freeze_tower=true trains none",
+            "leave one of them out",
+        )
     if train.init == "scratch" and train.head_init == "text":
         raise RequestError(
             "train.head_init=text takes the text tower's weights; train.init=scratch takes none",

@@ -37,6 +37,9 @@ class View(Config, frozen=True, kw_only=True):
     recipe: Literal["crop", "simclr", "byol"] = "crop"
     """What follows the crop: nothing; StableRep's strong augmentation, which is SimCLR's; or
     SynCLR's, which is BYOL's."""
+    downsample: Fraction = 0.0
+    """The probability that the image is first brought down to 64 or 128 pixels, for a model of 224
+    and less for smaller ones, and back (StableRep's code; SynCLR)."""
 
 
 class Masks(Config, frozen=True, kw_only=True):
