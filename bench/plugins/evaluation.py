@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,20 @@ class ModelView(Protocol):
 
     def penultimate(self, split: str) -> FloatArray:
         """Return the features before the projection, float32 ``[n, width]``, not normalised."""
+
+    def augmented(
+        self, split: str, layer: Literal["projection", "penultimate"], seed: tuple[int, ...]
+    ) -> FloatArray:
+        """Return features of a random crop of each image, float32 ``[n, dim]``.
+
+        Args:
+            split: The images.
+            layer: Whether they are as `features` or as `penultimate` returns them.
+            seed: Decides the crops, whatever the model.
+        """
+
+    def keys(self, split: str) -> Sequence[str]:
+        """Return the images' names."""
 
     def labels(self, split: str) -> LabelArray:
         """Return the labels, int64 ``[n]``; those of a multi-label task are all -1."""

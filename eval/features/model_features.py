@@ -1,9 +1,9 @@
 """What evaluators see of a model: its features on a task's splits, computed once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import safetensors.numpy
@@ -23,6 +23,9 @@ from eval.features.task_images import TaskImages
 
 KEPT_BYTES = 2**30
 """The features of the best epoch so far are kept if they take no more memory than this."""
+
+
+Layer = Literal["projection", "penultimate"]
 
 
 class Tower(Protocol):
@@ -85,11 +88,19 @@ class ModelFeatures:
 
     def features(self, split: str) -> FloatArray:
         """Return L2-normalised features, float32 ``[n, dim]``."""
-        return self._features(split, "projection", self._model.features)
+        return self._features(split, "projection")
 
     def penultimate(self, split: str) -> FloatArray:
         """Return the features before the projection, float32 ``[n, width]``."""
-        return self._features(split, "penultimate", partial(penultimate, self._model.visual))
+        return self._features(split, "penultimate")
+
+    def augmented(self, split: str, layer: Layer, seed: tuple[int, ...]) -> FloatArray:
+        """Return features of a random crop of each image, float32 ``[n, dim]``."""
+        return self._extract(layer, self._images.crops(split, seed))
+
+    def keys(self, split: str) -> Sequence[str]:
+        """Return the images' keys."""
+        return self._images.split(split).keys
 
     def seen(self, split: str) -> FloatArray:
         """Return features of a split that were computed already; if none were, the usual ones."""
@@ -151,25 +162,27 @@ class ModelFeatures:
     def _on_device(self, split: str) -> Tensor:
         return torch.from_numpy(self.features(split)).to(self._model.device)
 
-    def _features(self, split: str, layer: str, forward: Callable[[Tensor], Tensor]) -> FloatArray:
+    def _features(self, split: str, layer: Layer) -> FloatArray:
         if (split, layer) not in self._computed:
-            self._computed[split, layer] = self._cached(split, layer, forward)
+            self._computed[split, layer] = self._cached(split, layer)
         return self._computed[split, layer]
 
-    def _cached(self, split: str, layer: str, forward: Callable[[Tensor], Tensor]) -> FloatArray:
+    def _cached(self, split: str, layer: Layer) -> FloatArray:
         if self._cache is None:
-            return self._extract(split, forward)
+            return self._extract(layer, self._images.batches(split))
         name = digest([self._model_hash, self._images.key(split), layer], length=24)
         path = self._cache / f"{name}.safetensors"
         features = _read(path, rows=len(self._images.split(split)))
         if features is None:
-            features = self._extract(split, forward)
+            features = self._extract(layer, self._images.batches(split))
             write_atomic(path, safetensors.numpy.save({"features": features}))
         return features
 
-    def _extract(self, split: str, forward: Callable[[Tensor], Tensor]) -> FloatArray:
+    def _extract(self, layer: Layer, batches: Iterable[Tensor]) -> FloatArray:
         self._model.eval()
-        features = forward_all(forward, self._images.batches(split), self._model.device)
+        unprojected = partial(penultimate, self._model.visual)
+        forward = self._model.features if layer == "projection" else unprojected
+        features = forward_all(forward, batches, self._model.device)
         array: FloatArray = features.numpy()
         return array
 

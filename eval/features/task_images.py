@@ -20,6 +20,7 @@ from bench.core.task import Split, Task
 from bench.runtime.ahead import ahead, grouped
 from bench.storage.image_codec import CODEC
 from eval.features.pixels import Pixels, Preprocessing, kept_pixels, pixel_stage
+from eval.features.random_crops import RandomCrops
 
 KEPT_BYTES = 2**30
 """Splits that take no more memory than this are preprocessed once and kept in it."""
@@ -84,6 +85,30 @@ class TaskImages:
             yield batch
         if kept:
             self._kept[name] = kept
+
+    def crops(self, name: str, seed: tuple[int, ...]) -> Iterator[Tensor]:
+        """Yield a random crop of each of a split's images, in order, float32 ``[b, 3, h, w]``.
+
+        Raises:
+            RequestError: If it is not known how the model's preprocessing scales images.
+        """
+        preprocessing, split = Preprocessing.of(self._preprocess), self.split(name)
+        if preprocessing is None:
+            raise RequestError(
+                "random crops need a preprocessing of resizing, cropping and normalising, and the "
+                "model's has other steps",
+                "take whole images: --set evaluators.imagenet-probe.augment=false",
+            )
+        random = RandomCrops(preprocessing)
+
+        def crop(row: int) -> Pixels:
+            return random.crop(split.read(row), (*seed, row))
+
+        ready = ahead(crop, range(len(split)), BATCH_SIZE)
+        with self._progress.bar(f"crop {name}", len(split), "image") as bar:
+            for some in grouped(ready, BATCH_SIZE):
+                yield random.normalised(some)
+                bar.advance(len(some))
 
     @property
     def size(self) -> tuple[int, int]:

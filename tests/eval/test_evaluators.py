@@ -33,6 +33,7 @@ torch.set_num_threads(1)
 EVERY: dict[str, Json] = {
     "zero-shot": {}, "zero-shot-text": {}, "linear-probe": {}, "knn": {}, "per-class": {},
     "few-shot": {"shots": [1, 2], "trials": 2}, "finetuned-head": {"epochs": 3},
+    "imagenet-probe": {"epochs": 3},
 }  # fmt: skip
 
 
@@ -61,7 +62,9 @@ def test_validation_leaves_the_test_split_closed(name: str) -> None:
     assert "test" in model.opened
 
 
-@pytest.mark.parametrize("name", ["linear-probe", "knn", "few-shot", "finetuned-head"])
+@pytest.mark.parametrize(
+    "name", ["linear-probe", "knn", "few-shot", "finetuned-head", "imagenet-probe"]
+)
 def test_what_is_chosen_does_not_depend_on_the_test_split(name: str) -> None:
     model, other = view(), view()
     other.splits["test"] = blobs(90, 77, 3.0)

@@ -137,6 +137,7 @@ def words(tmp_path: Path, preset: Path) -> list[str]:
     [
         (["--set", "evaluators.few-shot={}"], "few-shot needs one label per image"),
         (["--set", "evaluators.finetuned-head={}"], "finetuned-head needs one label per image"),
+        (["--set", "evaluators.imagenet-probe={}"], "imagenet-probe needs one label per image"),
         (["--set", "evaluators.linear-probe.solver=adamw"], "linear-probe needs one label"),
         (["--source", "real"], "source real has images of several labels"),
     ],

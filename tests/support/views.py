@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL.Image import Image
@@ -40,6 +41,17 @@ class View:
         features = self.features(split)
         lengths = 1 + np.arange(len(features), dtype=np.float32)[:, None]
         return np.hstack([features, features]) * lengths
+
+    def augmented(
+        self, split: str, layer: Literal["projection", "penultimate"], seed: tuple[int, ...]
+    ) -> FloatArray:
+        """The features, moved a little."""
+        features = self.features(split) if layer == "projection" else self.penultimate(split)
+        moved = np.random.default_rng(seed).normal(0, 0.01, features.shape)
+        return features + moved.astype(np.float32)
+
+    def keys(self, split: str) -> list[str]:
+        return [f"{split}/{index}" for index in range(len(self.splits[split][1]))]
 
     def labels(self, split: str) -> LabelArray:
         return self.splits[split][1]
