@@ -20,7 +20,7 @@ from results.digits import decimals
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.statistics.paired import Estimate, Seeds, compare, holm, mcnemar, metric_value
-from results.wording import covered, p_values
+from results.wording import covered, metrics_of, p_values
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -103,9 +103,9 @@ def pair_table(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     rows of the evaluator. McNemar's p-values are the least and greatest over the seeds that both
     arms have, or, against no adaptation, over the arm's; they are not corrected.
     """
-    metric = next(iter(queries.scaling(connection, experiment)["metric"]), "")
+    metrics = metrics_of(queries.scaling(connection, experiment))
     rows = [
-        _row(pair, metric, difference)
+        _row(pair, metrics[pair.evaluator], difference)
         for pair, difference in differences(connection, experiment).items()
     ]
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -51,9 +51,12 @@ def _image(images: NDArray[np.uint8], index: int) -> Image.Image:
     return Image.fromarray(images[index])
 
 
+@cache
 def _mask(domain: str, split: str, index: int) -> MaskArray:
     """Return the mask of an image; what is not the object is a class of its own, the last."""
     names, seeds = CLASSES[domain], split_seeds(split)
     label, row = divmod(index, len(seeds))
     there = render_mask(domain, names[label], seeds[row], size=IMAGE_SIZE)
-    return np.where(there, label + 1, len(names) + 1).astype(np.uint8)
+    mask = np.where(there, label + 1, len(names) + 1).astype(np.uint8)
+    mask.flags.writeable = False  # It is shared.
+    return mask

@@ -136,7 +136,7 @@ def _compared(pairs: pl.DataFrame, metric: str) -> tuple[Estimate | None, list[f
     return estimate, [] if exact is None else [exact]
 
 
-_METRICS = ("accuracy", "mean-per-class", "mean-average-precision")
+_METRICS = ("accuracy", "mean-per-class", "mean-average-precision", "miou")
 """Those that are a mean of what single images are worth."""
 
 

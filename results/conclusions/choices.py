@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ from results.database import queries
 from results.database.rows import parse_json
 from results.experiment import Experiment
 from results.labels import UNADAPTED
-from results.wording import listed, percent, sentence, written
+from results.wording import listed, metrics_of, percent, sentence, written
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -32,10 +32,12 @@ def choices(connection: Connection, experiment: Experiment) -> list[str]:
     settings = settings[settings["label"].isin(labels)]
     if settings.empty:
         return []
-    metric = means["metric"].iloc[0]
+    # Names of evaluators may have options behind them, or a part; those that select have neither.
+    metrics = {name.partition(" ")[0]: metric for name, metric in metrics_of(means).items()}
+    by = {name: metrics.get(name, means["metric"].iloc[0]) for name in settings["select_by"]}
     return [
         _who_chose(settings, queries.settings_rule(connection)),
-        *(_of_arm(str(label), rows, metric) for label, rows in _tuned(settings)),
+        *(_of_arm(str(label), rows, by) for label, rows in _tuned(settings)),
         *_unequal(settings),
     ]
 
@@ -60,17 +62,17 @@ def _tuned(settings: pd.DataFrame) -> Iterator[tuple[object, pd.DataFrame]]:
             yield label, rows
 
 
-def _of_arm(label: str, rows: pd.DataFrame, metric: str) -> str:
+def _of_arm(label: str, rows: pd.DataFrame, metrics: Mapping[str, str]) -> str:
     """Return the sentence on an arm's choice, or on its choices at each n or by each protocol."""
     several = rows["selector"].nunique() > 1
     texts = [
-        f"{f'selected by {selector}, ' if several else ''}{_chosen(group, metric)}"
+        f"{f'selected by {selector}, ' if several else ''}{_chosen(group, metrics)}"
         for (selector, _), group in rows.groupby(["selector", "n"], sort=False)
     ]
     return sentence(f"{label} images: {'; '.join(texts)}")
 
 
-def _chosen(rows: pd.DataFrame, metric: str) -> str:
+def _chosen(rows: pd.DataFrame, metrics: Mapping[str, str]) -> str:
     """Return what was chosen of the settings that an arm has, at one n or for all."""
     (chosen,) = rows[rows["is_chosen"]].to_dict("records")
     at = f"at n = {_size(chosen['n'])}, " if chosen["n"] else ""
@@ -79,7 +81,9 @@ def _chosen(rows: pd.DataFrame, metric: str) -> str:
     settings = "setting" if chosen["candidates"] == 1 else "settings"
     out_of = f"of {chosen['candidates']} {settings}{left_out}"
     equal = int((rows["competes"] & (rows["validation"] == chosen["validation"])).sum())
-    why = _why(chosen, metric) + (f"; the first by name of {equal} equal ones" * (equal > 1))
+    why = _why(chosen, metrics[chosen["select_by"]]) + (
+        f"; the first by name of {equal} equal ones" * (equal > 1)
+    )
     return f"{at}{named(str(chosen['setting'])) or 'nothing set'}, {out_of} ({why})"
 
 

@@ -13,7 +13,7 @@ from results.database import queries
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.pairs import Difference, Pair, differences
-from results.wording import grouped, listed, measure, percent, points, sentence
+from results.wording import grouped, listed, measure, metrics_of, percent, points, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set
@@ -68,7 +68,7 @@ def against_unadapted(
     evaluators = in_order(set(before.index) & set(adapted["evaluator"]))
     if not evaluators:
         return []
-    metric = means["metric"].iloc[0]
+    metrics = metrics_of(means)
     changes = {
         evaluator: list(_changes(known, adapted, evaluator, unchanged)) for evaluator in evaluators
     }
@@ -76,13 +76,13 @@ def against_unadapted(
     clauses = [
         (
             f"{change.where}{change.label} images {'raise' if change.sign > 0 else 'harm'}",
-            f"{measure(evaluator, metric)} ({change.size})",
+            f"{measure(evaluator, metrics[evaluator])} ({change.size})",
         )
         for evaluator in others
         for change in changes[evaluator]
         if change.sign
     ]
-    texts = [_in_full(measure(first, metric), before[first], changes[first], unchanged)]
+    texts = [_in_full(measure(first, metrics[first]), before[first], changes[first], unchanged)]
     if clauses:
         lead, *more = grouped(sorted(clauses, key=itemgetter(0)))
         texts.append(
@@ -109,9 +109,9 @@ def at_trained_epoch(
         n = rows["n_used"].max()
         of_label = (runs["label"] == label) & (runs["n_point"] == n)
         kept, of = (runs.loc[some, "run_id"].nunique() for some in (of_label & unused, of_label))
-        metric = means["metric"].iloc[0]
+        metrics = metrics_of(means)
         changes = {
-            measure(evaluator, metric): change
+            measure(evaluator, metrics[evaluator]): change
             for evaluator in (in_order(rows["evaluator"]) if kept else [])
             for change in _changes(known, rows, evaluator, score="trained_mean")
         }

@@ -82,7 +82,8 @@ LEFT JOIN kept.evaluator_names AS names
 -- name: selection
 
 -- The metric that an experiment's latest run was selected by, and its fingerprints of the task and
--- of the adapted model, which a name alone does not fix.
+-- of the adapted model, which a name alone does not fix. Evaluators that segment images are shown in
+-- mIoU, whatever the task's metric: they have no other.
 CREATE OR REPLACE TABLE latest AS
 SELECT preset, task, model, arg_max(selected_in, (started, run_id)) AS metric,
        arg_max(fingerprints, (started, run_id)) AS fingerprints
@@ -108,9 +109,9 @@ SELECT runs.* REPLACE (if(source = 'none', '', objective) AS objective,
 FROM runs JOIN latest USING (preset, task, model, fingerprints)
 CROSS JOIN asked_for
 LEFT JOIN (
-    SELECT run_id, metric, avg(value) AS validation FROM scores
+    SELECT run_id, metric AS selects_by, avg(value) AS validation FROM scores
     WHERE selects AND split = 'val' AND at_epoch = 'chosen' GROUP BY ALL
-) USING (run_id, metric);
+) AS chosen ON chosen.run_id = runs.run_id AND selects_by IN (metric, 'miou');
 
 -- Every setting of an arm. Of those that finished a run, those compete that were answered in most
 -- cells, which is all where one is complete; a cell with too few images is an answer too. The best
@@ -159,7 +160,7 @@ QUALIFY bool_or(finished) OVER (PARTITION BY arm);
 -- of images used; a replicate is a seed and a rank among those that an arm's source had with it.
 CREATE OR REPLACE TABLE selected AS
 WITH scored AS (
-    SELECT asked.* EXCLUDE (validation, selected_in),
+    SELECT asked.* EXCLUDE (validation, selected_in, metric), test.metric,
            candidates, test.evaluator, validation.value AS validation,
            test.value AS test, test.n AS test_images, test.ci_low, test.ci_high, test.chosen,
            trained.value AS trained_test, last.value AS last_test,
@@ -167,7 +168,7 @@ WITH scored AS (
                PARTITION BY preset, task, model, objective, label, test.evaluator, selector
            ) AS runs_of_selector
     FROM asked JOIN settings USING (arm, setting)
-    JOIN scores AS test USING (run_id, metric)
+    JOIN scores AS test ON test.run_id = asked.run_id AND test.metric IN (asked.metric, 'miou')
     LEFT JOIN scores AS validation ON validation.run_id = asked.run_id
         AND validation.evaluator = test.evaluator AND validation.metric = test.metric
         AND validation.split = 'val' AND validation.at_epoch = 'chosen'

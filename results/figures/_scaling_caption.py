@@ -10,7 +10,7 @@ from bench.core.terminal import escaped
 from results.drawing.fonts import NOTE, has_numbers
 from results.experiment import Experiment
 from results.labels import UNADAPTED
-from results.wording import listed, sentence
+from results.wording import alternatives, listed, sentence
 
 _ZERO = 1e-9
 """What adding up in another order may make of no difference."""
@@ -35,8 +35,8 @@ def caption(
     """
     adapted = means[means["source"] != UNADAPTED]
     parts = [
-        f"test {means['metric'].iloc[0]} over the number of images used: {experiment.title}, by "
-        f"{listed(list(dict.fromkeys(means['evaluator'])))}",
+        f"test {alternatives(means['metric'])} over the number of images used: {experiment.title}, "
+        f"by {listed(list(dict.fromkeys(means['evaluator'])))}",
         *(_of_arms(adapted) if len(adapted) else ()),
         *_of_unadapted(means, adapted),
         *([f"hollow marks: published values ({'; '.join(published)})"] if published else ()),

@@ -21,7 +21,7 @@ from results.drawing.wanted import Wanted
 from results.figures._frame import Frame, Line, finished, over_what, percents, shown
 from results.figures._scaling_caption import selected
 from results.labels import UNADAPTED
-from results.wording import listed, metric_name
+from results.wording import listed, metrics_named
 
 _DODGE = 1.5
 """Marks of the first and the last line lie so many per cent beside their share."""
@@ -44,7 +44,7 @@ def draw(wanted: Wanted) -> Drawn:
     }
     axes = (
         f"{first} images (%)",
-        f"test {metric_name(means['metric'].iloc[0])} (%)",
+        f"test {metrics_named(means['metric'])} (%)",
     )
     with mpl.rc_context(wanted.look.settings()):
         frame = Frame.of(wanted, evaluators, axes, _styles(of_all, means))

@@ -26,7 +26,7 @@ from results.experiment import Experiment
 from results.fidelity import caution
 from results.figures._scaling_caption import caption, exhausted_at, hides_epochs, is_harmed
 from results.labels import UNADAPTED, in_order
-from results.wording import metric_name
+from results.wording import metrics_named
 
 HARMED = "worse than unadapted"
 
@@ -86,7 +86,7 @@ def scaling_figure(
     """Plot means.
 
     Args:
-        means: Rows of `results.database.queries.scaling` of one metric, by evaluator.
+        means: Rows of `results.database.queries.scaling`, by evaluator.
         marks: Published values.
         look: What for.
         wide: Whether it may be as wide as a page.
@@ -155,7 +155,7 @@ class _Plan:
         evaluators = list(dict.fromkeys(means["evaluator"]))
         named = {label: "unadapted" if label == UNADAPTED else label for label, _ in arms}
         grid = Grid(
-            look, evaluators, f"test {metric_name(means['metric'].iloc[0])} (%)",
+            look, evaluators, f"test {metrics_named(means['metric'])} (%)",
             "images used (log scale)", wide, plot=0, ticks=0, right=0,
         )  # fmt: skip
         fit = fit_names(list(named.values()), look.small, _NAMES_SHARE * grid.width / grid.across)
@@ -313,6 +313,6 @@ def published_marks(
             (value.evaluator, value.source, value.n, value.value),
             "; ".join(filter(None, [f"of {group.model}", group.where, group.note])),
         )
-        for group, value in published(experiment, means["metric"].iloc[0])
+        for group, value in published(experiment, set(means["metric"]))
         if group.objective and value.source in STYLES and value.evaluator in set(means["evaluator"])
     ]

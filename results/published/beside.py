@@ -1,5 +1,6 @@
 """Published numbers that stand beside curves of the preset `paper`, each with its source."""
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -44,10 +45,10 @@ class Published(Config, frozen=True, kw_only=True):
     values: list[Value]
 
 
-def published(experiment: Experiment, metric: str) -> list[tuple[Published, Value]]:
+def published(experiment: Experiment, metrics: Collection[str]) -> list[tuple[Published, Value]]:
     """Return the published numbers on an experiment's task that were measured as it was.
 
-    None unless its preset is ``paper``, and its model, objective and metric are theirs.
+    None unless its preset is ``paper``, and its model, objective and one of its metrics are theirs.
     """
     if experiment.preset != "paper":
         return []
@@ -58,7 +59,7 @@ def published(experiment: Experiment, metric: str) -> list[tuple[Published, Valu
         if value.task == experiment.task
         and experiment.model in group.of
         and group.objective in ("", experiment.objective)
-        and group.metric == metric
+        and group.metric in metrics
     ]
 
 

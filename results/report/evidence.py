@@ -17,6 +17,7 @@ from results.conclusions.choices import named
 from results.database import queries
 from results.experiment import Experiment
 from results.settings import CAPACITY
+from results.wording import metrics_of
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -43,7 +44,7 @@ def points(means: pd.DataFrame) -> list[Point]:
 def curves(means: pd.DataFrame, experiment: Experiment) -> Json:
     """Return an experiment's means, column by column, and what was published; all in per cent."""
     return {
-        "metric": str(means["metric"].iloc[0]),
+        "metrics": metrics_of(means),
         "published": list(_published(experiment, means)),
         "label": means["label"].tolist(),
         "source": means["source"].tolist(),

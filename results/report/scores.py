@@ -11,6 +11,7 @@ import pandas as pd
 from bench.core.size import format_size
 from results.labels import UNADAPTED, in_order
 from results.report.evidence import Point, points
+from results.wording import metrics_of
 
 
 class Cell(NamedTuple):
@@ -46,10 +47,10 @@ def scores(means: pd.DataFrame) -> Scores:
     others = {"best trained": "trained_mean", "last": "last_mean"}
     if not means["last_mean"].notna().any():
         others = {}
-    metric = next(iter(means["metric"]))
+    metrics = metrics_of(means)
     head = ["source", "n used", "seeds"]
     for name in evaluators:
-        head += [f"{name} {metric}", *(f"{name}, {other}" for other in others)]
+        head += [f"{name} {metrics[name]}", *(f"{name}, {other}" for other in others)]
     lines = []
     for label, n in dict.fromkeys((point.label, point.n) for point in places):
         found = {name: rows.get(Point(label, n, name)) for name in evaluators}

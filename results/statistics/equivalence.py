@@ -31,7 +31,7 @@ class Answers:
         arm: Each run's arm, ``[runs]``; the unadapted model's is `UNADAPTED`.
         n: Images that each run used, int64 ``[runs]``.
         seed: Each run's seed, int64 ``[runs]``.
-        metric: ``accuracy``, ``mean-per-class`` or ``mean-average-precision``.
+        metric: ``accuracy``, ``mean-per-class``, ``mean-average-precision`` or ``miou``.
     """
 
     correct: _Array

@@ -71,7 +71,7 @@ def compare(
             the mean average precision, float64 ``[images, runs]``.
         right: The other arm's, on the same images.
         labels: The images' classes, int64 ``[images]``.
-        metric: ``accuracy``, ``mean-per-class`` or ``mean-average-precision``.
+        metric: ``accuracy``, ``mean-per-class``, ``mean-average-precision`` or ``miou``.
         seeded: Which of the two would have come out otherwise with another seed; the unadapted
             model would not.
         seeds: Each arm's; None where each run has seeds of its own.

@@ -33,7 +33,7 @@
   }
 
   // Rows of the means by one evaluator, the unadapted model's among them.
-  function pointsOf({ metric, published, ...curves }, evaluator) {
+  function pointsOf({ metrics, published, ...curves }, evaluator) {
     const names = Object.keys(curves);
     return curves.n
       .map((_, place) => Object.fromEntries(names.map((name) => [name, curves[name][place]])))
@@ -41,7 +41,7 @@
       .sort((a, b) => a.n - b.n);
   }
 
-  function replace(figure, points, { curves: { metric, published }, looks }) {
+  function replace(figure, points, { curves: { metrics, published }, looks }) {
     const adapted = points.filter((point) => point.source !== UNADAPTED);
     if (!adapted.length) return;
     const arms = [...new Set(adapted.map((point) => point.label))].sort();
@@ -85,7 +85,7 @@
 
     function draw() {
       const width = Math.min(520, Math.max(260, figure.clientWidth));
-      drawn.replaceChildren(title, plot({ points, marks, arms, hidden, looks, width, evaluator, metric }));
+      drawn.replaceChildren(title, plot({ points, marks, arms, hidden, looks, width, evaluator, metric: metrics[evaluator] }));
     }
   }
 
