@@ -19,7 +19,7 @@ from tests.support.records import IMAGES, STUDY, collected, score, write_run
 SHARES = {"none": 0.20, "real": 0.30, "folder": 0.40}
 
 
-def segmented(home: Home, source: str, seed: int = 0, **changes: object) -> str:
+def segmented(home: Home, source: str, seed: int = 0) -> str:
     """Leave a run that was probed and segmented; return its id."""
     share = SHARES[source] + seed / 100
     found = [
@@ -27,7 +27,7 @@ def segmented(home: Home, source: str, seed: int = 0, **changes: object) -> str:
         score("val", share, "segmentation", "miou"), score("test", share, "segmentation", "miou"),
     ]  # fmt: skip
     n = 0 if source == "none" else 500
-    run_id = write_run(home, source, n, seed=seed, scores=found, **changes).run_id
+    run_id = write_run(home, source, n, seed=seed, scores=found).run_id
     path = home.run(run_id) / "predictions.parquet"
     rows = read_parquet(path).with_columns(correct=pl.lit(None, pl.Float64))
     added = share + np.random.default_rng(seed).normal(0, 0.05, IMAGES)
@@ -40,7 +40,7 @@ def segmented(home: Home, source: str, seed: int = 0, **changes: object) -> str:
         }
     )  # fmt: skip
     kept = rows.filter(pl.col("evaluator") != "segmentation")
-    pl.concat([kept, of_masks.select(kept.columns).cast(dict(kept.schema))]).write_parquet(path)
+    pl.concat([kept, of_masks.select(kept.columns).cast(kept.schema)]).write_parquet(path)
     return run_id
 
 
@@ -60,9 +60,12 @@ def test_means_are_in_each_evaluators_own_metric(study: Home) -> None:
         pairs = pair_table(connection, STUDY)
         titles = [sheet.title for sheet in Table.of(connection, STUDY).sheets()]
         said = " ".join(conclusions(connection, STUDY))
-    found = means.set_index(["label", "evaluator"])[["metric", "mean"]]
-    assert tuple(found.loc["real", "segmentation"]) == ("miou", pytest.approx(0.31))
-    assert tuple(found.loc["real", "linear-probe"]) == ("accuracy", 0.5)
+    found = {
+        (row["label"], row["evaluator"]): (row["metric"], row["mean"])
+        for row in means.to_dict("records")
+    }
+    assert found["real", "segmentation"] == ("miou", pytest.approx(0.31))
+    assert found["real", "linear-probe"] == ("accuracy", 0.5)
     assert {"linear-probe accuracy", "segmentation miou"} <= {str(name) for name in shown.head}
     assert any("segmentation miou" in title for title in titles)
     assert not any("segmentation accuracy" in title for title in titles)
@@ -75,8 +78,9 @@ def test_means_are_in_each_evaluators_own_metric(study: Home) -> None:
 
 def test_arms_are_compared_image_by_image_in_points(study: Home) -> None:
     with collected(study) as connection:
-        pairs = pair_table(connection, STUDY).set_index(["evaluator", "a", "b"])
-    row = pairs.loc["segmentation"].loc[("folder", "real")]
+        rows = pair_table(connection, STUDY).to_dict("records")
+    of = ("segmentation", "folder", "real")
+    (row,) = (row for row in rows if (row["evaluator"], row["a"], row["b"]) == of)
     assert row["difference"] == pytest.approx(0.1)
     assert row["ci_low"] <= 0.1 <= row["ci_high"]
 
