@@ -21,7 +21,7 @@ from bench.core.stage_names import DENOISE, LOAD
 from bench.core.task import Task
 from bench.plugins import source_of, sources
 from bench.plugins.images import check_kept_alike
-from bench.plugins.optional import HasNotes, HasOthers, RetriesFailed, SupportsEstimate
+from bench.plugins.optional import ChecksTask, HasNotes, HasOthers, RetriesFailed, SupportsEstimate
 from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet, read_image
@@ -103,11 +103,13 @@ class Denoised:
         return {**found["generator"], **found["filter"], **inner}
 
     def check(self, task: Task) -> None:
-        """Check that the filter can score the images of the inner source.
+        """Check that the inner source supports the task, and the filter its images.
 
         Raises:
-            RequestError: If it needs their classes, and some may have none.
+            RequestError: If not.
         """
+        if isinstance(self.inner, ChecksTask):
+            self.inner.check(task)
         if self.others(task):
             check_others(self.options.filter)
 

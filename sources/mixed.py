@@ -14,7 +14,7 @@ from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins import source_of, sources
 from bench.plugins.images import check_kept_alike
-from bench.plugins.optional import HasNotes, HasOthers, RetriesFailed, SupportsEstimate
+from bench.plugins.optional import ChecksTask, HasNotes, HasOthers, RetriesFailed, SupportsEstimate
 from bench.plugins.source import Context, Source
 from bench.storage.image_set import ImageSet
 
@@ -53,6 +53,16 @@ class Mixed:
             for name, fingerprints in found.items()
             for key, value in fingerprints.items()
         }
+
+    def check(self, task: Task) -> None:
+        """Check that every part supports the task.
+
+        Raises:
+            RequestError: If one does not.
+        """
+        for part in self.parts.values():
+            if isinstance(part, ChecksTask):
+                part.check(task)
 
     def others(self, task: Task) -> bool:
         """Return whether images of any part may be of no class."""

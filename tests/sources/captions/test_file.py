@@ -224,3 +224,21 @@ def test_any_text_is_handled(
 def test_no_file_is_refused(bench: Bench, home: Home, settings: list[str], complaint: str) -> None:
     given = (f"captions.{setting}" for setting in ("writer=file", *settings))
     assert complaint in refusal(bench, home, "synthetic", *given)
+
+
+def test_captions_without_a_class_need_no_more_than_a_text(home: Home, tmp_path: Path) -> None:
+    texts = [{"caption": f"a picture of {what}", "class": "who knows"} for what in "abc"]
+    for write in (as_csv, as_jsonl, as_parquet):
+        path = write(tmp_path / "plain", [{"caption": row["caption"]} for row in texts])
+        options: Json = {"writer": "file", "options": {"path": str(path), "labelled": False}}
+        found = caption_rows(write_block(home, SHAPES, block_size=6, **options))
+        assert set(found["label"]) == {-1}
+        assert set(found["class_name"]) == {""}
+        assert Counter(found["caption"]) == {row["caption"]: 2 for row in texts}
+        with pytest.raises(RequestError, match="class"):
+            read_captions(path, SHAPES)
+    named = as_csv(tmp_path / "named", texts)
+    assert {caption.label for caption in read_captions(named, SHAPES, labelled=False)} == {-1}
+    other = as_csv(tmp_path / "other", [{"text": "x"}])
+    with pytest.raises(RequestError, match="'text'; name one caption"):
+        read_captions(other, SHAPES, labelled=False)
