@@ -1,6 +1,7 @@
 """What captions are about: shares of kinds, lists of concepts, and what is no class of the task."""
 
 import math
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 import yaml
 
+from bench.core.config import assign, parse_assignment
 from bench.core.errors import RequestError
 from bench.core.json_values import Json, digest
 from bench.core.paths import Home
@@ -20,7 +22,7 @@ from sources.captions.check import CaptionCheck
 from sources.captions.options import KINDS
 from sources.captions.phrase_lists import read_phrases
 from sources.captions.table import caption_rows
-from tests.conftest import Bench
+from tests.conftest import ROOT, Bench
 from tests.support.captions import brief_of, write_block
 from tests.support.command_line import refusal
 
@@ -72,14 +74,14 @@ def test_captions_of_the_defaults_stay_as_they_were(
 
 
 def test_a_run_with_the_defaults_stays_the_same_run() -> None:
-    filled = full_options(sources, "synthetic", {"generation": {"model": "x"}, "filter": FILTER})
+    filled = full_options(sources, "synthetic", NEEDED)
     assert not {"kinds", "concepts"} & set(filled["captions"])
     chosen: Json = {"kinds": {"class": 1.0}, "concepts": "synclr"}
-    more: Json = {"generation": {"model": "x"}, "filter": FILTER, "captions": chosen}
+    more: Json = {**NEEDED, "captions": chosen}
     assert full_options(sources, "synthetic", more)["captions"].items() >= chosen.items()
 
 
-FILTER = {"model": "clip"}
+NEEDED = {"generation": {"model": "x"}, "filter": {"model": "clip"}}
 
 
 def test_kinds_have_the_shares_asked_for(home: Home) -> None:
@@ -250,3 +252,37 @@ def test_unfit_concepts_are_refused(
     path.write_text(content)
     with pytest.raises(RequestError, match=complaint):
         rows(home, concepts=str(path))
+
+
+TABLE_2 = re.findall(
+    r"^\| ([^|]+) \| (`writer=[^|]+) \|", (ROOT / "docs/synthetic.md").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("name", "settings"), TABLE_2, ids=[name for name, _ in TABLE_2])
+def test_each_caption_set_of_synclrs_table_is_to_be_had(
+    home: Home, tmp_path: Path, name: str, settings: str
+) -> None:
+    """With the grammar in a language model's place, which writes of the same plans."""
+    (tmp_path / "cc.csv").write_text("caption\na cat\na house by the sea\n")
+    captions: Json = {}
+    for setting in re.findall(r"`([^`]+)`", settings):
+        path, value = parse_assignment(setting.replace("=FILE", f"={tmp_path / 'cc.csv'}"))
+        assign(captions, path.split("."), value)
+    is_model = captions["writer"] == "transformers"
+    assert full_options(sources, "synthetic", {**NEEDED, "captions": captions})
+    if is_model:
+        captions |= {"writer": "grammar", "options": {}}
+    found = rows(home, **{"size": 200, "phrases": "paper", **captions})
+    backgrounds, labels = set(found["background"]), set(found["label"])
+    assert ({NO_LABEL} <= labels) == (name in ("cc12m", "final"))
+    assert (len(labels) > 1) == (name != "cc12m")
+    only = {"cc12m": {"own"}, "IN+h+Places": {"names"}, "final": set(KINDS)}
+    assert set(found["kind"]) == only.get(name, {"background"})
+    if "Places" in name:
+        assert backgrounds <= set(read_phrases("places")["backgrounds"]["object"])
+
+
+def test_the_docs_have_all_five_caption_sets() -> None:
+    names = ["cc12m", "IN+h+Places", "IN+Places+LLM", "IN+OurBG+LLM", "final"]
+    assert [name for name, _ in TABLE_2] == names
