@@ -147,7 +147,7 @@ def test_a_task_without_masks_needs_a_folder(tmp_path: Path) -> None:
     evaluator: Any = evaluator_of("segmentation", SMALL)
     with pytest.raises(RequestError, match="have no masks for the evaluator segmentation"):
         evaluator.check(colour_task())
-    with pytest.raises(RequestError, match="no .jpg files in .*images/training"):
+    with pytest.raises(RequestError, match=r"no \.jpg files in .*images/training"):
         evaluator_of("segmentation", {"path": str(tmp_path)}).check(colour_task())  # type: ignore[attr-defined]
 
 

@@ -182,9 +182,9 @@ def test_logits_are_cosines_times_gains() -> None:
         unit = nn.functional.normalize(head.layers(tokens), dim=1)
         directions = nn.functional.normalize(head.directions, dim=1)
         torch.testing.assert_close(head(tokens), unit @ directions.T)
-        head.gain *= torch.arange(12)
+        head.gain.mul_(torch.arange(12))
         torch.testing.assert_close(head(tokens), unit @ directions.T * torch.arange(12))
-        head.directions *= 3
+        head.directions.mul_(3)
         torch.testing.assert_close(head(tokens), unit @ directions.T * torch.arange(12))
 
 
