@@ -216,8 +216,12 @@ def _image_fields(images: ImageSet, grouped: "Grouped", spec: RunSpec) -> Json:
         counts["too_small_groups"] = left_out
     fidelity = counts.pop("fidelity", {})
     steps = {name: counts.get(name, 0) for name in ("matched", "fetched", "kept")}
+    captions = grouped.rows.filter(pl.col("caption") != "")["caption"].n_unique()
+    used = grouped.rows.height
+    needs = needs_of(spec)
     return {
-        "n": Counts(asked=spec.n, **steps, used=grouped.rows.height),
+        "n": Counts(asked=spec.n, **steps, used=used, captions=captions or None),
+        "positives": needs.group if needs.coupled and used else "",
         "image_set": images.manifest.content,
         "stage_counts": counts,
         "fidelity": fidelity,

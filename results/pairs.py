@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
@@ -20,7 +20,7 @@ from results.digits import decimals
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.statistics.paired import Estimate, Seeds, compare, holm, mcnemar, metric_value
-from results.wording import covered, metrics_of, p_values
+from results.wording import covered, p_values
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -103,7 +103,8 @@ def pair_table(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     rows of the evaluator. McNemar's p-values are the least and greatest over the seeds that both
     arms have, or, against no adaptation, over the arm's; they are not corrected.
     """
-    metrics = metrics_of(queries.scaling(connection, experiment))
+    means = queries.scaling(connection, experiment)
+    metrics = dict(zip(means["evaluator"], means["metric"], strict=True))
     rows = [
         _row(pair, metrics[pair.evaluator], difference)
         for pair, difference in differences(connection, experiment).items()
@@ -139,39 +140,52 @@ def _differences(
 
 def _difference(answers: Answered, pair: Pair, *, from_scratch: bool) -> Difference | None:
     """Compare two arms at one n; None where one of them left no predictions there."""
-    _, n, a, b = pair
-    arms, at_n = answers.runs["arm"], answers.runs["n_used"] == n
-    of = answers.of((arms.isin([a, b]) & (at_n | (arms == UNADAPTED))).to_numpy())
-    sides = [(of.runs["arm"] == arm).to_numpy() for arm in (a, b)]
+    arms, at_n = answers.runs["arm"], answers.runs["n_used"] == pair.n
+    sides = [(arms == arm) & (at_n | (arm == UNADAPTED)) for arm in (pair.a, pair.b)]
+    return difference(answers, (sides[0], sides[1]), from_scratch=from_scratch)
+
+
+def difference(
+    answers: Answered, runs: tuple[pd.Series[bool], pd.Series[bool]], *, from_scratch: bool
+) -> Difference | None:
+    """Compare some runs with others image by image; None where either left no predictions.
+
+    Args:
+        answers: The answers of both.
+        runs: Which rows of its `runs` are the ones, and which the others.
+        from_scratch: Whether the network was untrained.
+    """
+    either = (runs[0] | runs[1]).to_numpy()
+    of = answers.of(either)
+    sides = [side.to_numpy()[either] for side in runs]
     if not of.correct.size or not all(side.any() for side in sides):
         return None
     left, right = (of.correct[:, side] for side in sides)
-    kinds = _kinds(of.runs[sides[0]]), _kinds(of.runs[sides[1]])
-    runs = [(left[:, i], right[:, j]) for i, j in _in_step(of, a, b)]
-    exact = [mcnemar(*two) for two in runs]
+    of_sides = [of.runs[side] for side in sides]
+    adapted = [not one["arm"].eq(UNADAPTED).all() for one in of_sides]
+    in_step = [(left[:, i], right[:, j]) for i, j in _in_step(of_sides, adapted)]
+    exact = [mcnemar(*two) for two in in_step]
     # Another seed is another untrained network.
-    seeded = a != UNADAPTED or from_scratch, b != UNADAPTED or from_scratch
+    seeded = adapted[0] or from_scratch, adapted[1] or from_scratch
+    kinds = _kinds(of_sides[0]), _kinds(of_sides[1])
     estimate = compare(left, right, of.classes, of.metric, seeded=seeded, seeds=kinds)
     return Difference(
         estimate=estimate,
         p_holm=estimate.p,
-        by_seed=[metric_value(one - other, of.classes, of.metric) for one, other in runs],
+        by_seed=[metric_value(one - other, of.classes, of.metric) for one, other in in_step],
         seeds=(left.shape[1], right.shape[1]),
         mcnemar=[p for p in exact if p is not None],
     )
 
 
-def _in_step(of: Answered, a: str, b: str) -> list[tuple[int, int]]:
-    """Return which runs of two arms, by their places in each, have one seed.
+def _in_step(sides: Sequence[pd.DataFrame], adapted: Sequence[bool]) -> list[tuple[int, int]]:
+    """Return which runs of two sides, by their places in each, have one seed.
 
     One run of the unadapted model serves every seed of the adapted one's.
     """
-    places = [
-        {seed: place for place, seed in enumerate(of.runs.loc[of.runs["arm"] == arm, "seed"])}
-        for arm in (a, b)
-    ]
-    adapted = [of_arm for of_arm, arm in zip(places, (a, b), strict=True) if arm != UNADAPTED]
-    seeds = set.intersection(*(set(of_arm) for of_arm in adapted))
+    places = [{seed: place for place, seed in enumerate(runs["seed"])} for runs in sides]
+    seeded = [of_side for of_side, one in zip(places, adapted, strict=True) if one]
+    seeds = set.intersection(*map(set, seeded))
     left, right = places
     return [(left.get(seed, 0), right.get(seed, 0)) for seed in sorted(seeds)]
 

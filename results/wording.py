@@ -3,12 +3,8 @@
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WIDTH = 98
 """Columns of wrapped text where no terminal says how many it has."""
@@ -88,19 +84,9 @@ def metric_name(metric: str) -> str:
     return _MEASURES.get(metric, metric)
 
 
-def metrics_of(means: "pd.DataFrame") -> dict[str, str]:
-    """Return the metric of each evaluator, given rows of `results.database.queries.scaling`."""
-    return dict(zip(means["evaluator"], means["metric"], strict=True))
-
-
-def metrics_named(metrics: Iterable[str]) -> str:
-    """Return what an axis shows, where not all of its panels have one metric."""
-    return alternatives(map(metric_name, metrics))
-
-
-def alternatives(words: Iterable[str]) -> str:
-    """Return words, each once, as a list of which one is meant."""
-    return listed(list(dict.fromkeys(words)), "or")
+def metric_names(metrics: Iterable[str]) -> str:
+    """Return metrics in words, each once: what an axis is of that evaluators share."""
+    return listed(list(dict.fromkeys(map(metric_name, metrics))), "or")
 
 
 def written(value: object) -> str:

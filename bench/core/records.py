@@ -47,6 +47,8 @@ class Counts(Config, frozen=True, kw_only=True):
     fetched: int
     kept: int
     used: int
+    captions: int | None = None
+    """Different captions of the images used; None where they have none, and in earlier records."""
 
 
 class RunRecord(Config, frozen=True, kw_only=True):
@@ -59,6 +61,9 @@ class RunRecord(Config, frozen=True, kw_only=True):
     n: Counts
     image_set: str
     """Content hash of the images trained on."""
+    positives: Literal["", "image", "caption", "class"] = ""
+    """What images share that were positives of each other; empty for an objective that sees each by
+    itself, and in earlier records."""
     empty_classes: list[str] = []
     """Classes without an image among those used."""
     task_notes: list[str] = []

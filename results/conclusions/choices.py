@@ -13,7 +13,7 @@ from results.database import queries
 from results.database.rows import parse_json
 from results.experiment import Experiment
 from results.labels import UNADAPTED
-from results.wording import listed, metrics_of, percent, sentence, written
+from results.wording import listed, percent, sentence, written
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -32,12 +32,10 @@ def choices(connection: Connection, experiment: Experiment) -> list[str]:
     settings = settings[settings["label"].isin(labels)]
     if settings.empty:
         return []
-    # Names of evaluators may have options behind them, or a part; those that select have neither.
-    metrics = {name.partition(" ")[0]: metric for name, metric in metrics_of(means).items()}
-    by = {name: metrics.get(name, means["metric"].iloc[0]) for name in settings["select_by"]}
+    metrics = dict(zip(means["evaluator"], means["metric"], strict=True))
     return [
         _who_chose(settings, queries.settings_rule(connection)),
-        *(_of_arm(str(label), rows, by) for label, rows in _tuned(settings)),
+        *(_of_arm(str(label), rows, metrics) for label, rows in _tuned(settings)),
         *_unequal(settings),
     ]
 
@@ -81,20 +79,29 @@ def _chosen(rows: pd.DataFrame, metrics: Mapping[str, str]) -> str:
     settings = "setting" if chosen["candidates"] == 1 else "settings"
     out_of = f"of {chosen['candidates']} {settings}{left_out}"
     equal = int((rows["competes"] & (rows["validation"] == chosen["validation"])).sum())
-    why = _why(chosen, metrics[chosen["select_by"]]) + (
-        f"; the first by name of {equal} equal ones" * (equal > 1)
-    )
+    why = _why(chosen, metrics) + (f"; the first by name of {equal} equal ones" * (equal > 1))
     return f"{at}{named(str(chosen['setting'])) or 'nothing set'}, {out_of} ({why})"
 
 
-def _why(chosen: dict[Any, Any], metric: str) -> str:
+def _why(chosen: dict[Any, Any], metrics: Mapping[str, str]) -> str:
     if not chosen["cells_compared"] or pd.isna(chosen["validation"]):
         return "they have no run in common, so the first by name"
     asked, answered = chosen["cells_asked"], chosen["cells_answered"]
     partly = "" if answered == asked else f"; none was run at all {asked} n and seeds"
     runs = "1 run" if chosen["cells_compared"] == 1 else f"{chosen['cells_compared']} runs each"
-    mean = f"{chosen['select_by']} {metric} on validation data {percent(chosen['validation'])}"
+    by = str(chosen["select_by"])
+    measured = f"{by} {_metric_of(by, metrics)}"
+    mean = f"{measured} on validation data {percent(chosen['validation'])}"
     return f"mean {mean} over {runs}{partly}"
+
+
+def _metric_of(selector: str, metrics: Mapping[str, str]) -> str:
+    """Return the metric of the evaluator that selects, which may be scored in parts."""
+    for label, metric in metrics.items():
+        name = label.partition(" ")[0]
+        if name == selector or name.startswith(f"{selector}-"):
+            return metric
+    return next(iter(metrics.values()))
 
 
 def _unequal(settings: pd.DataFrame) -> list[str]:

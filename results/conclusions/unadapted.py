@@ -13,7 +13,7 @@ from results.database import queries
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.pairs import Difference, Pair, differences
-from results.wording import grouped, listed, measure, metrics_of, percent, points, sentence
+from results.wording import grouped, listed, measure, percent, points, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set
@@ -68,7 +68,7 @@ def against_unadapted(
     evaluators = in_order(set(before.index) & set(adapted["evaluator"]))
     if not evaluators:
         return []
-    metrics = metrics_of(means)
+    metrics = dict(zip(means["evaluator"], means["metric"], strict=True))
     changes = {
         evaluator: list(_changes(known, adapted, evaluator, unchanged)) for evaluator in evaluators
     }
@@ -104,12 +104,12 @@ def at_trained_epoch(
     runs = queries.selected_runs(connection, experiment)
     unused = runs["epoch"].eq(0) & runs["trained_epoch"].gt(0)
     known = differences(connection, experiment, "trained") if unused.any() else {}
+    metrics = dict(zip(means["evaluator"], means["metric"], strict=True))
     for label in means.loc[means["label"] != UNADAPTED, "label"].unique():
         rows = means[means["label"] == label]
         n = rows["n_used"].max()
         of_label = (runs["label"] == label) & (runs["n_point"] == n)
         kept, of = (runs.loc[some, "run_id"].nunique() for some in (of_label & unused, of_label))
-        metrics = metrics_of(means)
         changes = {
             measure(evaluator, metrics[evaluator]): change
             for evaluator in (in_order(rows["evaluator"]) if kept else [])

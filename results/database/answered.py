@@ -18,7 +18,7 @@ from results.experiment import Experiment
 if TYPE_CHECKING:
     from results.database.store import Connection
 
-_RUN = ["arm", "n_used", "seed", "run_seed", "source_seeds"]
+_RUN = ["arm", "n_used", "seed", "run_seed", "source_seeds", "objective"]
 _IMAGE = ["key", "class"]
 _MATRICES = 8
 """How many are kept: a million predictions take 8 MB."""
@@ -34,7 +34,8 @@ class Answered:
             Float64 ``[images, runs]``.
         classes: The images' classes, int64 ``[images]``; -1 for images of several labels.
         runs: A row per column of `correct`: the label as ``arm``, ``n_used``, ``seed``,
-            ``run_seed`` and ``source_seeds``, as `results.database.queries.answers` says.
+            ``run_seed`` and ``source_seeds``, as `results.database.queries.answers` says, and
+            ``objective``, empty for the unadapted model.
         metric: The metric that the experiment is shown in.
     """
 
@@ -64,7 +65,8 @@ def answered(
 ) -> Answered:
     """Return the answers of all selected runs at the chosen epoch, or at the best trained one.
 
-    The unadapted model has but one. It is read once a connection, and must not be changed.
+    Of an experiment without an objective they are those of all objectives. The unadapted model has
+    but one. It is read once a connection, and must not be changed.
     """
     of: dict[str, object] = experiment._asdict() | {"evaluator": evaluator}
     runs = _polars(connection, "answering", of)

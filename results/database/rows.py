@@ -92,6 +92,8 @@ def _of_images(records: Sequence[RunRecord]) -> _Columns:
         "n_fetched": [each.fetched for each in counts],
         "n_kept": [each.kept for each in counts],
         "n_used": [each.used for each in counts],
+        "n_captions": [each.captions for each in counts],
+        "positives": [record.positives for record in records],
         "image_set": [record.image_set for record in records],
         "empty_classes": [_json(record.empty_classes) for record in records],
     }

@@ -15,8 +15,8 @@ CREATE TABLE kept.files (path VARCHAR, modified BIGINT, bytes BIGINT, problem VA
 CREATE TABLE kept.runs (
     run_id VARCHAR, spec_id VARCHAR, counts_id VARCHAR, status VARCHAR, error VARCHAR,
     too_few_images BOOLEAN, n_asked BIGINT, seed BIGINT,
-    n_matched BIGINT, n_fetched BIGINT, n_kept BIGINT, n_used BIGINT, image_set VARCHAR,
-    empty_classes JSON, selected_in VARCHAR, epoch DOUBLE, trained_epoch DOUBLE, last_epoch DOUBLE,
+    n_matched BIGINT, n_fetched BIGINT, n_kept BIGINT, n_used BIGINT, n_captions BIGINT,
+    positives VARCHAR, image_set VARCHAR, empty_classes JSON, selected_in VARCHAR, epoch DOUBLE, trained_epoch DOUBLE, last_epoch DOUBLE,
     selection JSON, fidelity JSON, timings JSON, images_per_second DOUBLE, peak_memory_mb DOUBLE,
     device VARCHAR, weights VARCHAR, git_commit VARCHAR, git_dirty BOOLEAN, versions JSON,
     started VARCHAR, finished VARCHAR);
@@ -56,7 +56,7 @@ CREATE VIEW runs AS
 SELECT run_id, status, error, too_few_images, preset, task, source, label, options, n_asked, seed,
        source_seeds, setting, select_by, selector, image_order, variant, model, init, fingerprints,
        objective, objective_options, lr, epochs, batch_size, train, evaluators,
-       n_matched, n_fetched, n_kept, n_used, image_set, empty_classes,
+       n_matched, n_fetched, n_kept, n_used, n_captions, positives, image_set, empty_classes,
        epoch, trained_epoch, last_epoch, selected_in, selection, fidelity, timings,
        images_per_second, peak_memory_mb, device, weights, git_commit, git_dirty, versions,
        started, finished
@@ -94,6 +94,13 @@ CREATE OR REPLACE VIEW current AS
 SELECT runs.*, metric
 FROM runs JOIN latest USING (preset, task, model, fingerprints) WHERE status = 'done';
 
+-- The metric that each evaluator is shown in: the experiment's or, where it is not measured in that
+-- one, its own, such as the mean intersection over union of segments beside a probe's accuracy.
+CREATE OR REPLACE TABLE shown_in AS
+SELECT preset, task, model, evaluator,
+       arg_min(scores.metric, (scores.metric <> current.metric, scores.metric)) AS metric
+FROM scores JOIN current USING (run_id) GROUP BY ALL;
+
 -- What was asked for with the latest fingerprints, finished or not. Settings (`setting` holds what
 -- differs within an arm) are compared in cells: an n asked for and a replicate. `validation` is the
 -- score of the evaluator that selects. The unadapted baseline (source `none`) had no objective,
@@ -101,7 +108,7 @@ FROM runs JOIN latest USING (preset, task, model, fingerprints) WHERE status = '
 CREATE OR REPLACE VIEW asked AS
 SELECT runs.* REPLACE (if(source = 'none', '', objective) AS objective,
                        if(source = 'none', '{}', objective_options) AS objective_options),
-       metric, validation,
+       validation,
        coalesce(n_asked::VARCHAR, 'all') AS n_text,
        concat_ws(' ', n_text, seed, source_seeds) AS cell,
        {'preset': preset, 'task': task, 'model': model, 'objective': objective, 'label': label,
@@ -109,9 +116,13 @@ SELECT runs.* REPLACE (if(source = 'none', '', objective) AS objective,
 FROM runs JOIN latest USING (preset, task, model, fingerprints)
 CROSS JOIN asked_for
 LEFT JOIN (
-    SELECT run_id, metric AS selects_by, avg(value) AS validation FROM scores
-    WHERE selects AND split = 'val' AND at_epoch = 'chosen' GROUP BY ALL
-) AS chosen ON chosen.run_id = runs.run_id AND selects_by IN (metric, 'miou');
+    SELECT run_id, avg(value) AS validation FROM scores
+    JOIN current USING (run_id)
+    JOIN shown_in ON (shown_in.preset, shown_in.task, shown_in.model, shown_in.evaluator)
+        = (current.preset, current.task, current.model, scores.evaluator)
+    WHERE selects AND split = 'val' AND at_epoch = 'chosen' AND scores.metric = shown_in.metric
+    GROUP BY run_id
+) USING (run_id);
 
 -- Every setting of an arm. Of those that finished a run, those compete that were answered in most
 -- cells, which is all where one is complete; a cell with too few images is an answer too. The best
@@ -160,7 +171,7 @@ QUALIFY bool_or(finished) OVER (PARTITION BY arm);
 -- of images used; a replicate is a seed and a rank among those that an arm's source had with it.
 CREATE OR REPLACE TABLE selected AS
 WITH scored AS (
-    SELECT asked.* EXCLUDE (validation, selected_in, metric), test.metric,
+    SELECT asked.* EXCLUDE (validation, selected_in), shown_in.metric,
            candidates, test.evaluator, validation.value AS validation,
            test.value AS test, test.n AS test_images, test.ci_low, test.ci_high, test.chosen,
            trained.value AS trained_test, last.value AS last_test,
@@ -168,7 +179,8 @@ WITH scored AS (
                PARTITION BY preset, task, model, objective, label, test.evaluator, selector
            ) AS runs_of_selector
     FROM asked JOIN settings USING (arm, setting)
-    JOIN scores AS test ON test.run_id = asked.run_id AND test.metric IN (asked.metric, 'miou')
+    JOIN shown_in USING (preset, task, model)
+    JOIN scores AS test USING (run_id, evaluator, metric)
     LEFT JOIN scores AS validation ON validation.run_id = asked.run_id
         AND validation.evaluator = test.evaluator AND validation.metric = test.metric
         AND validation.split = 'val' AND validation.at_epoch = 'chosen'

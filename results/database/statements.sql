@@ -158,15 +158,15 @@ AND list_contains($arms, label)
 
 -- name: answered
 SELECT run_id, key, class, correct FROM answers
-WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
-AND evaluator = $evaluator AND at_epoch = $at_epoch
+WHERE (preset, task, model) = ($preset, $task, $model)
+AND (objective IN ($objective, '') OR $objective = '') AND evaluator = $evaluator AND at_epoch = $at_epoch
 
 -- name: answering
-SELECT run_id, label AS arm, n_point AS n_used, replicate AS seed, seed AS run_seed, source_seeds,
-       metric
+SELECT run_id, objective, label AS arm, n_point AS n_used, replicate AS seed, seed AS run_seed,
+       source_seeds, metric
 FROM selected
-WHERE (preset, task, model) = ($preset, $task, $model) AND objective IN ($objective, '')
-AND evaluator = $evaluator
+WHERE (preset, task, model) = ($preset, $task, $model)
+AND (objective IN ($objective, '') OR $objective = '') AND evaluator = $evaluator
 
 -- name: class_accuracies
 SELECT label AS arm, n_used, class, avg(correct) AS accuracy, count(DISTINCT key) AS images

@@ -10,7 +10,7 @@ from bench.core.terminal import escaped
 from results.drawing.fonts import NOTE, has_numbers
 from results.experiment import Experiment
 from results.labels import UNADAPTED
-from results.wording import alternatives, listed, sentence
+from results.wording import listed, sentence
 
 _ZERO = 1e-9
 """What adding up in another order may make of no difference."""
@@ -34,9 +34,10 @@ def caption(
         caution: What must stand beside the results; none if empty.
     """
     adapted = means[means["source"] != UNADAPTED]
+    metrics = listed(list(dict.fromkeys(means["metric"])), "or")
     parts = [
-        f"test {alternatives(means['metric'])} over the number of images used: {experiment.title}, "
-        f"by {listed(list(dict.fromkeys(means['evaluator'])))}",
+        f"test {metrics} over the number of images used: {experiment.title}, by "
+        f"{listed(list(dict.fromkeys(means['evaluator'])))}",
         *(_of_arms(adapted) if len(adapted) else ()),
         *_of_unadapted(means, adapted),
         *([f"hollow marks: published values ({'; '.join(published)})"] if published else ()),

@@ -29,7 +29,7 @@ from results.figures._frame import (
 )
 from results.figures._scaling_caption import selected
 from results.labels import UNADAPTED
-from results.wording import listed, metrics_named
+from results.wording import listed, metric_names
 
 _RUN_STEPS = ("load", "adapt", "evaluate")
 """`adapt` holds the training and its validations."""
@@ -65,7 +65,7 @@ def draw(wanted: Wanted) -> Drawn:
         marks |= {_UNADAPTED: STYLES["none"]}
     look, axes = (
         wanted.look,
-        (f"device-{unit.name} (log scale)", f"test {metrics_named(means['metric'])} (%)"),
+        (f"device-{unit.name} (log scale)", f"test {metric_names(means['metric'])} (%)"),
     )
     with mpl.rc_context(look.settings()):
         above = 1.5 * look.small * LEADING * POINT if wanted.price else 0.0

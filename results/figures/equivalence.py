@@ -16,7 +16,7 @@ from results.drawing.look import INK, MUTED, Look
 from results.drawing.wanted import Wanted
 from results.figures._frame import Frame, arms_of, finished, shown, styles_of
 from results.statistics.equivalence import Ratio, Worth, exchange_rates
-from results.wording import alternatives, listed
+from results.wording import listed, metric_names
 
 _DOTTED = (0, (1, 1.5))
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -35,8 +35,7 @@ def draw(wanted: Wanted) -> Drawn:
     means = queries.scaling(wanted.connection, wanted.experiment)
     a, b = arms_of(wanted, means)
     rates = _rates(wanted, (a, b), shown(wanted, means["evaluator"]))
-    metrics = alternatives(metric for _, metric in rates.values())
-    axes = f"test {metrics} (%)", f"{b} per {a} image"
+    axes = f"test {metric_names(metric for _, metric in rates.values())} (%)", f"{b} per {a} image"
     with mpl.rc_context(wanted.look.settings()):
         frame = Frame.of(wanted, list(rates), axes, {}, ticks="1000")
         for panel, (worths, _) in zip(frame.panels, rates.values(), strict=True):

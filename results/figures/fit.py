@@ -25,7 +25,7 @@ from results.figures._frame import (
 from results.figures._scaling_caption import selected
 from results.labels import UNADAPTED
 from results.statistics.fit import FEWEST_SIZES, Fit, fitted
-from results.wording import listed, metrics_named, number, percent
+from results.wording import listed, metric_names, number, percent
 
 _BEYOND = 10
 """How many times the largest size curves are drawn to."""
@@ -50,7 +50,7 @@ def draw(wanted: Wanted) -> Drawn:
     fits = _fits(wanted, adapted)
     arms = sorted({label for curves in fits.values() for label in curves})
     marks = {label: style for label, style in styles_of(adapted).items() if label in arms}
-    axes = "images used (log scale)", f"test {metrics_named(adapted['metric'])} (%)"
+    axes = "images used (log scale)", f"test {metric_names(adapted['metric'])} (%)"
     with mpl.rc_context(wanted.look.settings()):
         frame = Frame.of(wanted, list(fits), axes, marks)
         for panel, (evaluator, curves) in zip(frame.panels, fits.items(), strict=True):

@@ -24,7 +24,7 @@ from results.drawing.wanted import Wanted
 from results.fidelity import caution
 from results.figures._scaling_caption import full_names, selected, whole
 from results.labels import UNADAPTED, in_order
-from results.wording import alternatives, covered, listed, metrics_named, sign_of
+from results.wording import covered, listed, metric_names, sign_of
 
 _BETTER = "\N{UPWARDS ARROW} {} better", "\N{DOWNWARDS ARROW} {} better"
 _ZERO = 1e-7
@@ -120,7 +120,7 @@ class _Plan:
         largest = max(width(axis.short(n), look.small) for n in gaps["n_used"])
         grid = Grid(
             look, list(dict.fromkeys(gaps["evaluator"])),
-            f"{metrics_named(gaps['metric'])} gap (points)",
+            f"{metric_names(gaps['metric'])} gap (points)",
             "images used (log scale)", wide, plot, ticks, right=largest / 2 + 2 * POINT,
         )  # fmt: skip
         words = width(_BETTER[0].format(""), look.small) + 8 * POINT
@@ -222,10 +222,10 @@ def _gaps(wanted: Wanted, a: str, b: str) -> pd.DataFrame:
 
 def _caption(wanted: Wanted, gaps: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
     a, b = ("unadapted" if arm == UNADAPTED else arm for arm in gaps.iloc[0][["a", "b"]])
-    evaluators = listed(list(dict.fromkeys(gaps["evaluator"])))
+    metrics = listed(list(dict.fromkeys(gaps["metric"])), "or")
     yield (
-        f"{a} minus {b}, in points of test {alternatives(gaps['metric'])}, over the number of "
-        f"images used: {wanted.experiment.title}, by {evaluators}"
+        f"{a} minus {b}, in points of test {metrics}, over the number of images "
+        f"used: {wanted.experiment.title}, by {listed(list(dict.fromkeys(gaps['evaluator'])))}"
     )
     over = sorted({covered(over_seeds=each) for each in gaps["over_seeds"]})
     yield f"bars are 95 % intervals over {listed(over, 'or')}, both arms on the same images"

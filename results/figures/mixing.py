@@ -21,7 +21,7 @@ from results.drawing.wanted import Wanted
 from results.figures._frame import Frame, Line, finished, over_what, percents, shown
 from results.figures._scaling_caption import selected
 from results.labels import UNADAPTED
-from results.wording import listed, metrics_named
+from results.wording import listed, metric_names
 
 _DODGE = 1.5
 """Marks of the first and the last line lie so many per cent beside their share."""
@@ -44,7 +44,7 @@ def draw(wanted: Wanted) -> Drawn:
     }
     axes = (
         f"{first} images (%)",
-        f"test {metrics_named(means['metric'])} (%)",
+        f"test {metric_names(means['metric'])} (%)",
     )
     with mpl.rc_context(wanted.look.settings()):
         frame = Frame.of(wanted, evaluators, axes, _styles(of_all, means))

@@ -26,7 +26,7 @@ from results.experiment import Experiment
 from results.fidelity import caution
 from results.figures._scaling_caption import caption, exhausted_at, hides_epochs, is_harmed
 from results.labels import UNADAPTED, in_order
-from results.wording import metrics_named
+from results.wording import metric_names
 
 HARMED = "worse than unadapted"
 
@@ -155,7 +155,7 @@ class _Plan:
         evaluators = list(dict.fromkeys(means["evaluator"]))
         named = {label: "unadapted" if label == UNADAPTED else label for label, _ in arms}
         grid = Grid(
-            look, evaluators, f"test {metrics_named(means['metric'])} (%)",
+            look, evaluators, f"test {metric_names(means['metric'])} (%)",
             "images used (log scale)", wide, plot=0, ticks=0, right=0,
         )  # fmt: skip
         fit = fit_names(list(named.values()), look.small, _NAMES_SHARE * grid.width / grid.across)
@@ -313,6 +313,6 @@ def published_marks(
             (value.evaluator, value.source, value.n, value.value),
             "; ".join(filter(None, [f"of {group.model}", group.where, group.note])),
         )
-        for group, value in published(experiment, set(means["metric"]))
+        for group, value in published(experiment, *set(means["metric"]))
         if group.objective and value.source in STYLES and value.evaluator in set(means["evaluator"])
     ]

@@ -1,6 +1,5 @@
 """Published numbers that stand beside curves of the preset `paper`, each with its source."""
 
-from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -45,7 +44,7 @@ class Published(Config, frozen=True, kw_only=True):
     values: list[Value]
 
 
-def published(experiment: Experiment, metrics: Collection[str]) -> list[tuple[Published, Value]]:
+def published(experiment: Experiment, *metrics: str) -> list[tuple[Published, Value]]:
     """Return the published numbers on an experiment's task that were measured as it was.
 
     None unless its preset is ``paper``, and its model, objective and one of its metrics are theirs.

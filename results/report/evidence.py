@@ -17,7 +17,6 @@ from results.conclusions.choices import named
 from results.database import queries
 from results.experiment import Experiment
 from results.settings import CAPACITY
-from results.wording import metrics_of
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -44,11 +43,11 @@ def points(means: pd.DataFrame) -> list[Point]:
 def curves(means: pd.DataFrame, experiment: Experiment) -> Json:
     """Return an experiment's means, column by column, and what was published; all in per cent."""
     return {
-        "metrics": metrics_of(means),
         "published": list(_published(experiment, means)),
         "label": means["label"].tolist(),
         "source": means["source"].tolist(),
         "evaluator": means["evaluator"].tolist(),
+        "metric": means["metric"].tolist(),
         "n": means["n_used"].tolist(),
         "kept": means["n_kept"].tolist(),
         "seeds": means["seeds"].tolist(),

@@ -11,7 +11,6 @@ import pandas as pd
 from bench.core.size import format_size
 from results.labels import UNADAPTED, in_order
 from results.report.evidence import Point, points
-from results.wording import metrics_of
 
 
 class Cell(NamedTuple):
@@ -47,7 +46,7 @@ def scores(means: pd.DataFrame) -> Scores:
     others = {"best trained": "trained_mean", "last": "last_mean"}
     if not means["last_mean"].notna().any():
         others = {}
-    metrics = metrics_of(means)
+    metrics = dict(zip(means["evaluator"], means["metric"], strict=True))
     head = ["source", "n used", "seeds"]
     for name in evaluators:
         head += [f"{name} {metrics[name]}", *(f"{name}, {other}" for other in others)]

@@ -79,7 +79,7 @@ def section(home: Home, connection: Connection, experiment: Experiment, name: st
         "classes": classes.sentences(connection, experiment, evaluators),
         "caution": caution(fidelity, experiment.preset, experiment.task),
         "fidelity": describe(fidelity, experiment.task),
-        "published": published(experiment, set(means["metric"])),
+        "published": published(experiment, *set(means["metric"])),
         "image_counts": records(queries.image_counts(connection, experiment)),
         "empty_classes": without_images(queries.empty_classes(connection, experiment)),
         "small_groups": records(queries.small_groups(connection, experiment)),

@@ -13,7 +13,7 @@ from results.database import queries
 from results.pairs import pair_table
 from results.report.scores import scores
 from results.tables.scores import Table
-from results.wording import metrics_named
+from results.wording import metric_names
 from tests.support.records import IMAGES, STUDY, collected, score, write_run
 
 SHARES = {"none": 0.20, "real": 0.30, "folder": 0.40}
@@ -73,7 +73,7 @@ def test_means_are_in_each_evaluators_own_metric(study: Home) -> None:
         "linear-probe": "accuracy", "segmentation": "miou",
     }  # fmt: skip
     assert "segmentation mIoU" in said
-    assert metrics_named(means["metric"]) == "accuracy or mIoU"
+    assert metric_names(means["metric"]) == "accuracy or mIoU"
 
 
 def test_arms_are_compared_image_by_image_in_points(study: Home) -> None:

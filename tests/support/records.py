@@ -33,7 +33,7 @@ def write_run(
     """Leave a finished run that classified the first `right` test images correctly.
 
     With `trained`, it did so at epoch 0, and the first `trained` ones at its best trained epoch, 2.
-    Changes are fields of the spec or of the record, and `kept` and `used`, numbers of images.
+    Changes are fields of the spec or of the record, and `kept`, `used` and `captions`, its counts.
     """
     spec = RunSpec(
         preset="mini", task="mini-aircraft", source=source, options={}, n=n,
@@ -46,10 +46,13 @@ def write_run(
         run_id=spec.run_id,
         status="done",
         spec=spec,
-        n=Counts(asked=n, matched=900, fetched=700, kept=kept, used=used),
+        n=Counts(
+            asked=n, matched=900, fetched=700, kept=kept, used=used,
+            captions=changes.pop("captions", None),
+        ),
         image_set="set-1",
         scores=[score("val", val), score("test", right / IMAGES)],
-    )
+    )  # fmt: skip
     record = msgspec.structs.replace(record, **changes)
     if trained is not None:
         record = _kept_unadapted(record, trained)

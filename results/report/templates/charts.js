@@ -33,7 +33,7 @@
   }
 
   // Rows of the means by one evaluator, the unadapted model's among them.
-  function pointsOf({ metrics, published, ...curves }, evaluator) {
+  function pointsOf({ published, ...curves }, evaluator) {
     const names = Object.keys(curves);
     return curves.n
       .map((_, place) => Object.fromEntries(names.map((name) => [name, curves[name][place]])))
@@ -41,11 +41,11 @@
       .sort((a, b) => a.n - b.n);
   }
 
-  function replace(figure, points, { curves: { metrics, published }, looks }) {
+  function replace(figure, points, { curves: { published }, looks }) {
     const adapted = points.filter((point) => point.source !== UNADAPTED);
     if (!adapted.length) return;
     const arms = [...new Set(adapted.map((point) => point.label))].sort();
-    const { evaluator } = figure.dataset, marks = published.filter((value) => value.evaluator === evaluator);
+    const { evaluator } = figure.dataset, { metric } = points[0], marks = published.filter((value) => value.evaluator === evaluator);
     const hidden = new Set(), drawn = figure.querySelector(".drawn"), fallback = drawn.innerHTML;
     const title = document.createElement("p"), name = document.createElement("bdi");
     title.className = "title";

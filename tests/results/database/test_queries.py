@@ -8,7 +8,12 @@ import msgspec
 import pytest
 
 from bench.core.paths import Home
+from bench.core.records import Score
+from bench.core.specs import TrainSpec
 from bench.planning.study import expand, load_study
+from results import pairs, tables
+from results.conclusions.choices import choices
+from results.conclusions.conclusion import conclusions
 from results.database import queries
 from results.pairs import paired_difference
 from results.report.page import write_report
@@ -200,3 +205,35 @@ def test_a_mixture_carries_its_generators_fidelity(home: Home) -> None:
     write_run(home, "mixed", 100, stage_counts=counts)
     with collected(home) as connection:
         assert queries.fidelity(connection, STUDY) == known
+
+
+def test_each_evaluator_is_shown_in_its_own_metric(home: Home) -> None:
+    def scores(probe: float, segments: float) -> list[Score]:
+        return [
+            score(split, value, evaluator, metric)
+            for split in ("val", "test")
+            for evaluator, metric, value in (
+                ("linear-probe", "accuracy", probe),
+                ("segmentation", "miou", segments),
+            )
+        ]
+
+    train = TrainSpec(select_by="segmentation")
+    write_run(home, "none", None, scores=scores(0.5, 0.1))
+    write_run(home, "synthetic", 100, scores=scores(0.9, 0.2), train=train)
+    better = msgspec.structs.replace(train, lr=1e-3)
+    write_run(home, "synthetic", 100, scores=scores(0.6, 0.3), train=better)
+    with collected(home) as connection:
+        means = queries.scaling(connection, STUDY)
+        table = pairs.pair_table(connection, STUDY)
+        said = " ".join([*conclusions(connection, STUDY), *choices(connection, STUDY)])
+        shown = tables.text(means)
+    adapted = means[means["source"] == "synthetic"].set_index("evaluator")
+    # mIoU chose, and is higher where better.
+    assert adapted[["metric", "mean"]].to_numpy().tolist() == [["accuracy", 0.6], ["miou", 0.3]]
+    assert dict(table[["evaluator", "metric"]].to_numpy()) == {
+        "linear-probe": "accuracy", "segmentation": "miou",
+    }  # fmt: skip
+    assert "mean segmentation miou on validation data 30.0 %" in said
+    assert "segmentation miou" in shown
+    assert "30.0 [23.0, 37.0]" in shown
