@@ -10,6 +10,9 @@ from results.conclusions.conclusion import conclusions, left_out
 from results.conclusions.seeds import what_seeds_varied
 from results.database import queries, store
 from results.experiment import Experiment
+from results.objectives import objectives
+from results.tables.objectives import sheet
+from results.tables.terminal import as_text
 from results.wording import WIDTH, sentence, wrapped
 
 
@@ -33,7 +36,8 @@ def summary(
     """
     parts = []
     with store.reading(home) as connection:
-        for experiment in experiments or queries.experiments(connection):
+        shown = list(experiments or queries.experiments(connection))
+        for experiment in shown:
             known = queries.fidelity(connection, experiment)
             sentences = [
                 *conclusions(connection, experiment, brief=brief),
@@ -48,6 +52,8 @@ def summary(
                 *(wrapped(text, width, bullet="- ") for text in sentences),
                 "",
             ]
+        for table in objectives(connection, shown) if len(shown) > 1 else ():
+            parts += [as_text(sheet(table), width), ""]
     return escaped("\n".join(parts))
 
 

@@ -15,8 +15,8 @@ from bench.commands._skipped import tell_skipped
 @click.option(
     "--table",
     default="main",
-    help="main (default): scores and differences; selection: what validation data chose of; "
-    "provenance: what made the runs.",
+    help="main (default): scores and differences; objectives: those of several objectives beside "
+    "each other; selection: what validation data chose of; provenance: what made the runs.",
 )
 @click.option(
     "--out",

@@ -21,10 +21,12 @@ from results.conclusions.choices import named
 from results.database import queries, store
 from results.database.rows import parse_json
 from results.experiment import Experiment, file_names
+from results.objectives import objectives
 from results.report import evidence, files
 from results.report.assets import assets
 from results.report.section import Section, records, section
 from results.report.unfinished import Unfinished, unfinished
+from results.tables.objectives import sheet
 from results.wording import unbroken
 
 if TYPE_CHECKING:
@@ -118,6 +120,7 @@ def _content(
     return {
         "sections": shown,
         "rows": [(each, row) for each in shown for row in each.get("overview", [])],
+        "objectives": [sheet(one) for one in objectives(connection)],
         "studies": lacking,
         "failures": records(queries.failures(connection)),
         "pool_ends": records(queries.pool_ends(connection)),

@@ -15,8 +15,10 @@ from bench.core.files import write_atomic
 from bench.core.paths import Home
 from results import pairs
 from results.database import queries, store
+from results.objectives import objectives
 from results.tables import evidence
 from results.tables.formats import as_latex_file, as_markdown_file
+from results.tables.objectives import numbers, sheet
 from results.tables.scores import Table, readable
 from results.tables.sheet import Kind, Sheet, one_line
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from results.database.store import Choice, Connection
 
 FORMATS = ("csv", "latex", "md", "parquet")
-TABLES = ("main", "selection", "provenance")
+TABLES = ("main", "objectives", "selection", "provenance")
 
 
 class _Content(NamedTuple):
@@ -68,8 +70,9 @@ def exported(
         format_: ``csv`` and ``parquet`` hold plain numbers, one row per score; ``md`` and ``latex``
             are for reading.
         settings: How often the setting of an arm is chosen.
-        table: ``main`` has scores and differences, ``selection`` what validation data chose of,
-            ``provenance`` what made the runs.
+        table: ``main`` has scores and differences, ``objectives`` those of several objectives
+            beside each other, ``selection`` what validation data chose of, ``provenance`` what made
+            the runs.
 
     Returns:
         The bytes, and what was collected.
@@ -85,8 +88,8 @@ def exported(
         collected = store.collect(home, settings, Path(spare))
         with collected.reading() as connection:
             content = _content(connection, table)
-    if all(numbers.empty for numbers in content.numbers):
-        raise BenchError("no finished run has test scores", "look at `bench report` for failures")
+    if all(frame.empty for frame in content.numbers):
+        raise _nothing(table)
     return _written(content, format_), collected
 
 
@@ -97,8 +100,12 @@ def render(tables: Sequence[Table], format_: str) -> bytes:
 
 def _content(connection: Connection, table: str) -> _Content:
     if table == "provenance":
-        numbers, sheet = evidence.provenance(connection)
-        return _Content([numbers], [sheet], [sheet])
+        frame, shown = evidence.provenance(connection)
+        return _Content([frame], [shown], [shown])
+    if table == "objectives":
+        known = list(objectives(connection))
+        sheets = [sheet(one) for one in known]
+        return _Content([numbers(known)], sheets, sheets)
     experiments = queries.experiments(connection)
     if table == "selection":
         both = [evidence.selection(connection, experiment) for experiment in experiments]
@@ -107,12 +114,21 @@ def _content(connection: Connection, table: str) -> _Content:
     return _main([Table.of(connection, experiment) for experiment in experiments])
 
 
+def _nothing(table: str) -> BenchError:
+    if table == "objectives":
+        return BenchError(
+            "no network was adapted to a task with several objectives",
+            "leave out --table objectives, or run another objective",
+        )
+    return BenchError("no finished run has test scores", "look at `bench report` for failures")
+
+
 def _main(tables: Sequence[Table]) -> _Content:
     tables = [table for table in tables if not table.means.empty] or tables
     return _Content(
         [table.numbers for table in tables],
-        [sheet for table in tables for sheet in _wide(table)],
-        [sheet for table in tables for sheet in table.sheets()],
+        [one for table in tables for one in _wide(table)],
+        [one for table in tables for one in table.sheets()],
     )
 
 
@@ -135,9 +151,9 @@ def _written(content: _Content, format_: str) -> bytes:
         return as_markdown_file(content.wide).encode()
     if format_ == "latex":
         return as_latex_file(content.narrow).encode()
-    numbers = pd.concat(content.numbers)
+    frame = pd.concat(content.numbers)
     if format_ == "csv":
-        return numbers.to_csv(index=False).encode()
+        return frame.to_csv(index=False).encode()
     file = io.BytesIO()
-    numbers.to_parquet(file, index=False)
+    frame.to_parquet(file, index=False)
     return file.getvalue()

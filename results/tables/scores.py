@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from results.database.store import Connection
 
 LEGEND = "in %; ± standard deviation over seeds; [95 % interval over test images]"
+
+SCORES = "In %; ± standard deviation over seeds; 95 % interval over test images"
 
 OTHER_EPOCHS = {", best trained epoch": "trained_mean", ", last epoch": "last_mean"}
 """Endings of the columns for other epochs than the chosen one, and the means that they show."""
@@ -277,19 +279,22 @@ def _certain(differences: pd.DataFrame) -> Any:  # noqa: ANN401 (a function of a
 
 def _note(differences: pd.DataFrame) -> str:
     """Return what the numbers of `_COLUMNS` are."""
-    scores = "In %; ± standard deviation over seeds; 95 % interval over test images"
     if differences.empty:
-        return scores
-    tested = set(differences["over_seeds"])
-    over = {
+        return SCORES
+    over = covered_by(map(bool, differences["over_seeds"]))
+    return (
+        f"{SCORES}. Δ in points, against the unadapted model and, below, between arms on the same "
+        f"test images; its interval and p are over {over}; p is Holm-corrected for all Δ here"
+    )
+
+
+def covered_by(over_seeds: Iterable[bool]) -> str:
+    """Return what the intervals of some differences are over; `certain` marks the exceptions."""
+    return {
         (True,): "test images and seeds",
         (False,): "test images alone, as there are too few seeds",
         (False, True): "test images and seeds, † over test images alone",
-    }[tuple(sorted(map(bool, tested)))]
-    return (
-        f"{scores}. Δ in points, against the unadapted model and, below, between arms on the same "
-        f"test images; its interval and p are over {over}; p is Holm-corrected for all Δ here"
-    )
+    }[tuple(sorted(set(over_seeds)))]
 
 
 def _as_sheet(table: pd.DataFrame) -> Sheet:

@@ -1,0 +1,144 @@
+"""Objectives on the same images as a table: a row an objective, a column what tells it apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bench.core.size import format_size
+from results.digits import decimals
+from results.objectives import BASELINE, Objectives, Row
+from results.tables.scores import SCORES, covered_by
+from results.tables.sheet import Kind, Sheet, label
+from results.wording import p_values
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+_COLUMNS: list[tuple[str, Kind]] = [
+    ("objective", "text"), ("options", "prose"), ("positives", "text"), ("images", "prose"),
+    ("n", "right"), ("captions", "right"), ("seeds", "right"), ("%", "number"), ("±", "number"),
+    ("95 % interval", "text"), ("less", "text"), ("Δ", "number"), ("95 % interval of Δ", "text"),
+    ("p", "number"),
+]  # fmt: skip
+
+_OTHER_IMAGES = " on other images"
+"""Behind the name of a reference that learned from other images than its row."""
+
+
+def numbers(tables: Iterable[Objectives]) -> pd.DataFrame:
+    """Return every objective's scores and differences as plain numbers, in shares."""
+    rows = [
+        {
+            **table.experiment._asdict(),
+            "objective": row.objective,
+            "positives": row.positives,
+            "captions_min": row.captions[0] if row.captions else None,
+            "captions_max": row.captions[1] if row.captions else None,
+            "image_sets": " ".join(sorted(set(row.images.sets.values()))),
+            **{name: row.score[name] for name in _OF_SCORE},
+            **_less(row),
+        }
+        for table in tables
+        for row in table.rows
+    ]
+    return pd.DataFrame(rows)
+
+
+_OF_SCORE = (
+    *("source", "label", "n_asked", "n_used", "n_used_min", "n_used_max"),
+    *("evaluator", "metric", "seeds", "mean", "seed_std", "test_low", "test_high"),
+    *("select_by", "setting"),
+)
+
+
+def _less(row: Row) -> dict[Hashable, object]:
+    """Return the difference of a row as columns."""
+    values: dict[Hashable, object] = dict.fromkeys(
+        ("difference", "ci_low", "ci_high", "p", "p_holm", "over_seeds")
+    )
+    if row.difference:
+        one = row.difference.estimate
+        values |= {"difference": one.value, "ci_low": one.low, "ci_high": one.high, "p": one.p}
+        values |= {"p_holm": row.difference.p_holm, "over_seeds": one.over_seeds}
+    return {"less": row.reference, "less_on_same_images": row.same_images, **values}
+
+
+def sheet(table: Objectives) -> Sheet:
+    """Return objectives as a table; what all rows share is said in its note."""
+    half_widths = [50 * (row.score["test_high"] - row.score["test_low"]) for row in table.rows]
+    digits = decimals(half_widths)
+    known = [row.difference.estimate for row in table.rows if row.difference]
+    of_delta = decimals(50 * (one.high - one.low) for one in known)
+    mixed = len({one.over_seeds for one in known}) > 1
+    rows = [
+        [*_what(row, alike=table.alike), *_score(row, digits), *_delta(row, of_delta, mixed=mixed)]
+        for row in table.rows
+    ]
+    shown = Sheet.of(table.title, _COLUMNS, rows)
+    return shown._replace(
+        note=" ".join(_note(table)), label=label(*table.experiment, table.evaluator, "objectives")
+    )
+
+
+def _what(row: Row, *, alike: bool) -> Iterator[str]:
+    name, _, options = row.objective.partition(" ")
+    yield name or "unadapted"
+    yield options
+    yield row.positives
+    yield from [""] * 3 if alike or not row.adapted else _of_images(row)
+
+
+def _of_images(row: Row) -> tuple[str, str, str]:
+    captions = _range(row.captions) if row.captions else ""
+    return row.images.label, _range(row.n), captions
+
+
+def _range(ends: Sequence[int]) -> str:
+    return " to ".join(map(format_size, dict.fromkeys(ends)))
+
+
+def _score(row: Row, digits: int) -> Iterator[str]:
+    score = row.score
+    yield str(score["seeds"])
+    yield f"{100 * score['mean']:.{digits}f}"
+    yield f"{100 * score['seed_std']:.{digits}f}" if score["seeds"] > 1 else ""
+    yield f"[{100 * score['test_low']:.{digits}f}, {100 * score['test_high']:.{digits}f}]"
+
+
+def _delta(row: Row, digits: int, *, mixed: bool) -> Iterator[str]:
+    if row.difference is None:
+        yield from [""] * 4
+        return
+    one = row.difference.estimate
+    low, high = (f"{100 * end + 0.0:+.{digits}f}" for end in (one.low, one.high))
+    other = row.reference == BASELINE and not row.same_images
+    yield row.reference + _OTHER_IMAGES * other
+    yield f"{100 * one.value + 0.0:+.{digits}f}"
+    interval = f"[{low}, {high}]".replace("-", "\N{MINUS SIGN}")
+    yield f"{interval}{'†' * (mixed and not one.over_seeds)}"
+    yield p_values([row.difference.p_holm])
+
+
+def _note(table: Objectives) -> Iterator[str]:
+    adapted = [row for row in table.rows if row.adapted]
+    if table.alike:
+        images, n, captions = _of_images(adapted[0])
+        of = f" of {captions} captions" if captions else ""
+        used = {row.n for row in adapted}
+        most = _range([min(low for low, _ in used), max(high for _, high in used)])
+        yield f"All learned from the same images: {images}, n = {most if len(used) > 1 else n}{of}."
+    else:
+        yield "Images differ between rows."
+    yield f"{SCORES}."
+    known = [row.difference.estimate for row in table.rows if row.difference]
+    if known:
+        yield (
+            "Δ in points, the row less what stands beside it, on the same test images; its "
+            f"interval and p are over {covered_by(one.over_seeds for one in known)}; p is "
+            "Holm-corrected for all Δ here."
+        )
+    by = sorted({str(row.score["select_by"]) for row in adapted})
+    yield f"Validation data chose the epoch and the setting of each row, by {' or '.join(by)}."

@@ -1,0 +1,197 @@
+"""Objectives on the same images: what each is compared with, and how it is shown."""
+
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.core.json_values import Json
+from bench.core.paths import Home
+from results.objectives import Objectives, Row, objectives
+from results.report.page import write_report
+from results.statistics.paired import compare, holm
+from results.summary import summary
+from results.tables.objectives import sheet
+from tests.conftest import Bench
+from tests.support.records import CLASSES, IMAGES, collected, score, write_run
+
+LABELS = np.arange(IMAGES) % CLASSES
+
+
+def trained(
+    home: Home, objective: str, *right: int, switches: Json | None = None, **more: Any
+) -> None:
+    """Leave a run a seed on 128 images of 32 captions; each gets so many test images right."""
+    usual: dict[str, Any] = {"used": 128, "captions": 32}
+    for seed, count in enumerate(right):
+        write_run(
+            home, "synthetic", 128, count, seed=seed, objective=objective,
+            objective_options=switches or {}, **usual | more,
+        )  # fmt: skip
+
+
+def found(home: Home) -> dict[tuple[str, str], Row]:
+    with collected(home) as connection:
+        (table,) = objectives(connection)
+    return {(row.objective, row.images.label): row for row in table.rows}
+
+
+def tables(home: Home) -> list[Objectives]:
+    with collected(home) as connection:
+        return list(objectives(connection))
+
+
+def answers(*right: int) -> np.ndarray:
+    """Return what `write_run` answered, float64 ``[images, runs]``."""
+    return np.stack([np.arange(IMAGES) < count for count in right], axis=1).astype(float)
+
+
+def test_objectives_are_compared_with_cross_entropy_on_the_same_images(home: Home) -> None:
+    write_run(home, "none", 0, 60)
+    trained(home, "ce", 100, 104, 99)
+    trained(home, "simclr", 90, 91, 84, positives="image")
+    trained(home, "synclr", 120, 111, 118, switches={"ibot": True}, positives="caption")
+    trained(home, "synclr", 101, 99, 104, switches={"ibot": False}, positives="caption")
+    rows = found(home)
+    ce, simclr = (100, 104, 99), (90, 91, 84)
+    assert list(rows) == [
+        ("", "none"), ("ce", "synthetic"), ("simclr", "synthetic"),
+        ("synclr ibot=false", "synthetic"), ("synclr ibot=true", "synthetic"),
+    ]  # fmt: skip
+    assert [row.reference for row in rows.values()] == ["", "unadapted", "ce", "ce", "ce"]
+    assert [row.same_images for row in rows.values()] == [False, False, True, True, True]
+    assert [row.positives for row in rows.values()] == ["", "", "image", "caption", "caption"]
+    one = rows["simclr", "synthetic"].difference
+    assert one is not None
+    expected = compare(answers(*simclr), answers(*ce), LABELS, "accuracy")
+    assert astuple(one.estimate) == pytest.approx(astuple(expected))
+    assert one.estimate.over_seeds
+    known = [row.difference for row in rows.values() if row.difference]
+    assert [each.p_holm for each in known] == holm([each.estimate.p for each in known])
+    assert len(known) == 4
+
+
+def test_what_all_rows_share_is_said_once(home: Home) -> None:
+    write_run(home, "none", 0, 60)
+    trained(home, "ce", 100, 104)
+    trained(home, "synclr", 120, 111, switches={"ibot": True, "hidden": 64}, positives="caption")
+    trained(home, "synclr", 101, 99, switches={"ibot": False, "hidden": 64}, positives="caption")
+    (table,) = tables(home)
+    shown = sheet(table)
+    assert table.alike
+    assert "same images: synthetic, n = 128 of 32 captions." in shown.note
+    assert shown.head == [
+        "objective", "options", "positives", "seeds", "%", "±", "95 % interval", "less", "Δ",
+        "95 % interval of Δ", "p",
+    ]  # fmt: skip
+    assert [row[:3] for row in shown.rows] == [
+        ["unadapted", "", ""], ["ce", "", ""],
+        ["synclr", "ibot=false", "caption"], ["synclr", "ibot=true", "caption"],
+    ]  # fmt: skip
+    assert shown.rows[0][4] == "30.0"
+    assert [row[7:9] for row in shown.rows[1:]] == [
+        ["unadapted", "+21.00"], ["ce", "-1.00"], ["ce", "+6.75"],
+    ]  # fmt: skip
+
+
+def test_rows_of_other_images_say_so(home: Home) -> None:
+    four: Json = {"options": {"images_per_caption": 4}, "image_set": "four"}
+    one: Json = {"options": {"images_per_caption": 1}, "image_set": "one", "captions": 128}
+    trained(home, "ce", 100, **four)
+    trained(home, "stablerep", 110, **four)
+    trained(home, "stablerep", 90, **one)
+    rows = found(home)
+    own = rows["stablerep", "synthetic images_per_caption=4"]
+    other = rows["stablerep", "synthetic images_per_caption=1"]
+    assert (own.reference, own.same_images) == ("ce", True)
+    assert (other.reference, other.same_images) == ("ce", False)
+    (table,) = tables(home)
+    shown = sheet(table)
+    assert not table.alike
+    assert "Images differ between rows." in shown.note
+    lines = [dict(zip(shown.head, row, strict=True)) for row in shown.rows]
+    assert [(line["images"], line["captions"], line["less"]) for line in lines] == [
+        ("synthetic images_per_caption=1", "128", "ce on other images"),
+        ("synthetic images_per_caption=4", "32", ""),
+        ("synthetic images_per_caption=4", "32", "ce"),
+    ]
+
+
+def test_another_tau_under_one_name_makes_other_images(home: Home) -> None:
+    trained(home, "ce", 100, 101, image_set="tau-0.2")
+    trained(home, "simclr", 90, 91, image_set="tau-0.3")
+    assert not found(home)["simclr", "synthetic"].same_images
+
+
+def test_each_evaluator_has_its_own_metric(home: Home) -> None:
+    def scores(probe: float, segments: float) -> dict[str, Any]:
+        both = ("linear-probe", probe, "accuracy"), ("segmentation", segments, "miou")
+        return {
+            "scores": [
+                score(split, value, name, metric)
+                for name, value, metric in both
+                for split in ("val", "test")
+            ]
+        }
+
+    trained(home, "ce", 100, **scores(0.5, 0.21))
+    trained(home, "simclr", 100, **scores(0.4, 0.32))
+    probe, segments = tables(home)
+    assert [(one.evaluator, one.metric) for one in (probe, segments)] == [
+        ("linear-probe", "accuracy"), ("segmentation", "miou"),
+    ]  # fmt: skip
+    assert [row[-1] for row in (row[:3] for row in sheet(segments).rows)] == ["21.0", "32.0"]
+
+
+def test_one_objective_is_no_table(home: Home) -> None:
+    write_run(home, "none", 0, 60)
+    trained(home, "ce", 100)
+    assert tables(home) == []
+
+
+@pytest.fixture
+def several(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    write_run(home, "none", 0, 60)
+    trained(home, "ce", 100, 104, 99)
+    trained(home, "simclr", 90, 91, 84, positives="image")
+    monkeypatch.setenv("BENCH_HOME", str(home.root))
+    return home
+
+
+def test_the_table_can_be_had_in_every_format(several: Home, bench: Bench, tmp_path: Path) -> None:
+    for form in ("csv", "md", "latex", "parquet"):
+        out = tmp_path / form
+        assert (
+            bench("export", "--table", "objectives", "--format", form, "--out", str(out)).code == 0
+        )
+    numbers = pd.read_csv(tmp_path / "csv", keep_default_na=False)
+    assert numbers["objective"].tolist() == ["", "ce", "simclr"]
+    assert numbers["less"].tolist() == ["", "unadapted", "ce"]
+    assert numbers["less_on_same_images"].tolist() == [False, False, True]
+    assert numbers["captions_min"].tolist()[1:] == ["32.0", "32.0"]
+    assert len(pd.read_parquet(tmp_path / "parquet")) == 3
+    assert "| simclr | image | 3 |" in (tmp_path / "md").read_text()
+    assert "simclr & image & 3 &" in (tmp_path / "latex").read_text()
+
+
+def test_page_and_terminal_have_the_table(several: Home, tmp_path: Path) -> None:
+    page = write_report(several, tmp_path).html.read_text()
+    assert 'href="#objectives"' in page
+    assert "objectives by linear-probe accuracy</h3>" in page
+    text = summary(several)
+    assert "objectives by linear-probe accuracy" in text
+    line = next(line for line in text.splitlines() if line.startswith("simclr"))
+    assert line.split()[:3] == ["simclr", "image", "3"]
+
+
+def test_without_several_objectives_the_export_says_so(
+    home: Home, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_HOME", str(home.root))
+    trained(home, "ce", 100)
+    refused = bench("export", "--table", "objectives", "--out", "-")
+    assert refused.code == 1
+    assert "several objectives" in refused.err
