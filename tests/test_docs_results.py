@@ -21,24 +21,26 @@ CODE = [block for kind, block in BLOCKS if kind == "python"]
 
 @pytest.fixture
 def with_results(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A home with two arms at two sizes, and the unadapted model, in a folder to write to."""
+    """A home with two arms, two sizes, two objectives, and the unadapted model."""
     _write(home, "none", 0, 90)
     for seed in range(3):
         for n, right in {100: 100, 1000: 140}.items():
             _write(home, "retrieved", n, right + seed, seed=seed)
             _write(home, "synthetic", n, right - 20 + seed, seed=seed)
+    for source in ("retrieved", "synthetic"):
+        _write(home, source, 1000, 120, objective="simclr")
     monkeypatch.chdir(tmp_path)
     return home
 
 
-def _write(home: Home, source: str, n: int, right: int, seed: int = 0) -> None:
+def _write(home: Home, source: str, n: int, right: int, seed: int = 0, **more: Any) -> None:
     """Leave a run that two evaluators scored."""
     scores = [
         score(split, right / IMAGES, evaluator)
         for split in ("val", "test")
         for evaluator in ("linear-probe", "zero-shot")
     ]
-    write_run(home, source, n, right=right, scores=scores, seed=seed)
+    write_run(home, source, n, right=right, scores=scores, seed=seed, **more)
 
 
 @pytest.mark.parametrize("line", LINES)
