@@ -56,6 +56,7 @@ class Row:
         images: What it learned from.
         n: The fewest and the most images that a run used.
         captions: Of how many captions they are, the fewest and the most; none where unknown.
+        unchanged: In how many runs validation kept the unadapted model.
         score: A row of `results.database.queries.scaling`.
         reference: What it is compared with; none where there is nothing, or no predictions.
         same_images: Whether the reference learned from the same images.
@@ -67,6 +68,7 @@ class Row:
     images: Images
     n: tuple[int, int]
     captions: tuple[int, int] | None
+    unchanged: int
     score: Mapping[Hashable, Any]
     reference: str = ""
     same_images: bool = False
@@ -165,6 +167,7 @@ def _rows(connection: Connection, experiment: Experiment) -> Iterator[Row]:
             images=_images(some),
             n=(int(score["n_used_min"]), int(score["n_used_max"])),
             captions=(int(captions.min()), int(captions.max())) if len(captions) else None,
+            unchanged=int(some["epoch"].eq(0).sum()) if adapted else 0,
             score=score,
         )
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _COLUMNS: list[tuple[str, Kind]] = [
     ("objective", "text"), ("options", "prose"), ("positives", "text"), ("images", "prose"),
     ("n", "right"), ("captions", "right"), ("seeds", "right"), ("%", "number"), ("±", "number"),
-    ("95 % interval", "text"), ("less", "text"), ("Δ", "number"), ("95 % interval of Δ", "text"),
-    ("p", "number"),
+    ("95 % interval", "text"), ("best trained", "number"), ("less", "text"), ("Δ", "number"),
+    ("95 % interval of Δ", "text"), ("p", "number"),
 ]  # fmt: skip
 
 _OTHER_IMAGES = " on other images"
@@ -37,6 +37,7 @@ def numbers(tables: Iterable[Objectives]) -> pd.DataFrame:
             "positives": row.positives,
             "captions_min": row.captions[0] if row.captions else None,
             "captions_max": row.captions[1] if row.captions else None,
+            "unchanged": row.unchanged,
             "image_sets": " ".join(sorted(set(row.images.sets.values()))),
             **{name: row.score[name] for name in _OF_SCORE},
             **_less(row),
@@ -50,6 +51,7 @@ def numbers(tables: Iterable[Objectives]) -> pd.DataFrame:
 _OF_SCORE = (
     *("source", "label", "n_asked", "n_used", "n_used_min", "n_used_max"),
     *("evaluator", "metric", "seeds", "mean", "seed_std", "test_low", "test_high"),
+    "trained_mean",
     *("select_by", "setting"),
 )
 
@@ -106,6 +108,8 @@ def _score(row: Row, digits: int) -> Iterator[str]:
     yield f"{100 * score['mean']:.{digits}f}"
     yield f"{100 * score['seed_std']:.{digits}f}" if score["seeds"] > 1 else ""
     yield f"[{100 * score['test_low']:.{digits}f}, {100 * score['test_high']:.{digits}f}]"
+    known = row.unchanged and not pd.isna(score["trained_mean"])
+    yield f"{100 * score['trained_mean']:.{digits}f}" if known else ""
 
 
 def _delta(row: Row, digits: int, *, mixed: bool) -> Iterator[str]:
@@ -140,5 +144,15 @@ def _note(table: Objectives) -> Iterator[str]:
             f"interval and p are over {covered_by(one.over_seeds for one in known)}; p is "
             "Holm-corrected for all Δ here."
         )
+    if kept := [row for row in adapted if row.unchanged]:
+        runs = f"{sum(row.unchanged for row in kept)} of {_runs(adapted)}"
+        yield (
+            f"Validation kept the unadapted network in {runs} runs; of their rows the mean at the "
+            "best trained epochs stands beside."
+        )
     by = sorted({str(row.score["select_by"]) for row in adapted})
     yield f"Validation data chose the epoch and the setting of each row, by {' or '.join(by)}."
+
+
+def _runs(rows: Sequence[Row]) -> int:
+    return sum(int(row.score["seeds"]) for row in rows)

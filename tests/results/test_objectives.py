@@ -120,6 +120,16 @@ def test_rows_of_other_images_say_so(home: Home) -> None:
     ]
 
 
+def test_rows_of_which_validation_kept_the_unadapted_model_say_so(home: Home) -> None:
+    trained(home, "ce", 100, 104)
+    trained(home, "simclr", 60, 60, trained=40)
+    (table,) = tables(home)
+    shown = sheet(table)
+    lines = [dict(zip(shown.head, row, strict=True)) for row in shown.rows]
+    assert [(line["%"], line["best trained"]) for line in lines] == [("51.0", ""), ("30.0", "20.0")]
+    assert "kept the unadapted network in 2 of 4 runs" in shown.note
+
+
 def test_another_tau_under_one_name_makes_other_images(home: Home) -> None:
     trained(home, "ce", 100, 101, image_set="tau-0.2")
     trained(home, "simclr", 90, 91, image_set="tau-0.3")
