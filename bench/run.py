@@ -19,7 +19,7 @@ from bench.plugins import needs_of, objective_of
 from bench.runtime import distributed, provenance, threads
 from bench.steps import loaded
 from bench.steps.collect import collect_images, empty_classes
-from bench.steps.judge import Judge, Verdict
+from bench.steps.judge import Judge, Verdict, scores_of_classes
 from bench.storage.heartbeat import heartbeat
 from bench.storage.image_set import ImageSet
 from bench.storage.run_folder import (
@@ -136,6 +136,7 @@ def _execute(spec: RunSpec, home: Home, progress: Progress, started: str) -> Run
             status="done",
             spec=spec,
             empty_classes=empty,
+            scores_of_classes=scores_of_classes(verdicts, loaded.task_of(spec).class_names, empty),
             task_notes=loaded.task_of(spec).notes(),
             **_image_fields(images, grouped, spec),
             **_model_fields(adapted, verdicts, spec),

@@ -16,7 +16,8 @@ from bench.commands._skipped import tell_skipped
     "--table",
     default="main",
     help="main (default): scores and differences; objectives: those of several objectives beside "
-    "each other; selection: what validation data chose of; provenance: what made the runs.",
+    "each other; selection: what validation data chose of; classes: scores of classes seen and "
+    "unseen in training; provenance: what made the runs.",
 )
 @click.option(
     "--out",

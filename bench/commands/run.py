@@ -101,6 +101,9 @@ def _show(record: "RunRecord", home: "Home") -> None:
         )
     if empty := record.empty_classes:
         click.echo(f"  classes without an image: {len(empty)} ({first_few(empty)})")
+        for score in record.scores_of_classes:
+            if score.at_epoch == "chosen":
+                click.echo(_line(score, f" of {score.classes} classes"))
     measured = recorded(record)
     if measured or (spec.preset == "mini" and spec.source in ("synthetic", "mixed")):
         click.echo(f"  {describe(measured, spec.task)}")
@@ -118,11 +121,11 @@ def _show_scores(record: "RunRecord") -> None:
             click.echo(_line(score))
 
 
-def _line(score: "Score") -> str:
+def _line(score: "Score", of: str = "") -> str:
     interval = f"[{score.ci_low:.1%}, {score.ci_high:.1%}]"
     return (
         f"  {score.split:<5} {score.evaluator:<13} {score.metric:<15} "
-        f"{score.value:6.1%} {interval} of {score.n} images"
+        f"{score.value:6.1%} {interval} of {score.n} images{of}"
     )
 
 

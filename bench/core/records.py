@@ -14,6 +14,11 @@ AtEpoch = Literal["chosen", "trained", "last"]
 They may be one and the same; without any training, all are epoch 0.
 """
 
+WhichClasses = Literal["all", "seen", "unseen"]
+"""Classes by whether any image of theirs was trained on."""
+
+SEEN_AND_UNSEEN: tuple[WhichClasses, WhichClasses] = "seen", "unseen"
+
 SchemaVersion = Literal[2]
 """What this program writes and reads; a record of another version is refused."""
 
@@ -33,6 +38,9 @@ class Score(Config, frozen=True, kw_only=True):
     """Images the value was computed on."""
     ci_low: float
     ci_high: float
+    classes: WhichClasses = "all"
+    """Which classes' images the value was computed on; in a multi-label task, which classes' mean
+    it is."""
     chosen: Json = {}
     """What was selected on validation data to get here (regularisation, epoch, …)."""
     trials: list[float] = []
@@ -69,6 +77,9 @@ class RunRecord(Config, frozen=True, kw_only=True):
     task_notes: list[str] = []
     """What was assumed of the task's data, a line each."""
     scores: list[Score] = []
+    scores_of_classes: list[Score] = []
+    """Test scores apart for classes with and without images in training; empty where all had some,
+    or nothing was trained on."""
     stage_counts: Json = {}
     """Images that each stage of the source kept, and reasons for the rest."""
     selection: Json = {}

@@ -15,7 +15,11 @@ from bench.core.yaml_files import read_yaml
 PUBLISHED = Path(__file__).with_name("figures.yaml")
 
 Metric = Literal[
-    "accuracy", "mean-per-class", "mean-average-precision", "mean-average-precision-11"
+    "accuracy",
+    "mean-per-class",
+    "mean-average-precision",
+    "mean-average-precision-11",
+    "mean-average-precision-plain",
 ]
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Points = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]

@@ -1,6 +1,6 @@
 """Evaluate a run's models: on val after every epoch, and on test once, at the end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,7 +11,7 @@ import polars as pl
 
 from bench.core.files import write_parquet
 from bench.core.paths import Home
-from bench.core.records import AtEpoch
+from bench.core.records import AtEpoch, Score
 from bench.core.specs import RunSpec
 from bench.plugins import evaluator_of
 from bench.plugins.evaluation import Evaluation, Evaluator
@@ -31,6 +31,28 @@ class Verdict(NamedTuple):
     split: str
     at_epoch: AtEpoch
     evaluation: Evaluation
+
+
+def scores_of_classes(
+    verdicts: Sequence[Verdict], class_names: Sequence[str], empty: Sequence[str]
+) -> list[Score]:
+    """Return test scores apart for classes with and without images in training.
+
+    Args:
+        verdicts: What the evaluators found.
+        class_names: The task's classes.
+        empty: Those without an image among the ones trained on; for none, there is nothing apart.
+    """
+    from eval.metrics.intervals import scores
+    from eval.metrics.of_classes import apart
+
+    seen = np.array([name not in set(empty) for name in class_names])
+    return [
+        score
+        for name, split, at_epoch, evaluation in verdicts
+        for classes, part in (apart(evaluation, seen) if empty and split == "test" else ())
+        for score in scores(name, split, at_epoch, part, classes)
+    ]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ The average precision of a class is the area below its curve of precision over r
 precision was raised to the highest at that recall or a greater one: the definition of PASCAL VOC
 since 2010 (its development kit of 2012, ``VOCap.m``). Before, and in VOC2007, it
 was the mean of those precisions at the eleven recalls 0, 0.1, …, 1 (Everingham et al., The PASCAL
-VOC Challenge, IJCV 88, 2010). Images of one score are above a threshold together.
-Classes without an image are left out of the mean.
+VOC Challenge, IJCV 88, 2010). The plain average precision takes each precision as it is; it is
+scikit-learn's `average_precision_score`, and never higher than the first. Images of one score are
+above a threshold together. Classes without an image are left out of the mean.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -86,8 +87,17 @@ class _Curves:
 
     def area(self) -> _Array:
         """Return the average precision, float64 ``[...]``; NaN where no image counts."""
+        return self._over_recall(self.precision)
+
+    def plain(self) -> _Array:
+        """Return the same with each precision as it is; NaN where no image counts."""
+        own = np.divide(self.found, self.among, out=np.zeros_like(self.found), where=self.among > 0)
+        return self._over_recall(own)
+
+    def _over_recall(self, precision: _Array) -> _Array:
+        """Return the mean of precisions at each threshold, by the recall that it adds."""
         total = self.found[..., -1]
-        area = np.sum(np.diff(self.found, axis=-1, prepend=0.0) * self.precision, axis=-1)
+        area = np.sum(np.diff(self.found, axis=-1, prepend=0.0) * precision, axis=-1)
         nothing = np.full_like(total, np.nan)
         return np.asarray(np.divide(area, total, out=nothing, where=total > 0))
 
@@ -103,6 +113,7 @@ class _Curves:
 
 Summary = Callable[[_Curves], _Array]
 AREA: Summary = _Curves.area
+PLAIN: Summary = _Curves.plain
 ELEVEN_POINTS: Summary = _Curves.eleven_points
 
 
@@ -112,7 +123,7 @@ def by_class(scores: FloatArray, targets: TargetArray, summary: Summary = AREA) 
     Args:
         scores: How much an image looks like a class, float32 ``[n, classes]``.
         targets: Which classes each image has, bool ``[n, classes]``.
-        summary: `AREA` or `ELEVEN_POINTS`.
+        summary: `AREA`, `PLAIN` or `ELEVEN_POINTS`.
     """
     values = np.full(targets.shape[1], np.nan)
     for label, ranking in _rankings(scores, targets):

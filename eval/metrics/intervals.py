@@ -14,11 +14,11 @@ import numpy as np
 from bench.core.arrays import FloatArray, LabelArray, TargetArray
 from bench.core.errors import RequestError
 from bench.core.intervals import wilson
-from bench.core.records import AtEpoch, Score
+from bench.core.records import AtEpoch, Score, WhichClasses
 from bench.core.task import Task
 from bench.plugins.evaluation import Evaluation
 from eval.metrics import average_precision, mean_iou
-from eval.metrics.average_precision import AREA, ELEVEN_POINTS, Summary
+from eval.metrics.average_precision import AREA, ELEVEN_POINTS, PLAIN, Summary
 
 Interval = tuple[float, float, float]
 """An estimate with its lower and upper limit."""
@@ -57,8 +57,10 @@ METRICS: dict[str, Callable[[Evaluation], Interval]] = {
 MULTI_LABEL_METRICS: dict[str, Summary] = {
     "mean-average-precision": AREA,
     "mean-average-precision-11": ELEVEN_POINTS,
+    "mean-average-precision-plain": PLAIN,
 }
-"""Of a task whose images have several labels; the second is VOC2007's own."""
+"""Of a task whose images have several labels; the second is VOC2007's own, the third
+scikit-learn's."""
 
 MIOU = "miou"
 """Of an evaluator that segments images, whatever the task's metric."""
@@ -92,8 +94,22 @@ def score(predicted: LabelArray, labels: LabelArray, metric: str) -> float:
     return METRICS[metric](Evaluation(predicted, labels, chosen={}))[0]
 
 
-def scores(evaluator: str, split: str, at_epoch: AtEpoch, evaluation: Evaluation) -> list[Score]:
-    """Return every metric of an evaluation, with its interval."""
+def scores(
+    evaluator: str,
+    split: str,
+    at_epoch: AtEpoch,
+    evaluation: Evaluation,
+    classes: WhichClasses = "all",
+) -> list[Score]:
+    """Return every metric of an evaluation, with its interval.
+
+    Args:
+        evaluator: The evaluator's name.
+        split: What it evaluated on.
+        at_epoch: Which epoch's model.
+        evaluation: The evaluation.
+        classes: Which classes it is of.
+    """
     rows = []
     for metric, (estimate, low, high), trials in _measured(evaluation):
         rows.append(
@@ -106,6 +122,7 @@ def scores(evaluator: str, split: str, at_epoch: AtEpoch, evaluation: Evaluation
                 n=len(evaluation.labels),
                 ci_low=low,
                 ci_high=high,
+                classes=classes,
                 chosen=evaluation.chosen,
                 trials=trials,
             )

@@ -122,6 +122,15 @@ def empty_classes(connection: Connection, experiment: Experiment) -> pd.DataFram
     return _frame(connection, "empty_classes", experiment)
 
 
+def scores_of_classes(connection: Connection, experiment: Experiment) -> pd.DataFrame:
+    """Return means over seeds, apart for classes ``seen`` and ``unseen`` in training.
+
+    A row is a label, n and evaluator; runs that had images of all classes are in none. Intervals
+    and ``seeds`` are as those of `scaling`, with the most images of a run.
+    """
+    return _frame(connection, "scores_of_classes", experiment)
+
+
 def small_groups(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     """Return per label and n asked for how many of the images were left out, at the seed of most.
 

@@ -118,9 +118,14 @@ def _of_outcomes(records: Sequence[RunRecord]) -> _Columns:
 
 
 def _scores(records: Sequence[RunRecord]) -> _Columns:
-    pairs = [(record, score) for record in records for score in record.scores]
+    pairs = [
+        (record, score)
+        for record in records
+        for score in (*record.scores, *record.scores_of_classes)
+    ]
     scores = [score for _, score in pairs]
-    plain = ("evaluator", "split", "at_epoch", "metric", "value", "n", "ci_low", "ci_high")
+    of = ("evaluator", "split", "at_epoch", "classes", "metric")
+    plain = (*of, "value", "n", "ci_low", "ci_high")
     return {
         "run_id": [record.run_id for record, _ in pairs],
         **{name: [getattr(score, name) for score in scores] for name in plain},

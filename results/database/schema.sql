@@ -29,8 +29,8 @@ CREATE TABLE kept.specs (
     lr DOUBLE, epochs BIGINT, batch_size BIGINT, train JSON, evaluators JSON);
 
 CREATE TABLE kept.scores (
-    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, metric VARCHAR,
-    value DOUBLE, n BIGINT, ci_low DOUBLE, ci_high DOUBLE, chosen JSON, trials JSON);
+    run_id VARCHAR, evaluator VARCHAR, split VARCHAR, at_epoch VARCHAR, classes VARCHAR,
+    metric VARCHAR, value DOUBLE, n BIGINT, ci_low DOUBLE, ci_high DOUBLE, chosen JSON, trials JSON);
 
 -- What runs share that used one source: how many images each of its stages left.
 CREATE TABLE kept.counts (counts_id VARCHAR, stage VARCHAR, counter VARCHAR, value DOUBLE);
@@ -62,12 +62,18 @@ SELECT run_id, status, error, too_few_images, preset, task, source, label, optio
        started, finished
 FROM kept.runs JOIN kept.specs USING (spec_id) JOIN kept.names USING (spec_id);
 
-CREATE VIEW scores AS
-SELECT run_id, coalesce(names.label, scores.evaluator) AS evaluator, split, at_epoch, metric, value,
-       n, ci_low, ci_high, chosen, trials, coalesce(selects, false) AS selects
+CREATE VIEW kept.named_scores AS
+SELECT run_id, coalesce(names.label, scores.evaluator) AS evaluator, split, at_epoch, classes,
+       metric, value, n, ci_low, ci_high, chosen, trials, coalesce(selects, false) AS selects
 FROM kept.scores AS scores JOIN kept.runs USING (run_id)
 LEFT JOIN kept.evaluator_names AS names
     ON names.spec_id = runs.spec_id AND names.evaluator = scores.evaluator;
+
+CREATE VIEW scores AS
+SELECT * EXCLUDE (classes) FROM kept.named_scores WHERE classes = 'all';
+
+CREATE VIEW scores_of_classes AS
+SELECT * EXCLUDE (chosen, trials, selects) FROM kept.named_scores WHERE classes <> 'all';
 
 CREATE VIEW stage_counts AS
 SELECT run_id, stage, counter, value FROM kept.runs JOIN kept.counts USING (counts_id);

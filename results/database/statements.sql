@@ -208,6 +208,23 @@ WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
 AND json_array_length(empty_classes) > 0
 GROUP BY ALL ORDER BY ALL
 
+-- name: scores_of_classes
+SELECT label, n_point AS n_used, selected.evaluator, metric, count(DISTINCT run_id) AS seeds,
+       min(json_array_length(empty_classes)) AS fewest_unseen,
+       max(json_array_length(empty_classes)) AS most_unseen,
+       avg(part.value) FILTER (classes = 'seen') AS seen,
+       avg(part.ci_low) FILTER (classes = 'seen') AS seen_low,
+       avg(part.ci_high) FILTER (classes = 'seen') AS seen_high,
+       max(part.n) FILTER (classes = 'seen') AS seen_images,
+       avg(part.value) FILTER (classes = 'unseen') AS unseen,
+       avg(part.ci_low) FILTER (classes = 'unseen') AS unseen_low,
+       avg(part.ci_high) FILTER (classes = 'unseen') AS unseen_high,
+       max(part.n) FILTER (classes = 'unseen') AS unseen_images
+FROM selected JOIN scores_of_classes AS part USING (run_id, evaluator, metric)
+WHERE (preset, task, model, objective) = ($preset, $task, $model, $objective)
+AND part.split = 'test' AND part.at_epoch = 'chosen'
+GROUP BY ALL ORDER BY label, n_used, evaluator
+
 -- name: small_groups
 SELECT label, n_asked, arg_max(n_used, value) + max(value)::BIGINT AS images,
        max(value)::BIGINT AS left_out

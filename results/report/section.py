@@ -23,6 +23,7 @@ from results.report import evidence, figures
 from results.report.image_sets import audits, without_images
 from results.report.overview import overview
 from results.report.scores import scores
+from results.tables.of_classes import of_classes
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -82,6 +83,7 @@ def section(home: Home, connection: Connection, experiment: Experiment, name: st
         "published": published(experiment, *set(means["metric"])),
         "image_counts": records(queries.image_counts(connection, experiment)),
         "empty_classes": without_images(queries.empty_classes(connection, experiment)),
+        "of_classes": of_classes(connection, experiment)[1],
         "small_groups": records(queries.small_groups(connection, experiment)),
         "missing_runs": records(queries.missing_runs(connection, experiment)),
         "runs": records(runs),

@@ -19,6 +19,7 @@ from results.objectives import objectives
 from results.tables import evidence
 from results.tables.formats import as_latex_file, as_markdown_file
 from results.tables.objectives import numbers, sheet
+from results.tables.of_classes import of_classes
 from results.tables.scores import Table, readable
 from results.tables.sheet import Kind, Sheet, one_line
 
@@ -26,7 +27,18 @@ if TYPE_CHECKING:
     from results.database.store import Choice, Connection
 
 FORMATS = ("csv", "latex", "md", "parquet")
-TABLES = ("main", "objectives", "selection", "provenance")
+TABLES = ("main", "objectives", "selection", "classes", "provenance")
+
+
+_NOTHING = {
+    "main": ("no finished run has test scores", "look at `bench report` for failures"),
+    "objectives": (
+        "no network was adapted to a task with several objectives",
+        "leave out --table objectives, or run another objective",
+    ),
+    "classes": ("every finished run had images of all classes", "there is nothing apart to show"),
+}
+"""Why a table is empty, and what to do about it."""
 
 
 class _Content(NamedTuple):
@@ -71,8 +83,8 @@ def exported(
             are for reading.
         settings: How often the setting of an arm is chosen.
         table: ``main`` has scores and differences, ``objectives`` those of several objectives
-            beside each other, ``selection`` what validation data chose of, ``provenance`` what made
-            the runs.
+            beside each other, ``selection`` what validation data chose of, ``classes`` scores apart
+            for classes seen and unseen in training, ``provenance`` what made the runs.
 
     Returns:
         The bytes, and what was collected.
@@ -89,7 +101,7 @@ def exported(
         with collected.reading() as connection:
             content = _content(connection, table)
     if all(frame.empty for frame in content.numbers):
-        raise _nothing(table)
+        raise BenchError(*_NOTHING.get(table, _NOTHING["main"]))
     return _written(content, format_), collected
 
 
@@ -107,20 +119,16 @@ def _content(connection: Connection, table: str) -> _Content:
         sheets = [sheet(one) for one in known]
         return _Content([numbers(known)], sheets, sheets)
     experiments = queries.experiments(connection)
-    if table == "selection":
-        both = [evidence.selection(connection, experiment) for experiment in experiments]
+    if table in _OF_EXPERIMENTS:
+        both = [_OF_EXPERIMENTS[table](connection, experiment) for experiment in experiments]
+        both = [one for one in both if not one[0].empty] or both
         frames, sheets = [one for one, _ in both], [one for _, one in both]
         return _Content(frames, sheets, sheets)
     return _main([Table.of(connection, experiment) for experiment in experiments])
 
 
-def _nothing(table: str) -> BenchError:
-    if table == "objectives":
-        return BenchError(
-            "no network was adapted to a task with several objectives",
-            "leave out --table objectives, or run another objective",
-        )
-    return BenchError("no finished run has test scores", "look at `bench report` for failures")
+_OF_EXPERIMENTS = {"selection": evidence.selection, "classes": of_classes}
+"""Tables of which each experiment has one, by what they are asked for by."""
 
 
 def _main(tables: Sequence[Table]) -> _Content:

@@ -15,6 +15,7 @@ from bench.core.task import NO_LABEL, Split, Task
 from bench.plugins import evaluator_of
 from bench.plugins.evaluation import Evaluation
 from eval.metrics import average_precision
+from eval.metrics.intervals import MULTI_LABEL_METRICS
 from tests.conftest import Bench
 from tests.support.tiny_clip import colour_task, square
 from tests.support.views import View
@@ -164,7 +165,7 @@ def test_a_run_a_report_and_a_comparison(
     assert done.code == 0, done.err
     record = msgspec.convert(done.json, RunRecord)
     metrics = {score.metric for score in record.scores}
-    assert metrics == {"mean-average-precision", "mean-average-precision-11"}
+    assert metrics == set(MULTI_LABEL_METRICS)
     assert record.selection["metric"] == "mean-average-precision"
     predictions = pl.read_parquet(home.run(record.run_id) / "predictions.parquet")
     assert predictions["label"].is_null().all()

@@ -14,7 +14,7 @@ from bench.core.errors import RequestError
 from bench.core.task import Task
 from bench.plugins.evaluation import Evaluation
 from eval.metrics import average_precision
-from eval.metrics.average_precision import AREA, ELEVEN_POINTS
+from eval.metrics.average_precision import AREA, ELEVEN_POINTS, PLAIN
 from eval.metrics.intervals import scores, value
 from tests.support.tiny_clip import colour_task
 
@@ -61,6 +61,24 @@ def test_one_class_is_vocs_definition(ranking: tuple[FloatArray, TargetArray]) -
     assert average_precision.mean(*columns) == pytest.approx(vocs(plain, has), abs=1e-12)
     eleven = average_precision.mean(*columns, ELEVEN_POINTS)
     assert eleven == pytest.approx(vocs_of_2007(plain, has), abs=1e-12)
+
+
+@given(rankings)
+def test_the_plain_one_is_scikit_learns(ranking: tuple[FloatArray, TargetArray]) -> None:
+    given_scores, has = ranking
+    found = average_precision.mean(given_scores[:, None], has[:, None], PLAIN)
+    assert found == pytest.approx(average_precision_score(has, given_scores), abs=1e-12)
+
+
+def test_eleven_points_by_hand() -> None:
+    # Precision 1, 2/3 and 3/5 at the recalls 1/3, 2/3 and 1: four, three and four of the points.
+    shown = np.array([[0.9], [0.8], [0.7], [0.6], [0.5]], np.float32)
+    has = np.array([[True], [False], [True], [False], [True]])
+    expected = (4 * 1 + 3 * 2 / 3 + 4 * 3 / 5) / 11
+    assert average_precision.mean(shown, has, ELEVEN_POINTS) == pytest.approx(expected)
+    # A wrong image on top: no point, not even that of recall 0, has precision 1.
+    below = np.array([[0.9], [0.8]], np.float32), np.array([[False], [True]])
+    assert average_precision.mean(*below, ELEVEN_POINTS) == pytest.approx(1 / 2)
 
 
 @given(rankings)
@@ -156,16 +174,17 @@ def multi_label() -> Task:
     return msgspec.structs.replace(colour_task(), metric="mean-average-precision")
 
 
-def test_scores_have_both_average_precisions() -> None:
+def test_scores_have_every_average_precision() -> None:
     shown, targets = case(50)
     labels = np.full(50, -1)
     evaluation = Evaluation(shown.argmax(axis=1), labels, {}, scores=shown, targets=targets)
     rows = {row.metric: row for row in scores("zero-shot", "val", "chosen", evaluation)}
-    assert list(rows) == ["mean-average-precision", "mean-average-precision-11"]
+    eleven, plain = "mean-average-precision-11", "mean-average-precision-plain"
+    assert list(rows) == ["mean-average-precision", eleven, plain]
     assert rows["mean-average-precision"].value == value(evaluation, multi_label())
-    assert rows["mean-average-precision-11"].value == pytest.approx(
-        average_precision.mean(shown, targets, ELEVEN_POINTS)
-    )
+    for metric, summary in ((eleven, ELEVEN_POINTS), (plain, PLAIN)):
+        expected = average_precision.mean(shown, targets, summary)
+        assert rows[metric].value == pytest.approx(expected)
     assert all(row.ci_low < row.value < row.ci_high and row.n == 50 for row in rows.values())
 
 

@@ -7,13 +7,16 @@ from typing import Any
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
-from bench.core.errors import RequestError
+from bench.core.errors import BenchError, RequestError
 from bench.core.paths import Home
+from bench.core.records import Score, WhichClasses
+from results.report.page import write_report
 from results.tables import export
 from results.tables.sheet import label
 from tests.conftest import Bench
-from tests.support.records import write_run
+from tests.support.records import collected, score, write_run
 
 
 def test_exports_show_the_best_trained_epoch_and_the_last(home: Home, tmp_path: Path) -> None:
@@ -52,6 +55,37 @@ def test_many_pairs_are_listed_at_the_largest_n_alone(home: Home, tmp_path: Path
     assert text.count(" less folder ") == 15
     assert re.findall(r"^folder arm0 less folder arm5 & (\S+)", text, re.MULTILINE) == ["200"]
     assert "of two arms, the Δ at the largest n" in text.replace("$\\Delta$", "Δ")
+
+
+def apart(seen: float, unseen: float) -> list[Score]:
+    """Return scores of an accuracy apart, of 150 and of 50 images."""
+    parts: list[tuple[WhichClasses, float, int]] = [("seen", seen, 150), ("unseen", unseen, 50)]
+    return [replace(score("test", value), classes=name, n=n) for name, value, n in parts]
+
+
+def test_scores_of_classes_seen_and_unseen_are_a_table_and_change_no_other(
+    home: Home, tmp_path: Path
+) -> None:
+    def exported(table: str) -> str:
+        export(home, "md", tmp_path / "table", table=table)
+        return (tmp_path / "table").read_text()
+
+    write_run(home, "retrieved", 1_000, right=100)
+    with pytest.raises(BenchError, match="every finished run had images of all classes"):
+        exported("classes")
+    before = exported("main")
+    for seed, (empty, scores) in enumerate(((["<b>", "b"], (0.6, 0.2)), (["a"], (0.7, 0.3)))):
+        parts = apart(*scores)
+        write_run(home, "retrieved", 400, seed=seed, empty_classes=empty, scores_of_classes=parts)
+    row = "| retrieved | 400 | linear-probe | 2 | 1 to 2 | 65.0 | [58.0, 72.0] | 150 | 25.0 |"
+    assert row in exported("classes")
+    assert exported("classes").count("| retrieved |") == 1
+    assert set(before.splitlines()) <= set(exported("main").splitlines())
+    with collected(home) as connection:
+        rows = connection.execute("SELECT classes, value FROM scores_of_classes ORDER BY ALL")
+        assert rows.fetchall() == [("seen", 0.6), ("seen", 0.7), ("unseen", 0.2), ("unseen", 0.3)]
+    page = write_report(home, tmp_path / "out").html.read_text()
+    assert "Scores of classes seen and unseen in training</summary>" in page
 
 
 def test_results_go_to_standard_output(bench_process: Bench, home: Home, tmp_path: Path) -> None:
