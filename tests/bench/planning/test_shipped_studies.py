@@ -4,14 +4,17 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from adapt.batches.order import check_batches
 from bench.core.json_values import canonical_json
-from bench.core.model_names import hub_id
+from bench.core.model_names import RELEASED, hub_id
 from bench.core.specs import RunSpec
 from bench.planning.study import expand, load_study
-from bench.plugins import needs_of
+from bench.plugins import needs_of, tasks
+from eval.probe.grid import PENALTIES
+from results.published.tables import tables
 from tests.conftest import ROOT
 
 STUDIES = ROOT / "studies"
@@ -184,3 +187,27 @@ def test_superstablerep_has_its_authors_numbers_of_images() -> None:
         assert not spec.train.decay_norm_and_bias  # As in StableRep's code, which is theirs.
         assert needs_of(spec).per_group == (1 if spec.objective == "simclr" else 6)
         check_batches(spec.train, needs_of(spec), 1)
+
+
+def test_the_transfer_suite_is_table_6_by_its_own_protocol() -> None:
+    specs = runs("synclr-transfer")
+    (table,) = tables("synclr-table6")
+    named = {"Caltech-101": "caltech101", "Food-101": "food101"}
+    columns = table.columns[table.columns.index("Aircraft") : -1]
+    assert {spec.task for spec in specs} == {named.get(one, one.lower()) for one in columns}
+    assert {spec.model for spec in specs} > set(RELEASED)
+    assert {(spec.source, spec.n) for spec in specs} == {("none", 0)}
+    header = (ROOT / "studies" / "synclr-transfer.yaml").read_text()
+    for row in table.rows:
+        numbers = " ".join(str(cell) for cell in row[6:])
+        known = row[0] in ("SynCLR", "CLIP", "OpenCLIP")
+        assert (numbers in " ".join(header.split())) == known, row
+    for spec in specs:
+        (probe,) = spec.evaluators.values()
+        assert probe["features"] == "penultimate"
+        assert (probe["normalise"], probe["rule"]) == ("standardise", "best")
+    np.testing.assert_allclose(PENALTIES, np.logspace(-6, 5, 45))
+    metrics = {name: tasks.get(name).metric for name in ("pets", "caltech101", "voc2007", "dtd")}
+    assert list(metrics.values()) == [
+        *["mean-per-class"] * 2, "mean-average-precision", "accuracy"
+    ]  # fmt: skip
