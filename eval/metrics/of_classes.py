@@ -16,7 +16,8 @@ from bench.plugins.evaluation import Evaluation
 def apart(evaluation: Evaluation, seen: TargetArray) -> Iterator[tuple[WhichClasses, Evaluation]]:
     """Yield the evaluation of seen classes and that of unseen ones; none for a part without images.
 
-    Of a task with one label per image, each has the images of its classes. In a multi-label task
+    Of a task with one label per image, each has the images of its classes; images without a label
+    (-1), as of an evaluator that does not classify, are in neither. In a multi-label task
     each ranks all images, by the scores of its classes alone.
 
     Args:
@@ -28,7 +29,8 @@ def apart(evaluation: Evaluation, seen: TargetArray) -> Iterator[tuple[WhichClas
             part = _of_columns(evaluation, np.flatnonzero(wanted))
             has_images = part.targets is not None and bool(part.targets.any())
         else:
-            part = _of_rows(evaluation, np.flatnonzero(wanted[evaluation.labels]))
+            is_of = (evaluation.labels >= 0) & wanted[evaluation.labels]
+            part = _of_rows(evaluation, np.flatnonzero(is_of))
             has_images = bool(part.labels.size)
         if has_images:
             yield name, part

@@ -42,6 +42,13 @@ def test_there_is_nothing_apart_on_val_or_where_every_class_was_seen() -> None:
     assert {row.classes for row in of(evaluation, "cat")} == {"seen"}  # It has no test image.
 
 
+def test_images_without_a_label_are_in_no_part() -> None:
+    nothing = np.full(4, -1)
+    assert of(Evaluation(nothing, nothing, {}), "cat") == []
+    some = Evaluation(np.array([2, -1]), np.array([2, -1]), {})
+    assert {(row.classes, row.n) for row in of(some, "cat")} == {("unseen", 1)}
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1),
     st.lists(st.booleans(), min_size=3, max_size=3),
