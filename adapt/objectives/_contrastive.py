@@ -18,7 +18,7 @@ from bench.plugins.objective import Share
 class ContrastiveOptions(Config, frozen=True, kw_only=True):
     """The crops, the projection head and the temperature."""
 
-    later: ClassVar = ("downsample",)
+    later: ClassVar[tuple[str, ...]] = ("downsample",)
     temperature: AboveZero = 0.1
     """Cosines are divided by it; StableRep's (code, main_stablerep.py:60)."""
     area: tuple[Share, Share] = (0.08, 1.0)

@@ -6,7 +6,7 @@ crops that only the student sees (``local_crops``), and patches that are hidden 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import torch
@@ -27,7 +27,7 @@ from adapt.objectives._contrastive import (
 )
 from adapt.objectives._teacher import Teacher
 from adapt.patches import Patches
-from bench.core.config import AboveZero, Natural, Positive
+from bench.core.config import AboveZero, Fraction, Natural, Positive
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.schedules import ramp
@@ -52,9 +52,11 @@ class SynCLR(Contrastive):
     class Options(ContrastiveOptions, frozen=True, kw_only=True):
         """Its three parts, each a switch, and what is compared.
 
-        Without all three, `temperature` and `area` are `stablerep`'s unless they are given.
+        Without all three, `temperature`, `area` and `downsample` are `stablerep`'s unless they are
+        given.
         """
 
+        later: ClassVar[tuple[str, ...]] = ()
         ema: bool = True
         """Whether images are compared with what a teacher makes of them, the average of the
         student's weights; with it come the heads of MoCo v3."""
@@ -68,6 +70,9 @@ class SynCLR(Contrastive):
         """Cosines are divided by it (section 4; in the code 0.1)."""
         area: tuple[Share, Share] = (0.32, 1.0)
         """The least and the largest share of an image that a global crop shows (code)."""
+        downsample: Fraction = 0.05
+        """The probability that a view's image is brought down to a few pixels and back before it is
+        cropped; that of StableRep's code, as SynCLR's report has the step and no number."""
         per_group: Annotated[int, msgspec.Meta(ge=2)] = 4
         """Images of a caption in a batch (section 4)."""
         local_size: Share = 96 / 224
@@ -86,7 +91,9 @@ class SynCLR(Contrastive):
             given = {"ema": True, "ibot": True, "local_crops": 4} | values
             plain = not (given["ema"] or given["ibot"] or given["local_crops"])
             usual = ContrastiveOptions()
-            stablerep = {"temperature": usual.temperature, "area": list(usual.area)}
+            stablerep = {
+                name: getattr(usual, name) for name in ("temperature", "area", "downsample")
+            }
             return (stablerep if plain else {}) | values
 
     @staticmethod

@@ -250,11 +250,11 @@ def test_who_is_judged(clip: Clip, judged: str, expected: str) -> None:
 
 
 def test_all_off_needs_what_stablerep_needs() -> None:
-    for given in ({}, {"area": [0.2, 0.9], "temperature": 0.3, "norm": "ln"}):
+    for given in ({}, {"area": [0.2, 0.9], "temperature": 0.3, "norm": "ln", "downsample": 0.1}):
         off = objective_of("synclr", {**OFF, "per_group": 6, **given})
         stablerep = objective_of("stablerep", given)
         assert off.needs == stablerep.needs
-        shared = ("temperature", "area", "norm", "hidden", "out", "per_group")
+        shared = ("temperature", "area", "downsample", "norm", "hidden", "out", "per_group")
         for name in shared:
             assert getattr(off.options, name) == getattr(stablerep.options, name)
 

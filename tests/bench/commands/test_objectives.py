@@ -73,6 +73,11 @@ def test_what_an_objective_does_not_support_is_refused_before_any_work(
             "train.batch_size=2 or more",
         ),
         (
+            "--n 20 --objective synclr --set objective.ema=false",
+            "objective.ibot=true needs a teacher, and objective.ema=false leaves it out; set "
+            "objective.ibot=false, or objective.ema=true",
+        ),
+        (
             "--n 20 --objective simclr --set train.freeze_tower=true",
             "train.freeze_tower=true leaves nothing that the objective simclr trains",
         ),
@@ -207,6 +212,33 @@ def test_drop_path_needs_residual_blocks(
     assert not home.root.exists()
     assert "drop_path" in bench(*request(preset, colours, "--set", "train.drop_path=1")).complaint
     assert bench(*request(preset, colours, *words)).json["spec"]["train"]["drop_path"] == 0.2
+
+
+@pytest.mark.parametrize("more", [[], ["--set", "objective.ibot=false"]], ids=["masks", "crops"])
+def test_synclr_needs_patches_for_masks_and_for_crops(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, home: Home, more: list[str]
+) -> None:
+    from tests.support.tiny_clip import write_tiny_clip
+
+    resnet = write_tiny_clip(tmp_path / "resnet", batch_norm=True)
+    words = ["--objective", "synclr", *PROBED, *SELECTED, *more, "--set", f"model={resnet}"]
+    refused = bench(*request(preset, colours, *words, source="retrieved"))
+    assert (refused.code, refused.out) == (2, "")
+    assert "patches are needed, and the model's image tower (ModifiedResNet)" in refused.complaint
+    assert not home.root.exists()
+
+
+def test_synclr_hides_no_patches_of_a_tower_that_leaves_out_some(
+    bench: Bench, preset: Path, colours: Path, tmp_path: Path, home: Home
+) -> None:
+    from tests.support.tiny_clip import write_tiny_clip
+
+    dropping = write_tiny_clip(tmp_path / "dropping", patch_dropout=0.5)
+    words = ["--objective", "synclr", *PROBED, *SELECTED, "--set", f"model={dropping}"]
+    refused = bench(*request(preset, colours, *words, source="retrieved"))
+    assert (refused.code, refused.out) == (2, "")
+    assert "leaves out some in training" in refused.complaint
+    assert not home.root.exists()
 
 
 def test_a_study_whose_runs_differ_in_options_alone_refuses_the_one_that_is_wrong(
