@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from adapt.batches.order import IntArray, SampledImage
 from adapt.batches.ranks import RankBatch
-from adapt.views.augment import Augment
+from adapt.views.augment import Augment, sample_small
 from adapt.views.crops import is_small, planar
 from adapt.views.masks import PatchMasks
 from bench.plugins.objective import Batch
@@ -134,7 +134,7 @@ class TrainingImages(Dataset[Batch]):
             kept = self._planar.get(sample.row)
             images.append(planar(self._read(sample.row)) if kept is None else kept)
         identities = [self._identity(sample) for sample in samples]
-        return tuple(augment.sample_small(images, identities) for augment in self._augments)
+        return sample_small(self._augments, images, identities)
 
     def _masks_of(self, samples: Sequence[SampledImage]) -> Tensor | None:
         if self._masks is None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import torch
@@ -100,26 +101,22 @@ class Augment:
         pixels = torch.frombuffer(bytearray(cropped.tobytes()), dtype=torch.uint8)
         return pixels.view(cropped.height, cropped.width, 3)
 
-    def sample_small(
+    def small_inputs(
         self, images: Sequence[Tensor], identities: Sequence[tuple[object, ...]]
-    ) -> Tensor:
-        """Return augmented images, uint8 ``[b, h, w, 3]``, by `small`.
+    ) -> list[tuple[Tensor, list[float]]]:
+        """Return what `small` takes of each image: the image, and its random numbers.
 
         Args:
             images: uint8 ``[3, h, w]``, of any small sizes.
             identities: Of each image, all that its random numbers depend on, but for the view.
-
-        Raises:
-            ValueError: If the transform cannot augment small images so.
         """
-        if self.small is None:
-            raise ValueError("small images are augmented one by one")
         of_view = list(map(self._of_view, identities))
+        taken = list(images)
         if self.downsample is not None:
-            images = list(map(self.downsample.of_small, images, of_view))
-        return self.small.sample(
-            images, [stable_numbers(self.small.numbers, *each) for each in of_view]
-        )
+            taken = list(map(self.downsample.of_small, images, of_view))
+        count = 0 if self.small is None else self.small.numbers
+        numbers = [stable_numbers(count, *each) for each in of_view]
+        return list(zip(taken, numbers, strict=True))
 
     def _of_view(self, identity: tuple[object, ...]) -> tuple[object, ...]:
         """Return all that an image's random numbers depend on, the view's name included."""
@@ -133,6 +130,36 @@ class Augment:
         return scaled.sub_(_channels(self.mean, pixels.device)).div_(
             _channels(self.std, pixels.device)
         )
+
+
+def sample_small(
+    augments: Sequence[Augment],
+    images: Sequence[Tensor],
+    identities: Sequence[tuple[object, ...]],
+) -> tuple[Tensor, ...]:
+    """Return views of small images by `Augment.small`, each uint8 ``[b, h, w, 3]``.
+
+    Views that differ in nothing but their numbers, such as local crops, are made together: in small
+    batches most of the cost is that of calls.
+
+    Args:
+        augments: How to augment an image, view by view.
+        images: uint8 ``[3, h, w]``, of any small sizes.
+        identities: Of each image, all that its random numbers depend on, but for the view.
+
+    Raises:
+        ValueError: If a view cannot be made of small images so.
+    """
+    smalls = [augment.small for augment in augments if augment.small is not None]
+    if len(smalls) < len(augments):
+        raise ValueError("small images are augmented one by one")
+    views: dict[int, Tensor] = {}
+    for how in {small.how for small in smalls}:
+        places = [place for place, small in enumerate(smalls) if small.how == how]
+        inputs = [augments[place].small_inputs(images, identities) for place in places]
+        crops = smalls[places[0]].sample(*zip(*chain.from_iterable(inputs), strict=True))
+        views |= zip(places, crops.chunk(len(places)), strict=True)
+    return tuple(views[place] for place in range(len(augments)))
 
 
 def _own_crop(steps: list[Any]) -> RandomResizedCrop:

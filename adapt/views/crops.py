@@ -51,6 +51,7 @@ class SmallCrops:
 
     Attributes:
         numbers: Random numbers, uniform from 0 to 1, that an image takes.
+        how: All that decides what is made of an image and its numbers.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class SmallCrops:
         self._size: tuple[int, int] = tuple(crop.size)
         self._scale: tuple[float, float] = tuple(crop.scale)
         self._ratio: tuple[float, float] = tuple(crop.ratio)
+        self.how: tuple[object, ...] = (square, self._size, self._scale, self._ratio)
+        self.how += recipe.how if recipe else ()
 
     @classmethod
     def of(cls, transform: Compose, crop: Crop = "square") -> "SmallCrops | None":

@@ -27,9 +27,13 @@ class SmallRecipe:
     Args:
         recipe: The recipe.
         unit: Pixels for one of an image of `adapt.views.recipes.SIDE`.
+
+    Attributes:
+        how: All that decides what is made of an image and its numbers.
     """
 
     def __init__(self, recipe: Recipe, unit: float) -> None:
+        self.how = (recipe, unit)
         self._recipe = recipe
         self._unit = unit
         endings = [(ending.blur, ending.solarise) for ending in recipe.endings]

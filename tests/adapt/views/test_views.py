@@ -82,6 +82,19 @@ def test_a_view_does_not_depend_on_the_others(pictures: tuple[ImageSet, int]) ->
     ]
 
 
+def test_crops_that_are_made_together_are_those_that_each_is_alone(
+    pictures: tuple[ImageSet, int],
+) -> None:
+    crops = [View(name=f"local-{n}", size=0.5, area=(0.05, 0.32), recipe="byol") for n in range(3)]
+    other = View(name="local-3", size=0.5, area=(0.05, 0.32), recipe="byol", downsample=1.0)
+    together = images_of(pictures, (crops[0], STRONG, crops[1], other, crops[2]))
+    views = together[samples(*range(12))].views
+    for view, found in zip((crops[0], STRONG, crops[1], other, crops[2]), views, strict=True):
+        (alone,) = images_of(pictures, (view,))[samples(*range(12))].views
+        assert torch.equal(found, alone)
+        assert found.is_contiguous()
+
+
 def test_views_are_samples_of_their_own(pictures: tuple[ImageSet, int]) -> None:
     again = View(name="again")
     views = images_of(
