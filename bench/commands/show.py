@@ -83,6 +83,13 @@ def _figure(kind: str, name: str) -> Iterator[str]:
     yield f"  bench figure {name}"
 
 
+def _model(kind: str, name: str) -> Iterator[str]:
+    from bench.commands._kinds import kind_of
+
+    yield from _paragraphs(f"model {name}: {kind_of(kind).summary(name)}")
+    yield "  --set model=NAME, or where a filter or a generator names a model (docs/models.md)"
+
+
 def _published(_: str, name: str) -> Iterator[str]:
     from bench.core.terminal import columns
     from results.published.tables import tables
@@ -169,6 +176,12 @@ def _task(_: str, name: str) -> Iterator[str]:
 
 
 _BY_KIND = {
-    **{"presets": _preset, "tasks": _task, "settings": _settings, "figures": _figure},
+    **{
+        "models": _model,
+        "presets": _preset,
+        "tasks": _task,
+        "settings": _settings,
+        "figures": _figure,
+    },
     "published": _published,
 }

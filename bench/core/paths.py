@@ -121,6 +121,13 @@ class Home:
     def _named_weights(self, name: str) -> list[Path]:
         return [self.weights_folder(name), *(folder / name for folder in _PACKAGED)]
 
+    @staticmethod
+    def packaged_models() -> list[str]:
+        """Return the names of the models that are packaged."""
+        return sorted(
+            path.name for folder in _PACKAGED for path in folder.iterdir() if path.is_dir()
+        )
+
     def make_writable(self) -> None:
         """Create the home folder.
 
