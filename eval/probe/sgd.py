@@ -55,11 +55,14 @@ class Probes:
         n, dim = features.shape
         self._generator = torch.Generator().manual_seed(seed)
         start = torch.randn(classes, dim, generator=self._generator, dtype=features.dtype)
-        self._weight = (DEVIATION * start).to(features.device).repeat(len(rates), 1, 1)
-        self._bias = features.new_zeros(len(rates), classes)
-        self._velocity = torch.zeros_like(self._weight), torch.zeros_like(self._bias)
+        # The last column is the bias, whose feature is 1.
+        first = functional.pad(DEVIATION * start, (0, 1)).to(features.device)
+        self._weights = first.repeat(len(rates), 1, 1)
+        self._velocity = torch.zeros_like(self._weights)
         self._parts = math.ceil(n / batch_size)
-        self._rates = features.new_tensor(rates) * math.ceil(n / self._parts) / RATE_BATCH
+        self._rates = (
+            features.new_tensor(rates)[:, None, None] * math.ceil(n / self._parts) / RATE_BATCH
+        )
         self._step, self._steps = 0, self._parts * epochs
         self._statistics = (features.new_zeros(dim), features.new_ones(dim)) if batch_norm else None
 
@@ -78,25 +81,20 @@ class Probes:
         """Return the logits of one of the classifiers, float ``[m, classes]``."""
         if self._statistics is not None:
             features = _normalised(features, *self._statistics)
-        return functional.linear(features, self._weight[which], self._bias[which])
+        weights = self._weights[which]
+        return functional.linear(features, weights[:, :-1], weights[:, -1])
 
     def _take_step(self, features: Tensor, labels: Tensor) -> None:
         if self._statistics is not None:
             features = self._in_batch(features)
-        count, classes = self._bias.shape
-        logits = features @ self._weight.flatten(0, 1).T + self._bias.flatten()
+        features = functional.pad(features, (0, 1), value=1.0)
+        logits = features @ self._weights.flatten(0, 1).T
         # The gradient of the mean cross-entropy by the logits, [b, classifiers, classes].
-        error = logits.view(-1, count, classes).softmax(dim=2)
-        error[torch.arange(len(labels)), :, labels] -= 1
-        error /= len(labels)
-        gradients = (error.flatten(1).T @ features).view_as(self._weight), error.sum(dim=0)
-        rates = self._rates * half_cosine(self._step, self._steps)
-        moved = (self._weight, rates[:, None, None]), (self._bias, rates[:, None])
-        for (values, rate), velocity, gradient in zip(
-            moved, self._velocity, gradients, strict=True
-        ):
-            velocity.mul_(MOMENTUM).add_(gradient)
-            values.sub_(rate * velocity)
+        error = logits.view(len(features), *self._weights.shape[:2]).softmax(dim=2)
+        error[torch.arange(len(labels), device=labels.device), :, labels] -= 1
+        gradient = (error.flatten(1).T @ features).view_as(self._weights) / len(labels)
+        self._velocity.mul_(MOMENTUM).add_(gradient)
+        self._weights.sub_(self._rates * half_cosine(self._step, self._steps) * self._velocity)
         self._step += 1
 
     def _in_batch(self, features: Tensor) -> Tensor:
