@@ -138,6 +138,8 @@ def _content(file: Path) -> object:
 
 def _check_size(file: Path) -> None:
     """Make sure that a file takes no more memory than disk: its parts are stored as they are."""
+    if file.exists() and not file.is_file():
+        raise ValueError("it is no file")  # Some would be waited for without an end.
     with zipfile.ZipFile(file) as parts:
         for part in parts.infolist():
             if part.compress_type != zipfile.ZIP_STORED:

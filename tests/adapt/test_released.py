@@ -199,6 +199,13 @@ def test_damaged_files_are_refused_in_a_line(weights: Weights, tmp_path: Path) -
         assert not (tmp_path / "kept").exists()
 
 
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(RequestError, match="it is no file"):
+            keep_released(NETWORK, place, tmp_path / "kept")
+
+
 def test_the_files_of_a_folder_are_the_same_whatever_else_the_released_file_has(
     weights: Weights, tmp_path: Path
 ) -> None:
