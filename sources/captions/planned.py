@@ -56,6 +56,8 @@ def may_have_others(options: CaptionOptions, writer: CaptionWriter, task: Task) 
     """Return whether captions may be about something that is no class of the task."""
     if isinstance(writer, HasOthers) and writer.others(task):
         return True
+    if options.concepts is None:
+        return False
     return has_others(concepts_of(options, read_phrases(options.phrases), task)[0])
 
 
