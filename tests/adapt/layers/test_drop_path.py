@@ -15,6 +15,7 @@ from adapt.layers.drop_path import residual_blocks, set_drop_path
 from adapt.models import Classifier, load_clip
 from bench.core.errors import RequestError
 from bench.core.specs import TrainSpec
+from bench.plugins import Start, objective_of
 from tests.support.objectives import SMALL, training
 from tests.support.tiny_clip import SIZE, colour_task, write_tiny_clip
 from tests.support.tiny_training import EndedError, assert_same, losses, save_always
@@ -119,6 +120,16 @@ def test_evaluation_drops_nothing_and_a_copy_drops_as_much(tmp_path: Path) -> No
         found.append(classifier.train()(images()))
     assert torch.equal(*found)
     assert not torch.equal(found[0], plain(images()))
+
+
+def test_a_teacher_drops_nothing(tmp_path: Path) -> None:
+    model = Classifier.from_clip(load_clip(write_tiny_clip(tmp_path / "clip")), colour_task())
+    set_drop_path(model.visual, RATE)
+    options = {**SMALL, "prototypes": 8, "token_hidden": 8, "token_out": 4}
+    objective: Any = objective_of("synclr", options).start(Start(model=model, steps=10))
+    taught, learnt = (one.embeddings for one in (objective.train().teacher.model, objective.model))
+    assert torch.equal(taught(images()), taught(images()))
+    assert not torch.equal(learnt(images()), learnt(images()))
 
 
 @pytest.mark.parametrize("options", [{"batch_norm": True}, {}])
