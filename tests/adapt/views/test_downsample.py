@@ -101,7 +101,7 @@ def test_shares_are_met() -> None:
     assert abs(chosen - 200) < 4 * math.sqrt(4000 * 0.05 * 0.95)
 
 
-@pytest.mark.parametrize("objective", ["simclr", "stablerep", "synclr"])
+@pytest.mark.parametrize("objective", ["simclr", "stablerep", "superstablerep"])
 def test_runs_from_before_it_stay_the_same_runs(objective: str) -> None:
     def spec(*more: str) -> RunSpec:
         settings = [f"objective={objective}", "evaluators.zero-shot=null", *more]
