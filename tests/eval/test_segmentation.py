@@ -151,7 +151,7 @@ def test_a_task_without_masks_needs_a_folder(tmp_path: Path) -> None:
         evaluator_of("segmentation", {"path": str(tmp_path)}).check(colour_task())  # type: ignore[attr-defined]
 
 
-STEPS = "evaluators.segmentation.steps=8"
+QUICK = ("--set=evaluators.segmentation.steps=4", "--set=evaluators.segmentation.lr=[0.01]")
 
 
 def test_a_run_is_segmented_on_a_folder_of_its_own(
@@ -159,7 +159,7 @@ def test_a_run_is_segmented_on_a_folder_of_its_own(
 ) -> None:
     ade = write_scenes(tmp_path / "ade", training=20, validation=4)
     words = request(
-        preset, colours, "--n", "12", "--set", STEPS,
+        preset, colours, "--n", "12", *QUICK, "--set", "train.epochs=1",
         "--set", f"evaluators.segmentation.path={ade}",
         "--set", "evaluators.segmentation.size=64",
         "--set", "train.select_by=segmentation",
@@ -182,14 +182,11 @@ def test_a_run_is_segmented_on_a_folder_of_its_own(
     # Another mask under an old name is another run.
     Image.new("L", (48, 40), 1).save(ade / "annotations/validation/00000.png")
     assert bench(*words, "--dry-run").json["run_id"] != record["run_id"]
-    report = bench("report")
-    assert report.code == 0, report.err
-    assert "segmentation miou" in (home.report / "index.html").read_text()
 
 
 def test_a_miniature_task_has_masks(bench: Bench, preset: Path) -> None:
     words = ["run", "--preset", str(preset), "--source", "none", "--task", "aircraft", "--json"]
-    record = bench(*words, "--set", STEPS, "--set", "evaluators.segmentation.lr=[0.01]").json
+    record = bench(*words, *QUICK).json
     (tested,) = (
         row
         for row in record["scores"]
