@@ -155,7 +155,12 @@ QUICK = ("--set=evaluators.segmentation.steps=4", "--set=evaluators.segmentation
 
 
 def test_a_run_is_segmented_on_a_folder_of_its_own(
-    bench: Bench, home: Home, preset: Path, colours: Path, tmp_path: Path
+    bench: Bench,
+    home: Home,
+    preset: Path,
+    colours: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ade = write_scenes(tmp_path / "ade", training=20, validation=4)
     words = request(
@@ -179,13 +184,16 @@ def test_a_run_is_segmented_on_a_folder_of_its_own(
     assert of_masks["key"].to_list() == [f"validation/0000{index}" for index in range(4)]
     tested = next(row for row in mious if (row["split"], row["at_epoch"]) == ("test", "chosen"))
     assert of_masks["correct"].mean() == pytest.approx(tested["value"])
+    monkeypatch.chdir(tmp_path)
+    nearby = [word.replace(str(ade), "ade") for word in words]
+    assert bench(*nearby, "--dry-run").json["run_id"] == record["run_id"]
     # Another mask under an old name is another run.
     Image.new("L", (48, 40), 1).save(ade / "annotations/validation/00000.png")
     assert bench(*words, "--dry-run").json["run_id"] != record["run_id"]
 
 
 def test_a_miniature_task_has_masks(bench: Bench, preset: Path) -> None:
-    words = ["run", "--preset", str(preset), "--source", "none", "--task", "aircraft", "--json"]
+    words = ["run", "--preset", str(preset), "--source", "none", "--task", "mini-flowers", "--json"]
     record = bench(*words, *QUICK).json
     (tested,) = (
         row
