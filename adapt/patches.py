@@ -283,7 +283,8 @@ def _resized(positions: Tensor, old: Pair, new: Pair, before: int) -> Tensor:
         before: How many other tokens come first.
     """
     first, patches = positions[:before], positions[before:]
-    down, across = (_weights(*sides).to(positions) for sides in zip(old, new, strict=True))
+    like = (positions.dtype, positions.device)
+    down, across = (_weights(*sides, *like) for sides in zip(old, new, strict=True))
     # Two products, as torch's own interpolation adds up gradients in any order on a GPU.
     with torch.autocast(positions.device.type, enabled=False):
         halfway = torch.einsum("ri,ijd->rjd", down, patches.view(*old, -1))
@@ -292,8 +293,8 @@ def _resized(positions: Tensor, old: Pair, new: Pair, before: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _weights(size: int, new: int) -> Tensor:
-    """Return the weights of bicubic interpolation along one axis, float64 ``[new, size]``."""
+def _weights(size: int, new: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the weights of bicubic interpolation along one axis, ``[new, size]``."""
     unit = torch.eye(size, dtype=torch.float64)[None, None]
     resized = functional.interpolate(unit, (new, size), mode="bicubic", antialias=True)
-    return resized[0, 0]
+    return resized[0, 0].to(device, dtype)

@@ -122,6 +122,15 @@ def test_the_loss_is_equation_4(clip: Clip, crops: int, norm: str) -> None:
     assert int(found["lone_anchors"]) == 0
 
 
+def test_a_tiny_temperature_leaves_the_loss_finite(clip: Clip) -> None:
+    objective, of = synclr(clip, temperature=0.005), images(clip)
+    encoded, found = values(objective, of)
+    expected = towards(encoded["view-1"], encoded["keys"], CAPTIONS, list(range(9)), 0.005)
+    assert float(found["global_loss"]) == pytest.approx(expected, abs=1e-10)
+    found["loss"].backward()
+    assert all(bool(one.grad.isfinite().all()) for one in objective.projection.parameters())
+
+
 @pytest.mark.parametrize(("step", "temperature"), [(0, 0.04), (3, 0.049), (10, 0.07), (99, 0.07)])
 def test_the_temperature_of_the_teachers_tokens_rises_and_stays(
     clip: Clip, step: int, temperature: float
