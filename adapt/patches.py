@@ -137,8 +137,8 @@ class Patches:
 
         Args:
             images: Normalised images, float ``[b, 3, h, w]``.
-            masks: Which patches are hidden, row by row, bool ``[b, patches]``; None for none.
-            mask_token: What stands in the place of a hidden patch's embedding, before positions
+            masks: Which patches are masked, row by row, bool ``[b, patches]``; None for none.
+            mask_token: What stands in the place of a masked patch's embedding, before positions
                 are added, float ``[width]``.
 
         Raises:
@@ -193,7 +193,7 @@ class Patches:
 
     @contextmanager
     def _watched(self, masks: Tensor | None, mask_token: Tensor | None) -> Iterator[list[Tensor]]:
-        """Hide patches in forward passes, and collect what comes out of the last block."""
+        """Mask patches in forward passes, and collect what comes out of the last block."""
         seen: list[Tensor] = []
         trunk = self._trunk
         last, embed = (
@@ -205,7 +205,7 @@ class Patches:
         if masks is not None and mask_token is not None:
             handles.append(
                 embed.register_forward_hook(
-                    lambda module, given, found: self._hidden(found, masks, mask_token)
+                    lambda module, given, found: self._masked(found, masks, mask_token)
                 )
             )
         try:
@@ -214,8 +214,8 @@ class Patches:
             for handle in handles:
                 handle.remove()
 
-    def _hidden(self, embedded: Tensor, masks: Tensor, mask_token: Tensor) -> Tensor:
-        """Return embeddings of patches with the mask token in place of those that are hidden."""
+    def _masked(self, embedded: Tensor, masks: Tensor, mask_token: Tensor) -> Tensor:
+        """Return embeddings of patches with the mask token in place of those that are masked."""
         token = mask_token.to(embedded.dtype)
         if self._trunk is None:
             return torch.where(

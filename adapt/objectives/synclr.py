@@ -1,8 +1,8 @@
 """SynCLR: images of a caption attract each other, as a teacher sees them (Tian 2023).
 
 To StableRep's loss it adds a teacher whose weights are averages of the student's (``ema``), smaller
-crops that only the student sees (``local_crops``), and patches that are hidden from the student
-(``ibot``). Without all three it is `stablerep`, to the bit.
+crops that the student alone sees (``local_crops``), and masked patches, of which the student says
+what the teacher sees there (``ibot``). Without all three it is `stablerep`, to the bit.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ TEACHER_TEMPERATURES = (0.04, 0.07)
 
 @objectives.register("synclr")
 class SynCLR(Contrastive):
-    """The mean over global crops, that over local ones, and iBOT's loss of hidden patches."""
+    """The mean over global crops, that over local ones, and iBOT's loss of masked patches."""
 
     class Options(ContrastiveOptions, frozen=True, kw_only=True):
         """Its three parts, each a switch, and what is compared.
@@ -61,7 +61,8 @@ class SynCLR(Contrastive):
         """Whether images are compared with what a teacher makes of them, the average of the
         student's weights; with it come the heads of MoCo v3."""
         ibot: bool = True
-        """Whether patches are hidden from the student, which says what the teacher sees there."""
+        """Whether patches of what the student sees are masked; it says what the teacher sees there.
+        """
         local_crops: Natural = 4
         """Smaller crops of every image, for the student alone."""
         judged: Literal["student", "teacher"] = "student"
@@ -133,19 +134,19 @@ class SynCLR(Contrastive):
     def encode(self, batch: Batch, step: int) -> dict[str, Tensor]:
         images, *crops = batch.views
         encoded = {}
-        hidden = None if self.token_head is None else _hidden(batch)[0]
+        masked = None if self.token_head is None else _masked_places(batch)[0]
         if self.token_head is None:
             embeddings = self.model.embeddings(images)
         else:
             embeddings, tokens = self.model.with_tokens(images, batch.masks, self.mask_token)
-            encoded["tokens"] = self.token_head(tokens.flatten(0, 2)[hidden])
+            encoded["tokens"] = self.token_head(tokens.flatten(0, 2)[masked])
         encoded["view-1"] = self._query(embeddings)
         if crops:
             # They are of one size, so one pass is enough.
             of_crops = self.model.embeddings(torch.cat(crops)).chunk(len(crops))
             encoded |= {f"local-{n}": self._query(one) for n, one in enumerate(of_crops, 1)}
         if self.teacher is not None:
-            encoded |= self._taught(self.teacher, images, hidden)
+            encoded |= self._taught(self.teacher, images, masked)
         return encoded
 
     def loss(self, encoded: Mapping[str, Tensor], batch: Batch, step: int) -> dict[str, Tensor]:
@@ -184,14 +185,14 @@ class SynCLR(Contrastive):
         return projected if self.predictor is None else self.project(projected, self.predictor)
 
     @torch.no_grad()
-    def _taught(self, teacher: Teacher, images: Tensor, hidden: Tensor | None) -> dict[str, Tensor]:
-        """Return what the teacher makes of the whole images, and of the patches that are hidden."""
-        if hidden is None:
+    def _taught(self, teacher: Teacher, images: Tensor, masked: Tensor | None) -> dict[str, Tensor]:
+        """Return what the teacher makes of the whole images, and of the patches that are masked."""
+        if masked is None:
             return {"keys": self.project(teacher.model.embeddings(images), teacher.projection)}
         embeddings, tokens = teacher.model.with_tokens(images)
         return {
             "keys": self.project(embeddings, teacher.projection),
-            "targets": teacher.token_head(tokens.flatten(0, 2)[hidden]),
+            "targets": teacher.token_head(tokens.flatten(0, 2)[masked]),
         }
 
     def _among(
@@ -205,17 +206,17 @@ class SynCLR(Contrastive):
         )  # fmt: skip
 
     def _token_loss(self, encoded: Mapping[str, Tensor], batch: Batch, step: int) -> Tensor:
-        hidden, patches = _hidden(batch)
+        masked, patches = _masked_places(batch)
         temperature = ramp(*TEACHER_TEMPERATURES, step, self._warmup)
         return ibot_loss(
             at_least_float32(encoded["tokens"]) / STUDENT_TEMPERATURE,
             sinkhorn(encoded["targets"], temperature=temperature),
-            hidden // patches,
+            masked // patches,
         )
 
 
-def _hidden(batch: Batch) -> tuple[Tensor, int]:
-    """Return which of a batch's patches are hidden, int64 ``[m]``, and how many an image has."""
+def _masked_places(batch: Batch) -> tuple[Tensor, int]:
+    """Return which of a batch's patches are masked, int64 ``[m]``, and how many an image has."""
     if batch.masks is None:
         raise ValueError("the batch has no masks")
     return batch.masks.flatten().nonzero()[:, 0], batch.masks.shape[1]

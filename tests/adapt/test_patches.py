@@ -158,7 +158,7 @@ def test_gradients_reach_positions_and_the_mask_token(of: Callable[[str], Classi
 
 @pytest.mark.parametrize("name", ["open_clip", "encoder", "average", "EVA02"])
 @torch.no_grad()
-def test_hidden_patches_are_not_seen_and_others_are(
+def test_masked_patches_are_not_seen_and_others_are(
     of: Callable[[str], Classifier], name: str
 ) -> None:
     model = of(name)
@@ -169,10 +169,10 @@ def test_hidden_patches_are_not_seen_and_others_are(
     token = torch.randn(Patches(model.visual).width)
     pictures = images(*size)
     before = model.with_tokens(pictures, masks, token)
-    hidden = pictures.clone()
-    hidden[0, :, :tall, wide : 2 * wide] += 1  # The first row's second patch.
-    hidden[1, :, tall : 2 * tall, :wide] += 1  # The second row's first one.
-    after = model.with_tokens(hidden, masks, token)
+    masked = pictures.clone()
+    masked[0, :, :tall, wide : 2 * wide] += 1  # The first row's second patch.
+    masked[1, :, tall : 2 * tall, :wide] += 1  # The second row's first one.
+    after = model.with_tokens(masked, masks, token)
     assert torch.equal(before.pooled, after.pooled)
     assert torch.equal(before.tokens, after.tokens)
     seen = pictures.clone()

@@ -81,7 +81,7 @@ def batch(
 
 
 def _masks(masked: Sequence[int]) -> torch.Tensor:
-    """Return masks that hide so many patches of each image, not always the first ones."""
+    """Return masks of so many patches of each image, not always the first ones."""
     rows = [[column < count for column in range(16)] for count in masked]
     return torch.stack([torch.tensor(row).roll(3 * place) for place, row in enumerate(rows)])
 

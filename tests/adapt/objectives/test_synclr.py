@@ -206,7 +206,7 @@ def test_every_trained_parameter_is_used(
         assert float(found["token_loss"]) == 0
 
 
-def test_the_student_sees_hidden_patches_nowhere_and_the_teacher_does(clip: Clip) -> None:
+def test_the_student_sees_masked_patches_nowhere_and_the_teacher_does(clip: Clip) -> None:
     objective, of = synclr(clip), images(clip)
     before = objective.encode(of, 0)
     assert of.masks is not None
@@ -220,7 +220,7 @@ def test_the_student_sees_hidden_patches_nowhere_and_the_teacher_does(clip: Clip
         assert not torch.equal(before[name], after[name])
 
 
-def test_only_hidden_patches_have_tokens(clip: Clip) -> None:
+def test_only_masked_patches_have_tokens(clip: Clip) -> None:
     encoded, _ = values(synclr(clip), images(clip))
     assert encoded["tokens"].shape == encoded["targets"].shape == (sum(MASKED), 12)
 

@@ -228,7 +228,7 @@ def test_synclr_needs_patches_for_masks_and_for_crops(
     assert not home.root.exists()
 
 
-def test_synclr_hides_no_patches_of_a_tower_that_leaves_out_some(
+def test_synclr_masks_no_patches_of_a_tower_that_leaves_out_some(
     bench: Bench, preset: Path, colours: Path, tmp_path: Path, home: Home
 ) -> None:
     from tests.support.tiny_clip import write_tiny_clip
