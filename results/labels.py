@@ -56,13 +56,16 @@ VARIANT_OPTIONS = (
 VARIANT_TRAIN = ("adjacent",)
 """Fields of `TrainSpec` that are asked about, as options of objectives are, and never tuned."""
 
-_USUAL: Json = {"images_per_caption": 1, "fixes": []}
+CAPTIONS = "captions"
+"""Of renders, whether they have captions: with captions they are other images."""
+
+_USUAL: Json = {"images_per_caption": 1, "fixes": [], CAPTIONS: False}
 """What was so before it was an option: records without it are of the same arm."""
 
 _SHARES = ("parts", "captions.kinds")
 """Options that say how much there is of what."""
 
-_BY_NAME = ("guidance", "phrases", "concepts", "images_per_caption", "fixes", "adjacent")
+_BY_NAME = (CAPTIONS, "guidance", "phrases", "concepts", "images_per_caption", "fixes", "adjacent")
 """Options, by the last part of their names, whose values alone say nothing."""
 
 # The evaluators of Geng 2024.
@@ -191,6 +194,8 @@ def _place(label: str) -> tuple[int, str]:
 def _image_options(options: Json) -> Json:
     """Return the options that decide which images; those of a mixture's parts as PART.OPTION."""
     values = {name: value_at(options, name) for name in VARIANT_OPTIONS}
+    if not isinstance(options.get(CAPTIONS), dict):  # Else they are the options of written ones.
+        values[CAPTIONS] = options.get(CAPTIONS)
     chosen = {
         name: value for name, value in values.items() if value not in (None, _USUAL.get(name))
     }
@@ -252,13 +257,13 @@ def _short(name: str, value: object) -> str:
     """
     if isinstance(value, dict):
         # Another source may call anything its parts.
-        written = {part: _share(value[part]) for part in sorted(value)}
-        return ", ".join(f"{share} {part}" for part, share in written.items())
+        shares = {part: _share(value[part]) for part in sorted(value)}
+        return ", ".join(f"{share} {part}" for part, share in shares.items())
     if _last(name) not in _BY_NAME:
         return PurePath(str(value)).name
     if isinstance(value, list):
         value = "+".join(map(str, value)) or "nothing"
-    return f"{_last(name)}={PurePath(str(value)).name}"
+    return f"{_last(name)}={PurePath(written(value)).name}"
 
 
 def _last(name: str) -> str:

@@ -11,7 +11,7 @@ from bench.core.json_values import Json, canonical_json
 from bench.core.specs import EXECUTION_FIELDS, RunSpec
 from bench.planning.differences import differing, leaves
 from results.experiment import Experiment
-from results.labels import UNADAPTED, VARIANT_OPTIONS, VARIANT_TRAIN, Run, variant
+from results.labels import CAPTIONS, UNADAPTED, VARIANT_OPTIONS, VARIANT_TRAIN, Run, variant
 
 SOURCE_SEED = "seed"
 """The option of a source that makes another sample of captions and images."""
@@ -74,7 +74,7 @@ def _tuned(spec: RunSpec) -> Json:
 
 def _is_tuned(name: str) -> bool:
     image_option = any(name == one or name.startswith(f"{one}.") for one in VARIANT_OPTIONS)
-    return not image_option and name not in (SOURCE_SEED, *CAPACITY)
+    return not image_option and name not in (SOURCE_SEED, CAPTIONS, *CAPACITY)
 
 
 def _options(options: Json, within: str = "source") -> Iterator[tuple[str, str, object]]:

@@ -137,6 +137,7 @@ def test_each_row_of_an_ablation_has_the_learning_rate_that_its_own_runs_prefer(
         {"generation": {"guidance": 4.0}},
         {"images_per_caption": 4},
         {"fixes": ["paint"]},
+        {"captions": True},
     ],
 )
 def test_validation_never_chooses_between_what_is_asked_about(home: Home, asked: Json) -> None:

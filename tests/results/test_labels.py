@@ -71,6 +71,10 @@ ADAMW: Json = {"features": "projection", "solver": "adamw"}
             ["s fixes=nothing", "s fixes=backdrop+view"],
         ),
         (
+            {"options": {}}, {"options": {"captions": True, "fixes": ["paint"]}},
+            ["s captions=false fixes=nothing", "s captions=true fixes=paint"],
+        ),
+        (
             {"options": {"captions": {"writer": "file", "options": {"path": "/a/cc12m.csv"}}}},
             {"options": {"captions": {"writer": "file", "options": {"path": "/a/llm.csv"}}}},
             ["s cc12m.csv", "s llm.csv"],
