@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _COLUMNS: list[tuple[str, Kind]] = [
     ("objective", "text"), ("options", "prose"), ("positives", "text"), ("images", "prose"),
     ("n", "right"), ("captions", "right"), ("seeds", "right"), ("%", "number"), ("±", "number"),
-    ("95 % interval", "text"), ("best trained", "number"), ("less", "text"), ("Δ", "number"),
-    ("95 % interval of Δ", "text"), ("p", "number"),
+    ("95 % interval", "right"), ("best trained", "number"), ("less", "text"), ("Δ", "number"),
+    ("95 % interval of Δ", "right"), ("p", "number"),
 ]  # fmt: skip
 
 _OTHER_IMAGES = " on other images"
