@@ -172,7 +172,8 @@ class Segmentation:
             BenchError: If they are not finite in float16.
         """
         for batch in model.patch_tokens(images.read, len(images), self._side(model)):
-            tokens: Tokens = batch.astype(np.float16)
+            with np.errstate(over="ignore"):  # It is told from the values.
+                tokens: Tokens = batch.astype(np.float16)
             if not np.isfinite(tokens).all():
                 raise BenchError("the model's patch tokens are not finite in float16")
             yield tokens

@@ -192,6 +192,7 @@ def test_a_run_is_segmented_on_a_folder_of_its_own(
     assert bench(*words, "--dry-run").json["run_id"] != record["run_id"]
 
 
+@pytest.mark.slow(minutes=0.2)  # It renders 2,320 images and masks.
 def test_a_miniature_task_has_masks(bench: Bench, preset: Path) -> None:
     words = ["run", "--preset", str(preset), "--source", "none", "--task", "mini-flowers", "--json"]
     record = bench(*words, *QUICK).json
