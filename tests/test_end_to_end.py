@@ -71,6 +71,8 @@ def test_every_source_runs_and_is_scored(undisturbed: Path) -> None:
     for source, record in by_source.items():
         assert record["status"] == "done"
         assert record["n"]["used"] == (0 if source == "none" else 60)
+        captions = record["n"]["captions"]
+        assert captions is None if source in {"none", "real"} else 0 < captions <= 60
         tested = {s["evaluator"] for s in record["scores"] if s["split"] == "test"}
         assert tested == {"linear-probe", "zero-shot"}
     assert by_source["synthetic"]["fidelity"]["domains"]["aircraft"]["generated"]["n"] > 0

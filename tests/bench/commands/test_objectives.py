@@ -150,6 +150,14 @@ def test_the_remedy_helps_and_options_change_the_training(run: Run) -> None:
     assert scores["0.1"] != scores["5"]
 
 
+@pytest.mark.parametrize(("objective", "positives"), [("ce", ""), ("supcon", "class")])
+def test_a_record_says_what_positives_share(run: Run, objective: str, positives: str) -> None:
+    small = ["--set", "objective.hidden=8"] if objective == "supcon" else []
+    record = run("--objective", objective, *PROBED, *SELECTED, *small).json
+    assert record["positives"] == positives
+    assert record["n"]["captions"] is None  # The images of this folder have none.
+
+
 def test_the_unadapted_model_may_be_judged_by_its_head(run: Run) -> None:
     assert run("--source", "none", *TEMPERED).code == 0
 
