@@ -8,6 +8,7 @@ from typing import ClassVar
 from bench.core.config import Config, PathText
 from bench.core.files import content_hash
 from bench.core.json_values import Json, digest
+from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.task import Task
 from bench.plugins import writers
@@ -40,6 +41,11 @@ class FromFile:
 
     def config(self, home: Home) -> Json:
         """Return a hash of the file: a word that is changed makes other captions."""
+        if not self._path.exists():
+            raise MissingError(
+                f"the captions are not in {self._path}",
+                "put them there, or set source.captions.options.path",
+            )
         config: Json = {"file": content_hash(self._path)}
         return config if self._labelled else config | {"labelled": False}
 

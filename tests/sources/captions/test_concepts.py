@@ -229,7 +229,7 @@ def test_what_makes_no_sense_is_refused_before_any_work(
         ("concepts: []", "concepts"),
         ("concept: [{name: a}]", "unknown setting of .* 'concept'; did you mean concepts"),
         ("concepts: [rose]", r"concepts\[0\] is not a mapping"),
-        ("concepts: [{name: a, weigth: 1}]", "unknown setting .* 'weigth'; did you mean weight"),
+        ("concepts: [{name: a, weights: 1}]", "unknown setting .* 'weights'; did you mean weight"),
         ("concepts: [{name: a, weight: 0}]", "weight"),
         ("concepts: [{name: a, weight: -1}]", "weight"),
         ("concepts: [{weight: 1}]", "both or neither of name and task"),
