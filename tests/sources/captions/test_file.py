@@ -217,7 +217,7 @@ def test_any_text_is_handled(
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        (["options.path=/no/such.csv"], "cannot read /no/such.csv: No such file or directory"),
+        (["options.path=/no/such.csv"], "the captions are not in /no/such.csv"),
         ([], "the writer file: object missing required field `path`"),
     ],
 )
