@@ -85,7 +85,7 @@
 
     function draw() {
       const width = Math.min(520, Math.max(260, figure.clientWidth));
-      drawn.replaceChildren(title, plot({ points, marks, arms, hidden, looks, width, evaluator, metric: metrics[evaluator] }));
+      drawn.replaceChildren(title, plot({ points, marks, arms, hidden, looks, width, evaluator, metric }));
     }
   }
 
