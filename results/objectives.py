@@ -31,19 +31,25 @@ class Images(NamedTuple):
 
     Attributes:
         label: What the arm is called.
+        order: In which order n of the set's images were taken.
         n_asked: Images asked for; None for all of them.
         sets: The image set of each replicate, by its seed and its source's.
     """
 
     label: str
+    order: str
     n_asked: int | None
     sets: Mapping[tuple[int, str], str]
 
     def same(self, other: Images) -> bool:
-        """Return whether both learned from the same images, at every seed that both have."""
+        """Return whether both learned from the same images, at every seed that both have.
+
+        Arms that differ in how images come into batches did.
+        """
         shared = self.sets.keys() & other.sets.keys()
         alike = all(self.sets[one] == other.sets[one] for one in shared)
-        return bool(shared) and alike and self.n_asked == other.n_asked
+        taken = (self.n_asked, self.order) == (other.n_asked, other.order)
+        return bool(shared) and alike and taken
 
 
 @dataclass(frozen=True)
@@ -104,10 +110,15 @@ class Objectives:
         return f"{of}: objectives by {self.evaluator} {self.metric}"
 
     @property
-    def alike(self) -> bool:
+    def same_images(self) -> bool:
         """Whether all rows learned from the same images."""
         first, *others = [row.images for row in self.rows if row.adapted]
-        return all(first.label == one.label and first.same(one) for one in others)
+        return all(first.same(one) for one in others)
+
+    @property
+    def alike(self) -> bool:
+        """Whether all rows are of one arm, too."""
+        return self.same_images and len({row.images.label for row in self.rows if row.adapted}) == 1
 
 
 def objectives(
@@ -177,6 +188,7 @@ def _images(runs: pd.DataFrame) -> Images:
     cells = zip(runs["seed"], runs["source_seeds"], runs["image_set"], strict=True)
     return Images(
         label=str(first["label"]),
+        order=str(first["image_order"]),
         n_asked=None if pd.isna(first["n_asked"]) else int(first["n_asked"]),
         sets={(int(seed), str(source)): str(images) for seed, source, images in cells},
     )
@@ -216,9 +228,10 @@ def _reference(row: Row, rows: Sequence[Row]) -> Row | None:
         for one in rows
         if one.objective == BASELINE and one.images.n_asked == row.images.n_asked
     ]
+    same = [one for one in at_n if one.images.same(row.images)]
     own = [one for one in at_n if one.images.label == row.images.label]
-    same = [one for one in own if one.images.same(row.images)]
-    found = same or own or at_n
+    both = [one for one in same if one in own]
+    found = both or same or own or at_n
     if row.objective != BASELINE and len(found) == 1:
         return found[0]
     return next((one for one in rows if not one.adapted), None)

@@ -134,6 +134,8 @@ def _note(table: Objectives) -> Iterator[str]:
         used = {row.n for row in adapted}
         most = _range([min(low for low, _ in used), max(high for _, high in used)])
         yield f"All learned from the same images: {images}, n = {most if len(used) > 1 else n}{of}."
+    elif table.same_images:
+        yield "All learned from the same images, in other batches where they are named otherwise."
     else:
         yield "Images differ between rows."
     yield f"{SCORES}."

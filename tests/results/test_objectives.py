@@ -10,6 +10,7 @@ import pytest
 
 from bench.core.json_values import Json
 from bench.core.paths import Home
+from bench.core.specs import TrainSpec
 from results.objectives import Objectives, Row, objectives
 from results.report.page import write_report
 from results.statistics.paired import compare, holm
@@ -134,6 +135,40 @@ def test_another_tau_under_one_name_makes_other_images(home: Home) -> None:
     trained(home, "ce", 100, 101, image_set="tau-0.2")
     trained(home, "simclr", 90, 91, image_set="tau-0.3")
     assert not found(home)["simclr", "synthetic"].same_images
+
+
+def test_other_batches_of_the_same_images_are_the_same_images(home: Home) -> None:
+    scenes = TrainSpec(lr=1e-5, adjacent="pair")
+    trained(home, "ce", 100)
+    trained(home, "stablerep", 110)
+    trained(home, "stablerep", 90, train=scenes)
+    # Another arm's cross-entropy, which is not what the scenes' row is compared with.
+    trained(home, "ce", 99, options={"images_per_caption": 2}, image_set="two")
+    rows = found(home)
+    one = rows["stablerep", "synthetic adjacent=pair images_per_caption=1"]
+    assert (one.reference, one.same_images) == ("ce", True)
+    assert one.difference is not None
+    assert one.difference.estimate.value == pytest.approx((90 - 100) / IMAGES)
+
+
+def test_a_table_of_other_batches_does_not_say_that_images_differ(home: Home) -> None:
+    trained(home, "ce", 100)
+    trained(home, "stablerep", 110)
+    trained(home, "stablerep", 90, train=TrainSpec(lr=1e-5, adjacent="pair"))
+    (table,) = tables(home)
+    shown = sheet(table)
+    assert "All learned from the same images, in other batches" in shown.note
+    assert "differ" not in shown.note
+    place = shown.head.index("images")
+    assert [row[place] for row in shown.rows] == [
+        "synthetic", "synthetic", "synthetic adjacent=pair",
+    ]  # fmt: skip
+
+
+def test_another_order_takes_other_images_of_a_set(home: Home) -> None:
+    trained(home, "ce", 100, order="balanced")
+    trained(home, "simclr", 90)
+    assert not found(home)["simclr", "synthetic random"].same_images
 
 
 def test_each_evaluator_has_its_own_metric(home: Home) -> None:
