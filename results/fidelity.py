@@ -8,6 +8,9 @@ from bench.core.json_values import Json
 from bench.core.records import RunRecord
 from results.wording import percent
 
+_MINIATURE = ("mini", "mini-ssl")
+"""Presets of the miniature world."""
+
 
 class _Accuracy(msgspec.Struct, frozen=True):
     """An oracle classifier's accuracy on one set of images; unknown keys are ignored."""
@@ -78,6 +81,6 @@ def describe(fidelity: Json, task: str) -> str:
 
 def caution(fidelity: Json, preset: str, task: str) -> str:
     """Return what must stand beside a miniature result; nothing for any other preset."""
-    if preset != "mini":
+    if preset not in _MINIATURE:
         return ""
     return f"miniature world, not comparable with published numbers; {describe(fidelity, task)}"
