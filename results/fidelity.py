@@ -8,7 +8,7 @@ from bench.core.json_values import Json
 from bench.core.records import RunRecord
 from results.wording import percent
 
-_MINIATURE = ("mini", "mini-ssl")
+MINIATURE = ("mini", "mini-ssl")
 """Presets of the miniature world."""
 
 
@@ -81,6 +81,6 @@ def describe(fidelity: Json, task: str) -> str:
 
 def caution(fidelity: Json, preset: str, task: str) -> str:
     """Return what must stand beside a miniature result; nothing for any other preset."""
-    if preset not in _MINIATURE:
+    if preset not in MINIATURE:
         return ""
     return f"miniature world, not comparable with published numbers; {describe(fidelity, task)}"

@@ -18,7 +18,7 @@ from results.database import queries, store
 from results.objectives import objectives
 from results.tables import evidence
 from results.tables.formats import as_latex_file, as_markdown_file
-from results.tables.objectives import numbers, sheet
+from results.tables.objectives import narrow, numbers, sheet
 from results.tables.of_classes import of_classes
 from results.tables.scores import Table, readable
 from results.tables.sheet import Kind, Sheet, one_line
@@ -116,8 +116,8 @@ def _content(connection: Connection, table: str) -> _Content:
         return _Content([frame], [shown], [shown])
     if table == "objectives":
         known = list(objectives(connection))
-        sheets = [sheet(one) for one in known]
-        return _Content([numbers(known)], sheets, sheets)
+        for_paper = [part for one in known for part in narrow(one)]
+        return _Content([numbers(known)], [sheet(one) for one in known], for_paper)
     experiments = queries.experiments(connection)
     if table in _OF_EXPERIMENTS:
         both = [_OF_EXPERIMENTS[table](connection, experiment) for experiment in experiments]

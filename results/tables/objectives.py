@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.core.size import format_size
 from results.digits import decimals
+from results.fidelity import MINIATURE
 from results.objectives import BASELINE, Objectives, Row
 from results.tables.scores import SCORES, covered_by
 from results.tables.sheet import Kind, Sheet, label
@@ -23,6 +24,16 @@ _COLUMNS: list[tuple[str, Kind]] = [
     ("95 % interval", "right"), ("best trained", "number"), ("less", "text"), ("Δ", "number"),
     ("95 % interval of Δ", "right"), ("p", "number"),
 ]  # fmt: skip
+
+_SCORES: list[tuple[str, Kind]] = [
+    ("objective", "text"), ("positives", "text"), ("images", "text"), *_COLUMNS[6:11]
+]  # fmt: skip
+_DIFFERENCES: list[tuple[str, Kind]] = [
+    ("objective", "text"), ("images", "text"), *_COLUMNS[11:]
+]  # fmt: skip
+
+_ACROSS = 10
+"""Columns without long names that a page has room for."""
 
 _OTHER_IMAGES = " on other images"
 """Behind the name of a reference that learned from other images than its row."""
@@ -70,19 +81,44 @@ def _less(row: Row) -> dict[Hashable, object]:
 
 def sheet(table: Objectives) -> Sheet:
     """Return objectives as a table; what all rows share is said in its note."""
+    shown = Sheet.of(table.title, _COLUMNS, _rows(table))
+    return shown._replace(
+        note=" ".join([*_on_images(table), *_on_scores(table), *_on_differences(table)]),
+        label=label(*table.experiment, table.evaluator, "objectives"),
+    )
+
+
+def narrow(table: Objectives) -> Iterator[Sheet]:
+    """Yield objectives as tables for paper: differences have their own where one is too wide."""
+    shown = sheet(table)
+    if len(shown.head) <= _ACROSS and "prose" not in shown.kinds:
+        yield shown
+        return
+    rows = [
+        [" ".join(filter(None, row[:2])), row[2], _together(*row[3:6]), *row[6:]]
+        for row in _rows(table)
+    ]
+    scores = Sheet.of(table.title, _SCORES, [row[:8] for row in rows])
+    yield scores._replace(
+        note=" ".join([*_on_images(table), *_on_scores(table)]), label=shown.label
+    )
+    compared = [[row[0], row[2], *row[8:]] for row in rows if row[8]]
+    if compared:
+        differences = Sheet.of(f"{table.title}, differences", _DIFFERENCES, compared)
+        note = " ".join(_on_differences(table))
+        yield differences._replace(note=note, label=f"{shown.label}-differences")
+
+
+def _rows(table: Objectives) -> list[list[str]]:
     half_widths = [50 * (row.score["test_high"] - row.score["test_low"]) for row in table.rows]
     digits = decimals(half_widths)
     known = [row.difference.estimate for row in table.rows if row.difference]
     of_delta = decimals(50 * (one.high - one.low) for one in known)
     mixed = len({one.over_seeds for one in known}) > 1
-    rows = [
+    return [
         [*_what(row, alike=table.alike), *_score(row, digits), *_delta(row, of_delta, mixed=mixed)]
         for row in table.rows
     ]
-    shown = Sheet.of(table.title, _COLUMNS, rows)
-    return shown._replace(
-        note=" ".join(_note(table)), label=label(*table.experiment, table.evaluator, "objectives")
-    )
 
 
 def _what(row: Row, *, alike: bool) -> Iterator[str]:
@@ -126,26 +162,30 @@ def _delta(row: Row, digits: int, *, mixed: bool) -> Iterator[str]:
     yield p_values([row.difference.p_holm])
 
 
-def _note(table: Objectives) -> Iterator[str]:
-    adapted = [row for row in table.rows if row.adapted]
+def _together(images: str, n: str, captions: str) -> str:
+    of = f" of {captions} captions" if captions else ""
+    return f"{images}, n = {n}{of}" if images else ""
+
+
+def _on_images(table: Objectives) -> Iterator[str]:
+    """Yield what the rows learned from."""
     if table.alike:
+        adapted = [row for row in table.rows if row.adapted]
         images, n, captions = _of_images(adapted[0])
-        of = f" of {captions} captions" if captions else ""
         used = {row.n for row in adapted}
         most = _range([min(low for low, _ in used), max(high for _, high in used)])
-        yield f"All learned from the same images: {images}, n = {most if len(used) > 1 else n}{of}."
+        of = _together(images, most if len(used) > 1 else n, captions)
+        yield f"All learned from the same images: {of}."
     elif table.same_images:
         yield "All learned from the same images, in other batches where they are named otherwise."
     else:
         yield "Images differ between rows."
+
+
+def _on_scores(table: Objectives) -> Iterator[str]:
+    """Yield what the scores are, and what was chosen."""
     yield f"{SCORES}."
-    known = [row.difference.estimate for row in table.rows if row.difference]
-    if known:
-        yield (
-            "Δ in points, the row less what stands beside it, on the same test images; its "
-            f"interval and p are over {covered_by(one.over_seeds for one in known)}; p is "
-            "Holm-corrected for all Δ here."
-        )
+    adapted = [row for row in table.rows if row.adapted]
     if kept := [row for row in adapted if row.unchanged]:
         runs = f"{sum(row.unchanged for row in kept)} of {_runs(adapted)}"
         yield (
@@ -154,6 +194,19 @@ def _note(table: Objectives) -> Iterator[str]:
         )
     by = sorted({str(row.score["select_by"]) for row in adapted})
     yield f"Validation data chose the epoch and the setting of each row, by {' or '.join(by)}."
+    if table.experiment.preset in MINIATURE:
+        yield "Miniature world, not comparable with published numbers."
+
+
+def _on_differences(table: Objectives) -> Iterator[str]:
+    """Yield what the differences are."""
+    known = [row.difference.estimate for row in table.rows if row.difference]
+    if known:
+        yield (
+            "Δ in points, the row less what stands beside it, on the same test images; its "
+            f"interval and p are over {covered_by(one.over_seeds for one in known)}; p is "
+            "Holm-corrected for all Δ here."
+        )
 
 
 def _runs(rows: Sequence[Row]) -> int:

@@ -15,7 +15,7 @@ from results.objectives import Objectives, Row, objectives
 from results.report.page import write_report
 from results.statistics.paired import compare, holm
 from results.summary import summary
-from results.tables.objectives import sheet
+from results.tables.objectives import narrow, sheet
 from tests.conftest import Bench
 from tests.support.records import CLASSES, IMAGES, collected, score, write_run
 
@@ -189,6 +189,33 @@ def test_each_evaluator_has_its_own_metric(home: Home) -> None:
         ("linear-probe", "accuracy"), ("segmentation", "miou"),
     ]  # fmt: skip
     assert [row[-1] for row in (row[:3] for row in sheet(segments).rows)] == ["21.0", "32.0"]
+
+
+def test_on_paper_differences_are_a_table_of_their_own_where_one_is_too_wide(home: Home) -> None:
+    """TeX would put them beyond the edge of the page."""
+    trained(home, "ce", 100, 104)
+    trained(home, "simclr", 90, 91)
+    (table,) = tables(home)
+    assert list(narrow(table)) == [sheet(table)]
+    few: Json = {"options": {"images_per_caption": 4}, "image_set": "few"}
+    trained(home, "stablerep", 90, 91, positives="caption", **few)
+    (table,) = tables(home)
+    scores, differences = narrow(table)
+    assert scores.head == ["objective", "positives", "images", "seeds", "%", "±", "95 % interval"]
+    assert differences.head == ["objective", "images", "less", "Δ", "95 % interval of Δ", "p"]
+    images = "synthetic images_per_caption=4, n = 128 of 32 captions"
+    assert scores.rows[-1][:5] == ["stablerep", "caption", images, "2", "45.2"]
+    assert differences.rows[-1][:4] == ["stablerep", images, "ce on other images", "-5.8"]
+    assert scores.label != differences.label
+    assert "Holm" not in scores.note
+    assert "Holm-corrected" in differences.note
+
+
+def test_miniature_results_say_so(home: Home) -> None:
+    trained(home, "ce", 100)
+    trained(home, "simclr", 90)
+    (table,) = tables(home)
+    assert "not comparable with published numbers" in sheet(table).note
 
 
 def test_one_objective_is_no_table(home: Home) -> None:
