@@ -10,7 +10,7 @@ from bench.core.terminal import escaped
 from results.drawing.fonts import NOTE, has_numbers
 from results.experiment import Experiment
 from results.labels import UNADAPTED
-from results.wording import listed, sentence
+from results.wording import listed, metric_names, sentence
 
 _ZERO = 1e-9
 """What adding up in another order may make of no difference."""
@@ -34,7 +34,7 @@ def caption(
         caution: What must stand beside the results; none if empty.
     """
     adapted = means[means["source"] != UNADAPTED]
-    metrics = listed(list(dict.fromkeys(means["metric"])), "or")
+    metrics = metric_names(means["metric"])
     parts = [
         f"test {metrics} over the number of images used: {experiment.title}, by "
         f"{listed(list(dict.fromkeys(means['evaluator'])))}",

@@ -222,7 +222,7 @@ def _gaps(wanted: Wanted, a: str, b: str) -> pd.DataFrame:
 
 def _caption(wanted: Wanted, gaps: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
     a, b = ("unadapted" if arm == UNADAPTED else arm for arm in gaps.iloc[0][["a", "b"]])
-    metrics = listed(list(dict.fromkeys(gaps["metric"])), "or")
+    metrics = metric_names(gaps["metric"])
     yield (
         f"{a} minus {b}, in points of test {metrics}, over the number of images "
         f"used: {wanted.experiment.title}, by {listed(list(dict.fromkeys(gaps['evaluator'])))}"

@@ -10,6 +10,7 @@ from results.comparisons.runs import compare_runs
 from results.conclusions.choices import choices
 from results.conclusions.conclusion import conclusions
 from results.database import queries
+from results.figures._scaling_caption import caption
 from results.pairs import pair_table
 from results.report.scores import scores
 from results.tables.scores import Table
@@ -60,6 +61,7 @@ def test_means_are_in_each_evaluators_own_metric(study: Home) -> None:
         pairs = pair_table(connection, STUDY)
         titles = [sheet.title for sheet in Table.of(connection, STUDY).sheets()]
         said = " ".join(conclusions(connection, STUDY))
+    figure = caption(STUDY, means, {}, published=[], caution="")
     found = {
         (row["label"], row["evaluator"]): (row["metric"], row["mean"])
         for row in means.to_dict("records")
@@ -74,6 +76,7 @@ def test_means_are_in_each_evaluators_own_metric(study: Home) -> None:
     }  # fmt: skip
     assert "segmentation mIoU" in said
     assert metric_names(means["metric"]) == "accuracy or mIoU"
+    assert figure.startswith("Test accuracy or mIoU over")
 
 
 def test_arms_are_compared_image_by_image_in_points(study: Home) -> None:
