@@ -10,6 +10,7 @@ import pandas as pd
 from bench.core.size import format_size
 from results.database import queries
 from results.digits import decimals
+from results.labels import in_order
 from results.tables.sheet import Kind, Sheet, label
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ NOTE = (
 def of_classes(connection: Connection, experiment: Experiment) -> tuple[pd.DataFrame, Sheet]:
     """Return an experiment's scores on seen and unseen classes: as numbers, and as text."""
     parts = queries.scores_of_classes(connection, experiment)
+    places = {name: place for place, name in enumerate(in_order(parts["evaluator"]))}
+    parts = parts.sort_values(
+        ["label", "n_used", "evaluator"],
+        key=lambda values: values.map(places) if values.name == "evaluator" else values,
+    )
     fields = experiment._asdict()
     numbers = parts.assign(**fields)[[*fields, *parts.columns]]
     metric = next(iter(parts["metric"]), "")

@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 from msgspec.structs import replace
@@ -86,6 +87,16 @@ def test_scores_of_classes_seen_and_unseen_are_a_table_and_change_no_other(
         assert rows.fetchall() == [("seen", 0.6), ("seen", 0.7), ("unseen", 0.2), ("unseen", 0.3)]
     page = write_report(home, tmp_path / "out").html.read_text()
     assert "Scores of classes seen and unseen in training</summary>" in page
+
+
+def test_evaluators_of_classes_are_in_the_order_of_other_tables(home: Home, tmp_path: Path) -> None:
+    names = ["few-shot-16", "few-shot-2", "zero-shot", "linear-probe"]
+    scores = [score("test", 0.5, name) for name in names]
+    parts = [replace(each, classes="seen") for each in scores]
+    write_run(home, "folder", 400, empty_classes=["a"], scores=scores, scores_of_classes=parts)
+    export(home, "csv", tmp_path / "classes", table="classes")
+    shown = pd.read_csv(tmp_path / "classes")["evaluator"].tolist()
+    assert shown == ["linear-probe", "zero-shot", "few-shot-2", "few-shot-16"]
 
 
 def test_results_go_to_standard_output(bench_process: Bench, home: Home, tmp_path: Path) -> None:
