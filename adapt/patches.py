@@ -283,7 +283,7 @@ def _resized(positions: Tensor, old: Pair, new: Pair, before: int) -> Tensor:
         before: How many other tokens come first.
     """
     first, patches = positions[:before], positions[before:]
-    like = (positions.dtype, positions.device)
+    like = (positions.dtype, positions.device, torch.is_inference_mode_enabled())
     down, across = (_weights(*sides, *like) for sides in zip(old, new, strict=True))
     # Two products, as torch's own interpolation adds up gradients in any order on a GPU.
     with torch.autocast(positions.device.type, enabled=False):
@@ -293,8 +293,18 @@ def _resized(positions: Tensor, old: Pair, new: Pair, before: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _weights(size: int, new: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the weights of bicubic interpolation along one axis, ``[new, size]``."""
+def _weights(
+    size: int, new: int, dtype: torch.dtype, device: torch.device, inference: bool
+) -> Tensor:
+    """Return the weights of bicubic interpolation along one axis, ``[new, size]``.
+
+    Args:
+        size: The axis's length.
+        new: That of the new one.
+        dtype: Of the weights.
+        device: Where they are needed.
+        inference: Whether this is called in inference mode, whose tensors no training may have.
+    """
     unit = torch.eye(size, dtype=torch.float64)[None, None]
     resized = functional.interpolate(unit, (new, size), mode="bicubic", antialias=True)
     return resized[0, 0].to(device, dtype)

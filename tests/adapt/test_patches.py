@@ -156,6 +156,20 @@ def test_gradients_reach_positions_and_the_mask_token(of: Callable[[str], Classi
         assert token.grad.abs().max() > 0
 
 
+def test_a_tower_is_trained_with_a_size_that_an_evaluator_had_before(
+    of: Callable[[str], Classifier],
+) -> None:
+    """Evaluators compute in inference mode, whose tensors no gradient may need."""
+    model = copy.deepcopy(of("open_clip"))
+    tall, wide = patch(model)
+    given = images(tall, 3 * wide)
+    with torch.inference_mode():
+        model.patch_tokens(given)
+    model.embeddings(given).sum().backward()  # type: ignore[no-untyped-call]
+    visual: Any = model.visual
+    assert visual.positional_embedding.grad.abs().max() > 0
+
+
 @pytest.mark.parametrize("name", ["open_clip", "encoder", "average", "EVA02"])
 @torch.no_grad()
 def test_masked_patches_are_not_seen_and_others_are(
