@@ -18,10 +18,17 @@ from bench.core.paths import Home
 from bench.core.records import TOO_FEW_IMAGES
 from bench.core.specs import RunSpec
 from bench.planning import rates
+from bench.planning.differences import leaves
 from bench.planning.rates import Key, Rates
 from bench.storage.run_folder import Summary
 
 _PERCENTILES = (10, 50, 90)
+
+_SAME_IMAGES = (
+    *("size", "filter."),
+    *(f"generation.{name}" for name in ("batch_size", "attention", "channels_last", "compile")),
+)
+"""Options of a source of captions that make more or fewer of the same images, or faster."""
 
 
 class Amount(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,21 +128,21 @@ class _Stock:
 
     def __init__(self, finished: Iterable[Summary]) -> None:
         self._kept: dict[tuple[str, str, bytes], int] = {}
-        self._made: Counter[tuple[str, Key]] = Counter()
+        self._made: Counter[tuple[str, Key, bytes]] = Counter()
         for run in finished:
             options = msgspec.json.decode(run.spec.options)
             self._kept[run.spec.task, run.spec.source, canonical_json(options)] = run.n.kept
             for source, part_options, share in _parts_of(run.spec.source, options):
-                key = run.spec.task, rates.making(source, part_options)
+                key = run.spec.task, rates.making(source, part_options), _kind(part_options)
                 self._made[key] = max(self._made[key], int(run.n.fetched * share))
 
     def kept(self, spec: RunSpec) -> int | None:
         """Return how many images a run has that takes all; None if no such run has finished."""
         return self._kept.get((spec.task, spec.source, canonical_json(spec.options)))
 
-    def made(self, task: str, key: Key) -> int:
-        """Return how many images were made for a task with one rate."""
-        return self._made[task, key]
+    def made(self, task: str, key: Key, kind: bytes) -> int:
+        """Return how many images of a kind were made for a task with one rate."""
+        return self._made[task, key, kind]
 
 
 def _grouped(specs: Iterable[RunSpec]) -> list[tuple[RunSpec, int]]:
@@ -170,21 +177,36 @@ def _evaluations(spec: RunSpec, runs: int) -> Iterator[_Part]:
 
 def _images(groups: list[tuple[RunSpec, int]], stock: _Stock) -> tuple[list[Images], list[_Part]]:
     """Return the images to be made, as a list to read and as parts of the work."""
-    wanted: dict[tuple[str, str, Key], tuple[int, bool]] = {}
+    wanted: dict[tuple[str, str, Key, bytes], tuple[int, bool]] = {}
     for spec, _ in groups:
         for source, options, share in _parts_of(spec.source, spec.options):
-            place = (spec.task, source, rates.making(source, options))
+            place = (spec.task, source, rates.making(source, options), _kind(options))
             n = max(int((spec.n or 0) * share), options.get("size") or 0)
             # A generator makes as many as are wanted; other sources make all that they have.
             wanted[place] = max(n, wanted.get(place, (0,))[0]), "generation" not in options
-    images, parts = [], []
-    for (task, source, key), (n, open_end) in wanted.items():
-        made = stock.made(task, key)
+    missing: dict[tuple[str, str, Key], tuple[int, bool]] = {}
+    for (task, source, key, kind), (n, open_end) in wanted.items():
+        made = stock.made(task, key, kind)
         if (made and open_end) or made >= n > 0:
             continue
-        images.append(Images(task=task, source=source, images=n - made, at_least=open_end))
-        parts.append(_Part(f"making {source} images: {task}", key, n - made, at_least=open_end))
+        others = missing.get((task, source, key), (0,))[0]
+        missing[task, source, key] = others + n - made, open_end
+    images, parts = [], []
+    for (task, source, key), (n, open_end) in missing.items():
+        images.append(Images(task=task, source=source, images=n, at_least=open_end))
+        parts.append(_Part(f"making {source} images: {task}", key, n, at_least=open_end))
     return images, parts
+
+
+def _kind(options: Json) -> bytes:
+    """Return what tells images made of captions from others of the source; nothing without captions.
+
+    Another writer, guidance or seed makes other images. What was downloaded serves all.
+    """
+    if "captions" not in options:
+        return b""
+    told = ((name, value) for name, value in leaves(options) if not name.startswith(_SAME_IMAGES))
+    return canonical_json(dict(told))
 
 
 def _parts_of(source: str, options: Json, share: float = 1) -> Iterator[tuple[str, Json, float]]:

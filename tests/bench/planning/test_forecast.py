@@ -102,6 +102,22 @@ def test_what_was_not_measured_is_named_and_not_counted_as_nothing(plan: Any, re
     assert all(part in text for part in said), text
 
 
+def test_images_of_other_captions_or_guidance_are_counted_each(
+    bench: Bench, tmp_path: Path
+) -> None:
+    path = tmp_path / "study.yaml"
+
+    def images(**others: Any) -> int:
+        axes = {"task": "cars", "source": "synthetic", "n": [64, 96], **others}
+        path.write_text(yaml.safe_dump({"preset": "mini", "grid": [{"product": axes}]}))
+        (made,) = bench("sweep", str(path), "--dry-run", "--json").json["forecast"]["images"]
+        return int(made["images"])
+
+    assert images(**{"source.size": [64, 96], "source.generation.batch_size": [16, 32]}) == 96
+    assert images(**{"source.generation.guidance": [2.0, 3.0]}) == 2 * 96
+    assert images(**{"source.images_per_caption": [1, 2], "source.seed": [0, 1]}) == 4 * 96
+
+
 def test_the_speed_of_one_objective_says_nothing_of_another(plan: Any, record: Any) -> None:
     kept: Any = {"evaluators.zero-shot": None, "evaluators.linear-probe": [{}]}
     chosen = {"train.select_by": "linear-probe"}
