@@ -1,10 +1,13 @@
 """The learning rate at every step, and what is decayed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from adapt.models import load_clip
 from adapt.optimise import (
     learning_rate,
     make_optimiser,
@@ -14,6 +17,7 @@ from adapt.optimise import (
     weight_decay,
 )
 from bench.core.specs import TrainSpec
+from tests.support.tiny_clip import write_tiny_clip
 
 
 def test_paper_at_a_thousand_images_peaks_at_an_eighth_of_the_rate() -> None:
@@ -40,6 +44,16 @@ def test_everything_is_decayed_unless_asked_otherwise() -> None:
     assert decayed["params"] == [linear.weight]
     assert free["weight_decay"] == 0.0
     assert len(free["params"]) == 3
+
+
+def test_positions_are_decayed_and_the_class_token_of_open_clip_is_not(tmp_path: Path) -> None:
+    """As docs/systems.md has it: that token is a vector."""
+    clip = load_clip(write_tiny_clip(tmp_path))
+    visual = clip.model.visual.requires_grad_(True)
+    decayed, spared = make_optimiser(visual, TrainSpec(decay_norm_and_bias=False)).param_groups
+    places = {id(one): group["decays"] for group in (decayed, spared) for one in group["params"]}
+    assert places[id(visual.positional_embedding)]
+    assert not places[id(visual.class_embedding)]
 
 
 def test_weight_decay_rises_along_half_a_cosine() -> None:
