@@ -32,7 +32,7 @@ def set_drop_path(visual: Any, rate: float) -> None:  # noqa: ANN401 (open_clip 
     for block, its_rate in zip(blocks, torch.linspace(0, rate, len(blocks)).tolist(), strict=True):
         if hasattr(visual, "trunk"):
             for name in _places(block):
-                setattr(block, name, DropPath(its_rate))
+                setattr(block, name, DropPath(its_rate).train(block.training))
         else:
             images = 0 if visual.transformer.batch_first else 1
             for branch in (block.ls_1, block.ls_2):

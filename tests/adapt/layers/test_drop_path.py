@@ -49,6 +49,14 @@ def test_a_network_of_timm_becomes_what_timm_makes_of_the_rate(name: str) -> Non
     assert torch.equal(ours(pixels), theirs.eval()(pixels))
 
 
+def test_a_network_that_is_evaluated_goes_on_to_be() -> None:
+    network: Any = timm.create_model("test_vit3").eval()
+    pixels = torch.randn(8, 3, *network.default_cfg["input_size"][1:])
+    before = network(pixels)
+    set_drop_path(TimmTower(network), RATE)
+    assert torch.equal(network(pixels), before)
+
+
 @pytest.mark.parametrize("layers", [3, 2])
 @pytest.mark.parametrize("scaled", [None, 0.5])
 @pytest.mark.parametrize("batch_first", [True, False])
