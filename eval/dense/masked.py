@@ -155,8 +155,10 @@ def _mask(path: Path, image: Path) -> MaskArray:
         with Image.open(path, formats=["PNG"]) as opened:
             if opened.width * opened.height > MAX_PIXELS or max(opened.size) > MAX_SIDE:
                 raise ValueError(f"it has {opened.width} by {opened.height} pixels")
-            if opened.mode not in ("L", "P"):
-                raise ValueError(f"its pixels are {opened.mode}, not a byte each")
+            stored = str(opened.tile[0][3]) if opened.tile else "none"
+            # Greys of four bits, L;4, would be stretched to a byte: of 1 would come the label 17.
+            if opened.mode != "P" and stored != "L":
+                raise ValueError(f"its pixels are {stored}, not a byte each")
             mask: MaskArray = np.array(opened)
         with Image.open(image, formats=["JPEG", "MPO"]) as opened:
             size, turned = opened.size, opened.getexif().get(ExifTags.Base.Orientation, 1) != 1

@@ -1,5 +1,7 @@
 """Folders laid out as ADE20K's, whole and damaged."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +62,26 @@ def test_a_folder_of_another_layout_or_of_too_few_images_is_refused(tmp_path: Pa
         check_folder(few)
 
 
+def four_bits(mask: Path) -> None:
+    """Write it as a PNG of grey has it that says each pixel in four bits, which Pillow cannot."""
+    labels = np.array(Image.open(mask)) % 16
+    wide = np.pad(labels, ((0, 0), (0, labels.shape[1] % 2)))
+    lines = (b"\0" + row.tobytes() for row in wide[:, ::2] << 4 | wide[:, 1::2])
+    height, width = labels.shape
+    chunks = {
+        b"IHDR": struct.pack(">2I5B", width, height, 4, 0, 0, 0, 0),
+        b"IDAT": zlib.compress(b"".join(lines)),
+        b"IEND": b"",
+    }
+    mask.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks.items()
+        )
+    )
+
+
 def turned(mask: Path) -> None:
     image = Path(str(mask).replace("annotations", "images")).with_suffix(".jpg")
     exif = Image.Exif()
@@ -76,6 +98,7 @@ SPOIL: dict[str, Callable[[Path], object]] = {
     "has 40 by 48 pixels, its image 48 by 40": sideways,
     "are RGB": lambda mask: Image.new("RGB", Image.open(mask).size).save(mask),
     "not a byte each": lambda mask: Image.new("I;16", Image.open(mask).size, 300).save(mask),
+    "L;4, not a byte each": four_bits,
     "truncated": lambda mask: mask.write_bytes(mask.read_bytes()[:60]),
     "cannot identify": lambda mask: mask.write_text("<html>"),
     "70000 by 1000 pixels": lambda mask: Image.new("L", (70_000, 1_000)).save(mask),
