@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from bench.core.arrays import LabelArray
 from bench.core.config import AboveZero, Config, Natural, Positive
+from bench.core.errors import BenchError
 from bench.core.json_values import Json
 from bench.core.task import Task
 from bench.plugins import evaluators
@@ -60,7 +61,8 @@ class ImagenetProbe:
         """Whether an epoch has new random crops, each flipped or not, which the tower embeds again;
         else the features of whole images, embedded once."""
         batch_norm: bool = True
-        """Whether features are normalised by their batch, without weights."""
+        """Whether features are normalised by their batch, without weights. Predictions have running
+        averages of it, as torch's do, which take some 90 steps to be the features' own."""
         epochs: Positive = 90
         """Passes over the train split; learning rates fall along half a cosine."""
         batch_size: Positive = 1024
@@ -92,6 +94,8 @@ class ImagenetProbe:
         fit = self._fit(model)
         with float32_products():
             scores = fit.probes.scores(self._whole(model, split), fit.which)
+        if not scores.isfinite().all():
+            raise _diverged()
         return Evaluation(_classes(scores), model.labels(split), fit.chosen)
 
     def _fit(self, model: ModelView) -> _Fit:
@@ -155,13 +159,24 @@ def _parted(keys: Sequence[str], share: float) -> tuple[LabelArray, LabelArray]:
 def _best(answers: Sequence[Tensor], labels: Tensor, metric: str) -> tuple[int, float]:
     """Return the index and the score of the best logits, of equal ones that of the least loss.
 
-    A few images held out give many rates the same score.
+    A few images held out give many rates the same score. A classifier that is not finite, whose
+    answer would be the first class, is none of them.
+
+    Raises:
+        BenchError: If none is finite.
     """
     truth = labels.cpu().numpy()
-    scores = [score(_classes(logits), truth, metric) for logits in answers]
-    losses = [float(cross_entropy(logits, labels)) for logits in answers]
-    index = max(range(len(answers)), key=lambda each: (scores[each], -losses[each]))
+    finite = [index for index, logits in enumerate(answers) if logits.isfinite().all()]
+    if not finite:
+        raise _diverged()
+    scores = {index: score(_classes(answers[index]), truth, metric) for index in finite}
+    losses = {index: float(cross_entropy(answers[index], labels)) for index in finite}
+    index = max(finite, key=lambda each: (scores[each], -losses[each]))
     return index, scores[index]
+
+
+def _diverged() -> BenchError:
+    return BenchError("a classifier of imagenet-probe is not finite", "give it lower rates")
 
 
 def _classes(logits: Tensor) -> LabelArray:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.core.arrays import LabelArray
+from bench.core.errors import BenchError
 from bench.core.json_values import Json
 from bench.plugins import evaluator_of
 from eval.imagenet_probe import RATES, _parted
@@ -83,6 +84,14 @@ def test_neither_val_nor_test_chooses() -> None:
     other.splits |= {"val": blobs(90, 50, 3.0), "test": blobs(90, 51, 3.0)}
     chosen = [probe(epochs=5).test(each).chosen for each in (model, other)]
     assert chosen[0] == chosen[1]
+
+
+def test_a_rate_at_which_training_diverges_is_never_chosen() -> None:
+    options: Json = {"augment": False, "epochs": 9, "batch_norm": False}
+    model = view(spread=0.5)
+    assert probe(**options, rates=[0.1, 1e38]).validate(model).chosen["rate"] == 0.1
+    with pytest.raises(BenchError, match="not finite"):
+        probe(**options, rates=[1e38]).validate(model)
 
 
 def test_images_are_held_out_by_their_names_whatever_their_order() -> None:
