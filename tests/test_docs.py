@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +14,7 @@ from bench.miniworld_checks.page import page as gates_page
 from docs import readme
 from docs.generate import PAGES as GENERATED
 from docs.generate import rendered
-from tests.conftest import ROOT, command
+from tests.conftest import ROOT, Bench, command
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
@@ -102,3 +103,10 @@ def test_the_pictures_are_of_the_last_demo() -> None:
     hashes = {name: sha256(content).hexdigest() for name, content in kept.items()}
     told = readme.read()["figures"]
     assert hashes == {name: shown["sha256"] for name, shown in told.items()}, "run `make readme`"
+
+
+def test_the_page_of_systems_has_a_command_that_needs_nothing(bench: Bench) -> None:
+    lines = (ROOT / "docs/systems.md").read_text().splitlines()
+    (command,) = (line for line in lines if line.startswith("bench run --preset mini-ssl"))
+    done = bench(*shlex.split(command)[1:], "--dry-run")
+    assert done.code == 0, done.err
