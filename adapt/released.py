@@ -215,7 +215,8 @@ def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], file: Pa
 
 
 def _is_dense(value: Tensor) -> bool:
-    return value.is_floating_point() and value.layout == torch.strided and not value.is_quantized
+    strided = value.layout == torch.strided and not value.is_quantized
+    return value.is_floating_point() and strided and not value.is_meta
 
 
 def _whole(state: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:

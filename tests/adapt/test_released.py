@@ -136,6 +136,7 @@ def test_other_weights_are_refused_with_what_differs(weights: Weights, tmp_path:
     [
         ("norm.bias", torch.zeros(64, dtype=torch.int64)),
         ("norm.bias", torch.zeros(64).to_sparse()),
+        ("norm.bias", torch.zeros(64, device="meta")),
         ("cls_token", torch.zeros(1, 1, 64, dtype=torch.complex64)),
     ],
 )
