@@ -18,7 +18,7 @@ from bench.commands._options import plugin_option
 )
 @click.option(
     "--size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 4096),
     help="Side in pixels at which the model is given the images, a multiple of its patches: more "
     "make a finer grid.  [default: the model's own]",
 )

@@ -81,6 +81,8 @@ def test_wrong_requests_are_refused_and_write_nothing(
     assert "did you mean green?" in refused("--class", "gren")
     assert "has 4 images in val, not 9; ask for --images 4" in refused("--images", "9")
     assert "whole patches of 8 x 8" in refused("--size", "33")
+    # An image of that side takes 120 GB.
+    assert "not in the range 1<=x<=4096" in refused("--size", "100000")
     assert "ends in .png" in refused(to=tmp_path / "x.jpg")
     assert "unknown run 'zzz'" in refused(run="zzz")
     assert "is not in the range" in refused("--images", "0")
