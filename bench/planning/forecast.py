@@ -199,7 +199,7 @@ def _images(groups: list[tuple[RunSpec, int]], stock: _Stock) -> tuple[list[Imag
 
 
 def _kind(options: Json) -> bytes:
-    """Return what tells images made of captions from others of the source; nothing without captions.
+    """Return what tells images made of captions from others; nothing without captions.
 
     Another writer, guidance or seed makes other images. What was downloaded serves all.
     """
