@@ -150,7 +150,15 @@ def _parted(keys: Sequence[str], share: float) -> tuple[LabelArray, LabelArray]:
     """Return the rows of images to train on, and those of a share that is held out, at least one.
 
     The images whose keys have the smallest SHA-256 are held out, whatever their order.
+
+    Raises:
+        BenchError: If there is one image, which cannot be both.
     """
+    if len(keys) < 2:
+        raise BenchError(
+            f"imagenet-probe needs 2 training images, and the task has {len(keys)}",
+            "leave it out: --set evaluators.imagenet-probe=null",
+        )
     order = sorted(range(len(keys)), key=lambda row: hashlib.sha256(keys[row].encode()).digest())
     count = max(1, int(len(keys) * share))
     return np.sort(order[count:]), np.sort(order[:count])

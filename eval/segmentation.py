@@ -76,7 +76,7 @@ class Segmentation:
 
         path: PathText | None = None
         """A folder laid out as ADE20K's; without one, the task's own images, if they have masks."""
-        size: Positive | None = None
+        size: Annotated[int, msgspec.Meta(ge=1, le=4096)] | None = None
         """Side in pixels that images are given to the model at, a multiple of its patches: 512 or,
         for patches of 14, 518 with ADE20K. None: the model's own."""
         lr: Annotated[tuple[AboveZero, ...], msgspec.Meta(min_length=1)] = (

@@ -62,7 +62,7 @@ def read_concepts(name: str) -> list[Listed]:
         RequestError: If there is none, it is malformed, or it names a task that is not there.
     """
     path = _FOLDER / f"{name}.yaml" if name in names() else Path(name)
-    if path.suffix != ".yaml" or not path.is_file():
+    if path.suffix != ".yaml":
         raise unknown_name("list of concepts", name, names())
     entries = parse_config(_File, read_yaml(path), str(path)).concepts
     return [one for place, entry in enumerate(entries) for one in _listed(entry, path, place)]
@@ -92,7 +92,7 @@ def concepts_of(
 ) -> tuple[tuple[Concept, ...], tuple[float, ...]]:
     """Return what captions for a task are about, and the weights that `CaptionBrief` has.
 
-    A concept that has the name of a class of the task is that class.
+    A concept that has the name of a class of the task, in any case, is that class.
 
     Raises:
         RequestError: If the options' list cannot be read, or needs phrases or kinds of captions
@@ -102,10 +102,12 @@ def concepts_of(
     if options.concepts is None:
         return classes, ()
     listed = read_concepts(options.concepts)
-    by_name = {concept.name: concept for concept in classes}
+    by_name = {concept.name.casefold(): concept for concept in classes}
     for one in listed:
         _check(one, options, phrases)
-    concepts = tuple(_recognised(one.concept, by_name.get(one.concept.name)) for one in listed)
+    concepts = tuple(
+        _recognised(one.concept, by_name.get(one.concept.name.casefold())) for one in listed
+    )
     weights = [one.weight for one in listed]
     if all(isclose(weight, weights[0]) for weight in weights):
         return concepts, ()

@@ -102,6 +102,8 @@ def test_images_are_held_out_by_their_names_whatever_their_order() -> None:
     more = _parted(names, 0.4)[1]
     assert set(held_out) < set(more)
     assert [len(rows) for rows in _parted(["a", "b"], 0.1)] == [1, 1]
+    with pytest.raises(BenchError, match="needs 2 training images, and the task has 1"):
+        _parted(["a"], 0.1)
 
 
 def test_the_choice_is_made_by_the_tasks_metric() -> None:

@@ -221,6 +221,7 @@ def test_wrong_requests_are_refused_before_any_work(
     assert "33 x 33 pixels are not of whole patches" in refused(
         of, "evaluators.segmentation.size=33"
     )
+    assert "size: expected `int` <= 4096" in refused(of, "evaluators.segmentation.size=100000")
     resnet = write_tiny_clip(tmp_path / "resnet", batch_norm=True)
     said = refused(of, f"model={resnet}")
     assert "the evaluator segmentation looks at patches" in said

@@ -107,6 +107,14 @@ def test_a_concept_that_is_a_class_has_its_label_and_any_other_none(
     assert all(close(counts[name], share, 2000) for name, share in shares.items())
 
 
+def test_a_class_is_known_in_any_case(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "concepts.yaml"
+    path.write_text(f"concepts: [{{name: {MINI.class_names[0].swapcase()}}}]")
+    found = rows(home, size=4, concepts=str(path))
+    assert set(found["label"]) == {0}
+    assert set(found["class_name"]) == {MINI.class_names[0]}
+
+
 def test_a_further_attempt_keeps_the_concept_and_the_kind(home: Home, tmp_path: Path) -> None:
     how: Any = {"concepts": concept_file(tmp_path), "size": 100}
     first, again = rows(home, **how), rows(home, **how, retries=3)
@@ -210,6 +218,7 @@ def test_minimal_pairs_take_every_concept_in_turn(home: Home, tmp_path: Path) ->
         (["kinds={}"], "the shares sum to 0, not to 1"),
         (["kinds.class=.nan"], "which is not a finite number"),
         (["concepts=sinclr"], "unknown list of concepts 'sinclr'; did you mean synclr?"),
+        (["concepts=/no/such.yaml"], "cannot read /no/such.yaml: No such file or directory"),
         (["concepts=synclr", "kinds.background=1"], "which source.captions.kinds leaves out"),
         (["writer=minimal-pairs", "concepts=synclr"], "takes every concept in turn"),
         (["writer=minimal-pairs", "kinds.class=1"], "kinds means nothing to the writer minimal-"),
