@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from bench.core.errors import RequestError
 from bench.core.records import AtEpoch
 from results.database import queries
 from results.database.answered import Answered, answered
@@ -85,6 +86,11 @@ class Row:
         """Whether it is of an objective, and not of the unadapted model."""
         return self.images.label != UNADAPTED
 
+    @property
+    def name(self) -> str:
+        """Its objective with its options, and the arm whose images it learned from."""
+        return f"{self.objective} {self.images.label}" if self.adapted else "unadapted"
+
 
 @dataclass(frozen=True)
 class Objectives:
@@ -109,6 +115,10 @@ class Objectives:
         of = f"{task} (preset {preset}, {PurePath(model).name})"
         return f"{of}: objectives by {self.evaluator} {self.metric}"
 
+    def has(self, less: str) -> bool:
+        """Return whether a row's name has some words."""
+        return _named(self.rows, less) is not None
+
     @property
     def same_images(self) -> bool:
         """Whether all rows learned from the same images."""
@@ -122,7 +132,7 @@ class Objectives:
 
 
 def objectives(
-    connection: Connection, experiments: Sequence[Experiment] | None = None
+    connection: Connection, experiments: Sequence[Experiment] | None = None, less: str = ""
 ) -> Iterator[Objectives]:
     """Yield the objectives of every preset, task and network that was adapted with several.
 
@@ -133,6 +143,11 @@ def objectives(
     Args:
         connection: The database.
         experiments: Of which; None for all.
+        less: Words of the name of the row that all others are compared with, in tables that have
+            it.
+
+    Raises:
+        RequestError: If several rows of a table have these words.
     """
     families: dict[Experiment, list[Experiment]] = {}
     for one in queries.experiments(connection):
@@ -140,11 +155,11 @@ def objectives(
     wanted = {one._replace(objective="") for one in experiments or families}
     for family, members in families.items():
         if len(members) > 1 and family in wanted:
-            yield from _of_family(connection, family, members)
+            yield from _of_family(connection, family, members, less)
 
 
 def _of_family(
-    connection: Connection, family: Experiment, members: Sequence[Experiment]
+    connection: Connection, family: Experiment, members: Sequence[Experiment], less: str
 ) -> Iterator[Objectives]:
     by_evaluator: dict[str, dict[tuple[str, str, int], Row]] = {}
     for member in members:
@@ -155,7 +170,7 @@ def _of_family(
         rows = sorted(by_evaluator[evaluator].values(), key=_place)
         if len({row.objective for row in rows if row.adapted}) > 1:
             answers = answered(connection, family, evaluator, _AT_EPOCH)
-            compared = _compared(answers, rows, from_scratch=family.from_scratch)
+            compared = _compared(answers, rows, less, from_scratch=family.from_scratch)
             yield Objectives(family, evaluator, str(rows[0].score["metric"]), compared)
 
 
@@ -194,21 +209,22 @@ def _images(runs: pd.DataFrame) -> Images:
     )
 
 
-def _compared(answers: Answered, rows: list[Row], *, from_scratch: bool) -> list[Row]:
+def _compared(answers: Answered, rows: list[Row], less: str, *, from_scratch: bool) -> list[Row]:
     """Return rows with their references and differences."""
+    named = _named(rows, less)
 
-    def less(row: Row, other: Row | None) -> Row:
-        if other is None:
+    def compared_with(row: Row, other: Row | None) -> Row:
+        if other is None or other is row:
             return row
         sides = _runs_of(answers, row), _runs_of(answers, other)
         return replace(
             row,
-            reference=other.objective or "unadapted",
+            reference=other.name if named else other.objective or "unadapted",
             same_images=other.adapted and row.images.same(other.images),
             difference=difference(answers, sides, from_scratch=from_scratch),
         )
 
-    compared = [less(row, _reference(row, rows)) for row in rows]
+    compared = [compared_with(row, named or _reference(row, rows)) for row in rows]
     known = [row.difference for row in compared if row.difference]
     corrected = iter(holm([one.estimate.p for one in known]))
     return [
@@ -217,6 +233,16 @@ def _compared(answers: Answered, rows: list[Row], *, from_scratch: bool) -> list
         else row
         for row in compared
     ]
+
+
+def _named(rows: Sequence[Row], less: str) -> Row | None:
+    """Return the row whose name has some words; None if there are no words, or no such row."""
+    words = set(less.split())
+    found = [row for row in rows if words and words <= set(row.name.split())]
+    if len(found) > 1:
+        names = "; ".join(row.name for row in found)
+        raise RequestError(f"{len(found)} rows are called {less!r}: {names}", "give more words")
+    return found[0] if found else None
 
 
 def _reference(row: Row, rows: Sequence[Row]) -> Row | None:

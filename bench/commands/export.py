@@ -24,8 +24,17 @@ from bench.commands._skipped import tell_skipped
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     help="File, or - for standard output; default: results.FORMAT.",
 )
+@click.option(
+    "--less",
+    default="",
+    metavar="WORDS",
+    help="With --table objectives, the row that all others are compared with, by words that only "
+    "its name has, such as ema=false. Default: cross-entropy, else the unadapted model.",
+)
 @choice_option
-def command(format_: str, table: str, out: Path | None, settings: Literal["once", "per-n"]) -> None:
+def command(
+    format_: str, table: str, out: Path | None, less: str, settings: Literal["once", "per-n"]
+) -> None:
     """Write a table of everything that has run.
 
     A record that cannot be read is named and left out; the exit code is then 3.
@@ -35,10 +44,10 @@ def command(format_: str, table: str, out: Path | None, settings: Literal["once"
 
     home, target = Home.from_environment(), out or Path(f"results.{format_}")
     if target == Path("-"):
-        content, collected = exported(home, format_, settings, table)
+        content, collected = exported(home, format_, settings, table, less)
         click.echo(content, nl=False)
     else:
-        collected = export(home, format_, target, settings, table)
+        collected = export(home, format_, target, settings, table, less)
     if collected.database != home.database:
         note = f"{home.root} cannot be written to, so its database was built in a temporary folder"
         click.echo(note, err=True)

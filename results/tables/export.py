@@ -52,7 +52,12 @@ class _Content(NamedTuple):
 
 
 def export(
-    home: Home, format_: str, out: Path, settings: Choice = "once", table: str = "main"
+    home: Home,
+    format_: str,
+    out: Path,
+    settings: Choice = "once",
+    table: str = "main",
+    less: str = "",
 ) -> store.Collected:
     """Write every experiment's table to one file; arguments are those of `exported`.
 
@@ -65,13 +70,13 @@ def export(
     """
     if not out.parent.is_dir():
         raise RequestError(f"there is no folder {out.parent} for {out.name}", "make it first")
-    content, collected = exported(home, format_, settings, table)
+    content, collected = exported(home, format_, settings, table, less)
     write_atomic(out, content)
     return collected
 
 
 def exported(
-    home: Home, format_: str, settings: Choice, table: str
+    home: Home, format_: str, settings: Choice, table: str, less: str = ""
 ) -> tuple[bytes, store.Collected]:
     """Return every experiment's table as the bytes of one file.
 
@@ -85,21 +90,26 @@ def exported(
         table: ``main`` has scores and differences, ``objectives`` those of several objectives
             beside each other, ``selection`` what validation data chose of, ``classes`` scores apart
             for classes seen and unseen in training, ``provenance`` what made the runs.
+        less: Words of the name of the row of ``objectives`` that all others are compared with.
 
     Returns:
         The bytes, and what was collected.
 
     Raises:
         BenchError: If there is nothing to export.
-        RequestError: If the format or the table is unknown.
+        RequestError: If the format or the table is unknown, or the words are of no row or several.
     """
+    if less and table != "objectives":
+        raise RequestError(
+            "--less is of the table of objectives", "add --table objectives, or leave it out"
+        )
     for kind, name, names in (("format", format_, FORMATS), ("table", table, TABLES)):
         if name not in names:
             raise unknown_name(kind, name, names)
     with tempfile.TemporaryDirectory() as spare:
         collected = store.collect(home, settings, Path(spare))
         with collected.reading() as connection:
-            content = _content(connection, table)
+            content = _content(connection, table, less)
     if all(frame.empty for frame in content.numbers):
         raise BenchError(*_NOTHING.get(table, _NOTHING["main"]))
     return _written(content, format_), collected
@@ -110,12 +120,15 @@ def render(tables: Sequence[Table], format_: str) -> bytes:
     return _written(_main(tables), format_)
 
 
-def _content(connection: Connection, table: str) -> _Content:
+def _content(connection: Connection, table: str, less: str) -> _Content:
     if table == "provenance":
         frame, shown = evidence.provenance(connection)
         return _Content([frame], [shown], [shown])
     if table == "objectives":
-        known = list(objectives(connection))
+        known = list(objectives(connection, less=less))
+        if less and known and not any(one.has(less) for one in known):
+            names = dict.fromkeys(row.name for one in known for row in one.rows)
+            raise RequestError(f"no row is called {less!r}", f"there are: {'; '.join(names)}")
         for_paper = [part for one in known for part in narrow(one)]
         return _Content([numbers(known)], [sheet(one) for one in known], for_paper)
     experiments = queries.experiments(connection)

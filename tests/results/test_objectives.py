@@ -267,3 +267,31 @@ def test_without_several_objectives_the_export_says_so(
     refused = bench("export", "--table", "objectives", "--out", "-")
     assert refused.code == 1
     assert "several objectives" in refused.err
+
+
+def test_all_rows_can_be_compared_with_one_of_them(
+    home: Home, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_HOME", str(home.root))
+    write_run(home, "none", 0, 60)
+    off, on = (90, 91, 84), (120, 111, 118)
+    trained(home, "synclr", *off, switches={"ema": False, "ibot": False}, positives="caption")
+    trained(home, "synclr", *on, switches={"ema": True, "ibot": False}, positives="caption")
+    with collected(home) as connection:
+        (table,) = objectives(connection, less="ema=false")
+    unadapted, first, second = table.rows
+    assert (first.reference, first.difference) == ("", None)
+    assert second.reference == unadapted.reference == first.name == "synclr ema=false synthetic"
+    assert second.difference is not None
+    expected = compare(answers(*on), answers(*off), LABELS, "accuracy")
+    assert astuple(second.difference.estimate) == pytest.approx(astuple(expected))
+
+    def export(*words: str) -> str:
+        return bench("export", "--format", "md", "--out", "-", *words).err
+
+    assert not export("--table", "objectives", "--less", "ema=true synthetic")
+    several = export("--table", "objectives", "--less", "synclr")
+    assert "2 rows are called 'synclr'" in several
+    assert "synclr ema=true synthetic; give more words" in several
+    assert "no row is called 'ema=maybe'" in export("--table", "objectives", "--less", "ema=maybe")
+    assert "add --table objectives" in export("--less", "ema=true")
