@@ -44,7 +44,8 @@ def test_json_is_one_object_with_everything_a_script_needs(run: Run, home: Home)
     assert len(done.out.splitlines()) == 1
     record = done.json
     assert (record["status"], record["spec"]["seed"]) == ("done", 3)
-    assert record["n"] == {"asked": 12, "matched": 24, "fetched": 24, "kept": 24, "used": 12}
+    counts = {"asked": 12, "matched": 24, "fetched": 24, "kept": 24, "used": 12}
+    assert record["n"] == {**counts, "captions": None}
     assert {"run_id", "spec", "image_set", "timings", "versions", "git"} <= record.keys()
     assert set(record["timings"]) >= {"source", "adapt", "evaluate"}
     assert {"commit", "dirty"} <= record["git"].keys()

@@ -16,6 +16,7 @@ from bench.core.config import parse_config
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.missing import MissingError
+from bench.core.names import composed
 from bench.core.paths import Home
 from bench.core.task import SPLITS
 from bench.tasks import PublishedTask
@@ -119,8 +120,9 @@ def colour_of(number: int) -> bytes:
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(
-        st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8), min_size=2,
-        max_size=6, unique_by=str.casefold,
+        # Names of classes are composed (NFC), as those of a task's file are.
+        st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8).map(composed),
+        min_size=2, max_size=6, unique_by=str.casefold,
     ),
     st.randoms(use_true_random=False),
 )  # fmt: skip
