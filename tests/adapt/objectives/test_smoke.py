@@ -33,13 +33,17 @@ def test_every_objective_trains_and_is_judged(bench_process: Bench, home: Home) 
     assert softmax == losses["superstablerep", "pretrained", "", "nt-xent"]
     assert len({tuple(values) for values in losses.values()}) == len(losses) - 1
     starts = {
-        record["spec"]["train"]["init"]: record["selection"]["history"][0]["score"]
+        _network(record["spec"]): record["selection"]["history"][0]["score"]
         for record in records
         if record["spec"]["source"] == "none"
     }
     for record in trained:
         first = record["selection"]["history"][0]["score"]
-        assert first == starts[record["spec"]["train"]["init"]]
+        assert first == starts[_network(record["spec"])]
+
+
+def _network(spec: dict[str, Any]) -> tuple[str, str]:
+    return spec["model"], spec["train"]["init"]
 
 
 def _label(spec: dict[str, Any]) -> tuple[str, ...]:
