@@ -18,7 +18,7 @@ from bench.core.errors import RequestError
 from bench.core.progress import Progress, Work
 from bench.core.records import AtEpoch
 from bench.core.specs import TrainSpec
-from bench.plugins.objective import ConfiguredObjective, Needs, Start
+from bench.plugins.objective import ConfiguredObjective, Needs, Objective, Start
 from bench.runtime import distributed
 
 
@@ -92,10 +92,8 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
     classifier.head.requires_grad_(needs.head)
     if spec.drop_path and images is not None:
         set_drop_path(classifier.visual, spec.drop_path)
-    # What an objective makes at random depends on the seed alone, on the CPU in any case.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(images.seed if images is not None else 0)
-        started = objective.start(Start(classifier, schedule.steps if schedule else 0, texts))
+    start = Start(classifier, schedule.steps if schedule else 0, texts)
+    started = _started(objective, start, images.seed if images is not None else 0)
     train_step = TrainStep(started, spec, progress.say, coupled=needs.coupled)
     if train_step.whole and schedule is not None:
         _check_statistics(schedule)
@@ -117,6 +115,14 @@ def finetune(  # noqa: PLR0913 (only the run knows each of these)
     )
     adapted.load(adapted.chosen.epoch)
     return adapted
+
+
+def _started(objective: ConfiguredObjective, start: Start, seed: int) -> Objective:
+    """Return the objective of a model; what it makes at random depends on the seed alone."""
+    # On the CPU in any case.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return objective.start(start)
 
 
 def _train(

@@ -16,7 +16,6 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ import open_clip
 import torch
 from torch.nn import functional
 
-from adapt.batches.order import SampledImage
-from adapt.batches.ranks import RankBatch
 from adapt.data import TrainingImages, load
 from adapt.models import Classifier
 from adapt.train_step import TrainStep
@@ -35,9 +32,8 @@ from bench.core.specs import TrainSpec
 from bench.plugins import Start, objective_of
 from bench.plugins.objective import ConfiguredObjective
 from bench.runtime.threads import sleep_at_barriers
+from tests.benchmarks.perf_step import IMAGES, batches
 from tests.support.noise_images import write_pictures
-
-IMAGES = 1024
 
 SMALL = {"hidden": 256, "out": 64, "prototypes": 256, "token_hidden": 128, "token_out": 64}
 """Heads that suit the miniature tower."""
@@ -56,15 +52,6 @@ def started(tower: str, configured: ConfiguredObjective) -> Any:
     head = functional.normalize(torch.randn(3, visual.output_dim), dim=1)
     objective: Any = configured.start(Start(Classifier(visual, head, trained=False), 1000))
     return objective.train()
-
-
-def batches(size: int) -> Iterator[RankBatch]:
-    """Yield batches without end."""
-    first = 0
-    while True:
-        samples = [SampledImage(*divmod(place, IMAGES)) for place in range(first, first + size)]
-        yield RankBatch(samples, size)
-        first += size
 
 
 def measure(folder: Path, given: argparse.Namespace) -> dict[str, float]:
