@@ -124,7 +124,7 @@ def _print_array(array: "Array") -> None:
 
 
 def _conclude(study: "StudyFolder") -> None:
-    """Print how many runs are done.
+    """Print how many runs are done, and where to see them.
 
     Raises:
         BenchError: If others could be.
@@ -154,3 +154,4 @@ def _conclude(study: "StudyFolder") -> None:
             f"{len(unfinished)} runs are missing",
             f"see `bench status {study.name}`, then sweep again",
         )
+    click.echo("`bench collect` prints what came out, `bench report` writes a page with plots")

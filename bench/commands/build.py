@@ -23,7 +23,7 @@ def command(*, shards: str | None, retry_failed: bool, **options: Any) -> None: 
 
     home = Home.from_environment()
     selection = WorkSelection(shards=_shards(shards) if shards else None)
-    spec = with_fingerprints(run_spec(**options), home)
+    spec = with_fingerprints(run_spec(**options), home, trains=False)
     show_notes([spec], home)
     home.make_writable()
     check_images([spec], home, Progress())

@@ -34,8 +34,13 @@ from bench.steps.located import located
 from bench.tasks import find_task
 
 
-def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
+def with_fingerprints(spec: RunSpec, home: Home, *, trains: bool = True) -> RunSpec:
     """Return a located spec with the fingerprints of all outside that its result depends on.
+
+    Args:
+        spec: The run.
+        home: Where data and weights are.
+        trains: Whether its images are trained on; without, only they need be right.
 
     Raises:
         MissingError: If anything the run needs is absent, with the remedies; no work was done.
@@ -43,18 +48,12 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
     """
     spec = located(spec, home)
     task = find_task(spec.task)
-    _check_head(spec)
-    _check_frozen(spec)
-    _check_scratch(spec)
-    _check_batches(spec)
+    source = source_of(spec.source, spec.options)
+    if trains:
+        _check_training(spec, source, task)
     for name, options in spec.evaluators.items():
         _check_task(evaluator_of(name, options), task)
-    _check_precision(spec)
-    source = source_of(spec.source, spec.options)
     _check_task(source, task)
-    _check_captions(spec, source)
-    _check_pairs(spec, source)
-    _check_classes(spec, source, task)
     parts: dict[str, Callable[[], dict[str, str]]] = {
         "task": lambda: _of_task(task, home),
         "model": lambda: {"model": _of_model(spec, home)},
@@ -68,6 +67,18 @@ def with_fingerprints(spec: RunSpec, home: Home) -> RunSpec:
         # Some of the task's shifted splits may not be here.
         _check_task(evaluator_of(name, options), task.at(home))
     return msgspec.structs.replace(spec, fingerprints=fingerprints)
+
+
+def _check_training(spec: RunSpec, source: Source, task: Task) -> None:
+    """Make sure that the run can train on its images, as far as can be told before work."""
+    _check_head(spec)
+    _check_frozen(spec)
+    _check_scratch(spec)
+    _check_batches(spec)
+    _check_precision(spec)
+    _check_captions(spec, source)
+    _check_pairs(spec, source)
+    _check_classes(spec, source, task)
 
 
 def _of_task(task: Task, home: Home) -> dict[str, str]:

@@ -21,6 +21,7 @@ from results.conclusions.choices import named
 from results.database import queries, store
 from results.database.rows import parse_json
 from results.experiment import Experiment, file_names
+from results.labels import UNADAPTED
 from results.objectives import objectives
 from results.report import evidence, files
 from results.report.assets import assets
@@ -117,10 +118,13 @@ def _content(
 ) -> dict[str, Any]:
     """Return what the template shows."""
     shown = [each.shown for each in sections.values()]
+    rows = [(each, row) for each in shown for row in each.get("overview", [])]
+    sheets = [sheet(one) for one in objectives(connection)]
     return {
         "sections": shown,
-        "rows": [(each, row) for each in shown for row in each.get("overview", [])],
-        "objectives": [sheet(one) for one in objectives(connection)],
+        "rows": rows,
+        "objectives": sheets,
+        "of_objectives": bool(sheets) and all(row.b == UNADAPTED for _, row in rows),
         "studies": lacking,
         "failures": records(queries.failures(connection)),
         "pool_ends": records(queries.pool_ends(connection)),

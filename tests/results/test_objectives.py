@@ -251,12 +251,22 @@ def test_the_table_can_be_had_in_every_format(several: Home, bench: Bench, tmp_p
 
 def test_page_and_terminal_have_the_table(several: Home, tmp_path: Path) -> None:
     page = write_report(several, tmp_path).html.read_text()
-    assert 'href="#objectives"' in page
-    assert "objectives by linear-probe accuracy</h3>" in page
+    assert page.count("objectives by linear-probe accuracy</h3>") == 1
+    # Arms are compared with the unadapted model alone, so the page begins with the objectives.
+    assert "<h1>Objectives beside each other</h1>" in page
+    assert page.index('id="objectives"') < page.index('id="summary"')
     text = summary(several)
     assert "objectives by linear-probe accuracy" in text
     line = next(line for line in text.splitlines() if line.startswith("simclr"))
     assert line.split()[:3] == ["simclr", "image", "3"]
+
+
+def test_a_page_of_arms_and_objectives_begins_with_the_arms(several: Home, tmp_path: Path) -> None:
+    write_run(several, "retrieved", 128, 100, used=128)
+    page = write_report(several, tmp_path).html.read_text()
+    assert "<h1>Retrieved or generated?</h1>" in page
+    assert page.index('id="summary"') < page.index('id="objectives"')
+    assert 'href="#objectives"' in page
 
 
 def test_without_several_objectives_the_export_says_so(

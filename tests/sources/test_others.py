@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import polars as pl
 import pytest
+import yaml
 
 from adapt.batches.groups import grouped
 from bench.core.errors import RequestError
@@ -172,3 +173,15 @@ def test_a_run_that_needs_classes_ends_before_any_work(
     settings = ["captions.writer=file", f"captions.options.path={tmp_path / 'cc.csv'}"]
     told = refusal(bench, world.home, "synthetic", *settings, "captions.options.labelled=false")
     assert "the objective ce needs a class for each" in told
+
+
+def test_they_are_built_whatever_the_objective_of_a_run(
+    bench: Bench, world: World, own: Json, tmp_path: Path
+) -> None:
+    path = tmp_path / "few.yaml"
+    options = yaml.safe_dump({"extends": "mini", "sources": {"synthetic": world.settings(**own)}})
+    path.write_text(options)
+    words = ["build", "--preset", str(path), "--source", "synthetic", "--task", "aircraft"]
+    done = bench(*words, "--n", "2")
+    assert done.code == 0, done.err
+    assert " images of synthetic for mini-aircraft: " in done.out

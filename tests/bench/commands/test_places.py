@@ -71,7 +71,7 @@ def test_two_folders_called_alike_are_two_tasks_and_a_retry_works_from_elsewhere
     again = bench("retry", study.stem, "--failed")
     assert "2 runs failed" in again.err, again.err
     monkeypatch.chdir(places)
-    assert bench(*words).out.splitlines()[-1] == "2 of 2 runs are done"
+    assert bench(*words).out.splitlines()[-2] == "2 of 2 runs are done"
     done = bench("export", "--out", str(places / "out.csv"))
     assert done.code == 0, done.err
     text = (places / "out.csv").read_text()
