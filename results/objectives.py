@@ -236,9 +236,11 @@ def _compared(answers: Answered, rows: list[Row], less: str, *, from_scratch: bo
 
 
 def _named(rows: Sequence[Row], less: str) -> Row | None:
-    """Return the row whose name has some words; None if there are no words, or no such row."""
+    """Return the row whose name is some words, or has them; None if there is no such row."""
     words = set(less.split())
-    found = [row for row in rows if words and words <= set(row.name.split())]
+    having = [row for row in rows if words and words <= set(row.name.split())]
+    # Else a row could not be told from one whose name has all of its words and more.
+    found = [row for row in having if words == set(row.name.split())] or having
     if len(found) > 1:
         names = "; ".join(row.name for row in found)
         raise RequestError(f"{len(found)} rows are called {less!r}: {names}", "give more words")

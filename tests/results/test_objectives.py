@@ -305,3 +305,13 @@ def test_all_rows_can_be_compared_with_one_of_them(
     assert "synclr ema=true synthetic; give more words" in several
     assert "no row is called 'ema=maybe'" in export("--table", "objectives", "--less", "ema=maybe")
     assert "add --table objectives" in export("--less", "ema=true")
+
+
+def test_a_row_is_called_by_its_whole_name_though_another_has_all_its_words(home: Home) -> None:
+    trained(home, "ce", 100, 104)
+    trained(home, "stablerep", 90, 91)
+    trained(home, "stablerep", 95, 96, train=TrainSpec(lr=1e-5, adjacent="pair"))
+    with collected(home) as connection:
+        (table,) = objectives(connection, less="synthetic stablerep")
+    alone, pairs = (row for row in table.rows if row.objective == "stablerep")
+    assert (alone.reference, pairs.reference) == ("", alone.name)
