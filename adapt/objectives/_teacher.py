@@ -9,11 +9,6 @@ from torch import nn
 from adapt.models import Classifier
 from bench.core.schedules import cosine
 
-MOMENTUM = 0.994
-"""The share of itself that the teacher keeps at the first step; it rises to 1 along half a cosine
-over the training (Tian 2023, section 3)."""
-
-
 class Teacher(nn.Module):
     """Copies of some modules, which follow them.
 
@@ -23,15 +18,17 @@ class Teacher(nn.Module):
     Args:
         student: The modules, by name; those of the teacher have the same names.
         steps: Optimiser steps of the whole training.
+        momentum: The share of itself that it keeps at the first step; it rises to 1 along half a
+            cosine over the training.
     """
 
     model: Classifier
     projection: nn.Module
     token_head: nn.Module
 
-    def __init__(self, student: Mapping[str, nn.Module], steps: int) -> None:
+    def __init__(self, student: Mapping[str, nn.Module], steps: int, momentum: float) -> None:
         super().__init__()
-        self._steps = steps
+        self._steps, self._momentum = steps, momentum
         for name, module in student.items():
             self.add_module(name, copy.deepcopy(module).requires_grad_(False))
 
@@ -43,7 +40,7 @@ class Teacher(nn.Module):
             student: The modules that this was made of.
             step: The step, from 0.
         """
-        share = 1 - cosine(MOMENTUM, 1.0, step, self._steps)
+        share = 1 - cosine(self._momentum, 1.0, step, self._steps)
         for name, module in student.items():
             pairs = zip(self.get_submodule(name).parameters(), module.parameters(), strict=True)
             for average, latest in pairs:

@@ -27,7 +27,7 @@ from adapt.objectives._contrastive import (
 )
 from adapt.objectives._teacher import Teacher
 from adapt.patches import Patches
-from bench.core.config import AboveZero, Fraction, Natural, Positive
+from bench.core.config import AboveZero, Fraction, Momentum, Natural, Positive
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.schedules import ramp
@@ -84,6 +84,10 @@ class SynCLR(Contrastive):
         """Width of its two hidden layers (code)."""
         token_out: Positive = 256
         """Length of what it compares with prototypes (code)."""
+        momentum: Momentum = 0.994
+        """The share of itself that the teacher keeps at the first step; it rises to 1 over the
+        training (section 3). A training of few steps wants less: this much stands for 170 steps.
+        """
         teacher_warmup: Natural = 4000
         """Steps over which the temperature of the teacher's tokens rises from 0.04 to 0.07."""
 
@@ -129,7 +133,7 @@ class SynCLR(Contrastive):
                 width, options.token_hidden, options.token_out, options.prototypes
             ).to(like)
         if options.ema:
-            self.teacher = Teacher(self._followed(), start.steps)
+            self.teacher = Teacher(self._followed(), start.steps, options.momentum)
 
     def encode(self, batch: Batch, step: int) -> dict[str, Tensor]:
         images, *crops = batch.views
