@@ -50,10 +50,12 @@ def with_fingerprints(spec: RunSpec, home: Home, *, trains: bool = True) -> RunS
     task = find_task(spec.task)
     source = source_of(spec.source, spec.options)
     if trains:
-        _check_training(spec, source, task)
+        _check_training(spec)
     for name, options in spec.evaluators.items():
         _check_task(evaluator_of(name, options), task)
     _check_task(source, task)
+    if trains:
+        _check_images(spec, source, task)
     parts: dict[str, Callable[[], dict[str, str]]] = {
         "task": lambda: _of_task(task, home),
         "model": lambda: {"model": _of_model(spec, home)},
@@ -69,13 +71,17 @@ def with_fingerprints(spec: RunSpec, home: Home, *, trains: bool = True) -> RunS
     return msgspec.structs.replace(spec, fingerprints=fingerprints)
 
 
-def _check_training(spec: RunSpec, source: Source, task: Task) -> None:
-    """Make sure that the run can train on its images, as far as can be told before work."""
+def _check_training(spec: RunSpec) -> None:
+    """Make sure that the run can train as it says, whatever its images are."""
     _check_head(spec)
     _check_frozen(spec)
     _check_scratch(spec)
     _check_batches(spec)
     _check_precision(spec)
+
+
+def _check_images(spec: RunSpec, source: Source, task: Task) -> None:
+    """Make sure that the source's images will do for the training, as far as can be told before."""
     _check_captions(spec, source)
     _check_pairs(spec, source)
     _check_classes(spec, source, task)
