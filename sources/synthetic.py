@@ -24,6 +24,7 @@ from bench.plugins.source import Context
 from bench.storage.image_codec import ImageFormat
 from bench.storage.image_set import ImageSet
 from bench.storage.stage import Stage, UnfinishedError
+from sources.captions.check import CaptionCheck
 from sources.captions.generate import captions
 from sources.captions.options import CaptionOptions
 from sources.captions.planned import check_read, may_have_others, planned, read_lists
@@ -68,7 +69,7 @@ class Synthetic:
         Raises:
             RequestError: If they cannot.
         """
-        planned(self.options.captions, self.writer, task)
+        CaptionCheck(task, planned(self.options.captions, self.writer, task).concepts)
         if self.others(task):
             check_others(self.options.filter)
 

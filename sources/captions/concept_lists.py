@@ -1,9 +1,10 @@
 """What captions are about: the classes of the task, or a list of concepts, ours or the user's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import accumulate
-from math import isclose
+from math import isclose, isfinite
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -12,11 +13,12 @@ import msgspec
 from bench.core.config import AboveZero, Config, parse_config
 from bench.core.errors import RequestError, unknown_name
 from bench.core.json_values import Json
-from bench.core.names import composed, has_control_characters
+from bench.core.names import composed
 from bench.core.task import NO_LABEL, Task
 from bench.core.yaml_files import read_yaml
 from bench.plugins.captions import Concept
 from bench.tasks import find_task
+from sources.captions.check import form_fault
 from sources.captions.options import CaptionOptions, Kind
 
 _FOLDER = Path(__file__).with_name("concepts")
@@ -59,13 +61,20 @@ def read_concepts(name: str) -> list[Listed]:
     """Return the concepts of a list by name or by path.
 
     Raises:
-        RequestError: If there is none, it is malformed, or it names a task that is not there.
+        RequestError: If there is none, it is malformed, its weights have no finite sum, or it names
+            a task that is not there.
     """
     path = _FOLDER / f"{name}.yaml" if name in names() else Path(name)
     if path.suffix != ".yaml":
         raise unknown_name("list of concepts", name, names())
     entries = parse_config(_File, read_yaml(path), str(path)).concepts
-    return [one for place, entry in enumerate(entries) for one in _listed(entry, path, place)]
+    classes = cache(_classes_of_task)  # Of this list alone: folders of tasks change.
+    listed = [
+        one for place, entry in enumerate(entries) for one in _listed(entry, path, place, classes)
+    ]
+    if not isfinite(sum(one.weight for one in listed)):
+        raise RequestError(f"{path}: the weights have no finite sum", "give smaller ones")
+    return listed
 
 
 def names() -> list[str]:
@@ -119,7 +128,13 @@ def has_others(concepts: Sequence[Concept]) -> bool:
     return any(concept.label == NO_LABEL for concept in concepts)
 
 
-def _listed(entry: object, path: Path, place: int) -> Iterator[Listed]:
+def _classes_of_task(name: str) -> list[Concept]:
+    return [replace(one, label=NO_LABEL) for one in classes_of(find_task(name))]
+
+
+def _listed(
+    entry: object, path: Path, place: int, classes: Callable[[str], list[Concept]]
+) -> Iterator[Listed]:
     where = f"{path}: concepts[{place}]"
     if not isinstance(entry, dict):
         raise RequestError(f"{where} is not a mapping", "write it as - {name: rose, weight: 2}")
@@ -127,7 +142,7 @@ def _listed(entry: object, path: Path, place: int) -> Iterator[Listed]:
     if (given.name is None) == (given.task is None):
         raise RequestError(f"{where} has both or neither of name and task", "give it one of them")
     if given.task is not None:
-        concepts = [replace(one, label=NO_LABEL) for one in classes_of(find_task(given.task))]
+        concepts = classes(given.task)
     else:
         named = (given.name,) if isinstance(given.name, str) else given.name or ()
         concepts = [_named(name, where) for name in named]
@@ -138,8 +153,11 @@ def _listed(entry: object, path: Path, place: int) -> Iterator[Listed]:
 
 def _named(name: str, where: str) -> Concept:
     name = composed(name.strip())
-    if not name or has_control_characters(name):
-        raise RequestError(f"{where}: {name!r} is no name", "give it letters, on one line")
+    if fault := form_fault(name):
+        raise RequestError(
+            f"{where}: no caption can have the name {name!r}: {fault}",
+            "give it letters, on one line, and no invisible characters",
+        )
     return Concept(NO_LABEL, name, name, (name,), noun="")
 
 

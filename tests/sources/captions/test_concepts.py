@@ -18,6 +18,7 @@ from bench.core.task import NO_LABEL, Task
 from bench.plugins import full_options, sources
 from bench.plugins.captions import Caption
 from bench.tasks import find_task
+from sources.captions import concept_lists
 from sources.captions.check import CaptionCheck
 from sources.captions.options import KINDS
 from sources.captions.phrase_lists import read_phrases
@@ -245,8 +246,12 @@ def test_what_makes_no_sense_is_refused_before_any_work(
         ("concepts: [{name: a, task: cars}]", "both or neither of name and task"),
         ("concepts: [{task: carz}]", "unknown task 'carz'; did you mean cars"),
         ("concepts: [{name: []}]", "name"),
-        ("concepts: [{name: ' '}]", "is no name"),
-        ('concepts: [{name: "a\\nb"}]', "is no name"),
+        ("concepts: [{name: a, weight: 1.0e+308}, {name: b, weight: 1.0e+308}]", "no finite sum"),
+        ("concepts: [{name: ' '}]", "the name '': empty"),
+        ('concepts: [{name: "a\\nb"}]', "not one printable line"),
+        ('concepts: [{name: "a\\u202Eb"}]', r"the name 'a\\u202eb': not one printable line"),
+        ('concepts: [{name: "\\u200B"}]', "not one printable line"),
+        ("concepts: [{name: a => b}]", "no caption alone"),
         ("concepts: [{name: a, kinds: [clas]}]", "clas"),
         ("concepts: [{name: a, list: flowers}]", "'flowers'; did you mean flower"),
         ("concepts: [{name: '?'}]", "letter"),
@@ -261,6 +266,28 @@ def test_unfit_concepts_are_refused(
     path.write_text(content)
     with pytest.raises(RequestError, match=complaint):
         rows(home, concepts=str(path))
+
+
+def test_a_concept_without_letters_is_refused_before_any_work(
+    bench: Bench, home: Home, tmp_path: Path
+) -> None:
+    path = concept_file(tmp_path, {"name": "?"})
+    assert "no letter or digit" in refusal(bench, home, "synthetic", f"captions.concepts={path}")
+
+
+def test_a_task_that_a_list_names_often_is_read_once(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def counted(name: str) -> Task:
+        asked.append(name)
+        return find_task(name)
+
+    monkeypatch.setattr(concept_lists, "find_task", counted)
+    entries = [{"task": "mini-cars", "weight": weight} for weight in range(1, 30)]
+    assert len(concept_lists.read_concepts(concept_file(tmp_path, *entries))) == 29 * 8
+    assert asked == ["mini-cars"]
 
 
 TABLE_2 = re.findall(
