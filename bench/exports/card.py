@@ -51,7 +51,8 @@ def card(exported: Exported, kind: Format, licence: str) -> str:
     lines = [
         f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---",
         f"# {header['pretty_name']}",
-        f"{rows.height:,} images of {len(counts):,} of {len(manifest.counts):,} classes"
+        f"{rows.height - others:,} images of {len(counts):,} of {len(manifest.counts):,} classes"
+        f"{f' and {others:,} of no class' if others else ''}"
         f"{': ' + exported.sample if exported.sample else ''}. Exported by retrieved-or-generated.",
         _RIGHTS.get(manifest.source, ""),
         "## Made how",

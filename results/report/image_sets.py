@@ -149,14 +149,13 @@ def _copies_removed(duplicates: Json, *, dropped: bool) -> list[list[str]]:
 def _classes(images: ImageSet) -> list[list[Any]]:
     """Return the header and then the rows of what each class was left with after each step."""
     steps = images.manifest.stage_counts
-    rows: list[list[Any]] = []
-    for name, counts in steps.get("classes", {}).items():
-        if not rows:
-            rows.append(["class", *counts])
-        rows.append([name, *map(_cell, counts.values())])
-    if rows and "others" in steps:
-        rows.append(["of no class", *(_cell(steps["others"].get(name, 0)) for name in rows[0][1:])])
-    return rows
+    counts = list(steps.get("classes", {}).items())
+    if counts and "others" in steps:
+        counts.append(("of no class", steps["others"]))
+    # A class that nothing was asked for says nothing of the later steps.
+    none = {step: type(value)() for _, of_class in counts for step, value in of_class.items()}
+    rows = [[name, *map(_cell, (none | of_class).values())] for name, of_class in counts]
+    return [["class", *none], *rows] if rows else []
 
 
 def _cell(value: int | dict[str, int]) -> str:

@@ -144,7 +144,9 @@ def test_an_export_keeps_them_apart(world: World, own: Json, tmp_path: Path, kin
         Progress(quiet=True),
     )  # fmt: skip
     card = (tmp_path / kind / "README.md").read_text()
-    assert f"| -1 | of no class | {images.manifest.others} |" in card
+    labelled, others = images.manifest.counts["red"], images.manifest.others
+    assert f"| -1 | of no class | {others} |" in card
+    assert f"\n{labelled} images of 1 of 3 classes and {others} of no class." in card
     if kind == "imagefolder":
         found = Counter(path.parent.name for path in (tmp_path / kind).glob("*/*.png"))
         assert found == {"red": images.manifest.counts["red"], "others": images.manifest.others}
@@ -160,6 +162,21 @@ def test_the_report_has_a_row_of_them(world: World, own: Json) -> None:
     assert rows[-1][0] == "of no class"
     assert rows[-1][header.index("kept")] == str(images.manifest.others)
     assert [row[0] for row in rows[:-1]] == list(TASK.class_names)
+
+
+def test_rows_of_the_report_are_whole_where_the_first_class_has_no_image(
+    world: World, own: Json, tmp_path: Path
+) -> None:
+    import pandas as pd
+
+    (tmp_path / "concepts.yaml").write_text("concepts: [{name: [blue, oak]}]")
+    images = world.collect(12, **own)
+    used = pd.DataFrame([("arm", "synthetic", images.manifest.content)])
+    [shown] = audits(world.home, used)
+    header, *rows = shown["classes"]
+    assert {len(row) for row in rows} == {len(header)}
+    assert [row[header.index("truncated")] for row in rows] == ["0"] * 4
+    assert [row[header.index("matched")] for row in rows][:2] == ["0", "0"]
 
 
 def test_a_run_that_needs_classes_ends_before_any_work(
