@@ -61,8 +61,8 @@ class ImagenetProbe:
         """Whether an epoch has new random crops, each flipped or not, which the tower embeds again;
         else the features of whole images, embedded once."""
         batch_norm: bool = True
-        """Whether features are normalised by their batch, without weights. Predictions have running
-        averages of it, as torch's do, which take some 90 steps to be the features' own."""
+        """Whether features are normalised by their batch, without weights; in predictions, by
+        running averages of the batches: plain means at first, torch's from the tenth step on."""
         epochs: Positive = 90
         """Passes over the train split; learning rates fall along half a cosine."""
         batch_size: Positive = 1024

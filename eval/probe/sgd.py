@@ -22,7 +22,9 @@ RATE_BATCH = 256
 """A rate is that of a batch of so many images, and grows with the batch (main_linear.py)."""
 
 _STATISTICS_MOMENTUM, _EPSILON = 0.1, 1e-5
-"""Those of torch's batch norm."""
+"""Those of torch's batch norm, which begins with a mean of 0 and a variance of 1. After ten steps
+these are a third of its averages, after ninety 1e-4. Here averages begin as plain means of the
+batches so far, and go on as torch's from the tenth step on."""
 
 
 class Probes:
@@ -37,7 +39,8 @@ class Probes:
         batch_size: Most images of a step. An epoch is cut into batches of one size, give or take an
             image.
         batch_norm: Whether features are normalised by the mean and the deviation of their batch,
-            without weights; in predictions, by running averages of these.
+            without weights; in predictions, by running averages of these, in which nothing but
+            batches counts.
         seed: Decides the initial weights, the same for all classifiers, and the order of images.
     """
 
@@ -101,8 +104,9 @@ class Probes:
         """Return a batch's features, normalised, and take its statistics into the averages."""
         mean, variance = features.mean(dim=0), features.var(dim=0, correction=0)
         unbiased = variance * len(features) / max(len(features) - 1, 1)
+        share = max(_STATISTICS_MOMENTUM, 1 / (self._step + 1))
         for average, new in zip(self._statistics or (), (mean, unbiased), strict=True):
-            average.lerp_(new, _STATISTICS_MOMENTUM)
+            average.lerp_(new, share)
         return _normalised(features, mean, variance)
 
 

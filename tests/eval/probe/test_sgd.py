@@ -42,6 +42,8 @@ def alone(rate: float, views: list[Tensor], labels: Tensor, batch_norm: bool) ->
         for rows in torch.randperm(n, generator=generator).tensor_split(parts):
             optimiser.param_groups[0]["lr"] = peak * (1 + math.cos(math.pi * step / steps)) / 2
             optimiser.zero_grad()
+            if isinstance(norm, nn.BatchNorm1d):
+                norm.momentum = max(0.1, 1 / (step + 1))  # The batches' mean, of the first ten.
             nn.functional.cross_entropy(model(features[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             step += 1
@@ -65,6 +67,21 @@ def test_ten_at_once_are_ten_alone(n: int, batch_norm: bool) -> None:
         torch.testing.assert_close(probes.scores(others, which), expected, rtol=1e-10, atol=1e-12)
     differ = probes.scores(others, 0) - probes.scores(others, len(RATES) - 1)
     assert differ.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("n", [10, 50])
+def test_batch_norm_forgets_scale_and_place_after_however_few_steps(n: int) -> None:
+    """Torch's averages would have a mean of 0 and a variance of 1 in them, which are no batch's."""
+    views, labels, others = epochs(n)
+
+    def scores(scale: float, shift: float) -> Tensor:
+        probes = Probes(
+            views[0], CLASSES, RATES, epochs=1, batch_size=BATCH, batch_norm=True, seed=SEED
+        )
+        probes.epoch(scale * views[0] + shift, labels)
+        return probes.scores(scale * others + shift, 0)
+
+    torch.testing.assert_close(scores(7, 100), scores(1, 0), rtol=1e-5, atol=1e-7)
 
 
 def test_a_batch_of_one_image_is_none_too_small() -> None:
