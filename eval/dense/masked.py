@@ -89,9 +89,22 @@ def of_folder(folder: Path, split: str) -> Masked:
 
 
 def check_folder(folder: Path) -> None:
-    """Make sure that a folder is laid out so, by its names alone; raises as `of_folder` does."""
+    """Make sure that a folder is laid out so, and that some pixel of each part counts.
+
+    Masks are read until one has a label above 0: the first, as a rule.
+
+    Raises:
+        RequestError: As `of_folder`, or if all pixels of a part have label 0.
+        BenchError: If one of the masks that are read does not fit its image.
+    """
     for split in ("train", "val", "test"):
-        of_folder(folder, split)
+        images = of_folder(folder, split)
+        if not any(images.mask(row).any() for row in range(len(images))):
+            raise RequestError(
+                f"{folder}: no mask of the {len(images)} {split} images, such as {images.keys[0]}, "
+                "has a label above 0",
+                "give masks of which some pixels count",
+            )
 
 
 def files(folder: Path) -> tuple[Named, ...]:

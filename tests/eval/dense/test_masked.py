@@ -62,6 +62,18 @@ def test_a_folder_of_another_layout_or_of_too_few_images_is_refused(tmp_path: Pa
         check_folder(few)
 
 
+@pytest.mark.parametrize(("split", "part"), [("training", "train"), ("validation", "test")])
+def test_a_part_of_which_no_pixel_counts_is_refused(ade: Path, split: str, part: str) -> None:
+    masks = sorted((ade / "annotations" / split).iterdir())
+    for mask in masks:
+        Image.new("L", Image.open(mask).size).save(mask)
+    with pytest.raises(RequestError, match=rf"no mask of the \d+ {part} images, such as {split}/"):
+        check_folder(ade)
+    for mask in masks:
+        Image.new("L", Image.open(mask).size, 1).save(mask)
+    check_folder(ade)
+
+
 def four_bits(mask: Path) -> None:
     """Write it as a PNG of grey has it that says each pixel in four bits, which Pillow cannot."""
     labels = np.array(Image.open(mask)) % 16
