@@ -40,10 +40,10 @@ def kind_of(name: str) -> Kind:
 
 def _models() -> list[str]:
     """Return the models that have a short name."""
-    from bench.core.model_names import FETCHED
+    from bench.core.model_names import FETCHED, RELEASED
     from bench.core.paths import Home
 
-    return sorted({*FETCHED, *Home.packaged_models()})
+    return sorted({*FETCHED, *RELEASED, *Home.packaged_models()})
 
 
 def _model(name: str) -> str:

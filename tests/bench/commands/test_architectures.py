@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.files import fingerprint
-from bench.core.model_names import FETCHED
+from bench.core.model_names import FETCHED, RELEASED
 from bench.core.paths import Home
 from tests.conftest import ROOT, Bench, Outcome
 from tests.support.command_line import refusal
@@ -92,7 +92,7 @@ def test_it_is_listed_and_shown_as_what_it_is(bench: Bench) -> None:
     lines = {line.split()[0]: line for line in bench("list", "models").out.splitlines()}
     assert "An architecture without weights" in lines["vit"]
     assert "Weights in" in lines["clip"]
-    assert all(f"bench fetch --model {name}" in lines[name] for name in FETCHED)
+    assert all(f"bench fetch --model {name}" in lines[name] for name in [*FETCHED, *RELEASED])
     assert "model vit: An architecture without weights" in bench("show", "vit").out
 
 
