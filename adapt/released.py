@@ -21,7 +21,6 @@ from torch import Tensor
 from adapt.models import load_model
 from bench.core.errors import RequestError
 from bench.core.files import atomic_folder, content_hash, write_json
-from bench.core.json_values import Json
 from bench.core.progress import first_few, printable
 from bench.core.weights_folder import ENCODER_CONFIG, ENCODER_WEIGHTS, SOURCE_FILE
 
@@ -91,8 +90,10 @@ def keep_released(architecture: str, file: Path, folder: Path) -> str:
     _check(tower.state, network.state_dict(), file)
     with atomic_folder(folder) as temporary:
         write_json(temporary / ENCODER_CONFIG, _config(architecture, network, tower.note))
-        write_json(temporary / SOURCE_FILE, _source(file))
-        save_file(_whole(tower.state, file), temporary / ENCODER_WEIGHTS, {"format": "pt"})
+        weights = temporary / ENCODER_WEIGHTS
+        save_file(_whole(tower.state, file), weights, {"format": "pt"})
+        source = {"file": file.name, "content": content_hash(file)}
+        write_json(temporary / SOURCE_FILE, source | {"weights": content_hash(weights)})
         load_model(temporary)
     return tower.note
 
@@ -107,11 +108,7 @@ def is_kept_from(file: Path, folder: Path) -> bool:
         made_of = json.loads((folder / SOURCE_FILE).read_bytes())["content"]
     except (OSError, ValueError, LookupError, TypeError):
         return False
-    return bool(made_of == _source(file)["content"])
-
-
-def _source(file: Path) -> Json:
-    return {"file": file.name, "content": content_hash(file)}
+    return bool(made_of == content_hash(file))
 
 
 def _content(file: Path) -> object:

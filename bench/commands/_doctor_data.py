@@ -11,17 +11,22 @@ if TYPE_CHECKING:
 
 
 def weights() -> Iterator[Finding]:
-    """Check the models that the presets name."""
+    """Check the models that the presets name, and the released ones that are here."""
     from bench.core.errors import RequestError
     from bench.core.missing import MissingError
+    from bench.core.model_names import RELEASED
     from bench.core.paths import Home
+    from bench.core.weights_folder import check_undamaged
     from bench.planning import preset
 
     presets = map(preset.load, preset.names())
     named = [name for one in presets for name in (one.model, *_models_in(one.sources))]
-    for name in dict.fromkeys(named):
+    home = Home.from_environment()
+    released = [name for name in RELEASED if home.weights_folder(name).is_dir()]
+    for name in dict.fromkeys([*named, *released]):
         try:
-            folder = Home.from_environment().find_weights(name)
+            folder = home.find_weights(name)
+            check_undamaged(folder)
         except MissingError as error:
             yield note(error.what, error.fix)
         except RequestError as error:

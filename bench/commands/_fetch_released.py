@@ -9,14 +9,15 @@ from bench.core.errors import RequestError, unknown_name
 from bench.core.model_names import RELEASED
 from bench.core.paths import Home
 from bench.core.terminal import escaped
+from bench.core.weights_folder import check_undamaged
 
 
 def keep(name: str, file: Path, home: Home) -> None:
     """Keep a released file; where it was kept before, say so.
 
     Raises:
-        RequestError: If no released model is called so, the file is not its, or another file was
-            kept as this model before.
+        RequestError: If no released model is called so, the file is not its, another file was kept
+            as this model before, or what was kept is damaged.
         BenchError: If what was written does not load.
     """
     from adapt.released import is_kept_from, keep_released
@@ -36,5 +37,7 @@ def keep(name: str, file: Path, home: Home) -> None:
                 f"{folder} was made of another file than {file}",
                 "remove that folder, then the same command keeps this one",
             )
+        else:
+            check_undamaged(folder)
     lock.unlink(missing_ok=True)
     click.echo(f"model {name} is in {escaped(str(folder))}")

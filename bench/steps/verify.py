@@ -8,7 +8,7 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.specs import RunSpec, TrainSpec
-from bench.core.weights_folder import is_image_only
+from bench.core.weights_folder import check_undamaged, is_image_only
 from bench.plugins import evaluator_of, evaluators, full_options, sources
 from bench.runtime import threads
 from bench.steps import loaded
@@ -147,6 +147,7 @@ def _features(spec: RunSpec, home: Home) -> "ModelFeatures":
     from adapt.models import Classifier
     from eval.features.model_features import ModelFeatures
 
+    check_undamaged(home.find_weights(spec.model))
     task, model = loaded.task_of(spec), str(home.find_weights(spec.model))
     return ModelFeatures(
         Classifier.from_clip(loaded.clip_of(model), task, spec.train.head_init),

@@ -15,6 +15,7 @@ from torch import Tensor
 from adapt.models import load_model
 from adapt.released import is_kept_from, keep_released
 from bench.core.errors import RequestError
+from bench.core.weights_folder import check_undamaged
 from tests.support.command_line import files
 from tests.support.tiny_clip import square
 
@@ -220,3 +221,14 @@ def test_the_files_of_a_folder_are_the_same_whatever_else_the_released_file_has(
     assert {name for name in one if one[name] != other[name]} == {".source.json"}
     assert is_kept_from(tmp_path / "one" / "released.pth", tmp_path / "one" / "kept")
     assert not is_kept_from(tmp_path / "one" / "released.pth", tmp_path / "other" / "kept")
+
+
+def test_a_changed_byte_of_what_was_kept_is_noticed(weights: Weights, tmp_path: Path) -> None:
+    kept(tmp_path, weights)
+    check_undamaged(tmp_path / "kept")
+    file = tmp_path / "kept" / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(RequestError, match="is damaged"):
+        check_undamaged(tmp_path / "kept")

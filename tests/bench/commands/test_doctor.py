@@ -2,6 +2,7 @@
 
 import json
 
+from bench.core.files import content_hash
 from bench.core.model_names import FETCHED
 from bench.core.paths import Home
 from tests.conftest import Bench
@@ -34,6 +35,25 @@ def test_a_model_without_weights_is_a_fault(bench: Bench, home: Home) -> None:
     [fault] = [line for line in done.out.splitlines() if line.startswith("FAIL")]
     assert name in fault
     assert "fetch it again" in fault
+
+
+def test_a_changed_byte_of_a_released_model_is_a_fault(bench: Bench, home: Home) -> None:
+    folder = home.weights_folder("synclr-vit-b16")
+    folder.mkdir(parents=True)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(bytes(3 * 2**20))
+    (folder / ".source.json").write_text(json.dumps({"weights": content_hash(weights)}))
+    assert "synclr-vit-b16 is here" in bench("doctor").out
+    with weights.open("r+b") as stream:  # Where no fingerprint looks.
+        stream.seek(3 * 2**19)
+        stream.write(b"\1")
+    for there in (True, False):
+        if not there:
+            weights.unlink()
+        done = bench("doctor")
+        assert done.code == 1
+        [fault] = [line for line in done.out.splitlines() if line.startswith("FAIL")]
+        assert f"{weights} is damaged" in fault
 
 
 def test_a_home_that_cannot_be_written_to_is_a_fault(bench_process: Bench) -> None:
