@@ -53,7 +53,8 @@ class Components:
 def coloured(tokens: FloatArray) -> tuple[NDArray[np.uint8], _Array]:
     """Return the patches of images in the colours of their joint first three components.
 
-    Each component goes from 0, its least value over all images, to 255, its greatest.
+    Each component goes from 0, its least value over all images, to 255, its greatest; one that
+    varies by no more than rounding is 0.
 
     Args:
         tokens: Patch tokens of images, ``[n, rows, columns, width]``.
@@ -65,6 +66,8 @@ def coloured(tokens: FloatArray) -> tuple[NDArray[np.uint8], _Array]:
     found = Components.of(flat)
     values = found.projected(flat)
     low, high = values.min(axis=0), values.max(axis=0)
-    spread = np.where(high > low, high - low, 1)
+    # What is left to a component of no variance is rounding, which would fill the scale with noise.
+    rounding = np.finfo(np.float32).eps * np.linalg.norm(flat, axis=1).max()
+    spread = np.where(high - low > rounding, high - low, np.inf)
     levels = np.round(255 * (values - low) / spread).astype(np.uint8)
     return levels.reshape(*tokens.shape[:-1], COLOURS), found.shares

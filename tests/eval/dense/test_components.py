@@ -56,3 +56,16 @@ def test_patches_that_are_all_alike_have_a_colour_and_no_variance() -> None:
     colours, shares = coloured(np.ones((1, 2, 2, 5), np.float32))
     assert not colours.any()
     assert not shares.any()
+
+
+@pytest.mark.parametrize(("n", "left"), [(1, 0), (2, 1), (3, 2)])
+def test_components_that_only_rounding_fills_have_no_colour(n: int, left: int) -> None:
+    """A few patches vary along fewer directions than three."""
+    colours, _ = coloured(tokens(n, 12).reshape(1, 1, n, 12))
+    assert np.ptp(colours.reshape(-1, 3), axis=0).tolist() == [255] * left + [0] * (3 - left)
+
+
+def test_patches_that_differ_by_rounding_alone_are_alike() -> None:
+    shown = np.repeat(tokens(1, 12), 40, axis=0).reshape(1, 5, 8, 12)
+    shown[0, 2, 3] = np.nextafter(shown[0, 2, 3], np.float32(np.inf))
+    assert not coloured(shown)[0].any()
