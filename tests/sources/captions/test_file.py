@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.core.errors import BenchError, RequestError
+from bench.core.files import read_parquet
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.plugins import writer_of
@@ -242,3 +243,16 @@ def test_captions_without_a_class_need_no_more_than_a_text(home: Home, tmp_path:
     other = as_csv(tmp_path / "other", [{"text": "x"}])
     with pytest.raises(RequestError, match="'text'; name one caption"):
         read_captions(other, SHAPES, labelled=False)
+
+
+def test_unfit_captions_of_nobody_knows_what_are_given_up_and_counted(
+    home: Home, tmp_path: Path
+) -> None:
+    unfit = ["x" * 301, "two\u200bhalves", " "]
+    rows = [{"caption": text} for text in (*unfit, *(f"view {n}" for n in range(5)))]
+    path = as_parquet(tmp_path / "web", rows)
+    options: Json = {"writer": "file", "options": {"path": str(path), "labelled": False}}
+    block = write_block(home, SHAPES, block_size=8, **options)
+    assert set(caption_rows(block)["caption"]) == {f"view {n}" for n in range(5)}
+    given_up = read_parquet(block.shard(0) / "given-up.parquet")
+    assert set(given_up["fault"]) == {"too long", "not one printable line", "empty"}
