@@ -187,8 +187,12 @@ def in_order(evaluators: Iterable[str]) -> list[str]:
 def _place(label: str) -> tuple[int, str]:
     evaluator = label.partition(" ")[0]
     rank = _FIRST.index(evaluator) if evaluator in _FIRST else len(_FIRST)
-    # Digits wide enough that few-shot-2 comes before few-shot-16.
-    return rank, re.sub("[0-9]+", lambda digits: digits[0].zfill(20), label)
+    return rank, by_numbers(label)
+
+
+def by_numbers(label: str) -> str:
+    """Return what sorts names by letter and number: few-shot-2 before few-shot-16."""
+    return re.sub("[0-9]+", lambda digits: digits[0].zfill(20), label)
 
 
 def _image_options(options: Json) -> Json:

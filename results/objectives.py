@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,9 +13,10 @@ from bench.core.errors import RequestError
 from bench.core.records import AtEpoch
 from results.database import queries
 from results.database.answered import Answered, answered
-from results.labels import UNADAPTED, in_order
+from results.labels import UNADAPTED, by_numbers, in_order
 from results.pairs import Difference, difference
 from results.statistics.paired import holm
+from results.wording import measure
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -113,7 +114,7 @@ class Objectives:
         """One line that tells it apart."""
         preset, task, model, _ = self.experiment
         of = f"{task} (preset {preset}, {PurePath(model).name})"
-        return f"{of}: objectives by {self.evaluator} {self.metric}"
+        return f"{of}: objectives by {measure(self.evaluator, self.metric)}"
 
     def has(self, less: str) -> bool:
         """Return whether a row's name has some words."""
@@ -144,7 +145,7 @@ def objectives(
         connection: The database.
         experiments: Of which; None for all.
         less: Words of the name of the row that all others are compared with, in tables that have
-            it.
+            it; all of its words are that row alone.
 
     Raises:
         RequestError: If several rows of a table have these words.
@@ -167,16 +168,35 @@ def _of_family(
             key = row.objective, row.images.label, int(row.score["n_used"])
             by_evaluator.setdefault(str(row.score["evaluator"]), {})[key] = row
     for evaluator in in_order(by_evaluator):
-        rows = sorted(by_evaluator[evaluator].values(), key=_place)
+        rows = _in_order(by_evaluator[evaluator].values())
         if len({row.objective for row in rows if row.adapted}) > 1:
             answers = answered(connection, family, evaluator, _AT_EPOCH)
             compared = _compared(answers, rows, less, from_scratch=family.from_scratch)
             yield Objectives(family, evaluator, str(rows[0].score["metric"]), compared)
 
 
-def _place(row: Row) -> tuple[object, ...]:
-    n, objective = int(row.score["n_used"]), row.objective
-    return row.adapted, row.images.label, n, objective != BASELINE, objective
+def _in_order(rows: Collection[Row]) -> list[Row]:
+    """Return rows in the order of `Objectives`: those of the same images stand together.
+
+    Of arms of the same images, the one with fewest options is what the others vary.
+    """
+
+    def arm(row: Row) -> tuple[int, str]:
+        return len(row.images.label.split()), by_numbers(row.images.label)
+
+    def images(row: Row) -> tuple[int, frozenset[str]]:
+        return int(row.score["n_used"]), frozenset(row.images.sets.values())
+
+    first: dict[tuple[int, frozenset[str]], str] = {}
+    for row in sorted(rows, key=arm):
+        first.setdefault(images(row), by_numbers(row.images.label))
+
+    def place(row: Row) -> tuple[object, ...]:
+        n, _ = images(row)
+        objective = row.objective != BASELINE, by_numbers(row.objective)
+        return row.adapted, first[images(row)], n, *objective, arm(row)
+
+    return sorted(rows, key=place)
 
 
 def _rows(connection: Connection, experiment: Experiment) -> Iterator[Row]:
@@ -236,11 +256,11 @@ def _compared(answers: Answered, rows: list[Row], less: str, *, from_scratch: bo
 
 
 def _named(rows: Sequence[Row], less: str) -> Row | None:
-    """Return the row whose name is some words, or has them; None if there is no such row."""
+    """Return the row whose name has some words; None if there are no words, or no such row."""
     words = set(less.split())
-    having = [row for row in rows if words and words <= set(row.name.split())]
-    # Else a row could not be told from one whose name has all of its words and more.
-    found = [row for row in having if words == set(row.name.split())] or having
+    found = [row for row in rows if words and words <= set(row.name.split())]
+    # A name in full may be a part of a longer one.
+    found = [row for row in found if words == set(row.name.split())] or found
     if len(found) > 1:
         names = "; ".join(row.name for row in found)
         raise RequestError(f"{len(found)} rows are called {less!r}: {names}", "give more words")

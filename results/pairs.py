@@ -20,7 +20,7 @@ from results.digits import decimals
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.statistics.paired import Estimate, Seeds, compare, holm, mcnemar, metric_value
-from results.wording import covered, p_values
+from results.wording import covered, measure, p_values
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -201,7 +201,7 @@ def _text(row: dict[Hashable, Any], digits: int) -> dict[str, str]:
     value, low, high = (f"{100 * row[name] + 0.0:+.{digits}f}" for name in columns)
     exact = [row[name] for name in ("p_mcnemar_min", "p_mcnemar_max") if not pd.isna(row[name])]
     return {
-        "evaluator": f"{row['evaluator']} {row['metric']}",
+        "evaluator": measure(row["evaluator"], row["metric"]),
         "n used": format_size(row["n_used"]),
         "difference": f"{row['a']} less {other}",
         "points": value,

@@ -41,6 +41,11 @@ def number(share: float) -> str:
     return f"{round(100 * share, 1) + 0.0:.1f}"
 
 
+def minus(text: str) -> str:
+    """Return numbers with a minus where they have a hyphen."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 def percent(share: float) -> str:
     """Return a share in per cent."""
     return f"{number(share)} %"

@@ -9,7 +9,7 @@ from bench.planning.differences import differing
 from results.digits import decimals
 from results.statistics.paired import Estimate
 from results.tables.sheet import Kind, Sheet
-from results.wording import covered, p_values
+from results.wording import covered, measure, metric_name, p_values
 
 _IMAGES_ALONE = "†"
 
@@ -89,11 +89,11 @@ def sheets(comparison: Comparison) -> Iterator[Sheet]:
     mixed = len({one.over_seeds for one in known}) > 1
     metrics = {row.metric for row in comparison.rows}
     rows = [
-        [row.evaluator if len(metrics) == 1 else f"{row.evaluator} {row.metric}", *cells]
+        [row.evaluator if len(metrics) == 1 else measure(row.evaluator, row.metric), *cells]
         for row in comparison.rows
         for cells in [_cells(row, digits, mixed=mixed)]
     ]
-    of = f", {metrics.pop()}" if len(metrics) == 1 else ""
+    of = f", {metric_name(metrics.pop())}" if len(metrics) == 1 else ""
     sheet = Sheet.of(f"{comparison.title}{of}: {a} less {b}", columns, rows)
     yield sheet._replace(note="\n".join([*_notes(known, comparison.family), *comparison.sentences]))
     heads: list[tuple[str, Kind]] = [("option", "prose"), (a, "prose"), (b, "prose")]

@@ -13,7 +13,7 @@ from results.database import queries
 from results.database.rows import parse_json
 from results.experiment import Experiment
 from results.labels import UNADAPTED
-from results.wording import listed, percent, sentence, written
+from results.wording import listed, measure, percent, sentence, written
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -90,7 +90,7 @@ def _why(chosen: dict[Any, Any], metrics: Mapping[str, str]) -> str:
     partly = "" if answered == asked else f"; none was run at all {asked} n and seeds"
     runs = "1 run" if chosen["cells_compared"] == 1 else f"{chosen['cells_compared']} runs each"
     by = str(chosen["select_by"])
-    measured = f"{by} {_metric_of(by, metrics)}"
+    measured = measure(by, _metric_of(by, metrics))
     mean = f"{measured} on validation data {percent(chosen['validation'])}"
     return f"mean {mean} over {runs}{partly}"
 

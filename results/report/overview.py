@@ -11,7 +11,7 @@ from results.conclusions.exchange import briefly, worth
 from results.experiment import Experiment
 from results.labels import UNADAPTED, in_order
 from results.pairs import Difference, Pair
-from results.wording import p_values
+from results.wording import measure, p_values
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -109,8 +109,7 @@ def _row(
     ratio = ""
     if pair.b != UNADAPTED:
         ratio = briefly(worth(connection, experiment, pair.evaluator, (pair.a, pair.b)))
-    metric = next(iter(rows["metric"]))
-    evaluator = f"{pair.evaluator} {metric}"
+    evaluator = measure(pair.evaluator, next(iter(rows["metric"])))
     return Row(evaluator, pair.n, pair.a, pair.b, scores, difference, ratio)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from bench.core.size import format_size
 from results.labels import UNADAPTED, in_order
 from results.report.evidence import Point, points
+from results.wording import measure
 
 
 class Cell(NamedTuple):
@@ -49,7 +50,7 @@ def scores(means: pd.DataFrame) -> Scores:
     metrics = dict(zip(means["evaluator"], means["metric"], strict=True))
     head = ["source", "n used", "seeds"]
     for name in evaluators:
-        head += [f"{name} {metrics[name]}", *(f"{name}, {other}" for other in others)]
+        head += [measure(name, metrics[name]), *(f"{name}, {other}" for other in others)]
     lines = []
     for label, n in dict.fromkeys((point.label, point.n) for point in places):
         found = {name: rows.get(Point(label, n, name)) for name in evaluators}

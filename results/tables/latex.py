@@ -119,8 +119,14 @@ def _line(cells: list[str], kinds: list[Kind]) -> str:
 
 def _cell(cell: str, kind: Kind) -> str:
     if kind == "number":
-        return cell if _NUMBER.fullmatch(cell) else f"{{{escape(cell)}}}" if cell else ""
+        return _number(cell) or (f"{{{escape(cell)}}}" if cell else "")
     return _breakable(cell)
+
+
+def _number(cell: str) -> str:
+    """Return a number as siunitx reads it; empty if it is none."""
+    plain = cell.replace("\N{MINUS SIGN}", "-")
+    return plain if _NUMBER.fullmatch(plain) else ""
 
 
 def _breakable(text: str) -> str:
@@ -141,13 +147,13 @@ def _length(text: str) -> int:
 
 
 def _word(word: str) -> str:
-    pieces = re.findall(r"\d+(?:\.\d+)+|[^/_.:,=-]{1,12}[/_.:,=-]?|[/_.:,=-]", word)
+    pieces = re.findall(r"\d+(?:\.\d+)+|[^/_.:,=+-]{1,12}[/_.:,=+-]?|[/_.:,=+-]", word)
     return "\\allowbreak{}".join(map(escape, pieces))
 
 
 def _column(cells: tuple[str, ...], kind: Kind) -> str:
     if kind == "number":
-        return f"S[{_format([cell for cell in cells if _NUMBER.fullmatch(cell)])}]"
+        return f"S[{_format(list(filter(None, map(_number, cells))))}]"
     if kind == "right":
         return "r"
     if max(map(_length, cells), default=0) <= _LONG:

@@ -13,7 +13,7 @@ from results.fidelity import MINIATURE
 from results.objectives import BASELINE, Objectives, Row
 from results.tables.scores import SCORES, covered_by
 from results.tables.sheet import Kind, Sheet, label
-from results.wording import p_values
+from results.wording import minus, p_values
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -156,9 +156,8 @@ def _delta(row: Row, digits: int, *, mixed: bool) -> Iterator[str]:
     low, high = (f"{100 * end + 0.0:+.{digits}f}" for end in (one.low, one.high))
     other = row.reference == BASELINE and not row.same_images
     yield row.reference + _OTHER_IMAGES * other
-    yield f"{100 * one.value + 0.0:+.{digits}f}"
-    interval = f"[{low}, {high}]".replace("-", "\N{MINUS SIGN}")
-    yield f"{interval}{'†' * (mixed and not one.over_seeds)}"
+    yield minus(f"{100 * one.value + 0.0:+.{digits}f}")
+    yield f"{minus(f'[{low}, {high}]')}{'†' * (mixed and not one.over_seeds)}"
     yield p_values([row.difference.p_holm])
 
 

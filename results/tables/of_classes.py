@@ -12,6 +12,7 @@ from results.database import queries
 from results.digits import decimals
 from results.labels import in_order
 from results.tables.sheet import Kind, Sheet, label
+from results.wording import metric_name
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -44,7 +45,7 @@ def of_classes(connection: Connection, experiment: Experiment) -> tuple[pd.DataF
     fields = experiment._asdict()
     numbers = parts.assign(**fields)[[*fields, *parts.columns]]
     metric = next(iter(parts["metric"]), "")
-    title = f"{experiment.title}: {metric} of classes seen and unseen in training"
+    title = f"{experiment.title}: {metric_name(metric)} of classes seen and unseen in training"
     sheet = Sheet.of(title, _COLUMNS, [_row(row) for row in parts.to_dict("records")])
     return numbers, sheet._replace(note=NOTE, label=label(*experiment, "classes"))
 

@@ -19,7 +19,7 @@ from results.fidelity import caution
 from results.labels import UNADAPTED, in_order
 from results.tables.sheet import Kind, Sheet, label
 from results.tables.terminal import aligned
-from results.wording import WIDTH, p_values, wrapped
+from results.wording import WIDTH, measure, metric_name, minus, p_values, wrapped
 
 if TYPE_CHECKING:
     from results.database.store import Connection
@@ -114,16 +114,15 @@ class Table(NamedTuple):
             shown = _of_pages(differences)
             between = list(_difference_rows(shown))
             left_out = len(shown) < len(differences)
-            metric = means["metric"].iloc[0]
-            sheet = Sheet.of(f"{self.title}, {evaluator} {metric}", _COLUMNS, [*scores, *between])
+            title = f"{self.title}, {measure(evaluator, means['metric'].iloc[0])}"
+            sheet = Sheet.of(title, _COLUMNS, [*scores, *between])
             yield sheet._replace(
                 note=self._with_choices(_note(differences) + _LARGEST * left_out, self.choices[:1]),
                 label=label(*self.experiment, evaluator),
                 breaks=(len(scores),) if between else (),
             )
             if means["last_mean"].notna().any():
-                title = f"{self.title}, {evaluator} {metric} at other epochs"
-                epochs = Sheet.of(title, _EPOCHS, list(_epoch_rows(means)))
+                epochs = Sheet.of(f"{title} at other epochs", _EPOCHS, list(_epoch_rows(means)))
                 yield epochs._replace(
                     note="Means over seeds, in %; first at the epoch that validation data chose.",
                     label=label(*self.experiment, evaluator, "epochs"),
@@ -160,7 +159,7 @@ def readable(means: pd.DataFrame, *, other_epochs: bool = False) -> pd.DataFrame
         "n used": _used(means),
         "seeds": seeds.astype(str),
     }
-    evaluators = means["evaluator"] + " " + means["metric"]
+    evaluators = means["evaluator"] + " " + means["metric"].map(metric_name)
     digits = evaluators.map({name: _digits(rows) for name, rows in means.groupby(evaluators)})
     rows = list(zip(means.to_dict("records"), digits, strict=True))
     by_ending = {"": [_cell(row, most, own) for (row, own), most in zip(rows, seeds, strict=True)]}
@@ -271,8 +270,7 @@ def _certain(differences: pd.DataFrame) -> Any:  # noqa: ANN401 (a function of a
         images_alone = "†" if mixed and not row["over_seeds"] else ""
         value = f"{100 * row['difference'] + 0.0:+.{digits}f}"
         interval = _interval(row["ci_low"], row["ci_high"], digits, "+")
-        interval = interval.replace("-", "\N{MINUS SIGN}")
-        return [value, f"{interval}{images_alone}", p_values([row["p_holm"]])]
+        return [value, f"{minus(interval)}{images_alone}", p_values([row["p_holm"]])]
 
     return cells
 

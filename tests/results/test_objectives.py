@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.paths import Home
 from bench.core.specs import TrainSpec
@@ -94,7 +95,7 @@ def test_what_all_rows_share_is_said_once(home: Home) -> None:
     ]  # fmt: skip
     assert shown.rows[0][4] == "30.0"
     assert [row[7:9] for row in shown.rows[1:]] == [
-        ["unadapted", "+21.00"], ["ce", "-1.00"], ["ce", "+6.75"],
+        ["unadapted", "+21.00"], ["ce", "\N{MINUS SIGN}1.00"], ["ce", "+6.75"],
     ]  # fmt: skip
 
 
@@ -205,7 +206,12 @@ def test_on_paper_differences_are_a_table_of_their_own_where_one_is_too_wide(hom
     assert differences.head == ["objective", "images", "less", "Δ", "95 % interval of Δ", "p"]
     images = "synthetic images_per_caption=4, n = 128 of 32 captions"
     assert scores.rows[-1][:5] == ["stablerep", "caption", images, "2", "45.2"]
-    assert differences.rows[-1][:4] == ["stablerep", images, "ce on other images", "-5.8"]
+    assert differences.rows[-1][:4] == [
+        "stablerep",
+        images,
+        "ce on other images",
+        "\N{MINUS SIGN}5.8",
+    ]
     assert scores.label != differences.label
     assert "Holm" not in scores.note
     assert "Holm-corrected" in differences.note
@@ -307,11 +313,38 @@ def test_all_rows_can_be_compared_with_one_of_them(
     assert "add --table objectives" in export("--less", "ema=true")
 
 
-def test_a_row_is_called_by_its_whole_name_though_another_has_all_its_words(home: Home) -> None:
-    trained(home, "ce", 100, 104)
-    trained(home, "stablerep", 90, 91)
-    trained(home, "stablerep", 95, 96, train=TrainSpec(lr=1e-5, adjacent="pair"))
+def test_a_row_can_be_named_whose_name_is_a_part_of_another_one(home: Home) -> None:
+    write_run(home, "none", 0, 60)
+    adjacent = TrainSpec(adjacent="pair")
+    trained(home, "stablerep", 110, 104, 99, train=adjacent, positives="caption")
+    trained(home, "stablerep", 90, 91, 84, positives="caption")
+    trained(home, "supcon", 100, 101, 94, positives="class")
     with collected(home) as connection:
         (table,) = objectives(connection, less="synthetic stablerep")
-    alone, pairs = (row for row in table.rows if row.objective == "stablerep")
-    assert (alone.reference, pairs.reference) == ("", alone.name)
+        with pytest.raises(RequestError, match="2 rows are called 'stablerep'"):
+            list(objectives(connection, less="stablerep"))
+    less = {row.name: row.reference for row in table.rows}
+    assert less.pop("stablerep synthetic") == ""
+    assert set(less.values()) == {"stablerep synthetic"}
+    assert "stablerep synthetic adjacent=pair" in less
+
+
+def test_rows_of_the_same_images_stand_together_and_numbers_by_their_size(home: Home) -> None:
+    for k in (16, 2, 4):
+        arm: Json = {"options": {"images_per_caption": k}, "image_set": f"{k}"}
+        trained(home, "stablerep", 100, switches={"per_group": k}, **arm)
+    four: Json = {"options": {"images_per_caption": 4}, "image_set": "4"}
+    trained(
+        home, "stablerep", 90, switches={"per_group": 4}, train=TrainSpec(adjacent="pair"), **four
+    )
+    trained(home, "ce", 110, **four)
+    trained(home, "supcon", 105, **four)
+    (table,) = tables(home)
+    assert [row.name for row in table.rows] == [
+        "stablerep per_group=2 synthetic images_per_caption=2",
+        "ce synthetic images_per_caption=4",
+        "stablerep per_group=4 synthetic images_per_caption=4",
+        "stablerep per_group=4 synthetic adjacent=pair images_per_caption=4",
+        "supcon synthetic images_per_caption=4",
+        "stablerep per_group=16 synthetic images_per_caption=16",
+    ]

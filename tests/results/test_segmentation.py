@@ -68,8 +68,8 @@ def test_means_are_in_each_evaluators_own_metric(study: Home) -> None:
     }
     assert found["real", "segmentation"] == ("miou", pytest.approx(0.31))
     assert found["real", "linear-probe"] == ("accuracy", 0.5)
-    assert {"linear-probe accuracy", "segmentation miou"} <= {str(name) for name in shown.head}
-    assert any("segmentation miou" in title for title in titles)
+    assert {"linear-probe accuracy", "segmentation mIoU"} <= {str(name) for name in shown.head}
+    assert any("segmentation mIoU" in title for title in titles)
     assert not any("segmentation accuracy" in title for title in titles)
     assert dict(zip(pairs["evaluator"], pairs["metric"], strict=True)) == {
         "linear-probe": "accuracy", "segmentation": "miou",
@@ -105,7 +105,7 @@ def test_a_setting_that_segmentation_selects_is_chosen_by_its_miou(home: Home) -
         said = " ".join(choices(connection, STUDY))
     chosen = settings[settings["is_chosen"]]
     assert list(chosen["validation"]) == [0.4]
-    assert "segmentation miou on validation data 40.0 %" in said
+    assert "segmentation mIoU on validation data 40.0 %" in said
 
 
 def test_two_runs_are_compared_by_miou_on_the_same_images(home: Home) -> None:

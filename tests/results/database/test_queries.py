@@ -234,6 +234,6 @@ def test_each_evaluator_is_shown_in_its_own_metric(home: Home) -> None:
     assert dict(table[["evaluator", "metric"]].to_numpy()) == {
         "linear-probe": "accuracy", "segmentation": "miou",
     }  # fmt: skip
-    assert "mean segmentation miou on validation data 30.0 %" in said
-    assert "segmentation miou" in shown
+    assert "mean segmentation mIoU on validation data 30.0 %" in said
+    assert "segmentation mIoU" in shown
     assert "30.0 [23.0, 37.0]" in shown
