@@ -165,6 +165,15 @@ def test_table_5_compares_as_many_crops_from_scratch() -> None:
         check_batches(spec.train, needs_of(spec), spec.train.processes)
 
 
+def test_table_5_has_the_images_of_table_2s_classes_and_backgrounds() -> None:
+    """Tian 2023, table 5: all its rows are of IN+OurBG+LLM."""
+    images = {canonical_json(s.options) for s in runs("synclr-table5") if s.source == "synthetic"}
+    (one,) = images
+    named = [spec for spec in runs("synclr-table2") if canonical_json(spec.options) == one]
+    assert Counter(spec.objective for spec in named) == {"stablerep": 1, "synclr": 1}
+    assert named[0].options["captions"]["kinds"] == {"background": 1.0}
+
+
 @pytest.mark.parametrize("name", ["ssl-smoke", "superstablerep", "synclr-table5"])
 def test_whole_blocks_of_captions_are_the_images_that_are_asked_for(name: str) -> None:
     """Else runs would take some of a larger set, and not all images of a caption."""
