@@ -29,7 +29,8 @@ from bench.commands._skipped import tell_skipped
     default="",
     metavar="WORDS",
     help="With --table objectives, the row that all others are compared with, by words that only "
-    "its name has, such as ema=false. Default: cross-entropy, else the unadapted model.",
+    "its name has, such as ema=false, or by all of it. Default: cross-entropy, else the unadapted "
+    "model.",
 )
 @choice_option
 def command(
