@@ -9,6 +9,7 @@ from torch import nn
 from adapt.models import Classifier
 from bench.core.schedules import cosine
 
+
 class Teacher(nn.Module):
     """Copies of some modules, which follow them.
 
