@@ -29,7 +29,7 @@ _HOW = {
 def command(name: str, plugin: Path | None) -> None:
     """Show a task, preset, plug-in, figure or record by its name, and what its options mean.
 
-    NAME is one of `bench list`, a run's id, or a task's place (a folder of images,
+    NAME is one of `bench list`, a run's id, a preset's file, or a task's place (a folder of images,
     hf:ORG/NAME@REVISION, wds:PATH), of which it is said what a run would assume.
     """
     from bench.core.errors import RequestError
@@ -62,6 +62,8 @@ def _shown(name: str) -> Iterator[str]:
     kinds = [kind for kind in KINDS if name in kind_of(kind).names()]
     if not kinds and is_place(name):
         kinds = ["tasks"]
+    if not kinds and name.endswith(".yaml"):
+        kinds = ["presets"]
     if not kinds:
         raise unknown_name("name", name, {each for kind in KINDS for each in kind_of(kind).names()})
     for place, kind in enumerate(kinds):
@@ -73,7 +75,9 @@ def _preset(_: str, name: str) -> Iterator[str]:
     from bench.planning import preset
 
     yield preset.text(name).rstrip()
-    yield "# What it does not set has its default: `bench show train`, and of a source by its name."
+    base = preset.extended_by(name)
+    default = "has its default: `bench show train`, and of a source by its name"
+    yield f"# What it does not set {f'is as in `bench show {base}`' if base else default}."
 
 
 def _figure(kind: str, name: str) -> Iterator[str]:

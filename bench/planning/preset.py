@@ -16,7 +16,7 @@ from bench.core.json_values import Json
 from bench.core.memo import memo
 from bench.core.specs import RunSpec, TrainSpec
 from bench.core.yaml_files import read_yaml
-from bench.planning.extended import extended
+from bench.planning.extended import EXTENDS, extended
 from bench.planning.source_settings import with_common
 from bench.plugins import evaluators, full_options, objectives, sources, tasks
 from bench.plugins.registries import options_type
@@ -53,8 +53,15 @@ def names() -> list[str]:
 
 
 def text(name: str) -> str:
-    """Return the file of a built-in preset, its comments included."""
-    return (_FOLDER / f"{name}.yaml").read_text("utf-8")
+    """Return the file of a preset, its comments included; raises as `load` does."""
+    load(name)
+    return _file(name).read_text("utf-8")
+
+
+def extended_by(name: str) -> str | None:
+    """Return which preset another extends, if it does; raises as `load` does."""
+    extends: str | None = _content(name).get(EXTENDS)
+    return extends
 
 
 @memo
@@ -69,11 +76,15 @@ def load(name: str) -> Preset:
 
 def _content(name: str) -> Json:
     """Return what a preset's file says."""
-    built_in = _FOLDER / f"{name}.yaml"
-    path = built_in if name in names() else Path(name)
+    return read_yaml(_file(name))
+
+
+def _file(name: str) -> Path:
+    """Return the file of a preset, given its name or path."""
+    path = _FOLDER / f"{name}.yaml" if name in names() else Path(name)
     if path.suffix != ".yaml" or not path.is_file():
         raise unknown_name("preset", name, names())
-    return read_yaml(path)
+    return path
 
 
 def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)

@@ -101,6 +101,21 @@ def test_a_preset_is_shown_as_it_is_written(bench: Bench) -> None:
     assert "  epochs: 30          # Geng 2024, section 4\n" in shown
 
 
+def test_a_presets_file_is_shown_and_what_it_does_not_say_is_looked_up_where_it_is(
+    bench: Bench, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("extends: mini-ssl\ndescription: Mine.  # ours\n")
+    shown = bench("show", str(own)).out
+    assert shown.startswith(own.read_text())
+    assert "is as in `bench show mini-ssl`" in shown
+    assert "default" not in shown
+    assert "has its default" in bench("show", "paper").out
+    assert "unknown preset" in bench("show", "missing.yaml").complaint
+    own.write_text("grid: []\n")
+    assert "unknown setting of the preset" in bench("show", str(own)).complaint
+
+
 def test_a_plugin_of_a_file_is_listed_and_shown(bench_process: Bench, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(HOSTILE)
