@@ -12,6 +12,23 @@ from bench.plugins.registries import options_type
 PREFIX = "objective."
 
 
+def check_options(per_objective: Mapping[str, Json], where: str) -> None:
+    """Make sure that objectives have the options that are set of them, whichever is used.
+
+    Args:
+        per_objective: Objective to the options that are set.
+        where: What sets them.
+
+    Raises:
+        RequestError: If there is no such objective, or it has no such option.
+    """
+    for objective, options in per_objective.items():
+        own = _options(objective)
+        for name in options:
+            if name not in own:
+                raise unknown_name(f"option of {objective} in {where}", name, own)
+
+
 def fitting(objective: str, settings: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
     """Return settings without the options that an objective has not.
 

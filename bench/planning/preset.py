@@ -17,6 +17,7 @@ from bench.core.memo import memo
 from bench.core.specs import RunSpec, TrainSpec
 from bench.core.yaml_files import read_yaml
 from bench.planning.extended import EXTENDS, extended
+from bench.planning.objective_settings import check_options
 from bench.planning.source_settings import with_common
 from bench.plugins import evaluators, full_options, objectives, sources, tasks
 from bench.plugins.registries import options_type
@@ -115,6 +116,7 @@ def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)
         RequestError: If a name or a setting is unknown, or a value does not fit.
     """
     preset = load(preset_name)
+    _check_objectives(preset_name)
     given = assignments(settings)
     objective = objective_name(preset, given)
     values = _values(preset, source, objective, given)
@@ -139,6 +141,12 @@ def resolve(  # noqa: PLR0913 (what a run is, and two ways to change it)
         "evaluators": chosen,
     }
     return parse_config(RunSpec, spec, "the run")
+
+
+@memo
+def _check_objectives(name: str) -> None:
+    """Make sure that a preset's objectives have their options; `load` does not import them."""
+    check_options(load(name).objectives, f"the preset {name}")
 
 
 def _task(preset: Preset, name: str) -> str:

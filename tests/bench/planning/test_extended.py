@@ -66,6 +66,21 @@ def test_a_wrong_one_is_refused(tmp_path: Path, content: Json, why: str) -> None
         presets.load(written(tmp_path, "own", content))
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"synclr": {"per_grop": 4}}, "unknown option of synclr in the preset .* did you mean"),
+        ({"sinclr": {"per_group": 4}}, "unknown objective 'sinclr'; did you mean s"),
+    ],
+)
+def test_options_of_an_objective_that_a_run_has_not_are_checked(
+    tmp_path: Path, given: Json, why: str
+) -> None:
+    own = written(tmp_path, "own", {"extends": "mini", "objectives": given})
+    with pytest.raises(RequestError, match=why):
+        spec_of(own, "real", "objective=stablerep")
+
+
 def test_one_may_extend_one_that_extends_another(tmp_path: Path) -> None:
     first = written(tmp_path, "first", {"extends": "mini", "train": {"lr": 3e-3, "epochs": 7}})
     second = written(tmp_path, "second", {"extends": first, "train": {"lr": 4e-3}})
