@@ -85,9 +85,8 @@ class SynCLR(Contrastive):
         token_out: Positive = 256
         """Length of what it compares with prototypes (code)."""
         momentum: Momentum = 0.994
-        """The share of itself that the teacher keeps at the first step; it rises to 1 over the
-        training (section 3). A training of few steps wants less: this much stands for 170 steps.
-        """
+        """The share of itself that the teacher keeps at the first step, an average over some 170
+        steps; it rises to 1 over the training (section 3)."""
         teacher_warmup: Natural = 4000
         """Steps over which the temperature of the teacher's tokens rises from 0.04 to 0.07."""
 
