@@ -16,7 +16,7 @@ def weights() -> Iterator[Finding]:
     from bench.core.missing import MissingError
     from bench.core.model_names import RELEASED
     from bench.core.paths import Home
-    from bench.core.weights_folder import check_undamaged
+    from bench.core.undamaged_weights import check_undamaged
     from bench.planning import preset
 
     presets = map(preset.load, preset.names())

@@ -9,7 +9,7 @@ from bench.core.errors import RequestError, unknown_name
 from bench.core.model_names import RELEASED
 from bench.core.paths import Home
 from bench.core.terminal import escaped
-from bench.core.weights_folder import check_undamaged
+from bench.core.undamaged_weights import check_undamaged
 
 
 def keep(name: str, file: Path, home: Home) -> None:

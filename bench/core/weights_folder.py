@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import RequestError
-from bench.core.files import content_hash
 
 CLIP_CONFIG, CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 """Files of open_clip's ``local-dir`` layout."""
@@ -20,26 +19,6 @@ SOURCE_FILE = ".source.json"
 def is_image_only(folder: Path) -> bool:
     """Return whether a folder is of an image encoder of timm, which has no text tower."""
     return not (folder / CLIP_CONFIG).is_file() and (folder / ENCODER_CONFIG).is_file()
-
-
-def check_undamaged(folder: Path) -> None:
-    """Make sure that the weights of a released file are those that were kept of it, to the byte.
-
-    Of other folders, which do not say what they were, nothing is known.
-
-    Raises:
-        RequestError: If they are not.
-    """
-    try:
-        kept = json.loads((folder / SOURCE_FILE).read_bytes())["weights"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return
-    weights = folder / ENCODER_WEIGHTS
-    if not weights.is_file() or content_hash(weights) != kept:
-        raise RequestError(
-            f"{weights} is damaged: it is not as it was kept",
-            "remove its folder, then `bench fetch --from` makes it again",
-        )
 
 
 def is_architecture(folder: Path) -> bool:

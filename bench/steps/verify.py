@@ -8,7 +8,8 @@ from bench.core.errors import BenchError, RequestError
 from bench.core.missing import MissingError
 from bench.core.paths import Home
 from bench.core.specs import RunSpec, TrainSpec
-from bench.core.weights_folder import check_undamaged, is_image_only
+from bench.core.undamaged_weights import check_undamaged
+from bench.core.weights_folder import is_image_only
 from bench.plugins import evaluator_of, evaluators, full_options, sources
 from bench.runtime import threads
 from bench.steps import loaded

@@ -15,7 +15,7 @@ from torch import Tensor
 from adapt.models import load_model
 from adapt.released import is_kept_from, keep_released
 from bench.core.errors import RequestError
-from bench.core.weights_folder import check_undamaged
+from bench.core.undamaged_weights import check_undamaged
 from tests.support.command_line import files
 from tests.support.tiny_clip import square
 
