@@ -119,7 +119,7 @@ def main() -> None:
     print(", ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in medians.items()))
     bare = medians.pop("bare passes")
     whole = sum(medians.values())
-    print(f"bare {given.batch / bare:.0f} images/s, loop {given.batch / whole:.0f}", end=", ")
+    print(f"bare {given.batch / bare:.3g} images/s, loop {given.batch / whole:.3g}", end=", ")
     print(f"ratio {bare / whole:.3f}; without the update {bare / (whole - medians['update']):.3f}")
 
 
