@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adapt.optimise import warmup_steps
 from bench.core.errors import RequestError
 from bench.core.json_values import Json
 from bench.core.specs import RunSpec
@@ -94,3 +95,15 @@ def test_none_extends_itself(tmp_path: Path) -> None:
     written(tmp_path, "second", {"extends": first})
     with pytest.raises(RequestError, match="extends itself"):
         presets.load(first)
+
+
+@pytest.mark.parametrize(
+    ("preset", "steps"), [("stablerep", 3634), ("synclr", 13_600), ("synclr-code", 2441)]
+)
+def test_a_warm_up_in_steps_is_not_overruled_by_the_share_of_another_preset(
+    preset: str, steps: int
+) -> None:
+    """Half an epoch of captions (README of the authors' code); 80 k of 500 k steps (the paper)."""
+    train = spec_of(preset).train
+    assert train.steps is not None
+    assert warmup_steps(train, train.steps) == steps
