@@ -41,7 +41,7 @@ def read_captions(path: Path, task: Task, *, labelled: bool = True) -> list[Capt
             semicolons, tabs or bars.
         task: The task whose classes the captions are about.
         labelled: Whether they are about classes at all; if not, a column ``caption`` is enough, and
-            unfit captions are among those returned.
+            unfit captions are among those returned, a null as an empty one.
 
     Raises:
         RequestError: If it cannot be read, is too large or empty, or a line is not as it must be.
@@ -73,10 +73,12 @@ def read_captions(path: Path, task: Task, *, labelled: bool = True) -> list[Capt
 
 def _caption(row: _Row, task: Task | None, where: str) -> Caption:
     text = row.get("caption")
+    # Millions of lines of the web have unfit ones and nulls, which are given up and counted later.
+    if task is None and text is None and "caption" in row:
+        text = ""
     if not isinstance(text, str):
         raise RequestError(f"{where} has no caption", "every line needs one, as text")
     text = " ".join(text.split())
-    # Millions of lines from the web have unfit ones: those are given up and counted later.
     if task is not None and (fault := form_fault(text)):
         raise RequestError(f"{where}: the caption is unfit: {fault}", "mend or remove the line")
     return Caption(NO_LABEL if task is None else _label(row, task, where), KIND, text)

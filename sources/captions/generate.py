@@ -138,7 +138,8 @@ class CaptionGenerator:
             raise BenchError(
                 f"most captions of the writer {self._options.writer} are unfit: "
                 f"of {len(rows)}, {reasons}",
-                "each must be one short line that names its class; a model must follow examples",
+                "each must be one short line that names its class, if it has one; "
+                "a model must follow examples",
             )
         return pl.DataFrame(rows, schema=SCHEMA)
 
