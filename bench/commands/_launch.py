@@ -154,4 +154,4 @@ def _conclude(study: "StudyFolder") -> None:
             f"{len(unfinished)} runs are missing",
             f"see `bench status {study.name}`, then sweep again",
         )
-    click.echo("`bench collect` prints what came out, `bench report` writes a page with plots")
+    click.echo("what came out: `bench report` writes a page with plots, `bench export` a table")
