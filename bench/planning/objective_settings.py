@@ -26,7 +26,7 @@ def check_options(per_objective: Mapping[str, Json], where: str) -> None:
         own = _options(objective)
         for name in options:
             if name not in own:
-                raise unknown_name(f"option of {objective} in {where}", name, own)
+                raise unknown_name(f"option of {objective} in {where}:", name, own)
 
 
 def fitting(objective: str, settings: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:

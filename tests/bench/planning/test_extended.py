@@ -70,7 +70,7 @@ def test_a_wrong_one_is_refused(tmp_path: Path, content: Json, why: str) -> None
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"synclr": {"per_grop": 4}}, "unknown option of synclr in the preset .* did you mean"),
+        ({"synclr": {"per_grop": 4}}, "of synclr in the preset .*: 'per_grop'; did you mean"),
         ({"sinclr": {"per_group": 4}}, "unknown objective 'sinclr'; did you mean s"),
     ],
 )
