@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -11,6 +12,7 @@ import pandas as pd
 
 from bench.core.errors import RequestError
 from bench.core.records import AtEpoch
+from bench.core.size import format_size
 from results.database import queries
 from results.database.answered import Answered, answered
 from results.labels import UNADAPTED, by_numbers, in_order
@@ -69,6 +71,7 @@ class Row:
         reference: What it is compared with; none where there is nothing, or no predictions.
         same_images: Whether the reference learned from the same images.
         difference: The row less the reference, on the same test images.
+        of_several_n: Whether another row differs from it in n alone.
     """
 
     objective: str
@@ -81,6 +84,7 @@ class Row:
     reference: str = ""
     same_images: bool = False
     difference: Difference | None = None
+    of_several_n: bool = False
 
     @property
     def adapted(self) -> bool:
@@ -89,8 +93,11 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Its objective with its options, and the arm whose images it learned from."""
-        return f"{self.objective} {self.images.label}" if self.adapted else "unadapted"
+        """Its objective, with options, the arm it learned from, and n where that alone differs."""
+        if not self.adapted:
+            return "unadapted"
+        n = f" n={format_size(int(self.score['n_used']))}" if self.of_several_n else ""
+        return f"{self.objective} {self.images.label}{n}"
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,7 @@ def _of_family(
             key = row.objective, row.images.label, int(row.score["n_used"])
             by_evaluator.setdefault(str(row.score["evaluator"]), {})[key] = row
     for evaluator in in_order(by_evaluator):
-        rows = _in_order(by_evaluator[evaluator].values())
+        rows = _told_apart(_in_order(by_evaluator[evaluator].values()))
         if len({row.objective for row in rows if row.adapted}) > 1:
             answers = answered(connection, family, evaluator, _AT_EPOCH)
             compared = _compared(answers, rows, less, from_scratch=family.from_scratch)
@@ -197,6 +204,12 @@ def _in_order(rows: Collection[Row]) -> list[Row]:
         return row.adapted, first[images(row)], n, *objective, arm(row)
 
     return sorted(rows, key=place)
+
+
+def _told_apart(rows: Sequence[Row]) -> list[Row]:
+    """Return rows of which no two have one name."""
+    names = Counter(row.name for row in rows)
+    return [replace(row, of_several_n=names[row.name] > 1) for row in rows]
 
 
 def _rows(connection: Connection, experiment: Experiment) -> Iterator[Row]:

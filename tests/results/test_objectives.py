@@ -348,3 +348,21 @@ def test_rows_of_the_same_images_stand_together_and_numbers_by_their_size(home: 
         "supcon synthetic images_per_caption=4",
         "stablerep per_group=16 synthetic images_per_caption=16",
     ]
+
+
+def test_a_row_can_be_named_that_differs_from_another_in_n_alone(home: Home) -> None:
+    write_run(home, "none", 0, 60)
+    trained(home, "stablerep", 100, 101, 94)
+    for seed, count in enumerate((110, 104, 99)):
+        write_run(home, "synthetic", 2560, count, seed=seed, objective="stablerep", used=2560)
+    trained(home, "supcon", 90, 91, 84)
+    with collected(home) as connection:
+        with pytest.raises(RequestError, match=r"synthetic n=128; stablerep synthetic n=2\.56k"):
+            list(objectives(connection, less="stablerep"))
+        (table,) = objectives(connection, less="stablerep n=2.56k")
+    less = {row.name: row.reference for row in table.rows}
+    larger = "stablerep synthetic n=2.56k"
+    assert less.pop(larger) == ""
+    assert less == dict.fromkeys(
+        ["unadapted", "stablerep synthetic n=128", "supcon synthetic"], larger
+    )
