@@ -11,6 +11,7 @@ import pytest
 
 from bench.miniworld_checks.gates import judge_gates
 from bench.miniworld_checks.page import page as gates_page
+from bench.plugins import full_options, objectives
 from docs import readme
 from docs.generate import PAGES as GENERATED
 from docs.generate import rendered
@@ -103,6 +104,15 @@ def test_the_pictures_are_of_the_last_demo() -> None:
     hashes = {name: sha256(content).hexdigest() for name, content in kept.items()}
     told = readme.read()["figures"]
     assert hashes == {name: shown["sha256"] for name, shown in told.items()}, "run `make readme`"
+
+
+def test_the_page_of_objectives_names_every_option_that_synclr_has_beside_stablereps() -> None:
+    page = (ROOT / "docs/objectives.md").read_text()
+    named = set(re.findall(r"`([a-z_]+)`", page))
+    of_synclr, of_stablerep = (
+        full_options(objectives, name, {}).keys() for name in ("synclr", "stablerep")
+    )
+    assert of_synclr - of_stablerep <= named
 
 
 def test_the_page_of_systems_has_a_command_that_needs_nothing(bench: Bench) -> None:
