@@ -102,7 +102,8 @@ def test_a_job_that_slurm_could_not_start_is_released_by_a_retry(lab: Lab, node:
             [report] = submitted(lab, "one")["report"]
             until(lambda: fates(lab, "one") == {"site": [job], "passes": [report]})
             status = lab.call("status", "one").out
-            assert "1 job waits: nodes are down, drained or reserved (Nodes required" in status
+            # Slurm has two reasons for it, and gives now one, now the other.
+            assert "1 job waits: nodes are down, drained or reserved (" in status
             assert "bench retry one --slurm partition=NAME" in status
             obstacles.enter_context(unstartable(job))
         until(lambda: reason(job) == COULD_NOT_START)
