@@ -148,8 +148,9 @@ def _features(spec: RunSpec, home: Home) -> "ModelFeatures":
     from adapt.models import Classifier
     from eval.features.model_features import ModelFeatures
 
-    check_undamaged(home.find_weights(spec.model))
-    task, model = loaded.task_of(spec), str(home.find_weights(spec.model))
+    folder = home.find_weights(spec.model)
+    check_undamaged(folder)
+    task, model = loaded.task_of(spec), str(folder)
     return ModelFeatures(
         Classifier.from_clip(loaded.clip_of(model), task, spec.train.head_init),
         loaded.task_images_of(task, home, model),
